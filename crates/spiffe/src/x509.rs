@@ -1,0 +1,1 @@
+//! The X509-SVID profile.

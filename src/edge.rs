@@ -1,0 +1,4 @@
+//! Wire in, wire out, and nothing else: each module translates one wire format to a use case's terms and back.
+
+pub mod envoy;
+pub mod http;

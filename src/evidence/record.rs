@@ -1,0 +1,194 @@
+//! The record of what happened. Its fields are those the tamper-evident log will hash, so none may be left out here.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::Digest;
+use crate::foundation::entropy::{Entropy, EntropyError, random};
+use crate::foundation::watched::Epoch;
+
+/// Names one decision, in the answer, in Envoy's metadata, in the log: a UUID of version 7 (RFC 9562 section 5.7), so
+/// that ids sort by time.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct DecisionId(Uuid);
+
+impl DecisionId {
+    /// Names nothing: what an answer carries when not even an id could be made.
+    pub const NIL: Self = Self(Uuid::nil());
+
+    /// A new id for a decision made at `now`.
+    ///
+    /// # Errors
+    /// [`EntropyError`].
+    pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+        let random = random::<10>(entropy)?;
+        Ok(Self(uuid::Builder::from_unix_timestamp_millis(now.unix_millis(), &random).into_uuid()))
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which wire a question came in by.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edge {
+    /// `AuthZEN` over HTTP.
+    Authzen,
+    /// Envoy's `ext_authz`.
+    ExtAuthz,
+}
+
+impl Edge {
+    /// The name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Authzen => "authzen",
+            Self::ExtAuthz => "ext_authz",
+        }
+    }
+}
+
+/// How a question ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Permitted.
+    Allow,
+    /// Not permitted.
+    Deny,
+    /// A fault of ours: the caller must not go on.
+    Error,
+}
+
+impl Outcome {
+    /// The name in metrics, logs and metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What the decision cache had to do with an answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheState {
+    /// The answer was there.
+    Hit,
+    /// It was evaluated, and kept.
+    Miss,
+    /// It was never asked: the question was refused before, or can't be cached.
+    Bypass,
+}
+
+impl CacheState {
+    /// The name in metrics, logs and metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// A question was answered.
+    Decision(Box<DecisionRecord>),
+    /// An SVID was signed.
+    Issuance(Box<IssuanceRecord>),
+    /// A policy directory was read, for good or ill.
+    PolicyLoad(Box<PolicyLoadRecord>),
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct DecisionRecord {
+    /// The decision's name.
+    pub decision_id: DecisionId,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Which wire asked.
+    pub edge: Edge,
+    /// Who asked, as `Type::"id"`; empty if the caller could not be authenticated.
+    pub principal: String,
+    /// SHA-256 of the leaf certificate that proved the principal, if one did.
+    pub leaf: Option<Digest>,
+    /// What they wanted to do.
+    pub action: String,
+    /// To what, as `Type::"id"`.
+    pub resource: String,
+    /// SHA-256 over everything else that could enter the decision.
+    pub context_digest: Option<Digest>,
+    /// The answer.
+    pub decision: Outcome,
+    /// Why, in a word of a fixed list; see `docs/reasons.md`.
+    pub reason: &'static str,
+    /// The ids of the policies that decided, sorted.
+    pub policies: Arc<[Arc<str>]>,
+    /// Policies that failed to evaluate, as `id: message`.
+    pub policy_errors: Arc<[Arc<str>]>,
+    /// SHA-256 over the policy set, schema included, that decided; `None` if none was asked.
+    pub policy_digest: Option<Digest>,
+    /// SHA-256 over the entities that the set was evaluated with.
+    pub entity_digest: Option<Digest>,
+    /// Which load of policies and entities, counted since the process started.
+    pub policy_epoch: Epoch,
+    /// Which state of the trust bundles the caller was verified against.
+    pub bundle_epoch: Epoch,
+    /// Whether the cache answered.
+    pub cache: CacheState,
+    /// From the decoded question to the answer, in microseconds.
+    pub latency_us: u64,
+    /// The caller's own name for its request (`x-request-id`), sanitised, if it gave one.
+    pub request_id: Option<String>,
+}
+
+/// An SVID that was signed.
+#[derive(Clone, Debug, Serialize)]
+pub struct IssuanceRecord {
+    /// When.
+    pub time: Timestamp,
+    /// For whom.
+    pub spiffe_id: String,
+    /// By which registration entry.
+    pub entry_id: String,
+    /// Serial number of the certificate, hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the certificate.
+    pub leaf: Digest,
+    /// Subject key id of the authority that signed, hexadecimal.
+    pub authority: String,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+}
+
+/// An attempt to load the policy directory.
+#[derive(Clone, Debug, Serialize)]
+pub struct PolicyLoadRecord {
+    /// When.
+    pub time: Timestamp,
+    /// The digest of the set that decides from now on.
+    pub policy_digest: Digest,
+    /// The digest of the entities that it decides with.
+    pub entity_digest: Digest,
+    /// Its epoch.
+    pub policy_epoch: Epoch,
+    /// How many policies it has.
+    pub policies: usize,
+    /// Why the new files were refused, if they were; the set named here is then the one that was kept.
+    pub error: Option<String>,
+}

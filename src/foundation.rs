@@ -1,0 +1,11 @@
+//! What every room stands on and nothing of ours is below: time, randomness, secrets, snapshots, shutdown, telemetry.
+
+pub mod clock;
+pub mod digest;
+pub mod entropy;
+pub mod files;
+pub mod readiness;
+pub mod secret;
+pub mod shutdown;
+pub mod telemetry;
+pub mod watched;

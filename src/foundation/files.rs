@@ -1,0 +1,127 @@
+//! Files that must survive a crash and must not be read by others.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Why a private file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateFileError {
+    /// The operating system refused.
+    #[error("`{path}`: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others than the owner may read or write it.
+    #[error("`{path}` has mode {mode:04o}, but must be closed to group and others (chmod go= {path})")]
+    TooOpen {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It belongs to another user.
+    #[error("`{path}` belongs to uid {owner}, but this process runs as uid {expected}")]
+    NotOurs {
+        /// The file or directory.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who should.
+        expected: u32,
+    },
+}
+
+/// Reads a file that only we may read; refuses one whose mode or owner is looser.
+///
+/// # Errors
+/// [`PrivateFileError`]; a missing file is `Io` with [`io::ErrorKind::NotFound`].
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+    let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    check_private(path, &file.metadata().map_err(failed)?)?;
+    let mut contents = Zeroizing::new(Vec::new());
+    file.read_to_end(&mut contents).map_err(failed)?;
+    Ok(contents)
+}
+
+/// Writes a file of mode 0600 so that after a crash there is either the old file or the new one, whole.
+///
+/// # Errors
+/// [`PrivateFileError::Io`].
+pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), PrivateFileError> {
+    let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let new = PathBuf::from(name);
+    let _stale = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
+    file.write_all(contents).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&new, path).map_err(failed)?;
+    sync_parent(path).map_err(failed)
+}
+
+/// Makes a directory that only we may enter, or checks that an existing one is so.
+///
+/// # Errors
+/// [`PrivateFileError`].
+pub fn private_directory(path: &Path) -> Result<(), PrivateFileError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    check_private(path, &fs::metadata(path).map_err(failed)?)
+}
+
+fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), PrivateFileError> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(PrivateFileError::TooOpen { path: path.to_owned(), mode });
+    }
+    let expected = nix::unistd::geteuid().as_raw();
+    if metadata.uid() == expected {
+        Ok(())
+    } else {
+        Err(PrivateFileError::NotOurs { path: path.to_owned(), owner: metadata.uid(), expected })
+    }
+}
+
+/// A rename is durable only once its directory is.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_private_file_reads_back_and_a_looser_mode_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write_private(&path, b"first").unwrap();
+        write_private(&path, b"second").unwrap();
+        assert_eq!(*read_private(&path).unwrap(), b"second");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(read_private(&path), Err(PrivateFileError::TooOpen { mode: 0o640, .. })));
+    }
+
+    #[test]
+    fn an_open_directory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        private_directory(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(private_directory(&path), Err(PrivateFileError::TooOpen { .. })));
+    }
+}

@@ -1,0 +1,92 @@
+//! What the process still waits for before it is ready, and what is wrong with it although it works.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// The process's readiness: the names that block it, and the notices that do not.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    blockers: BTreeMap<&'static str, String>,
+    notices: BTreeMap<&'static str, String>,
+}
+
+/// A readable copy of the state, as `/readyz` shows it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ReadinessReport {
+    /// Whether nothing blocks.
+    pub ready: bool,
+    /// What blocks, by name, with why.
+    pub blocked_by: BTreeMap<&'static str, String>,
+    /// What is wrong but does not block, by name: a policy edit that did not load while the last good set decides.
+    pub notices: BTreeMap<&'static str, String>,
+}
+
+impl Readiness {
+    /// Blocks readiness under `name` until the guard is dropped.
+    pub fn block(&self, name: &'static str, why: impl Into<String>) -> Blocker {
+        self.state().blockers.insert(name, why.into());
+        Blocker { name, readiness: self.clone() }
+    }
+
+    /// Shows a notice under `name`, in place of an earlier one.
+    pub fn notice(&self, name: &'static str, what: impl Into<String>) {
+        self.state().notices.insert(name, what.into());
+    }
+
+    /// Takes the notice under `name` away.
+    pub fn clear_notice(&self, name: &str) {
+        self.state().notices.remove(name);
+    }
+
+    /// What stands now.
+    pub fn report(&self) -> ReadinessReport {
+        let state = self.state();
+        ReadinessReport {
+            ready: state.blockers.is_empty(),
+            blocked_by: state.blockers.clone(),
+            notices: state.notices.clone(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Holds readiness back while it lives.
+#[derive(Debug)]
+#[must_use = "readiness is blocked only while the guard lives"]
+pub struct Blocker {
+    name: &'static str,
+    readiness: Readiness,
+}
+
+impl Drop for Blocker {
+    fn drop(&mut self) {
+        self.readiness.state().blockers.remove(self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocker_names_itself_until_dropped_and_a_notice_does_not_block() {
+        let readiness = Readiness::default();
+        let blocker = readiness.block("policies", "not loaded yet");
+        readiness.notice("entities", "entities.json:3: bad");
+        assert!(!readiness.report().ready);
+        assert_eq!(readiness.report().blocked_by["policies"], "not loaded yet");
+        drop(blocker);
+        assert!(readiness.report().ready);
+        assert_eq!(readiness.report().notices.len(), 1);
+        readiness.clear_notice("entities");
+        assert!(readiness.report().notices.is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+//! A value that is read by many without waiting, replaced as a whole by one, and whose every replacement has a number.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// Counts the replacements of one [`Watched`] value, from 1. It is part of every cache key that depends on the value.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// The number itself.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One state of a [`Watched`] value, with the epoch it belongs to. The two can't be read apart.
+#[derive(Debug)]
+pub struct Snapshot<T> {
+    epoch: Epoch,
+    value: T,
+}
+
+impl<T> Snapshot<T> {
+    /// Which replacement this is.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+impl<T> Deref for Snapshot<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// A value swapped atomically: readers never block and never see half of a change.
+#[derive(Debug)]
+pub struct Watched<T> {
+    current: ArcSwap<Snapshot<T>>,
+    writer: Mutex<()>,
+    epochs: watch::Sender<Epoch>,
+}
+
+impl<T> Watched<T> {
+    /// The first value, at epoch 1.
+    pub fn new(value: T) -> Self {
+        let epoch = Epoch(1);
+        Self {
+            current: ArcSwap::from_pointee(Snapshot { epoch, value }),
+            writer: Mutex::new(()),
+            epochs: watch::Sender::new(epoch),
+        }
+    }
+
+    /// The current state.
+    pub fn load(&self) -> Arc<Snapshot<T>> {
+        self.current.load_full()
+    }
+
+    /// Puts `value` in place and wakes the subscribers; says which epoch it got.
+    pub fn replace(&self, value: T) -> Epoch {
+        let _one_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = Epoch(self.current.load().epoch.0.saturating_add(1));
+        self.current.store(Arc::new(Snapshot { epoch, value }));
+        self.epochs.send_replace(epoch);
+        epoch
+    }
+
+    /// A receiver that wakes after each replacement. It never lags: it only tells that there is something newer.
+    pub fn subscribe(&self) -> watch::Receiver<Epoch> {
+        self.epochs.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_replacement_moves_the_epoch_and_wakes_subscribers() {
+        let watched = Watched::new("old");
+        let mut changes = watched.subscribe();
+        let before = watched.load();
+        let epoch = watched.replace("new");
+        changes.changed().await.unwrap();
+        assert_eq!((before.value, before.epoch().number()), ("old", 1));
+        assert_eq!((watched.load().value, watched.load().epoch()), ("new", epoch));
+        assert_eq!(epoch.number(), 2);
+    }
+}

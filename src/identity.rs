@@ -1,0 +1,13 @@
+//! Who someone is: the authority that signs, the entries that say for whom, the attestation that says who asks, the
+//! bundles that say whom we trust, and the verification of what others present.
+
+pub mod attest;
+pub mod authority;
+pub mod bundle;
+pub mod issue;
+pub mod journal;
+pub mod registry;
+pub mod selector;
+pub mod svid;
+
+pub use portcullis_spiffe::{SpiffeId, TrustDomain};

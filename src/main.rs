@@ -1,0 +1,3 @@
+//! The binary: an allocator and a call.
+
+fn main() {}
