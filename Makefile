@@ -1,0 +1,46 @@
+# make demo   see it work: real Envoys, real mTLS, real decisions
+# make test   every test, on the real thing
+# make check  what CI checks before it tests: format, lints, docs
+CARGO ?= cargo
+ENVOY_VERSION := 1.40.0
+ENVOY_HOME := target/envoy-$(ENVOY_VERSION)
+export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
+KEEP ?=
+
+.PHONY: demo test check fmt clippy doc deny bench envoy postgres clean help
+
+help:
+	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
+
+demo: envoy
+	$(CARGO) build --release --bin portcullis
+	python3 examples/quickstart/demo.py --portcullis target/release/portcullis --envoy $(ENVOY) $(if $(KEEP),--keep)
+
+test: envoy postgres
+	$(CARGO) test --workspace
+
+check: fmt clippy doc
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+# Licences, bans and advisories; needs `cargo install cargo-deny`.
+deny:
+	$(CARGO) deny --all-features check bans licenses sources
+
+envoy: $(ENVOY_HOME)/envoy
+
+$(ENVOY_HOME)/envoy:
+	envoy/install.sh $(ENVOY_VERSION) $(ENVOY_HOME)
+
+postgres:
+	@tests/tools/install-postgres.sh
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,62 @@
+//! `AuthZEN` over HTTP against the running gateway.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+
+use crate::support::gateway::{Gateway, Home};
+use crate::support::http::{Answer, exchange};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_policies_answer_over_http() {
+    let home = Home::new();
+    let _gateway = Gateway::start(&home, &[("AUTHZEN__DECISION_CONTEXT", "true")]).await;
+    std::fs::write(
+        home.policies().join("tcp.cedar"),
+        r#"@id("web-connects") permit (principal == Workload::"spiffe://example.org/web", action == Action::"connect", resource == Service::"orders");"#,
+    )
+    .unwrap();
+    let allowed = crate::support::eventually("the new policy decides", async || {
+        let answer = ask(&home.authzen_socket(), &question("web")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (answer.json()["decision"] == true).then_some(answer)
+    })
+    .await;
+    assert_eq!(allowed.json()["context"]["policies"], json!(["web-connects"]));
+    assert_eq!(home.decision(allowed.decision_id()).await["edge"], "authzen");
+    let denied = ask(&home.authzen_socket(), &question("batch")).await;
+    assert_eq!((denied.status, &denied.json()["decision"]), (200, &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_not_one_is_400_and_never_a_decision() {
+    let home = Home::new();
+    let _gateway = Gateway::start(&home, &[]).await;
+    for body in ["", "null", "[]", "{}", "{\"subject\":1}", "{\"subject\":{\"type\":\"Workload\",\"id\":\"a\"}}", "\u{feff}{}"] {
+        let answer = ask(&home.authzen_socket(), body).await;
+        assert_eq!(answer.status, 400, "{body:?}: {answer:?}");
+    }
+    let mut unknown = serde_json::from_str::<Value>(&question("web")).unwrap();
+    unknown["action"]["name"] = json!("fly");
+    let answer = ask(&home.authzen_socket(), &unknown.to_string()).await;
+    assert_eq!((answer.status, &answer.json()["decision"]), (200, &json!(false)), "an unknown action is a denial");
+}
+
+fn question(workload: &str) -> String {
+    json!({
+        "subject": {"type": "Workload", "id": format!("spiffe://example.org/{workload}"), "properties": {
+            "trust_domain": "example.org", "path": format!("/{workload}"),
+        }},
+        "action": {"name": "connect"},
+        "resource": {"type": "Service", "id": "orders"},
+    })
+    .to_string()
+}
+
+async fn ask(socket: &Path, body: &str) -> Answer {
+    let length = body.len();
+    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json";
+    let stream = UnixStream::connect(socket).await.unwrap();
+    exchange(stream, format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes()).await
+}

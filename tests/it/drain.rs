@@ -1,0 +1,58 @@
+//! Ending in order.
+
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
+use tokio_stream::StreamExt as _;
+
+use crate::support::gateway::{Gateway, Home};
+use crate::support::mesh::Mesh;
+use crate::support::sds;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_never_ending_sds_streams_before_the_deadline() {
+    let home = Home::new();
+    let mut gateway = Gateway::start(&home, &[("SHUTDOWN__DEADLINE", "5s")]).await;
+    let mut client = SecretDiscoveryServiceClient::new(sds::channel(&home.workload_socket()).await);
+    let requests = tokio_stream::once(sds::request(&["default"])).chain(tokio_stream::pending());
+    let mut stream = client.stream_secrets(requests).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().is_some());
+    gateway.process.terminate();
+    let ended = tokio::time::timeout(Duration::from_secs(4), stream.message()).await.expect("the stream must end");
+    assert!(matches!(ended, Ok(None) | Err(_)), "{ended:?}");
+    assert!(gateway.process.ends_within(Duration::from_secs(6)).await, "the process must end by its deadline");
+    assert!(gateway.process.ended().await.success());
+    assert!(!home.workload_socket().exists(), "a socket of a process that ended in order is taken away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_gateway_takes_over_from_another_and_no_check_is_lost() {
+    let mut mesh = Mesh::start(&[]).await;
+    let traffic = tokio_util::task::AbortOnDropHandle::new(spawn_traffic(mesh.web_port));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..2 {
+        let next = Gateway::take_over(&mesh.home, &[]).await;
+        mesh.gateway.process.terminate();
+        assert!(mesh.gateway.process.ended().await.success());
+        mesh.gateway = next;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let answered = traffic.await.unwrap();
+    assert!(answered.len() > 50, "only {} requests were made", answered.len());
+    assert!(answered.iter().all(|status| *status == 200), "{answered:?}");
+}
+
+/// Requests one after the other, for a few seconds; returns their statuses.
+#[expect(clippy::disallowed_methods, reason = "the handle is the owner: it ends with the test")]
+fn spawn_traffic(port: u16) -> tokio::task::JoinHandle<Vec<u16>> {
+    tokio::spawn(async move {
+        let mut statuses = Vec::new();
+        let _time_is_up = tokio::time::timeout(Duration::from_secs(4), async {
+            loop {
+                statuses.push(crate::support::http::get(port, "/orders/17").await.status);
+            }
+        })
+        .await;
+        statuses
+    })
+}

@@ -1,0 +1,177 @@
+//! A Portcullis of one's own, in a directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::http::{self, Answer};
+use super::process::Process;
+use super::{eventually, root};
+
+/// Where a test keeps its files. Short, since the path of a Unix socket is limited to 107 bytes.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    /// A new directory with the quickstart's policies in it.
+    pub(crate) fn new() -> Self {
+        let home = Self(tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap());
+        std::fs::create_dir(home.policies()).unwrap();
+        for file in std::fs::read_dir(root().join("policies/quickstart")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), home.policies().join(file.file_name())).unwrap();
+        }
+        home
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where the gateway's policies are.
+    pub(crate) fn policies(&self) -> PathBuf {
+        self.path().join("policies")
+    }
+
+    /// The socket that SDS is served on.
+    pub(crate) fn workload_socket(&self) -> PathBuf {
+        self.path().join("workload.sock")
+    }
+
+    /// The socket that `ext_authz` is served on.
+    pub(crate) fn ext_authz_socket(&self) -> PathBuf {
+        self.path().join("ext_authz.sock")
+    }
+
+    fn operations_socket(&self) -> PathBuf {
+        self.path().join("operations.sock")
+    }
+
+    /// The socket that `AuthZEN` is served on.
+    pub(crate) fn authzen_socket(&self) -> PathBuf {
+        self.path().join("authzen.sock")
+    }
+
+    /// The audit log so far.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path().join("audit.jsonl")).unwrap_or_default();
+        text.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}")))
+            .collect()
+    }
+
+    /// The record of a decision.
+    pub(crate) async fn decision(&self, id: &str) -> Value {
+        eventually(&format!("decision `{id}` is in the log"), async || {
+            self.records().into_iter().find(|record| record["decision_id"] == id)
+        })
+        .await
+    }
+
+    /// The registration entries: `orders` for the sidecar at `orders/envoy`, and so on, told apart by path, and
+    /// `tester` for this test process.
+    fn entries(&self) -> String {
+        let mut entries: Vec<Value> = ["web", "batch", "orders"]
+            .iter()
+            .map(|name| {
+                let binary = self.path().join(name).join("envoy");
+                serde_json::json!({
+                    "id": name,
+                    "spiffe_id": format!("spiffe://example.org/{name}"),
+                    "selectors": [format!("unix:path:{}", binary.display())],
+                })
+            })
+            .collect();
+        let tests = std::env::current_exe().unwrap();
+        entries.push(serde_json::json!({
+            "id": "tester",
+            "spiffe_id": "spiffe://example.org/web",
+            "selectors": [format!("unix:path:{}", tests.display())],
+        }));
+        serde_json::to_string(&entries).unwrap()
+    }
+
+    fn command(&self, settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let at = |name: &str| self.path().join(name).display().to_string();
+        command
+            .args(["serve", "-c"])
+            .arg(root().join("examples/quickstart/portcullis.yaml"))
+            .env("PORTCULLIS_DATA_DIR", at("data"))
+            .env("PORTCULLIS_LISTEN__WORKLOAD", format!("unix:{}", self.workload_socket().display()))
+            .env("PORTCULLIS_LISTEN__EXT_AUTHZ", format!("unix:{}", self.ext_authz_socket().display()))
+            .env("PORTCULLIS_LISTEN__AUTHZEN", format!("unix:{}", self.authzen_socket().display()))
+            .env("PORTCULLIS_LISTEN__OPERATIONS", format!("unix:{}", self.operations_socket().display()))
+            .env("PORTCULLIS_DECISION__POLICIES", at("policies"))
+            .env("PORTCULLIS_AUDIT__FILE", at("audit.jsonl"))
+            .env("PORTCULLIS_IDENTITY__ENTRIES", self.entries());
+        for (name, value) in settings {
+            command.env(format!("PORTCULLIS_{name}"), value);
+        }
+        command
+    }
+}
+
+/// A running gateway.
+pub(crate) struct Gateway {
+    /// The process.
+    pub(crate) process: Process,
+    operations: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one on `home`, with `settings` (`SECTION__KEY`, value) over the quickstart's, and waits until it is
+    /// ready.
+    pub(crate) async fn start(home: &Home, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(home, settings, &[]).await
+    }
+
+    /// Starts one that takes the sockets over from the one that is running.
+    pub(crate) async fn take_over(home: &Home, settings: &[(&str, &str)]) -> Self {
+        let operations = home.path().join("operations-2.sock");
+        let address = format!("unix:{}", operations.display());
+        let mut gateway =
+            Self::spawn(home, &[settings, &[("LISTEN__OPERATIONS", address.as_str())]].concat(), &["--takeover"]);
+        gateway.operations = operations;
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Starts one with further arguments.
+    pub(crate) async fn start_with(home: &Home, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut gateway = Self::spawn(home, settings, arguments);
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Starts one without waiting for anything.
+    pub(crate) fn spawn(home: &Home, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let process =
+            Process::start(home.command(settings).args(arguments), &home.path().join("portcullis.log"));
+        Self { process, operations: home.operations_socket() }
+    }
+
+    /// Waits until `/readyz` says ready.
+    pub(crate) async fn ready(&mut self) {
+        eventually("the gateway is ready", async || {
+            self.process.assert_running();
+            (http::get_unix(&self.operations, "/readyz").await.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// `GET path` at the operations listener.
+    pub(crate) async fn operations(&self, path: &str) -> Answer {
+        http::get_unix(&self.operations, path).await
+    }
+
+    /// The value of one line of `/metrics`, by everything before the value.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.operations("/metrics").await.body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no metric `{name}` in:\n{metrics}"))
+    }
+}

@@ -1,0 +1,83 @@
+//! A child process that ends with its owner and keeps what it said.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::eventually;
+
+/// A running child, with its output in a file.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`, its output appended to `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
+        let file = File::options().create(true).append(true).open(log).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        Self { child, log: log.to_owned() }
+    }
+
+    /// Everything said so far.
+    pub(crate) fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Fails with the output if the process has ended.
+    pub(crate) fn assert_running(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("ended with {status}; it said:\n{}", self.output());
+        }
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+    }
+
+    /// Ends it as a power cut would: no handler runs.
+    pub(crate) fn kill_hard(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually("the process has ended", async || self.child.try_wait().unwrap()).await
+    }
+
+    /// Whether it ends within `limit`.
+    pub(crate) async fn ends_within(&mut self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.ended()).await.is_ok()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _status = self.child.wait();
+        if std::thread::panicking() {
+            let said = self.output();
+            let tail: Vec<_> = said.lines().rev().take(40).collect();
+            eprintln!("--- {}", self.log.display());
+            for line in tail.into_iter().rev() {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
