@@ -1,0 +1,93 @@
+//! Policy directories and questions for the tests of this room.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use super::{LoadError, PolicySet};
+use crate::decision::query::{Action, Entity, EntityRef, Query};
+
+/// A schema with a value of every type.
+pub(in crate::decision) const SCHEMA: &str = r#"
+entity Team in [Team];
+entity User in [Team] = {
+  level?: Long,
+  admin?: Bool,
+  manager?: User,
+  home?: ipaddr,
+} tags String;
+entity Document in [Folder] = { owner?: User, labels?: Set<String>, place?: Place };
+entity Folder in [Folder];
+type Place = { city: String, geo: { north: decimal, floors: Set<Long> } };
+action any;
+action read, "say \"hi\"" in [any] appliesTo { principal: User, resource: Document, context: {
+  ip?: ipaddr,
+  at?: datetime,
+  lasts?: duration,
+  by?: User,
+  n?: Long,
+  place?: Place,
+  action?: { note?: String, dry_run?: Bool },
+} };
+action write in [any] appliesTo { principal: User, resource: Document, context: { reason: String } };
+"#;
+
+/// A directory that is deleted with the value.
+pub(in crate::decision) struct Directory(TempDir);
+
+impl Directory {
+    pub(in crate::decision) fn new(files: &[(&str, &str)]) -> Self {
+        let directory = Self(TempDir::new().unwrap());
+        for (name, text) in files {
+            directory.write(name, text);
+        }
+        directory
+    }
+
+    /// [`SCHEMA`] and these policies.
+    pub(in crate::decision) fn of(policies: &str) -> Self {
+        Self::new(&[("s.cedarschema", SCHEMA), ("p.cedar", policies)])
+    }
+
+    pub(in crate::decision) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(in crate::decision) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
+    pub(in crate::decision) fn load(&self) -> Result<PolicySet, LoadError> {
+        PolicySet::load(self.path())
+    }
+
+    /// The refusal, with the directory's own path taken out.
+    pub(in crate::decision) fn refusal(&self) -> String {
+        self.load().map(|_| ()).unwrap_err().to_string().replace(&format!("{}/", self.path().display()), "")
+    }
+}
+
+pub(in crate::decision) fn entity(kind: &str, id: &str, properties: Value) -> Entity {
+    Entity { kind: kind.to_owned(), id: id.to_owned(), properties: object(properties), parents: Vec::new() }
+}
+
+pub(in crate::decision) fn parent(kind: &str, id: &str) -> EntityRef {
+    EntityRef { kind: kind.to_owned(), id: id.to_owned() }
+}
+
+pub(in crate::decision) fn object(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+/// May alice read the plan?
+pub(in crate::decision) fn question() -> Query {
+    Query {
+        subject: entity("User", "alice", json!({})),
+        action: Action { name: "read".to_owned(), properties: Map::new() },
+        resource: entity("Document", "plan", json!({})),
+        context: Map::new(),
+        extra: Vec::new(),
+    }
+}

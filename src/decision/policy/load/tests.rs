@@ -1,0 +1,253 @@
+use std::os::unix::fs::symlink;
+
+use crate::decision::policy::fixture::{Directory, SCHEMA};
+use crate::decision::policy::{PolicySet, SchemaShape};
+
+const PERMIT: &str = "permit(principal, action, resource);";
+
+#[test]
+fn ids_come_from_the_annotation_else_from_file_and_position() {
+    let text = format!("{PERMIT}\n// {PERMIT}\n@id(\"named\") {PERMIT}\n{PERMIT}");
+    let directory = Directory::new(&[("s.cedarschema", SCHEMA), ("b.cedar", &text), ("a.cedar", PERMIT)]);
+    let policies = directory.load().unwrap();
+    assert_eq!(policies.ids().collect::<Vec<_>>(), ["a#0", "b#0", "b#2", "named"]);
+}
+
+#[test]
+fn a_duplicate_id_is_refused_and_names_both_places() {
+    let directory = Directory::new(&[
+        ("s.cedarschema", SCHEMA),
+        ("a.cedar", "\n  @id(\"x\") permit(principal, action, resource);"),
+        ("b.cedar", "@id(\"x\")\nforbid(principal, action, resource);"),
+    ]);
+    let refusal = directory.refusal();
+    assert_eq!(refusal, "b.cedar:1:1: the policy id `x` is taken: a.cedar:2:3 has it");
+}
+
+#[test]
+fn an_id_can_not_take_the_name_that_another_policy_gets_by_position() {
+    let refusal = Directory::of(&format!("{PERMIT} @id(\"p#0\") {PERMIT}")).refusal();
+    assert!(refusal.starts_with("p.cedar:1:38: the policy id `p#0` is taken"), "{refusal}");
+}
+
+#[test]
+fn ids_that_could_forge_a_line_or_are_empty_are_refused() {
+    for (id, why) in [("a\\nb", "control character"), ("", "empty"), (&*"x".repeat(257), "more than 256 bytes")] {
+        let refusal = Directory::of(&format!("@id(\"{id}\") {PERMIT}")).refusal();
+        assert!(refusal.contains(why) && !refusal.contains('\n'), "{refusal}");
+    }
+}
+
+#[test]
+fn every_problem_is_told_with_file_line_and_column() {
+    let directory = Directory::new(&[
+        ("s.cedarschema", SCHEMA),
+        ("a.cedar", "permit(principal, action, resource)\n  when { context.nothing };"),
+        ("b.cedar", "\n\nforbid(principal, action == Action::\"fly\", resource);"),
+        ("c.cedar", "permit(principal == Robot::\"r2\", action, resource);"),
+    ]);
+    let refusal = directory.refusal();
+    let lines: Vec<_> = refusal.lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("a.cedar:2:10: ")), "{refusal}");
+    assert!(lines.iter().any(|line| line.starts_with("b.cedar:3:29: ")), "{refusal}");
+    assert!(lines.iter().any(|line| line.starts_with("c.cedar:1:21: ")), "{refusal}");
+}
+
+#[test]
+fn syntax_errors_of_policies_and_schema_have_a_place() {
+    let refusal =
+        Directory::of("permit(principal, action, resource);\n\n  permit(principal action, resource);").refusal();
+    assert!(refusal.starts_with("p.cedar:3:20: "), "{refusal}");
+    let directory = Directory::new(&[("s.cedarschema", "entity A;\nentity B in C"), ("p.cedar", PERMIT)]);
+    assert!(directory.refusal().starts_with("s.cedarschema:2:"), "{}", directory.refusal());
+    let directory = Directory::new(&[("s.cedarschema.json", "{\n \"\": }"), ("p.cedar", PERMIT)]);
+    assert!(directory.refusal().starts_with("s.cedarschema.json:2:"), "{}", directory.refusal());
+}
+
+#[test]
+fn a_column_counts_characters_and_not_bytes() {
+    let refusal =
+        Directory::of("// ünï\npermit(principal == User::\"ü\", action == Action::\"fly\", resource);").refusal();
+    assert!(refusal.starts_with("p.cedar:2:42: "), "{refusal}");
+}
+
+#[test]
+fn a_directory_without_schema_or_without_policies_is_refused() {
+    let no_schema = Directory::new(&[("p.cedar", PERMIT), ("e.json", "[]")]);
+    assert!(no_schema.refusal().contains("no schema"));
+    let no_policies = Directory::new(&[("s.cedarschema", SCHEMA), ("p.cedar", "// nothing yet\n")]);
+    assert!(no_policies.refusal().contains("no policies"));
+    let missing = PolicySet::load(&no_schema.path().join("missing")).map(|_| ()).unwrap_err();
+    assert!(missing.to_string().contains("missing: No such file"), "{missing}");
+}
+
+#[test]
+fn a_template_is_refused_where_it_stands() {
+    let refusal = Directory::of(&format!("{PERMIT}\npermit(principal == ?principal, action, resource);")).refusal();
+    assert!(refusal.starts_with("p.cedar:2:1: a template"), "{refusal}");
+}
+
+#[test]
+fn an_impossible_permit_is_a_warning_and_an_impossible_forbid_an_error() {
+    let never = "(principal, action, resource) when { principal is Document };";
+    let policies = Directory::of(&format!("{PERMIT} permit{never}")).load().unwrap();
+    assert_eq!(policies.warnings().len(), 1);
+    assert!(policies.warnings()[0].to_string().contains("p.cedar:1:"), "{}", policies.warnings()[0]);
+    let refusal = Directory::of(&format!("{PERMIT}\nforbid{never}")).refusal();
+    assert!(refusal.starts_with("p.cedar:2:"), "{refusal}");
+}
+
+#[test]
+fn the_schema_may_be_spread_over_files_of_both_syntaxes() {
+    let json = r#"{"Shop": {
+        "commonTypes": {"Basket": {"type": "Record", "attributes": {"items": {"type": "Long"}}}},
+        "entityTypes": {"Cart": {"shape": {"type": "Basket"}}},
+        "actions": {"buy": {"appliesTo": {"principalTypes": ["User"], "resourceTypes": ["Cart"],
+            "context": {"type": "Basket"}}}}
+    }}"#;
+    let files = [("1.cedarschema", SCHEMA), ("2.cedarschema.json", json), ("p.cedar", PERMIT)];
+    let policies = Directory::new(&files).load().unwrap();
+    assert_eq!(policies.shape().context_attributes("Shop::buy").unwrap().iter().collect::<Vec<_>>(), ["items"]);
+    assert!(policies.shape().context_attributes("buy").is_none());
+}
+
+#[test]
+fn hidden_files_subdirectories_and_other_names_are_not_read() {
+    let directory = Directory::of(PERMIT);
+    let before = directory.load().unwrap();
+    for name in [".p2.cedar.swp", ".hidden.cedar", "p.cedar~", "README.md", ".json"] {
+        directory.write(name, "not Cedar");
+    }
+    std::fs::create_dir(directory.path().join("more.cedar")).unwrap();
+    let after = directory.load().unwrap();
+    assert_eq!((before.policy_digest(), before.entity_digest()), (after.policy_digest(), after.entity_digest()));
+}
+
+#[test]
+fn links_are_followed_and_a_dangling_one_is_an_error() {
+    let elsewhere = Directory::new(&[("real", PERMIT)]);
+    let directory = Directory::new(&[("s.cedarschema", SCHEMA)]);
+    symlink(elsewhere.path().join("real"), directory.path().join("p.cedar")).unwrap();
+    assert_eq!(directory.load().unwrap().len(), 1);
+    symlink("nowhere", directory.path().join("q.cedar")).unwrap();
+    assert!(directory.refusal().starts_with("q.cedar: No such file"), "{}", directory.refusal());
+}
+
+#[test]
+fn what_is_not_a_file_or_not_text_or_too_large_is_refused() {
+    let directory = Directory::of(PERMIT);
+    nix::unistd::mkfifo(&directory.path().join("pipe.cedar"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(directory.refusal().contains("pipe.cedar: not a regular file"), "{}", directory.refusal());
+    let directory = Directory::of(PERMIT);
+    std::fs::write(directory.path().join("latin1.cedar"), b"// caf\xe9").unwrap();
+    assert_eq!(directory.refusal(), "latin1.cedar: not UTF-8 text from byte 6 on");
+    let directory = Directory::of(PERMIT);
+    let large = std::fs::File::create(directory.path().join("large.json")).unwrap();
+    large.set_len((16 << 20) + 1).unwrap();
+    assert!(directory.refusal().starts_with("large.json: the file has 16777217 bytes"), "{}", directory.refusal());
+}
+
+#[test]
+fn deep_nesting_is_refused_and_does_not_end_the_process() {
+    let deep = |open: &str, close: &str| {
+        let condition = format!("{}true{}", open.repeat(100_000), close.repeat(100_000));
+        Directory::of(&format!("permit(principal, action, resource) when {{ {condition} }};")).refusal()
+    };
+    for refusal in [deep("(", ")"), deep("if true then true else ", ""), deep("[", "]")] {
+        assert!(refusal.contains("nested more than"), "{refusal}");
+    }
+    let schema = format!("type T = {}Long{}; {SCHEMA}", "Set<".repeat(100_000), ">".repeat(100_000));
+    let directory = Directory::new(&[("s.cedarschema", &schema), ("p.cedar", PERMIT)]);
+    assert!(directory.refusal().contains("nested more than"));
+    let json = Directory::of(PERMIT);
+    json.write("e.json", &format!("[{}{}]", "[".repeat(100_000), "]".repeat(100_000)));
+    assert!(json.refusal().starts_with("e.json:1:"), "{}", json.refusal());
+}
+
+#[test]
+fn as_deep_as_is_let_through_compiles_and_evaluates() {
+    use crate::decision::policy::{Effect, fixture::question};
+    let deep = super::super::nesting::DEEPEST - 3;
+    for (open, close) in [("(", ")"), ("if true then true else ", "")] {
+        let condition = format!("{}true{}", open.repeat(deep), close.repeat(deep));
+        let policies = Directory::of(&format!("permit(principal, action, resource) when {{ {condition} }};"));
+        let evaluation = policies.load().unwrap().evaluate(&question()).unwrap();
+        assert_eq!((evaluation.effect, evaluation.errors.len()), (Effect::Permit, 0));
+    }
+}
+
+#[test]
+fn a_bad_entity_is_found_where_it_stands() {
+    let refusal = |json: &str| {
+        let directory = Directory::of(PERMIT);
+        directory.write("e.json", json);
+        directory.refusal()
+    };
+    let good = r#"{"uid": {"type": "User", "id": "a"}, "attrs": {"level": 1}, "parents": []}"#;
+    let undeclared = r#"{"uid": {"type": "User", "id": "b"}, "attrs": {"nope": 1}, "parents": []}"#;
+    let mistyped = r#"{"uid": {"type": "User", "id": "b"}, "attrs": {"level": "1"}, "parents": []}"#;
+    let twice = r#"{"uid": {"type": "User", "id": "b"}, "attrs": {"level": 1, "level": 2}, "parents": []}"#;
+    for bad in [undeclared, mistyped, twice] {
+        let refusal = refusal(&format!("[\n {good},\n {bad}\n]"));
+        assert!(refusal.starts_with("e.json:3:"), "{refusal}");
+    }
+    assert!(
+        refusal(&format!("[{good},\n  {good}]")).starts_with("e.json:2:3: the entity `User::\"a\"` is there twice")
+    );
+    assert!(refusal(&format!("[{good},]")).starts_with("e.json:1:"));
+    assert!(refusal(&format!("[{good} {good}]")).starts_with("e.json:1:"));
+    assert!(refusal(&format!("[{good}] x")).contains("expected nothing more"));
+    assert!(refusal("{}").contains("expected `[`"));
+    assert!(refusal("[\n{\"uid\": ]").starts_with("e.json:2:9: "), "{}", refusal("[\n{\"uid\": ]"));
+    assert!(refusal("").contains("expected `[`"));
+    let cycle = r#"[{"uid": {"type": "Team", "id": "a"}, "attrs": {}, "parents": [{"type": "Team", "id": "b"}]},
+        {"uid": {"type": "Team", "id": "b"}, "attrs": {}, "parents": [{"type": "Team", "id": "a"}]}]"#;
+    assert!(refusal(cycle).contains("cycle"), "{}", refusal(cycle));
+}
+
+#[test]
+fn an_entity_twice_in_two_files_is_refused() {
+    let directory = Directory::of(PERMIT);
+    let entity = r#"[{"uid": {"type": "Team", "id": "x"}, "attrs": {}, "parents": []}]"#;
+    directory.write("a.json", entity);
+    directory.write("b.json", entity);
+    assert_eq!(directory.refusal(), "b.json:1:2: the entity `Team::\"x\"` is there twice: a.json:1:2 has it");
+}
+
+#[test]
+fn digests_tell_policies_from_entities_and_know_file_names() {
+    let directory = Directory::of(PERMIT);
+    let digests = || directory.load().map(|set| (set.policy_digest(), set.entity_digest())).unwrap();
+    let first = digests();
+    directory.write("e.json", "[]");
+    let second = digests();
+    assert_eq!(first.0, second.0);
+    assert_ne!(first.1, second.1);
+    directory.write("p.cedar", &format!("{PERMIT} "));
+    let third = digests();
+    assert_ne!(second.0, third.0);
+    assert_eq!(second.1, third.1);
+    std::fs::rename(directory.path().join("p.cedar"), directory.path().join("q.cedar")).unwrap();
+    assert_ne!(third.0, digests().0);
+}
+
+#[test]
+fn the_problems_that_are_listed_are_bounded_and_the_rest_counted() {
+    let wrong = "permit(principal == Robot::\"x\", action, resource);\n".repeat(200);
+    let refusal = Directory::of(&wrong).refusal();
+    assert_eq!(refusal.lines().count(), 51);
+    assert!(refusal.lines().last().unwrap().starts_with("and "));
+}
+
+#[test]
+fn the_quickstart_loads_without_a_warning() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/quickstart");
+    let policies = PolicySet::load(&path).unwrap();
+    assert_eq!(policies.warnings(), []);
+    let ids: Vec<_> = policies.ids().collect();
+    assert_eq!(ids, ["batch-reads-everything", "nobody-reads-internal", "web-places-orders", "web-reads-orders"]);
+    let shape: &SchemaShape = policies.shape();
+    assert_eq!(shape.headers("GET").iter().collect::<Vec<_>>(), ["x-tenant"]);
+    assert!(shape.context_attributes("CONNECT").unwrap().contains("host"));
+    assert!(shape.headers("CONNECT").is_empty());
+}

@@ -1,0 +1,70 @@
+//! A bound on how deeply a policy or schema nests. Cedar's parser recurses without one: a thousand opening brackets in a
+//! file that is reloaded would end the process with all its decisions.
+
+/// The deepest nesting that is let through to Cedar. Real policies have less than twenty.
+pub(super) const DEEPEST: usize = 100;
+
+/// The stack of the thread that compiles, in bytes: several times what [`DEEPEST`] takes.
+pub(super) const STACK: usize = 32 << 20;
+
+/// Where `text` first nests deeper than [`DEEPEST`], in bytes. `if` counts as a bracket that closes with its statement,
+/// for `else if` nests too. Strings and comments do not count.
+pub(super) fn too_deep(text: &str) -> Option<usize> {
+    let (mut brackets, mut angles, mut conditions) = (0_usize, 0_usize, 0_usize);
+    let mut word = String::new();
+    let mut characters = text.char_indices().peekable();
+    while let Some((offset, character)) = characters.next() {
+        if character.is_alphanumeric() || character == '_' {
+            word.push(character);
+            continue;
+        }
+        conditions += usize::from(word == "if");
+        word.clear();
+        match character {
+            '(' | '[' | '{' => brackets += 1,
+            ')' | ']' | '}' => brackets = brackets.saturating_sub(1),
+            // Counted apart: as operators they would close brackets that are open.
+            '<' => angles += 1,
+            '>' => angles = angles.saturating_sub(1),
+            // A policy ends here, and with it what `if` and the operator `<` have opened.
+            ';' => (brackets, angles, conditions) = (0, 0, 0),
+            '"' => {
+                while let Some((_, inside)) = characters.next_if(|(_, inside)| *inside != '"') {
+                    if inside == '\\' {
+                        characters.next();
+                    }
+                }
+                characters.next();
+            }
+            '/' if characters.next_if(|(_, next)| *next == '/').is_some() => {
+                while characters.next_if(|(_, inside)| *inside != '\n').is_some() {}
+            }
+            _ => {}
+        }
+        if brackets + angles + conditions > DEEPEST {
+            return Some(offset);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_and_conditions_count_and_text_does_not() {
+        let nested = |open: &str, times: usize| too_deep(&open.repeat(times));
+        assert_eq!(nested("(", DEEPEST), None);
+        assert_eq!(nested("([{", DEEPEST), Some(DEEPEST));
+        assert!(nested("Set<", DEEPEST + 1).is_some());
+        assert!(nested("(a > ", DEEPEST + 1).is_some());
+        assert!(nested("if a then b else ", DEEPEST + 1).is_some());
+        assert!(too_deep(&format!("\"\\\"{}\"", "(".repeat(1000))).is_none());
+        assert!(too_deep(&format!("// {}\n", "(".repeat(1000))).is_none());
+        assert!(too_deep(&format!("// it's \"\n{}", "(".repeat(1000))).is_some());
+        assert!(
+            too_deep(&"permit(principal, action, resource) when { if a then b else c < d };\n".repeat(1000)).is_none()
+        );
+    }
+}

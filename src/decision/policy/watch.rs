@@ -1,0 +1,168 @@
+//! Follows the policy directory: a change that compiles is put in place at once, one that does not leaves the last good
+//! set deciding and is told. Events of the file system make it quick, and looking every few seconds makes it sure.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use super::PolicySet;
+use super::problem::{LoadError, Problem};
+use super::source::{Sources, Stamp};
+use crate::foundation::shutdown::ShutdownSignal;
+use crate::foundation::watched::{Snapshot, Watched};
+
+/// How long after the first event the files are read: an editor and Kubernetes both make several changes at once.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// How often the directory is looked at without any event: not every file system has them, and a link may lead out of
+/// what is watched.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Who wants to know what becomes of the directory. Called from the watching task, so it must not block for long.
+pub trait PolicyEvents: Send + Sync + 'static {
+    /// New files are in place and decide from now on.
+    fn loaded(&self, current: &Snapshot<PolicySet>);
+
+    /// The files as they are now were refused; `kept` still decides. Told once for as long as the error stays the same.
+    fn refused(&self, kept: &Snapshot<PolicySet>, error: &LoadError);
+
+    /// After a refusal, the files are again those that decide.
+    fn recovered(&self, current: &Snapshot<PolicySet>);
+}
+
+/// Follows `directory` until the drain starts; `target` holds what was loaded from it before.
+pub async fn watch(
+    directory: PathBuf,
+    target: Arc<Watched<PolicySet>>,
+    events: Arc<dyn PolicyEvents>,
+    mut signal: ShutdownSignal,
+) {
+    let changed = Arc::new(Notify::new());
+    let mut follower = Follower { directory, target, events, changed, watcher: None, stamp: None, refused: None };
+    let changed = Arc::clone(&follower.changed);
+    loop {
+        follower.follow().await;
+        tokio::select! {
+            () = signal.draining() => return,
+            // Either an event came, or it is time to look.
+            woken = timeout(POLL, changed.notified()) => if woken.is_ok() {
+                // Events within the pause are one change; those after it wake the next round.
+                sleep(DEBOUNCE).await;
+                follower.stamp = None;
+            },
+        }
+    }
+}
+
+struct Follower {
+    directory: PathBuf,
+    target: Arc<Watched<PolicySet>>,
+    events: Arc<dyn PolicyEvents>,
+    changed: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    /// The state that was last read well; `None` if the files have to be read whatever they look like.
+    stamp: Option<Stamp>,
+    /// What was last told to be wrong.
+    refused: Option<LoadError>,
+}
+
+impl Follower {
+    /// Reads the directory if it has changed, and puts what is there in place.
+    async fn follow(&mut self) {
+        let (directory, changed) = (self.directory.clone(), Arc::clone(&self.changed));
+        let (stamp, watcher) = (self.stamp.clone(), self.watcher.take());
+        let read = spawn_blocking(move || {
+            if stamp.is_some() && stamp == Stamp::of(&directory).ok() {
+                return (watcher, None);
+            }
+            // Watched before it is read, so that no change falls between; anew each time, because the directory may
+            // have been deleted and made again, which leaves the old watch without anything to see.
+            drop(watcher);
+            let watcher = arm(&directory, changed);
+            (watcher, Some(Sources::read(&directory)))
+        });
+        match read.await {
+            Ok((watcher, None)) => self.watcher = watcher,
+            Ok((watcher, Some(read))) => {
+                self.watcher = watcher;
+                self.take(read).await;
+            }
+            Err(_panic) => self.refuse(self.fault()),
+        }
+    }
+
+    async fn take(&mut self, read: Result<Sources, LoadError>) {
+        let sources = match read {
+            Ok(sources) => sources,
+            Err(error) => {
+                self.stamp = None;
+                return self.refuse(error);
+            }
+        };
+        self.stamp = Some(sources.stamp().clone());
+        let current = self.target.load();
+        let digests = (current.policy_digest(), current.entity_digest());
+        if digests == (sources.policy_digest(), sources.entity_digest()) {
+            if self.refused.take().is_some() {
+                self.events.recovered(&current);
+            }
+            return;
+        }
+        match spawn_blocking(move || PolicySet::compile(&sources)).await {
+            Ok(Ok(policies)) => {
+                self.target.replace(policies);
+                self.refused = None;
+                self.events.loaded(&self.target.load());
+            }
+            Ok(Err(error)) => self.refuse(error),
+            Err(_panic) => self.refuse(self.fault()),
+        }
+    }
+
+    fn refuse(&mut self, error: LoadError) {
+        if self.refused.as_ref() != Some(&error) {
+            self.events.refused(&self.target.load(), &error);
+            self.refused = Some(error);
+        }
+    }
+
+    fn fault(&self) -> LoadError {
+        LoadError::single(Problem::new(&self.directory, "reading the policies failed within"))
+    }
+}
+
+/// Watches the directory, and its parent for when the directory itself is replaced. If that fails there is still the
+/// look every few seconds.
+fn arm(directory: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let followed = directory.clone();
+    let handler = move |event: notify::Result<notify::Event>| {
+        // An error may stand for lost events.
+        if event.map_or(true, |event| matters(&event, &followed)) {
+            changed.notify_one();
+        }
+    };
+    let mut watcher = notify::recommended_watcher(handler).ok()?;
+    let itself = watcher.watch(&directory, RecursiveMode::NonRecursive);
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let above = watcher.watch(parent, RecursiveMode::NonRecursive);
+    (itself.is_ok() || above.is_ok()).then_some(watcher)
+}
+
+/// Whether an event can be a change of the directory: our own reading and the directory's neighbours are not.
+fn matters(event: &notify::Event, directory: &Path) -> bool {
+    let change = match event.kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    };
+    change
+        && (event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|path| path.starts_with(directory)))
+}
+
+#[cfg(test)]
+mod tests;
