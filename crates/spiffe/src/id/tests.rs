@@ -130,7 +130,9 @@ proptest! {
     }
 
     #[test]
-    fn no_near_miss_makes_it_panic_and_none_is_altered(text in "(spiffe|SPIFFE)?(://|:/|//)?[a-cA-C./:;%?#@ é-]{0,40}") {
+    fn no_near_miss_makes_it_panic_and_none_is_altered(
+        text in "(spiffe|SPIFFE)?(://|:/|//)?[a-cA-C./:;%?#@ é-]{0,40}"
+    ) {
         if let Ok(id) = text.parse::<SpiffeId>() {
             prop_assert_eq!(id.as_str(), text.as_str());
             prop_assert!(!id.path().contains("//") && !id.path().ends_with('/'));

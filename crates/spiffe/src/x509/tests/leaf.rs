@@ -208,6 +208,20 @@ fn a_field_after_the_last_one_is_refused() {
 }
 
 #[test]
+fn unique_identifiers_are_refused() {
+    let good = leaf(|_| {});
+    let signed_length = 4 + usize::from(u16::from_be_bytes([good[6], good[7]]));
+    let (signed, rest) = good[4..].split_at(signed_length);
+    let extensions = (4..signed.len()).find(|&at| signed[at..].starts_with(&[0xa3, 0x81])).unwrap();
+    assert_eq!(signed.len() - extensions, 3 + usize::from(signed[extensions + 2]), "they are the last field");
+    for identifier in [[0x81, 2, 0, 1], [0x82, 2, 0, 1]] {
+        let fields = [&signed[4..extensions], &identifier, &signed[extensions..]].concat();
+        let der = element(0x30, &[&element(0x30, &fields), rest].concat());
+        assert_eq!(Leaf::parse(&der), Err(ProfileError::Malformed));
+    }
+}
+
+#[test]
 fn an_older_version_is_refused() {
     let version_2 = patch(&leaf(|_| {}), &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1]);
     assert_eq!(Leaf::parse(&version_2), Err(ProfileError::Version));
