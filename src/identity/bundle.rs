@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_spiffe::TrustDomain;
-use rustls_pki_types::CertificateDer;
+use portcullis_spiffe::x509::{Authority, ProfileError};
+use rustls_pki_types::{CertificateDer, TrustAnchor};
+use webpki::anchor_from_trusted_cert;
+
+use crate::foundation::clock::Timestamp;
+use crate::foundation::telemetry::printable;
 
 /// The authorities of one trust domain.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,24 +22,129 @@ pub struct Bundle {
     pub sequence: u64,
 }
 
+/// A certificate that can't be an authority of the trust domain.
+#[derive(Debug, thiserror::Error)]
+#[error("certificate {position} of the bundle of `{trust_domain}` can't be an authority: {reason}")]
+pub struct BundleError {
+    /// Whose bundle it is.
+    pub trust_domain: TrustDomain,
+    /// Which of its certificates, counted from 1.
+    pub position: usize,
+    /// What is wrong with it.
+    #[source]
+    pub reason: AuthorityError,
+}
+
+/// Why a certificate can't be an authority.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// It does not have the form of one.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// Path validation can't use it.
+    #[error("{0}")]
+    Anchor(#[from] webpki::Error),
+}
+
+impl Bundle {
+    /// A bundle of these DER certificates, each of which must be fit to be an authority of `trust_domain`: for a
+    /// bundle that someone configured and wants to hear about.
+    ///
+    /// # Errors
+    /// [`BundleError`] names the first that is not.
+    pub fn from_der(
+        trust_domain: TrustDomain,
+        certificates: impl IntoIterator<Item = Vec<u8>>,
+        sequence: u64,
+    ) -> Result<Self, BundleError> {
+        let x509_authorities: Vec<_> = certificates.into_iter().map(CertificateDer::from).collect();
+        for (index, certificate) in x509_authorities.iter().enumerate() {
+            Anchor::new(&trust_domain, certificate).map_err(|reason| BundleError {
+                trust_domain: trust_domain.clone(),
+                position: index + 1,
+                reason,
+            })?;
+        }
+        Ok(Self { trust_domain, x509_authorities, sequence })
+    }
+}
+
 /// The bundles of our own trust domain and of those we federate with. Held in a
 /// [`Watched`](crate::foundation::watched::Watched), so that everything derived from it can be told to be stale.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Bundles(BTreeMap<TrustDomain, Arc<Bundle>>);
+pub struct Bundles(BTreeMap<TrustDomain, Trusted>);
+
+/// A bundle, and what path validation needs of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Trusted {
+    pub(super) bundle: Arc<Bundle>,
+    pub(super) anchors: Vec<Anchor>,
+}
 
 impl Bundles {
     /// These bundles; a later one of the same trust domain replaces an earlier.
+    ///
+    /// A certificate that can't be an authority of its domain is left out and logged. It could never verify anything,
+    /// and a single one makes Envoy and go-spiffe refuse the good ones beside it.
     pub fn new(bundles: impl IntoIterator<Item = Bundle>) -> Self {
-        Self(bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), Arc::new(bundle))).collect())
+        Self(bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), Trusted::new(bundle))).collect())
     }
 
     /// The bundle of `trust_domain`, which alone may vouch for its identities.
     pub fn get(&self, trust_domain: &TrustDomain) -> Option<&Arc<Bundle>> {
-        self.0.get(trust_domain)
+        self.0.get(trust_domain).map(|trusted| &trusted.bundle)
     }
 
     /// All of them, sorted by trust domain.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Bundle>> {
-        self.0.values()
+        self.0.values().map(|trusted| &trusted.bundle)
+    }
+
+    /// The bundle of `trust_domain` with its authorities ready for path validation.
+    pub(super) fn trusted(&self, trust_domain: &TrustDomain) -> Option<&Trusted> {
+        self.0.get(trust_domain)
     }
 }
+
+impl Trusted {
+    fn new(mut bundle: Bundle) -> Self {
+        let trust_domain = &bundle.trust_domain;
+        let mut anchors = Vec::with_capacity(bundle.x509_authorities.len());
+        bundle.x509_authorities.retain(|certificate| match Anchor::new(trust_domain, certificate) {
+            Ok(anchor) => {
+                anchors.push(anchor);
+                true
+            }
+            Err(error) => {
+                let reason = printable(&error.to_string(), 300);
+                tracing::warn!(%trust_domain, reason, "left an unfit authority out of a trust bundle");
+                false
+            }
+        });
+        Self { bundle: Arc::new(bundle), anchors }
+    }
+}
+
+/// One authority, parsed once for the many leaves that it has signed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Anchor {
+    pub(super) root: TrustAnchor<'static>,
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Timestamp,
+}
+
+impl Anchor {
+    fn new(trust_domain: &TrustDomain, certificate: &CertificateDer<'_>) -> Result<Self, AuthorityError> {
+        let authority = Authority::parse(certificate)?;
+        authority.check_domain(trust_domain)?;
+        Ok(Self {
+            root: anchor_from_trusted_cert(certificate)?.to_owned(),
+            not_before: Timestamp::from_unix_seconds(authority.not_before),
+            not_after: Timestamp::from_unix_seconds(authority.not_after),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+mod authority;
+mod issued;
+mod leaf;
+mod mint;

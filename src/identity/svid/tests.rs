@@ -1,0 +1,4 @@
+mod leaves;
+pub(in crate::identity) mod mint;
+mod presented;
+mod verifier;
