@@ -40,8 +40,7 @@ fn the_query_begins_at_the_first_question_mark_and_stays_as_sent() {
     assert_eq!(parsed("/a?/../admin?x;y%2f%00"), ("/a".into(), Some("/../admin?x;y%2f%00".into())));
 }
 
-/// What Envoy's connection manager forwards by default, from the table in Envoy's own documentation of path handling
-/// and measured on 1.40: none of it is normalised before we see it.
+/// What Envoy's connection manager forwards by default, as measured on 1.40: none of it is normalised before we see it.
 #[test]
 fn what_envoy_forwards_unnormalised_is_refused() {
     for raw in
