@@ -40,6 +40,8 @@ pub enum Reason {
     BadHeader,
     /// The proxy did not send raw headers, so duplicates can't be told.
     HeadersNotRaw,
+    /// Neither the route nor the proxy's own certificate says which service this is.
+    NoService,
     /// The schema knows no such action.
     UnknownAction,
     /// The schema does not allow such a request: a type, or the context of the action.
@@ -52,6 +54,44 @@ pub enum Reason {
     AuditUnavailable,
     /// A fault of ours that has no better name.
     Internal,
+}
+
+impl Reason {
+    /// The name in answers, metrics, logs and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::NoPermit => "no_permit",
+            Self::Forbidden => "forbidden",
+            Self::ForbidFailed => "forbid_failed",
+            Self::NoCertificate => "no_certificate",
+            Self::BadCertificate => "bad_certificate",
+            Self::ExpiredCertificate => "expired_certificate",
+            Self::UntrustedCertificate => "untrusted_certificate",
+            Self::PrincipalMismatch => "principal_mismatch",
+            Self::BadMethod => "bad_method",
+            Self::BadPath => "bad_path",
+            Self::BadHost => "bad_host",
+            Self::BadHeader => "bad_header",
+            Self::HeadersNotRaw => "headers_not_raw",
+            Self::NoService => "no_service",
+            Self::UnknownAction => "unknown_action",
+            Self::SchemaMismatch => "schema_mismatch",
+            Self::Undecodable => "undecodable",
+            Self::DeadlineExpired => "deadline_expired",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// How a question that ends for this reason ends.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Permitted => Outcome::Allow,
+            Self::DeadlineExpired | Self::AuditUnavailable | Self::Internal => Outcome::Error,
+            _ => Outcome::Deny,
+        }
+    }
 }
 
 /// The answer to a question.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 /// One `CheckRequest`, reduced to the fields that can enter a decision. Nothing here is verified or canonical yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Check {
@@ -32,7 +34,7 @@ pub struct HttpAttributes {
     pub scheme: String,
     /// `HTTP/1.1` and the like.
     pub protocol: String,
-    /// Raw header lines in order, names in lower case, pseudo-headers included. `None` if the proxy sent the joined
-    /// map only, from which duplicates can't be told.
-    pub headers: Option<Vec<(String, Vec<u8>)>>,
+    /// Raw header lines in order, names in lower case, pseudo-headers included. The values are slices of the message
+    /// they came in. `None` if the proxy sent the joined map, from which duplicates can't be told.
+    pub headers: Option<Vec<(String, Bytes)>>,
 }

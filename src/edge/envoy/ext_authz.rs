@@ -1,1 +1,82 @@
-//! To be written.
+//! Envoy's external authorization, `envoy.service.auth.v3.Authorization`: a `CheckRequest` in, a `CheckResponse` out.
+//!
+//! Whatever arrives, the answer is a message and never a gRPC status: Envoy takes a status for an outage, and lets the
+//! request through wherever `failure_mode_allow` is set. So each way to fail here ends in a denial or an error body of
+//! our own making, down to messages that can't be decoded and panics.
+
+mod codec;
+mod deadline;
+mod decode;
+mod respond;
+mod service;
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+pub use self::respond::{HeaderNames, HeaderNamesError};
+pub use self::service::ExtAuthz;
+use crate::decision::{Authorizer, Check, Reason, Verdict};
+use crate::evidence::Edge;
+use crate::foundation::telemetry::Registry;
+
+/// How checks are taken and answered.
+#[derive(Clone, Debug)]
+pub struct ExtAuthzConfig {
+    /// The headers that answers carry.
+    pub headers: HeaderNames,
+    /// The longest `CheckRequest`, in bytes; a longer one is denied unread.
+    pub max_message_bytes: usize,
+    /// How long a message may take to arrive if the caller sets no deadline of its own, or a later one.
+    pub patience: Duration,
+}
+
+impl Default for ExtAuthzConfig {
+    fn default() -> Self {
+        Self { headers: HeaderNames::default(), max_message_bytes: 4 * 1024 * 1024, patience: Duration::from_secs(10) }
+    }
+}
+
+/// What this edge asks of the decision plane, so that it can be tested against any answer.
+pub trait Decide: fmt::Debug + Send + Sync {
+    /// Answers a proxy's question.
+    fn check(&self, check: &Check) -> Verdict;
+
+    /// Records and answers a question that could not even be asked.
+    fn refuse(&self, edge: Edge, what: String, reason: Reason) -> Verdict;
+}
+
+impl Decide for Authorizer {
+    fn check(&self, check: &Check) -> Verdict {
+        Self::check(self, check)
+    }
+
+    fn refuse(&self, edge: Edge, what: String, reason: Reason) -> Verdict {
+        Self::refuse(self, edge, what, reason)
+    }
+}
+
+/// Counts questions that went wrong before they could be asked. The decisions themselves are counted where they are made.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    faults: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let faults = Family::default();
+        registry.register(
+            "portcullis_ext_authz_faults",
+            "Checks that never became a question, by what was wrong with them",
+            Family::clone(&faults),
+        );
+        Self { faults }
+    }
+
+    fn count(&self, fault: &'static str) {
+        self.faults.get_or_create_owned(&[("fault", fault)]).inc();
+    }
+}

@@ -1,0 +1,184 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::*;
+use crate::evidence::{CacheState, DecisionId};
+
+const REASONS: [Reason; 21] = [
+    Reason::Permitted,
+    Reason::NoPermit,
+    Reason::Forbidden,
+    Reason::ForbidFailed,
+    Reason::NoCertificate,
+    Reason::BadCertificate,
+    Reason::ExpiredCertificate,
+    Reason::UntrustedCertificate,
+    Reason::PrincipalMismatch,
+    Reason::BadMethod,
+    Reason::BadPath,
+    Reason::BadHost,
+    Reason::BadHeader,
+    Reason::HeadersNotRaw,
+    Reason::NoService,
+    Reason::UnknownAction,
+    Reason::SchemaMismatch,
+    Reason::Undecodable,
+    Reason::DeadlineExpired,
+    Reason::AuditUnavailable,
+    Reason::Internal,
+];
+
+fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
+    Verdict {
+        id: DecisionId::NIL,
+        outcome,
+        reason,
+        policies: Arc::from([Arc::from("web-reads-orders"), Arc::from("odd\r\nid")]),
+        cache: CacheState::Miss,
+        principal: Some("spiffe://example.org/web".parse().unwrap()),
+    }
+}
+
+fn written(verdict: &Verdict) -> CheckResponse {
+    let message = answer(verdict, &HeaderNames::default()).into_message();
+    let reread = CheckResponse::decode(&message.encode_to_vec()[..]).unwrap();
+    assert_eq!(reread, message);
+    message
+}
+
+fn code(response: &CheckResponse) -> i32 {
+    response.status.as_ref().expect("has a status").code
+}
+
+fn pairs(headers: &[HeaderValueOption]) -> Vec<(&str, &str)> {
+    headers.iter().map(|option| option.header.as_ref().unwrap()).map(|h| (h.key.as_str(), h.value.as_str())).collect()
+}
+
+fn refused(response: &CheckResponse) -> (i32, i32, &DeniedHttpResponse) {
+    let (HttpResponse::DeniedResponse(body) | HttpResponse::ErrorResponse(body)) =
+        response.http_response.as_ref().unwrap()
+    else {
+        panic!("an allow")
+    };
+    (code(response), body.status.as_ref().unwrap().code, body)
+}
+
+#[test]
+fn an_allow_says_who_is_asking_and_overwrites_what_the_client_said() {
+    let response = written(&verdict(Outcome::Allow, Reason::Permitted));
+    assert_eq!(code(&response), 0);
+    let Some(HttpResponse::OkResponse(ok)) = &response.http_response else { panic!("not an allow") };
+    let id = DecisionId::NIL.to_string();
+    assert_eq!(pairs(&ok.headers), [("x-spiffe-id", "spiffe://example.org/web"), ("x-decision-id", id.as_str())]);
+    assert_eq!(pairs(&ok.response_headers_to_add), [("x-decision-id", id.as_str())]);
+    assert!(ok.headers_to_remove.contains(&"x_spiffe_id".to_owned()));
+    for option in ok.headers.iter().chain(&ok.response_headers_to_add) {
+        assert_eq!(option.append_action(), HeaderAppendAction::OverwriteIfExistsOrAdd);
+    }
+}
+
+#[test]
+fn each_reason_to_deny_has_its_status() {
+    for reason in REASONS.into_iter().filter(|reason| reason.outcome() == Outcome::Deny) {
+        let response = written(&verdict(Outcome::Deny, reason));
+        let (code, status, body) = refused(&response);
+        let expected = match reason {
+            Reason::NoCertificate
+            | Reason::BadCertificate
+            | Reason::ExpiredCertificate
+            | Reason::UntrustedCertificate
+            | Reason::PrincipalMismatch => (16, 401),
+            Reason::BadMethod | Reason::BadPath | Reason::BadHost | Reason::BadHeader | Reason::Undecodable => (7, 400),
+            _ => (7, 403),
+        };
+        assert_eq!((code, status), expected, "{reason:?}");
+        assert!(matches!(response.http_response, Some(HttpResponse::DeniedResponse(_))));
+        let told: serde_json::Value = serde_json::from_str(&body.body).unwrap();
+        let id = DecisionId::NIL.to_string();
+        assert_eq!(told, serde_json::json!({"decision": false, "reason": reason.name(), "decision_id": id}));
+        assert_eq!(pairs(&body.headers), [("content-type", "application/json"), ("x-decision-id", id.as_str())]);
+    }
+}
+
+#[test]
+fn a_fault_of_ours_is_an_error_response() {
+    for (reason, expected) in
+        [(Reason::Internal, (13, 500)), (Reason::DeadlineExpired, (14, 503)), (Reason::AuditUnavailable, (14, 503))]
+    {
+        let response = written(&verdict(Outcome::Error, reason));
+        let (code, status, _body) = refused(&response);
+        assert_eq!((code, status), expected, "{reason:?}");
+        assert!(matches!(response.http_response, Some(HttpResponse::ErrorResponse(_))), "{reason:?}");
+    }
+}
+
+#[test]
+fn metadata_tells_the_access_log_about_every_answer() {
+    let response = written(&verdict(Outcome::Deny, Reason::Forbidden));
+    let fields = response.dynamic_metadata.unwrap().fields;
+    let text = |name: &str| match &fields[name].kind {
+        Some(Kind::StringValue(text)) => text.clone(),
+        other => panic!("{name} is {other:?}"),
+    };
+    assert_eq!((text("decision"), text("reason"), text("cache")), ("deny".into(), "forbidden".into(), "miss".into()));
+    assert_eq!(
+        (text("principal"), text("decision_id")),
+        ("spiffe://example.org/web".into(), DecisionId::NIL.to_string())
+    );
+    let Some(Kind::ListValue(policies)) = &fields["policies"].kind else { panic!("not a list") };
+    assert_eq!(policies.values.len(), 2);
+    let nobody = Verdict { principal: None, ..verdict(Outcome::Deny, Reason::NoCertificate) };
+    assert!(!written(&nobody).dynamic_metadata.unwrap().fields.contains_key("principal"));
+}
+
+/// The golden matrix: whatever a verdict says, status 0 and an OK body come together and only for a true allow, and
+/// nothing is ever left out.
+#[test]
+fn no_verdict_but_a_permitted_allow_with_a_principal_lets_anything_through() {
+    for reason in REASONS {
+        for outcome in [Outcome::Allow, Outcome::Deny, Outcome::Error] {
+            for known in [true, false] {
+                let mut verdict = verdict(outcome, reason);
+                verdict.principal = verdict.principal.filter(|_| known);
+                let response = written(&verdict);
+                let allows = outcome == Outcome::Allow && reason == Reason::Permitted && known;
+                let ok = matches!(response.http_response, Some(HttpResponse::OkResponse(_)));
+                assert_eq!((code(&response) == 0, ok), (allows, allows), "{verdict:?}");
+                assert!(response.http_response.is_some() && response.dynamic_metadata.is_some());
+                if !allows {
+                    let (_code, status, _body) = refused(&response);
+                    assert!(matches!(status, 400 | 401 | 403 | 500 | 503), "{verdict:?} became {status}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn reason_names_are_distinct_words() {
+    let mut names = REASONS.map(Reason::name).to_vec();
+    assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), REASONS.len());
+}
+
+/// Envoy without `validate_mutations` writes a CR LF in a denied response's header to the client as it is.
+#[test]
+fn no_header_value_can_split_a_response() {
+    for value in ["a\r\nx-evil: 1", "a\n", "a\0", "a\tb", "é", "\u{7f}"] {
+        assert_eq!(header("x-spiffe-id", value), None, "{value:?}");
+    }
+    assert!(header("x-spiffe-id", "spiffe://example.org/web").is_some());
+}
+
+proptest! {
+    #[test]
+    fn every_header_value_that_is_sent_is_visible_ascii(value in any::<String>()) {
+        if let Some(option) = header("x-any", &value) {
+            prop_assert!(option.header.unwrap().value.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+        }
+    }
+}
