@@ -5,10 +5,14 @@ pub mod authorize;
 pub mod cache;
 pub mod check;
 pub mod mapping;
+mod metrics;
 pub mod policy;
 pub mod query;
+mod reason;
 pub mod request;
 
-pub use authorize::{Authorizer, Reason, Verdict};
+pub use authorize::{Authorizer, Ports, Verdict};
 pub use check::{Check, HttpAttributes};
+pub use metrics::DecisionMetrics;
 pub use query::{Action, Entity, Query};
+pub use reason::Reason;

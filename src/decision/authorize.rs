@@ -1,98 +1,28 @@
 //! The one place where the straight line is written: request → principal → cache → Cedar → decision → record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_spiffe::SpiffeId;
 
+use super::cache::{CacheKey, CachedDecision, DecisionCache};
 use super::check::Check;
+use super::mapping::{complete, connect_query, http_query};
+use super::metrics::DecisionMetrics;
+use super::policy::{Effect, EvaluateError, Evaluation, PolicySet};
 use super::query::Query;
-use crate::evidence::{CacheState, DecisionId, Edge, Outcome};
+use super::reason::Reason;
+use super::request::{HttpRequest, Refusal};
+use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Outcome, Record};
+use crate::foundation::clock::{Clock, Timestamp};
+use crate::foundation::digest::Digest;
+use crate::foundation::entropy::Entropy;
+use crate::foundation::telemetry::printable;
+use crate::foundation::watched::{Epoch, Snapshot, Watched};
+use crate::identity::svid::{LeafFault, LeafVerifier, VerifiedLeaf};
 
-/// Why an answer is what it is: a fixed list, so that people can count and alert on it. `docs/reasons.md` has them all.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Reason {
-    /// A policy permits and none forbids.
-    Permitted,
-    /// No policy permits.
-    NoPermit,
-    /// A policy forbids.
-    Forbidden,
-    /// A forbidding policy failed to evaluate, which forbids.
-    ForbidFailed,
-    /// The client showed no certificate.
-    NoCertificate,
-    /// The certificate can't be read or is not an X509-SVID.
-    BadCertificate,
-    /// The certificate has expired or is not valid yet.
-    ExpiredCertificate,
-    /// No authority in the current bundle of its trust domain signed the certificate.
-    UntrustedCertificate,
-    /// The proxy names another principal than the certificate does.
-    PrincipalMismatch,
-    /// The method is not a token, or is missing.
-    BadMethod,
-    /// The path is missing or can be read in two ways.
-    BadPath,
-    /// The host is missing where it is needed or can be read in two ways.
-    BadHost,
-    /// A header that a policy reads is there twice, or is not text.
-    BadHeader,
-    /// The proxy did not send raw headers, so duplicates can't be told.
-    HeadersNotRaw,
-    /// Neither the route nor the proxy's own certificate says which service this is.
-    NoService,
-    /// The schema knows no such action.
-    UnknownAction,
-    /// The schema does not allow such a request: a type, or the context of the action.
-    SchemaMismatch,
-    /// The question itself could not be decoded.
-    Undecodable,
-    /// The caller has already stopped waiting.
-    DeadlineExpired,
-    /// The decision could not be recorded.
-    AuditUnavailable,
-    /// A fault of ours that has no better name.
-    Internal,
-}
-
-impl Reason {
-    /// The name in answers, metrics, logs and records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Permitted => "permitted",
-            Self::NoPermit => "no_permit",
-            Self::Forbidden => "forbidden",
-            Self::ForbidFailed => "forbid_failed",
-            Self::NoCertificate => "no_certificate",
-            Self::BadCertificate => "bad_certificate",
-            Self::ExpiredCertificate => "expired_certificate",
-            Self::UntrustedCertificate => "untrusted_certificate",
-            Self::PrincipalMismatch => "principal_mismatch",
-            Self::BadMethod => "bad_method",
-            Self::BadPath => "bad_path",
-            Self::BadHost => "bad_host",
-            Self::BadHeader => "bad_header",
-            Self::HeadersNotRaw => "headers_not_raw",
-            Self::NoService => "no_service",
-            Self::UnknownAction => "unknown_action",
-            Self::SchemaMismatch => "schema_mismatch",
-            Self::Undecodable => "undecodable",
-            Self::DeadlineExpired => "deadline_expired",
-            Self::AuditUnavailable => "audit_unavailable",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// How a question that ends for this reason ends.
-    pub const fn outcome(self) -> Outcome {
-        match self {
-            Self::Permitted => Outcome::Allow,
-            Self::DeadlineExpired | Self::AuditUnavailable | Self::Internal => Outcome::Error,
-            _ => Outcome::Deny,
-        }
-    }
-}
+/// How much of a peer's own words goes into a record, in bytes.
+const SHOWN: usize = 1024;
 
 /// The answer to a question.
 #[derive(Clone, Debug)]
@@ -111,32 +41,261 @@ pub struct Verdict {
     pub principal: Option<SpiffeId>,
 }
 
-/// Answers questions.
+/// What the authorizer works with.
 #[derive(Debug)]
-pub struct Authorizer {}
+pub struct Ports {
+    /// The policies that decide.
+    pub policies: Arc<Watched<PolicySet>>,
+    /// Verifies what callers show.
+    pub leaves: LeafVerifier,
+    /// Remembers what was decided.
+    pub cache: DecisionCache,
+    /// Where every decision is recorded before it is given.
+    pub audit: Arc<dyn Audit>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// For the names of decisions.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Answers questions, each with a record of it. Synchronous: it takes microseconds of CPU and never waits.
+#[derive(Debug)]
+pub struct Authorizer {
+    ports: Ports,
+    metrics: DecisionMetrics,
+}
 
 impl Authorizer {
-    /// Answers a proxy's question. Synchronous: it takes microseconds of CPU and never waits.
+    /// An authorizer that has decided nothing yet.
+    pub const fn new(ports: Ports, metrics: DecisionMetrics) -> Self {
+        Self { ports, metrics }
+    }
+
+    /// Answers a proxy's question.
     pub fn check(&self, check: &Check) -> Verdict {
-        self.refuse(Edge::ExtAuthz, check.http.as_ref().map_or("", |http| http.path.as_str()).into(), Reason::Internal)
+        let mut question = self.begin(Edge::ExtAuthz);
+        question.describe(check);
+        let answer = self.answer_check(check, &mut question);
+        self.conclude(question, answer)
     }
 
     /// Answers an `AuthZEN` question about whatever subject the caller names.
     pub fn evaluate(&self, query: &Query, request_id: Option<&str>) -> Verdict {
-        let _ = request_id;
-        self.refuse(Edge::Authzen, query.resource.to_string(), Reason::Internal)
+        let mut question = self.begin(Edge::Authzen);
+        question.request_id = request_id.map(|id| printable(id, SHOWN));
+        question.asked(query, query.digest());
+        let answer = complete(query).and_then(|query| self.decide(&query, None, &mut question));
+        self.conclude(question, answer)
     }
 
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
-    pub fn refuse(&self, edge: Edge, what: String, reason: Reason) -> Verdict {
-        let _ = (edge, what);
-        Verdict {
-            id: DecisionId::NIL,
-            outcome: Outcome::Error,
-            reason,
-            policies: Arc::new([]),
-            cache: CacheState::Bypass,
+    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
+        let mut question = self.begin(edge);
+        question.resource = printable(what, SHOWN);
+        self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
+    }
+
+    fn begin(&self, edge: Edge) -> Question {
+        let now = self.ports.clock.now();
+        Question {
+            edge,
+            now,
+            started: self.ports.clock.elapsed(),
+            id: DecisionId::new(now, self.ports.entropy.as_ref()).ok(),
             principal: None,
+            leaf: None,
+            subject: String::new(),
+            action: String::new(),
+            resource: String::new(),
+            context_digest: None,
+            bundle_epoch: Epoch::default(),
+            policies: self.ports.policies.load(),
+            request_id: None,
+        }
+    }
+
+    /// Who asks, then what exactly; only then is it put to the policies.
+    fn answer_check(&self, check: &Check, question: &mut Question) -> Result<Answer, Refusal> {
+        let leaf = self.authenticate(check, question.now)?;
+        question.authenticated(&leaf);
+        let policies = Arc::clone(&question.policies);
+        let query = match &check.http {
+            Some(http) => {
+                let request = HttpRequest::from_attributes(http)?;
+                http_query(&leaf.id, &request, check, policies.shape())?
+            }
+            None => connect_query(&leaf.id, check, policies.shape())?,
+        };
+        self.decide(&query, Some(&leaf), question)
+    }
+
+    /// Envoy keeps a connection whose leaf expired or whose authority left the bundle, and reads only the first of
+    /// several URIs. So the leaf is verified again, now, and must name whom the proxy names.
+    fn authenticate(&self, check: &Check, now: Timestamp) -> Result<Arc<VerifiedLeaf>, Refusal> {
+        let leaf = self.ports.leaves.verify(&check.certificate, now).map_err(|error| {
+            let reason = match error.fault() {
+                LeafFault::Missing => Reason::NoCertificate,
+                LeafFault::Bad => Reason::BadCertificate,
+                LeafFault::OutOfTime => Reason::ExpiredCertificate,
+                LeafFault::Untrusted => Reason::UntrustedCertificate,
+            };
+            Refusal::new(reason, error, &check.principal)
+        })?;
+        if leaf.id.as_str() == check.principal {
+            Ok(leaf)
+        } else {
+            let why = format_args!("the certificate is of `{}`, but the proxy names another principal", leaf.id);
+            Err(Refusal::new(Reason::PrincipalMismatch, why, &check.principal))
+        }
+    }
+
+    /// The cache, or else the policies.
+    fn decide(&self, query: &Query, leaf: Option<&VerifiedLeaf>, question: &mut Question) -> Result<Answer, Refusal> {
+        let digest = query.digest();
+        question.asked(query, digest);
+        let policies = &question.policies;
+        let key = CacheKey::with(&digest, policies.epoch(), question.bundle_epoch, leaf.map(|leaf| &leaf.digest));
+        let expires_at = leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
+        let (decided, cache) = self.ports.cache.decide(key, question.now, || {
+            let evaluation = policies.evaluate(query)?;
+            self.metrics.policies_failed(evaluation.errors.len());
+            Ok::<_, EvaluateError>(CachedDecision { evaluation, expires_at })
+        });
+        match decided {
+            Ok(decision) => Ok(Answer { evaluation: decision.evaluation.clone(), cache }),
+            Err(error @ EvaluateError::UnknownAction(_)) => Err(Refusal::new(Reason::UnknownAction, error, "")),
+            Err(error @ EvaluateError::Schema(_)) => Err(Refusal::new(Reason::SchemaMismatch, error, "")),
+        }
+    }
+
+    /// Records the answer, and only then gives it: what can't be recorded or named is an error.
+    fn conclude(&self, question: Question, answer: Result<Answer, Refusal>) -> Verdict {
+        let (reason, answer) = match answer {
+            Ok(answer) => (reason_of(answer.evaluation.effect), answer),
+            Err(refusal) => {
+                tracing::info!(
+                    reason = refusal.reason().name(),
+                    subject = question.subject,
+                    resource = question.resource,
+                    "refused a question: {}",
+                    refusal.detail()
+                );
+                (refusal.reason(), Answer::none())
+            }
+        };
+        let (edge, principal) = (question.edge, question.principal.clone());
+        let took = self.ports.clock.elapsed().saturating_sub(question.started);
+        let (id, reason) = match question.id {
+            None => (DecisionId::NIL, Reason::Internal),
+            Some(id) => {
+                let record = question.record(id, reason, &answer, took);
+                match self.ports.audit.append(Record::Decision(Box::new(record))) {
+                    Ok(()) => (id, reason),
+                    Err(error) => {
+                        tracing::error!(decision_id = %id, "a decision was not recorded, so it is an error: {error}");
+                        (id, Reason::AuditUnavailable)
+                    }
+                }
+            }
+        };
+        let outcome = reason.outcome();
+        self.metrics.decided(edge, outcome, reason.name(), answer.cache, took);
+        Verdict { id, outcome, reason, policies: answer.evaluation.policies, cache: answer.cache, principal }
+    }
+}
+
+/// What the policies said, and how it was found.
+struct Answer {
+    evaluation: Evaluation,
+    cache: CacheState,
+}
+
+impl Answer {
+    /// For a question that was never put to the policies.
+    fn none() -> Self {
+        let evaluation = Evaluation { effect: Effect::NoPermit, policies: Arc::new([]), errors: Arc::new([]) };
+        Self { evaluation, cache: CacheState::Bypass }
+    }
+}
+
+/// A question on its way, with what is known of it so far: what its record will say, wherever it ends.
+struct Question {
+    edge: Edge,
+    now: Timestamp,
+    started: Duration,
+    id: Option<DecisionId>,
+    principal: Option<SpiffeId>,
+    leaf: Option<Digest>,
+    subject: String,
+    action: String,
+    resource: String,
+    context_digest: Option<Digest>,
+    bundle_epoch: Epoch,
+    policies: Arc<Snapshot<PolicySet>>,
+    request_id: Option<String>,
+}
+
+impl Question {
+    /// Takes down what the proxy says, for the record of a question that gets no further.
+    fn describe(&mut self, check: &Check) {
+        let Some(http) = &check.http else {
+            "connect".clone_into(&mut self.action);
+            return;
+        };
+        self.action = printable(&http.method, SHOWN);
+        self.resource = printable(&http.path, SHOWN);
+        let lines = http.headers.as_deref().unwrap_or_default();
+        let named = lines.iter().find(|(name, _)| name == "x-request-id");
+        self.request_id = named.map(|(_, value)| printable(&String::from_utf8_lossy(value), SHOWN));
+    }
+
+    fn authenticated(&mut self, leaf: &VerifiedLeaf) {
+        self.principal = Some(leaf.id.clone());
+        self.subject = format!("Workload::{:?}", leaf.id.as_str());
+        self.leaf = Some(leaf.digest);
+        self.bundle_epoch = leaf.bundle_epoch;
+    }
+
+    fn asked(&mut self, query: &Query, digest: Digest) {
+        self.subject = printable(&query.subject.to_string(), SHOWN);
+        self.action = printable(&query.action.name, SHOWN);
+        self.resource = printable(&query.resource.to_string(), SHOWN);
+        self.context_digest = Some(digest);
+    }
+
+    fn record(self, id: DecisionId, reason: Reason, answer: &Answer, took: Duration) -> DecisionRecord {
+        DecisionRecord {
+            decision_id: id,
+            time: self.now,
+            edge: self.edge,
+            principal: self.subject,
+            leaf: self.leaf,
+            action: self.action,
+            resource: self.resource,
+            context_digest: self.context_digest,
+            decision: reason.outcome(),
+            reason: reason.name(),
+            policies: Arc::clone(&answer.evaluation.policies),
+            policy_errors: Arc::clone(&answer.evaluation.errors),
+            policy_digest: Some(self.policies.policy_digest()),
+            entity_digest: Some(self.policies.entity_digest()),
+            policy_epoch: self.policies.epoch(),
+            bundle_epoch: self.bundle_epoch,
+            cache: answer.cache,
+            latency_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            request_id: self.request_id,
         }
     }
 }
+
+const fn reason_of(effect: Effect) -> Reason {
+    match effect {
+        Effect::Permit => Reason::Permitted,
+        Effect::NoPermit => Reason::NoPermit,
+        Effect::Forbid => Reason::Forbidden,
+        Effect::ForbidFailed => Reason::ForbidFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use portcullis_spiffe::SpiffeId;
 use serde_json::{Map, Value};
 
-use super::authorize::Reason;
 use super::check::Check;
 use super::query::{Action, Entity, EntityRef, Query};
+use super::reason::Reason;
 use super::request::{Host, HttpRequest, Refusal, RequestPath, Target};
 
 /// The action of a check of a bare TCP connection.
@@ -19,6 +19,11 @@ const CONNECT_TCP: &str = "connect";
 
 /// The action of a request that wants to leave HTTP, whatever its method.
 const UPGRADE: &str = "upgrade";
+
+/// The entity types of the shipped schema whose ids say more than a name.
+const WORKLOAD: &str = "Workload";
+const PATH: &str = "Path";
+const SERVICE_KIND: &str = "Service";
 
 /// The route's context extension that names the service behind the proxy.
 const SERVICE: &str = "service";
@@ -57,7 +62,8 @@ pub fn http_query(
         }
         Target::Path { path, .. } => {
             let action = if request.upgrade().is_some() { UPGRADE } else { request.method() };
-            (action, path_entity(path.as_str(), path.ancestors().next(), &service), enclosing_paths(path, &service))
+            let service = Some(&service);
+            (action, path_entity(path.as_str(), path.ancestors().next(), service), enclosing_paths(path, service))
         }
     };
     let context = context(action, Some(request), check, shape)?;
@@ -75,6 +81,35 @@ pub fn connect_query(principal: &SpiffeId, check: &Check, shape: &dyn Shape) -> 
     Ok(Query { subject: workload(principal), action: named(CONNECT_TCP), resource, context, extra: Vec::new() })
 }
 
+/// An `AuthZEN` question with what follows from its own ids filled in, so that one policy means the same over every
+/// wire: a workload's trust domain and path follow from its SPIFFE ID, a path lies within the paths that enclose it. A
+/// caller can't say otherwise, nor escape a `forbid` on an enclosing path by not mentioning it.
+///
+/// # Errors
+/// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID or that of a `Path` can be read in two ways.
+pub fn complete(query: &Query) -> Result<Query, Refusal> {
+    let mut query = query.clone();
+    if query.subject.kind == WORKLOAD {
+        let id = &query.subject.id;
+        let id: SpiffeId = id.parse().map_err(|why| Refusal::new(Reason::BadPrincipal, why, id))?;
+        let derived = workload(&id);
+        query.subject.properties.extend(derived.properties);
+        query.subject.parents = derived.parents;
+    }
+    if query.resource.kind == PATH {
+        let id = query.resource.id.as_str();
+        let (path, rest) = RequestPath::parse(id).map_err(|why| Refusal::new(Reason::BadPath, why, id))?;
+        if rest.is_some() || path.as_str() != id {
+            return Err(Refusal::new(Reason::BadPath, "the path is not canonical", id));
+        }
+        let service = query.resource.properties.get(SERVICE).and_then(Value::as_str);
+        let service = service.map(|id| EntityRef { kind: SERVICE_KIND.to_owned(), id: id.to_owned() });
+        query.extra = enclosing_paths(&path, service.as_ref());
+        query.resource.parents = path_entity(path.as_str(), path.ancestors().next(), service.as_ref()).parents;
+    }
+    Ok(query)
+}
+
 /// A verified workload as a subject.
 pub fn workload(id: &SpiffeId) -> Entity {
     let trust_domain = id.trust_domain().as_str();
@@ -82,7 +117,7 @@ pub fn workload(id: &SpiffeId) -> Entity {
     properties.insert("trust_domain".to_owned(), trust_domain.into());
     properties.insert("path".to_owned(), id.path().into());
     let parent = EntityRef { kind: "TrustDomain".to_owned(), id: trust_domain.to_owned() };
-    Entity { properties, ..entity("Workload", id.as_str().to_owned(), vec![parent]) }
+    Entity { properties, ..entity(WORKLOAD, id.as_str().to_owned(), vec![parent]) }
 }
 
 fn named(action: &str) -> Action {
@@ -93,15 +128,13 @@ fn entity(kind: &str, id: String, parents: Vec<EntityRef>) -> Entity {
     Entity { kind: kind.to_owned(), id, properties: Map::new(), parents }
 }
 
-fn path_entity(path: &str, enclosing: Option<&str>, service: &EntityRef) -> Entity {
-    let parent = match enclosing {
-        Some(enclosing) => EntityRef { kind: "Path".to_owned(), id: enclosing.to_owned() },
-        None => service.clone(),
-    };
-    entity("Path", path.to_owned(), vec![parent])
+/// A path, whose parent is the path that encloses it or, for the outermost, the service.
+fn path_entity(path: &str, enclosing: Option<&str>, service: Option<&EntityRef>) -> Entity {
+    let enclosing = enclosing.map(|enclosing| EntityRef { kind: PATH.to_owned(), id: enclosing.to_owned() });
+    entity(PATH, path.to_owned(), enclosing.or_else(|| service.cloned()).into_iter().collect())
 }
 
-fn enclosing_paths(path: &RequestPath, service: &EntityRef) -> Vec<Entity> {
+fn enclosing_paths(path: &RequestPath, service: Option<&EntityRef>) -> Vec<Entity> {
     let enclosing_of_each = path.ancestors().skip(1).map(Some).chain([None]);
     path.ancestors().zip(enclosing_of_each).map(|(path, enclosing)| path_entity(path, enclosing, service)).collect()
 }
@@ -118,7 +151,7 @@ fn service(check: &Check) -> Result<EntityRef, Refusal> {
             Refusal::new(Reason::NoService, why, &check.destination)
         })?,
     };
-    Ok(EntityRef { kind: "Service".to_owned(), id })
+    Ok(EntityRef { kind: SERVICE_KIND.to_owned(), id })
 }
 
 fn destination(check: &Check) -> Option<String> {

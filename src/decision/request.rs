@@ -17,7 +17,7 @@ pub use self::host::{Host, HostError};
 pub use self::http::{HttpRequest, Target};
 pub use self::method::{Method, MethodError};
 pub use self::path::{PathError, RequestPath};
-use super::authorize::Reason;
+use super::reason::Reason;
 use crate::foundation::telemetry::printable;
 
 /// How much of an offending text is worth repeating in a log line, in bytes.

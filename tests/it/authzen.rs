@@ -33,7 +33,9 @@ async fn the_same_policies_answer_over_http() {
 async fn a_question_that_is_not_one_is_400_and_never_a_decision() {
     let home = Home::new();
     let _gateway = Gateway::start(&home, &[]).await;
-    for body in ["", "null", "[]", "{}", "{\"subject\":1}", "{\"subject\":{\"type\":\"Workload\",\"id\":\"a\"}}", "\u{feff}{}"] {
+    for body in
+        ["", "null", "[]", "{}", "{\"subject\":1}", "{\"subject\":{\"type\":\"Workload\",\"id\":\"a\"}}", "\u{feff}{}"]
+    {
         let answer = ask(&home.authzen_socket(), body).await;
         assert_eq!(answer.status, 400, "{body:?}: {answer:?}");
     }

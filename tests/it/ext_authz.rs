@@ -84,7 +84,10 @@ async fn a_header_that_a_policy_reads_must_be_there_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_is_an_action_of_its_own() {
     let mesh = Mesh::start_with(&[], |backend| {
-        backend.replace("codec_type: AUTO", "codec_type: AUTO\n                upgrade_configs: [{ upgrade_type: websocket }]")
+        backend.replace(
+            "codec_type: AUTO",
+            "codec_type: AUTO\n                upgrade_configs: [{ upgrade_type: websocket }]",
+        )
     })
     .await;
     let response = crate::support::sds::fetch(&mesh.home.workload_socket(), &["default"]).await.unwrap();

@@ -1,5 +1,14 @@
 //! The integration tests: the real binary, real Envoys, real sockets. One binary, one module a subject.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its helpers stand outside of `#[test]` functions"
+)]
+
 mod support;
 
 mod architecture;

@@ -24,7 +24,10 @@ async fn no_certificate_and_a_strangers_certificate_end_in_the_handshake() {
     assert_refused(mesh.orders_port, None).await;
     assert_refused(mesh.orders_port, Some(&foreign_identity())).await;
     assert_eq!(mesh.orders.stat("ssl.fail_verify_error").await, 1);
-    assert!(mesh.home.records().iter().all(|record| record["record"] != "decision"), "a refused caller was asked about");
+    assert!(
+        mesh.home.records().iter().all(|record| record["record"] != "decision"),
+        "a refused caller was asked about"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +65,8 @@ async fn answer_on(
         answer.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&answer).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
         if body.len() >= length.unwrap_or(0usize) {
             return text;
         }

@@ -47,10 +47,7 @@ async fn kubernetes_swaps_a_symlink() {
 async fn loaded(mesh: &Mesh, epoch: u64) {
     eventually(&format!("policy epoch {epoch} decides"), async || {
         let records = mesh.home.records();
-        records
-            .iter()
-            .any(|record| record["record"] == "policy_load" && record["policy_epoch"] == epoch)
-            .then_some(())
+        records.iter().any(|record| record["record"] == "policy_load" && record["policy_epoch"] == epoch).then_some(())
     })
     .await;
 }

@@ -30,7 +30,9 @@ async fn nobody_gets_what_no_entry_grants() {
     let home = Home::new();
     let _gateway = Gateway::start(&home, &[]).await;
     let socket = home.workload_socket();
-    for names in [&["spiffe://example.org/orders"][..], &["spiffe://other.org/web"], &["file-root:system"], &["*"], &[""]] {
+    for names in
+        [&["spiffe://example.org/orders"][..], &["spiffe://other.org/web"], &["file-root:system"], &["*"], &[""]]
+    {
         let code = fetch_code(&socket, names).await;
         assert!(matches!(code, Code::PermissionDenied | Code::InvalidArgument), "{names:?}: {code:?}");
     }

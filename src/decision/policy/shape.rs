@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{ActionType, Record, SchemaTypes, Type};
+use crate::decision::mapping::Shape;
 
 /// What an HTTP check supplies as a string, if the schema asks for it.
 const STRINGS: [&str; 9] = ["destination", "host", "method", "path", "protocol", "query", "scheme", "sni", "upgrade"];
@@ -33,19 +34,18 @@ impl SchemaShape {
         let actions = types.actions.iter().map(|(name, action)| (name.clone(), ActionShape::of(action))).collect();
         Self { actions, nothing: BTreeSet::new() }
     }
+}
 
-    /// The attributes of an action's context; `None` if the schema has no such action.
-    pub fn context_attributes(&self, action: &str) -> Option<&BTreeSet<String>> {
+impl Shape for SchemaShape {
+    fn context_attributes(&self, action: &str) -> Option<&BTreeSet<String>> {
         self.actions.get(action).map(|action| &action.context)
     }
 
-    /// The attributes of `context.headers`: the headers that policies on this action can read.
-    pub fn headers(&self, action: &str) -> &BTreeSet<String> {
+    fn headers(&self, action: &str) -> &BTreeSet<String> {
         self.actions.get(action).map_or(&self.nothing, |action| &action.headers)
     }
 
-    /// The attributes of `context.route`: what policies on this action can read of the route's own configuration.
-    pub fn route_attributes(&self, action: &str) -> &BTreeSet<String> {
+    fn route_attributes(&self, action: &str) -> &BTreeSet<String> {
         self.actions.get(action).map_or(&self.nothing, |action| &action.route)
     }
 }

@@ -5,8 +5,8 @@
 //! `x-http-method-override`) have no part in it: CVE-2023-27487, CVE-2024-45806, oauth2-proxy CVE-2026-40575.
 
 use super::{Headers, Host, Method, Refusal, RequestPath, Upgrade};
-use crate::decision::authorize::Reason;
 use crate::decision::check::HttpAttributes;
+use crate::decision::reason::Reason;
 
 /// A request that can be understood in exactly one way.
 #[derive(Clone, Debug)]

@@ -45,7 +45,7 @@ pub trait Decide: fmt::Debug + Send + Sync {
     fn check(&self, check: &Check) -> Verdict;
 
     /// Records and answers a question that could not even be asked.
-    fn refuse(&self, edge: Edge, what: String, reason: Reason) -> Verdict;
+    fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict;
 }
 
 impl Decide for Authorizer {
@@ -53,7 +53,7 @@ impl Decide for Authorizer {
         Self::check(self, check)
     }
 
-    fn refuse(&self, edge: Edge, what: String, reason: Reason) -> Verdict {
+    fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
         Self::refuse(self, edge, what, reason)
     }
 }

@@ -30,10 +30,13 @@ impl Sidecar {
         let file = directory.join("envoy.yaml");
         std::fs::write(&file, text).unwrap();
         let process = Process::start(
-            Command::new(&binary)
-                .arg("-c")
-                .arg(&file)
-                .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]),
+            Command::new(&binary).arg("-c").arg(&file).args([
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+            ]),
             &directory.join("envoy.log"),
         );
         Self { process, home: directory }

@@ -149,8 +149,7 @@ impl Gateway {
 
     /// Starts one without waiting for anything.
     pub(crate) fn spawn(home: &Home, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
-        let process =
-            Process::start(home.command(settings).args(arguments), &home.path().join("portcullis.log"));
+        let process = Process::start(home.command(settings).args(arguments), &home.path().join("portcullis.log"));
         Self { process, operations: home.operations_socket() }
     }
 

@@ -77,7 +77,8 @@ async fn serve_upstream(tasks: &mut JoinSet<()>) -> u16 {
                         continue;
                     }
                     let length = request.len();
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n");
+                    let head =
+                        format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n");
                     if stream.write_all(head.as_bytes()).await.is_err() || stream.write_all(&request).await.is_err() {
                         return;
                     }

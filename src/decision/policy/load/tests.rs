@@ -1,5 +1,6 @@
 use std::os::unix::fs::symlink;
 
+use crate::decision::mapping::Shape as _;
 use crate::decision::policy::fixture::{Directory, SCHEMA};
 use crate::decision::policy::{PolicySet, SchemaShape};
 

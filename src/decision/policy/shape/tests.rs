@@ -1,3 +1,4 @@
+use crate::decision::mapping::Shape as _;
 use crate::decision::policy::fixture::Directory;
 
 const PERMIT: &str = "permit(principal, action, resource);";

@@ -98,9 +98,12 @@ const fn http_status(reason: Reason) -> StatusCode {
         | Reason::ExpiredCertificate
         | Reason::UntrustedCertificate
         | Reason::PrincipalMismatch => StatusCode::Unauthorized,
-        Reason::BadMethod | Reason::BadPath | Reason::BadHost | Reason::BadHeader | Reason::Undecodable => {
-            StatusCode::BadRequest
-        }
+        Reason::BadPrincipal
+        | Reason::BadMethod
+        | Reason::BadPath
+        | Reason::BadHost
+        | Reason::BadHeader
+        | Reason::Undecodable => StatusCode::BadRequest,
         Reason::DeadlineExpired | Reason::AuditUnavailable => StatusCode::ServiceUnavailable,
         Reason::Internal => StatusCode::InternalServerError,
     }

@@ -103,7 +103,7 @@ impl Inner {
     fn refuse(&self, fault: &Fault) -> Verdict {
         self.metrics.count(fault.name());
         let what = printable(&format!("check: {fault}"), SHOWN);
-        self.decide.refuse(Edge::ExtAuthz, what, fault.reason())
+        self.decide.refuse(Edge::ExtAuthz, &what, fault.reason())
     }
 
     async fn receive(&self, messages: Streaming<Bytes>, arrived: Duration, waits: Waits) -> Result<Bytes, Fault> {
@@ -123,7 +123,7 @@ impl Inner {
     /// The answer to what `judge` says. If it panics, that is recorded as a fault of ours; if even that panics, it is
     /// still answered as one.
     fn settle(&self, judge: impl FnOnce() -> Verdict) -> Answer {
-        let panicked = || self.decide.refuse(Edge::ExtAuthz, "check: panicked".to_owned(), Reason::Internal);
+        let panicked = || self.decide.refuse(Edge::ExtAuthz, "check: panicked", Reason::Internal);
         let verdict = self.caught(judge).or_else(|| self.caught(panicked)).unwrap_or_else(nameless);
         answer(&verdict, &self.config.headers)
     }

@@ -51,9 +51,9 @@ impl Decide for Gate {
         }
     }
 
-    fn refuse(&self, edge: Edge, what: String, reason: Reason) -> Verdict {
+    fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
         assert_eq!(edge, Edge::ExtAuthz);
-        self.refused.lock().unwrap().push((what, reason));
+        self.refused.lock().unwrap().push((what.to_owned(), reason));
         verdict(reason, None)
     }
 }
@@ -67,7 +67,7 @@ impl Decide for Broken {
         panic!("broken")
     }
 
-    fn refuse(&self, _edge: Edge, _what: String, _reason: Reason) -> Verdict {
+    fn refuse(&self, _edge: Edge, _what: &str, _reason: Reason) -> Verdict {
         panic!("broken")
     }
 }

@@ -1,0 +1,247 @@
+use std::path::Path;
+use std::sync::Mutex;
+
+use portcullis_spiffe::TrustDomain;
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+
+use super::*;
+use crate::decision::check::HttpAttributes;
+use crate::evidence::AppendError;
+use crate::foundation::clock::ManualClock;
+use crate::foundation::entropy::SystemEntropy;
+use crate::foundation::telemetry::Registry;
+use crate::identity::bundle::{Bundle, Bundles};
+
+const NOW: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);
+const LEAF_LIFE: Duration = Duration::from_secs(600);
+const CACHE_TTL: Duration = Duration::from_secs(60);
+
+/// The decision plane with the quickstart's policies, an authority of its own and a clock that stands still.
+struct Plane {
+    authorizer: Authorizer,
+    policies: Arc<Watched<PolicySet>>,
+    bundles: Arc<Watched<Bundles>>,
+    clock: Arc<ManualClock>,
+    log: Arc<Log>,
+    authority: Authority,
+}
+
+type Authority = (KeyPair, CertificateParams);
+
+#[derive(Debug, Default)]
+struct Log {
+    records: Mutex<Vec<DecisionRecord>>,
+    full: std::sync::atomic::AtomicBool,
+}
+
+impl Audit for Log {
+    fn append(&self, record: Record) -> Result<(), AppendError> {
+        if self.full.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(AppendError::Full);
+        }
+        let Record::Decision(record) = record else { panic!("{record:?}") };
+        self.records.lock().unwrap().push(*record);
+        Ok(())
+    }
+}
+
+impl Plane {
+    fn new() -> Self {
+        let authority = authority();
+        let policies = Arc::new(Watched::new(quickstart()));
+        let bundles = Arc::new(Watched::new(bundles(&authority)));
+        let clock = Arc::new(ManualClock::new(NOW));
+        let log = Arc::new(Log::default());
+        let ports = Ports {
+            policies: Arc::clone(&policies),
+            leaves: LeafVerifier::new(Arc::clone(&bundles), 100),
+            cache: DecisionCache::new(100, CACHE_TTL),
+            audit: log.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy::new()),
+        };
+        let authorizer = Authorizer::new(ports, DecisionMetrics::new(&mut Registry::default()));
+        Self { authorizer, policies, bundles, clock, log, authority }
+    }
+
+    fn ask(&self, caller: &str, method: &str, path: &str) -> Verdict {
+        self.authorizer.check(&self.question(caller, method, path))
+    }
+
+    fn question(&self, caller: &str, method: &str, path: &str) -> Check {
+        let headers = [(":method", method), (":path", path), (":authority", "orders"), ("x-request-id", "r-1")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec().into()));
+        Check {
+            certificate: leaf(&self.authority, caller),
+            principal: caller.to_owned(),
+            destination: "spiffe://example.org/orders".to_owned(),
+            http: Some(HttpAttributes {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                host: "orders".to_owned(),
+                scheme: "http".to_owned(),
+                protocol: "HTTP/1.1".to_owned(),
+                headers: Some(headers.to_vec()),
+            }),
+            extensions: [("service".to_owned(), "orders".to_owned())].into(),
+            ..Check::default()
+        }
+    }
+
+    fn last(&self) -> DecisionRecord {
+        self.log.records.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+const WEB: &str = "spiffe://example.org/web";
+const BATCH: &str = "spiffe://example.org/batch";
+
+#[test]
+fn what_is_answered_is_what_is_recorded() {
+    let plane = Plane::new();
+    for (caller, method, path, outcome, reason, policies) in [
+        (WEB, "GET", "/orders/17", Outcome::Allow, Reason::Permitted, vec!["web-reads-orders"]),
+        (WEB, "DELETE", "/orders/17", Outcome::Deny, Reason::NoPermit, vec![]),
+        (BATCH, "GET", "/internal/x", Outcome::Deny, Reason::Forbidden, vec!["nobody-reads-internal"]),
+        (WEB, "BREW", "/orders/17", Outcome::Deny, Reason::UnknownAction, vec![]),
+        (WEB, "GET", "/orders/../admin", Outcome::Deny, Reason::BadPath, vec![]),
+    ] {
+        let verdict = plane.ask(caller, method, path);
+        assert_eq!((verdict.outcome, verdict.reason), (outcome, reason), "{method} {path}");
+        assert_eq!(verdict.policies.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), policies);
+        let record = plane.last();
+        assert_eq!((record.decision_id, record.decision, record.reason), (verdict.id, outcome, reason.name()));
+        assert_eq!(record.policies, verdict.policies);
+        assert_eq!(record.principal, format!("Workload::{caller:?}"));
+        assert_eq!(record.policy_digest, Some(plane.policies.load().policy_digest()));
+        assert_eq!(record.request_id.as_deref(), Some("r-1"));
+    }
+}
+
+#[test]
+fn a_leaf_that_proves_nobody_is_refused_and_the_record_names_nobody() {
+    let plane = Plane::new();
+    let good = plane.question(WEB, "GET", "/orders/17");
+    for (change, reason) in [
+        (Check { certificate: String::new(), ..good.clone() }, Reason::NoCertificate),
+        (Check { certificate: "%".to_owned(), ..good.clone() }, Reason::BadCertificate),
+        (Check { certificate: leaf(&authority(), WEB), ..good.clone() }, Reason::UntrustedCertificate),
+        (Check { principal: BATCH.to_owned(), ..good.clone() }, Reason::PrincipalMismatch),
+        (Check { principal: String::new(), ..good.clone() }, Reason::PrincipalMismatch),
+    ] {
+        let verdict = plane.authorizer.check(&change);
+        assert_eq!((verdict.outcome, verdict.reason, verdict.principal), (Outcome::Deny, reason, None));
+        assert_eq!(plane.last().principal, "");
+    }
+}
+
+#[test]
+fn a_cached_allow_ends_with_the_leaf_even_on_an_open_connection() {
+    let plane = Plane::new();
+    let question = plane.question(WEB, "GET", "/orders/17");
+    assert_eq!(plane.authorizer.check(&question).cache, CacheState::Miss);
+    assert_eq!(plane.authorizer.check(&question).cache, CacheState::Hit);
+    plane.clock.advance(LEAF_LIFE + Duration::from_secs(1));
+    let verdict = plane.authorizer.check(&question);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::ExpiredCertificate));
+}
+
+#[test]
+fn a_cached_allow_ends_with_its_ttl_with_its_policies_and_with_its_bundle() {
+    let plane = Plane::new();
+    let question = plane.question(WEB, "GET", "/orders/17");
+    let ask = || plane.authorizer.check(&question);
+    assert_eq!((ask().cache, ask().cache), (CacheState::Miss, CacheState::Hit));
+    plane.clock.advance(CACHE_TTL);
+    assert_eq!((ask().cache, ask().cache), (CacheState::Miss, CacheState::Hit));
+    plane.policies.replace(quickstart());
+    assert_eq!((ask().cache, ask().cache), (CacheState::Miss, CacheState::Hit));
+    plane.bundles.replace(bundles(&plane.authority));
+    assert_eq!((ask().cache, ask().cache), (CacheState::Miss, CacheState::Hit));
+    plane.bundles.replace(bundles(&authority()));
+    assert_eq!(ask().reason, Reason::UntrustedCertificate);
+}
+
+#[test]
+fn a_refused_question_is_not_cached() {
+    let plane = Plane::new();
+    for _ in 0..2 {
+        assert_eq!(plane.ask(WEB, "BREW", "/orders").reason, Reason::UnknownAction);
+        assert_ne!(plane.last().cache, CacheState::Hit);
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_an_error_and_never_an_allow() {
+    let plane = Plane::new();
+    plane.log.full.store(true, std::sync::atomic::Ordering::SeqCst);
+    for path in ["/orders/17", "/admin", "//"] {
+        let verdict = plane.ask(WEB, "GET", path);
+        assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::AuditUnavailable), "{path}");
+    }
+    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable);
+    assert_eq!(verdict.outcome, Outcome::Error);
+}
+
+#[test]
+fn a_tcp_connection_is_an_action_of_its_own_that_nothing_permits() {
+    let plane = Plane::new();
+    let question = Check { http: None, ..plane.question(WEB, "GET", "/orders") };
+    let verdict = plane.authorizer.check(&question);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::NoPermit));
+    assert_eq!((plane.last().action.as_str(), plane.last().resource.as_str()), ("connect", "Service::\"orders\""));
+}
+
+#[test]
+fn over_authzen_a_path_lies_within_its_paths_and_a_workload_in_its_trust_domain() {
+    let plane = Plane::new();
+    let ask = |subject: &str, path: &str| {
+        let query = serde_json::json!({
+            "subject": {"type": "Workload", "id": subject, "properties": {"trust_domain": "evil.org"}},
+            "action": {"name": "GET"},
+            "resource": {"type": "Path", "id": path, "properties": {"service": "orders"}},
+            "context": {"host": "h", "path": path, "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
+        });
+        plane.authorizer.evaluate(&serde_json::from_value(query).unwrap(), None)
+    };
+    assert_eq!(ask(BATCH, "/reports").reason, Reason::Permitted);
+    assert_eq!(ask(BATCH, "/internal/keys").reason, Reason::Forbidden);
+    assert_eq!(ask(BATCH, "/internal//keys").reason, Reason::BadPath);
+    assert_eq!(ask(BATCH, "/%69nternal/keys").reason, Reason::BadPath);
+    assert_eq!(ask("batch", "/reports").reason, Reason::BadPrincipal);
+}
+
+fn quickstart() -> PolicySet {
+    PolicySet::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/quickstart")).unwrap()
+}
+
+fn bundles(authority: &Authority) -> Bundles {
+    let (key, params) = authority;
+    let trust_domain: TrustDomain = "example.org".parse().unwrap();
+    let certificate = params.self_signed(key).unwrap().der().clone();
+    Bundles::new([Bundle { trust_domain, x509_authorities: vec![certificate], sequence: 1 }])
+}
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.subject_alt_names = vec![SanType::URI("spiffe://example.org".try_into().unwrap())];
+    (KeyPair::generate().unwrap(), params)
+}
+
+/// A leaf for `id`, as Envoy gives it: percent-encoded PEM.
+fn leaf((key, params): &Authority, id: &str) -> String {
+    let issuer = Issuer::from_params(params, key);
+    let mut leaf = CertificateParams::default();
+    leaf.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let at = |time: Timestamp| time::OffsetDateTime::from_unix_timestamp(time.unix_seconds().cast_signed()).unwrap();
+    leaf.not_before = at(NOW.before(Duration::from_secs(10)));
+    leaf.not_after = at(NOW.after(LEAF_LIFE));
+    let pem = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().pem();
+    percent_encoding::utf8_percent_encode(&pem, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

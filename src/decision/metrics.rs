@@ -1,0 +1,77 @@
+//! What is counted about decisions.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::evidence::{CacheState, Edge, Outcome};
+use crate::foundation::telemetry::Registry;
+
+/// The handles of this room's metrics.
+#[derive(Debug)]
+pub struct DecisionMetrics {
+    decisions: Family<DecisionLabels, Counter>,
+    latency: Family<EdgeLabels, Histogram, fn() -> Histogram>,
+    policy_errors: Counter,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct DecisionLabels {
+    edge: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+    cache: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct EdgeLabels {
+    edge: &'static str,
+}
+
+impl DecisionMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let decisions = Family::default();
+        let latency = Family::new_with_constructor(buckets as fn() -> Histogram);
+        let policy_errors = Counter::default();
+        registry.register("portcullis_decisions", "Decisions made", decisions.clone());
+        registry.register(
+            "portcullis_decision_duration_seconds",
+            "From the decoded question to the recorded answer",
+            latency.clone(),
+        );
+        registry.register(
+            "portcullis_policy_errors",
+            "Policies that failed to evaluate, each time they did",
+            policy_errors.clone(),
+        );
+        Self { decisions, latency, policy_errors }
+    }
+
+    /// Counts one decision.
+    pub(super) fn decided(
+        &self,
+        edge: Edge,
+        outcome: Outcome,
+        reason: &'static str,
+        cache: CacheState,
+        took: Duration,
+    ) {
+        let labels = DecisionLabels { edge: edge.name(), outcome: outcome.name(), reason, cache: cache.name() };
+        self.decisions.get_or_create_owned(&labels).inc();
+        self.latency.get_or_create_owned(&EdgeLabels { edge: edge.name() }).observe(took.as_secs_f64());
+    }
+
+    /// Counts policies that failed in one decision; not those whose failure a cached answer repeats.
+    pub(super) fn policies_failed(&self, count: usize) {
+        self.policy_errors.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+}
+
+/// From 5 µs, which is less than a cached answer takes, to 160 ms, which is nearly Envoy's default timeout.
+fn buckets() -> Histogram {
+    Histogram::new(std::iter::successors(Some(5e-6), |bound| Some(bound * 2.0)).take(16))
+}

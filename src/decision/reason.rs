@@ -1,0 +1,92 @@
+//! Why an answer is what it is. `docs/reasons.md` says of each what happened and what to do.
+
+use crate::evidence::Outcome;
+
+/// Why an answer is what it is: a fixed list, so that people can count and alert on it. `docs/reasons.md` has them all.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A policy permits and none forbids.
+    Permitted,
+    /// No policy permits.
+    NoPermit,
+    /// A policy forbids.
+    Forbidden,
+    /// A forbidding policy failed to evaluate, which forbids.
+    ForbidFailed,
+    /// The client showed no certificate.
+    NoCertificate,
+    /// The certificate can't be read or is not an X509-SVID.
+    BadCertificate,
+    /// The certificate has expired or is not valid yet.
+    ExpiredCertificate,
+    /// No authority in the current bundle of its trust domain signed the certificate.
+    UntrustedCertificate,
+    /// The proxy names another principal than the certificate does.
+    PrincipalMismatch,
+    /// The caller asks about a workload whose name is not a SPIFFE ID.
+    BadPrincipal,
+    /// The method is not a token, or is missing.
+    BadMethod,
+    /// The path is missing or can be read in two ways.
+    BadPath,
+    /// The host is missing where it is needed or can be read in two ways.
+    BadHost,
+    /// A header that a policy reads is there twice, or is not text.
+    BadHeader,
+    /// The proxy did not send raw headers, so duplicates can't be told.
+    HeadersNotRaw,
+    /// Neither the route nor the proxy's own certificate says which service this is.
+    NoService,
+    /// The schema knows no such action.
+    UnknownAction,
+    /// The schema does not allow such a request: a type, or the context of the action.
+    SchemaMismatch,
+    /// The question itself could not be decoded.
+    Undecodable,
+    /// The caller has already stopped waiting.
+    DeadlineExpired,
+    /// The decision could not be recorded.
+    AuditUnavailable,
+    /// A fault of ours that has no better name.
+    Internal,
+}
+
+impl Reason {
+    /// The name in answers, metrics, logs and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::NoPermit => "no_permit",
+            Self::Forbidden => "forbidden",
+            Self::ForbidFailed => "forbid_failed",
+            Self::NoCertificate => "no_certificate",
+            Self::BadCertificate => "bad_certificate",
+            Self::ExpiredCertificate => "expired_certificate",
+            Self::UntrustedCertificate => "untrusted_certificate",
+            Self::PrincipalMismatch => "principal_mismatch",
+            Self::BadPrincipal => "bad_principal",
+            Self::BadMethod => "bad_method",
+            Self::BadPath => "bad_path",
+            Self::BadHost => "bad_host",
+            Self::BadHeader => "bad_header",
+            Self::HeadersNotRaw => "headers_not_raw",
+            Self::NoService => "no_service",
+            Self::UnknownAction => "unknown_action",
+            Self::SchemaMismatch => "schema_mismatch",
+            Self::Undecodable => "undecodable",
+            Self::DeadlineExpired => "deadline_expired",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// How a question that ends for this reason ends.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Permitted => Outcome::Allow,
+            Self::DeadlineExpired | Self::AuditUnavailable | Self::Internal => Outcome::Error,
+            _ => Outcome::Deny,
+        }
+    }
+}
