@@ -1,1 +1,153 @@
-//! To be written.
+//! The composition root: the one place that knows both a port and its adapter. It builds the process from its
+//! configuration, runs it, and ends it in order.
+//!
+//! The operations listener comes first, so that `/readyz` can name what the start is waiting for; those that others
+//! depend on come last, so that a successor takes over only once it can answer.
+
+mod build;
+mod metrics;
+mod policies;
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::evidence::json_lines::{FinishError, SinkError, Writer};
+use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
+use crate::foundation::telemetry::{LogError, start_logging};
+use crate::identity::authority::AuthorityError;
+use crate::identity::registry::RegistryError;
+use crate::server::{BindError, InheritedSockets};
+use crate::store::{Store, StoreError};
+
+use crate::decision::policy::LoadError;
+
+/// How long what was accepted for the audit log may take to reach the disk at the end.
+const AUDIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the process did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Logging can't be set up.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The runtime, or a signal handler, can't be set up.
+    #[error("the process can't be set up: {0}")]
+    Runtime(std::io::Error),
+    /// A listener can't be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The audit log can't be opened.
+    #[error("the audit log can't be opened: {0}")]
+    Audit(#[from] SinkError),
+    /// Not every record reached the audit log.
+    #[error(transparent)]
+    Unwritten(#[from] FinishError),
+    /// The first set of policies does not load; later there is a last good one.
+    #[error("{0}")]
+    Policies(#[from] LoadError),
+    /// An entry can't stand.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The authority can't be opened.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A setting that another room refuses.
+    #[error("{0}")]
+    Setting(String),
+    /// A task that should run until the end did not.
+    #[error("{0} ended by itself, so the process ends too")]
+    TaskEnded(&'static str),
+}
+
+impl AppError {
+    /// Whether what the operator wrote is to blame, and not what the machine did.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Log(_) | Self::Policies(_) | Self::Registry(_) | Self::Setting(_))
+    }
+}
+
+/// Serves as `config` says until SIGTERM or SIGINT, then drains. With `takeover`, Unix sockets that another process
+/// still listens on are replaced by ours.
+///
+/// # Errors
+/// [`AppError`]: whatever keeps the process from starting or from going on.
+pub fn serve(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<(), AppError> {
+    start_logging(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(AppError::Runtime)?;
+    runtime.block_on(async {
+        let app = App::build(config, inherited, takeover).await?;
+        app.run(config.shutdown.deadline).await
+    })
+}
+
+/// The process, serving.
+#[derive(Debug)]
+pub struct App {
+    tasks: TaskGroup,
+    shutdown: Shutdown,
+    audit: Writer,
+    store: std::sync::Arc<Store>,
+}
+
+impl App {
+    /// Runs until told to stop or until a task ends that should not, then drains for at most `deadline`.
+    ///
+    /// # Errors
+    /// [`AppError::TaskEnded`], [`AppError::Unwritten`].
+    pub async fn run(mut self, deadline: Duration) -> Result<(), AppError> {
+        let ended = tokio::select! {
+            stopped = stop_signal() => stopped.map(|name| {
+                tracing::info!(signal = name, "told to stop; draining for at most {deadline:?}");
+                None
+            }),
+            name = self.tasks.first_ended() => Ok(Some(name)),
+        };
+        self.drain(deadline).await;
+        self.store.close().await;
+        let written = tokio::task::spawn_blocking(move || self.audit.finish(AUDIT_DEADLINE)).await;
+        if let Ok(written) = written {
+            written?;
+        }
+        match ended.map_err(AppError::Runtime)? {
+            Some(name) => Err(AppError::TaskEnded(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// No new work; what is under way may end until the deadline, or until a second signal.
+    async fn drain(&mut self, deadline: Duration) {
+        self.shutdown.advance(Phase::Draining);
+        let tasks = std::mem::take(&mut self.tasks);
+        let cut = async {
+            tokio::select! {
+                () = tokio::time::sleep(deadline) => tracing::warn!("the drain deadline has passed; cutting off the rest"),
+                _ = stop_signal() => tracing::warn!("told to stop again; cutting off the rest"),
+            }
+            self.shutdown.advance(Phase::Stopped);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            // A second after the cut whatever does not obey it is ended by force.
+            in_time = tasks.finish(deadline.saturating_add(Duration::from_secs(1))) => {
+                tracing::info!(in_time, "drained");
+            }
+            () = cut => {}
+        }
+        self.shutdown.advance(Phase::Stopped);
+    }
+}
+
+/// Waits for SIGTERM or SIGINT and names it.
+async fn stop_signal() -> std::io::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}

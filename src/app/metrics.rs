@@ -1,0 +1,54 @@
+//! All metrics of the process, registered before any of its parts is built, so that the first scrape sees them all.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+
+use super::policies::PolicyMetrics;
+use crate::decision::DecisionMetrics;
+use crate::edge::envoy::{ext_authz, sds};
+use crate::edge::http::authzen;
+use crate::evidence::json_lines;
+use crate::foundation::clock::Timestamp;
+use crate::foundation::telemetry::Registry;
+use crate::identity::{authority, issue};
+use crate::server::ServerMetrics;
+
+/// The handles of every room.
+pub(super) struct Metrics {
+    pub(super) audit: json_lines::Metrics,
+    pub(super) authority: authority::Metrics,
+    pub(super) authzen: authzen::Metrics,
+    pub(super) decision: DecisionMetrics,
+    pub(super) ext_authz: ext_authz::Metrics,
+    pub(super) issue: issue::Metrics,
+    pub(super) policies: PolicyMetrics,
+    pub(super) sds: sds::Metrics,
+    pub(super) server: ServerMetrics,
+}
+
+impl Metrics {
+    /// Registers them, and says which version runs since when.
+    pub(super) fn register(now: Timestamp) -> (Self, Arc<Registry>) {
+        let mut registry = Registry::default();
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("portcullis_build", "The version that runs", build);
+        let started = Gauge::<u64, AtomicU64>::default();
+        started.set(now.unix_seconds());
+        registry.register("portcullis_start_time_seconds", "When the process started, in seconds since 1970", started);
+        let metrics = Self {
+            audit: json_lines::Metrics::new(&mut registry),
+            authority: authority::Metrics::new(&mut registry),
+            authzen: authzen::Metrics::new(&mut registry),
+            decision: DecisionMetrics::new(&mut registry),
+            ext_authz: ext_authz::Metrics::new(&mut registry),
+            issue: issue::Metrics::new(&mut registry),
+            policies: PolicyMetrics::new(&mut registry),
+            sds: sds::Metrics::new(&mut registry),
+            server: ServerMetrics::new(&mut registry),
+        };
+        (metrics, Arc::new(registry))
+    }
+}
