@@ -4,6 +4,7 @@ pub mod clock;
 pub mod digest;
 pub mod entropy;
 pub mod files;
+pub mod lock;
 pub mod readiness;
 pub mod secret;
 pub mod shutdown;

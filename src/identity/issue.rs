@@ -1,14 +1,28 @@
 //! The use case of the identity plane: attested → entitled → signed → recorded → handed out.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use portcullis_spiffe::SpiffeId;
+use prometheus_client::metrics::counter::Counter;
 use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
 
 use super::attest::Attested;
-use super::bundle::Bundle;
-use crate::foundation::clock::Timestamp;
+use super::authority::{Authority, AuthorityError, LeafRequest, SignedLeaf};
+use super::bundle::{Bundle, Bundles};
+use super::registry::{Entry, Registry, entitled};
+use crate::evidence::{AppendError, Audit, IssuanceRecord, Record};
+use crate::foundation::clock::{Clock, Timestamp};
+use crate::foundation::digest::Digest;
+use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::secret::Secret;
+use crate::foundation::telemetry;
+use crate::foundation::watched::Epoch;
+
+/// How long a renewal that failed is left alone, at the least.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An X.509-SVID with its key.
 #[derive(Clone, Debug)]
@@ -34,52 +48,254 @@ pub struct Svid {
 pub struct Identities {
     /// Its SVIDs, in the registry's order; the first is the default. Empty if no entry matches.
     pub svids: Vec<Arc<Svid>>,
-    /// Our own bundle, then those of the domains that its entries federate with, sorted by name.
+    /// Our own bundle, then those of the domains that its entries federate with, sorted by name. Empty if no entry
+    /// matches.
     pub bundles: Vec<Arc<Bundle>>,
 }
 
-/// Why nothing could be issued although there may be an entry.
+/// Why nothing could be issued although there is an entry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// A placeholder until the authority is there.
-    #[error("not available")]
-    Unavailable,
+    /// The authority did not sign.
+    #[error("the SVID can't be signed: {0}")]
+    Authority(#[from] AuthorityError),
+    /// The record was not taken, so the SVID was thrown away.
+    #[error("the issuance can't be recorded: {0}")]
+    Record(#[from] AppendError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
 }
 
-/// Hands out identities: the one place where an SVID comes to be.
+/// What the issuer works with.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Who signs, and whose bundles are handed out.
+    pub authority: Arc<Authority>,
+    /// Who is entitled to what.
+    pub registry: Arc<Registry>,
+    /// Where every issuance is recorded before it leaves.
+    pub audit: Arc<dyn Audit>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// For the spread of renewals.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What the issuer counts.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    issued: Counter,
+    failed: Counter,
+}
+
+impl Metrics {
+    /// The metrics, registered.
+    pub fn new(registry: &mut telemetry::Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("portcullis_svids_issued", "X.509-SVIDs signed and recorded", metrics.issued.clone());
+        registry.register("portcullis_svid_failures", "X.509-SVIDs that could not be made", metrics.failed.clone());
+        metrics
+    }
+}
+
+/// Hands out identities: the one place where an SVID comes to be. SVIDs are kept in memory, one per entry, and shared
+/// by all streams of that entry's workloads.
 #[derive(Debug)]
-pub struct Issuer {}
+pub struct Issuer {
+    ports: Ports,
+    default_ttl: Duration,
+    metrics: Metrics,
+    slots: Mutex<Slots>,
+}
+
+/// What is kept per entry. A slot's own lock is held while it is filled, so one entry is never signed for twice at a
+/// time and no other entry waits for it.
+#[derive(Debug, Default)]
+struct Slots {
+    epoch: Epoch,
+    by_entry: HashMap<Arc<str>, Arc<Slot>>,
+}
+
+type Slot = Mutex<Option<Issued>>;
+
+/// An SVID with what it depends on.
+#[derive(Debug)]
+struct Issued {
+    svid: Arc<Svid>,
+    entry: Arc<Entry>,
+    authority_certificate: CertificateDer<'static>,
+}
 
 impl Issuer {
+    /// An issuer that has issued nothing yet. `default_ttl` is for entries that name none.
+    pub fn new(ports: Ports, default_ttl: Duration, metrics: Metrics) -> Self {
+        Self { ports, default_ttl, metrics, slots: Mutex::default() }
+    }
+
     /// What the workload is entitled to at this moment. An SVID that is not yet due for renewal is handed out again;
     /// a new one is recorded before it leaves. Does not block but on the CPU.
     ///
     /// # Errors
-    /// [`IssueError`]; having no entry is no error.
+    /// [`IssueError`]; having no entry is no error. A renewal that fails is none either while the SVID in place is
+    /// good: that one is handed out, to be renewed a little later.
     pub fn identities(&self, attested: &Attested) -> Result<Identities, IssueError> {
-        let _ = attested;
-        Err(IssueError::Unavailable)
+        let now = self.ports.clock.now();
+        let registry = self.ports.registry.load();
+        let entries = entitled(&registry, &attested.selectors);
+        if entries.is_empty() {
+            return Ok(Identities::default());
+        }
+        let mut svids = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let slot = self.slot(entry, &registry, registry.epoch());
+            svids.push(self.svid(&slot, entry, now)?);
+        }
+        // Read after signing: who signed is in here.
+        let bundles = self.bundles_for(&entries, &self.ports.authority.bundles().load());
+        Ok(Identities { svids, bundles })
     }
 
     /// Whether any entry asks for the digest of the executable.
     pub fn wants_sha256(&self) -> bool {
-        false
+        let asks = |entry: &Arc<Entry>| {
+            entry.selectors.iter().any(|selector| selector.kind() == "unix" && selector.value().starts_with("sha256:"))
+        };
+        self.ports.registry.load().iter().any(asks)
     }
 
     /// Ends after the registry or the bundles changed since `changes` was made.
     pub fn changes(&self) -> Changes {
-        Changes {}
+        Changes { registry: self.ports.registry.subscribe(), bundles: self.ports.authority.bundles().subscribe() }
+    }
+
+    /// The SVID of `entry`: the one in `slot`, or a new one.
+    fn svid(&self, slot: &Slot, entry: &Arc<Entry>, now: Timestamp) -> Result<Arc<Svid>, IssueError> {
+        let mut slot = lock(slot);
+        let bundles = self.ports.authority.bundles().load();
+        let in_place = slot.take().filter(|issued| self.is_good(issued, entry, &bundles, now));
+        let issued = match in_place {
+            Some(issued) if now < issued.svid.renew_at => issued,
+            in_place => self.renewed(in_place, entry, now)?,
+        };
+        Ok(slot.insert(issued).svid.clone())
+    }
+
+    /// Whether an SVID may still be handed out for `entry`, due for renewal or not.
+    fn is_good(&self, issued: &Issued, entry: &Arc<Entry>, bundles: &Bundles, now: Timestamp) -> bool {
+        let own = bundles.get(self.ports.authority.trust_domain());
+        issued.entry == *entry
+            && now < issued.svid.not_after
+            && own.is_some_and(|bundle| bundle.x509_authorities.contains(&issued.authority_certificate))
+    }
+
+    /// A new SVID; failing that the one in place, if there is one.
+    fn renewed(&self, in_place: Option<Issued>, entry: &Arc<Entry>, now: Timestamp) -> Result<Issued, IssueError> {
+        let error = match self.issue(entry, now) {
+            Ok(issued) => return Ok(issued),
+            Err(error) => error,
+        };
+        self.metrics.failed.inc();
+        let Some(in_place) = in_place else { return Err(error) };
+        tracing::warn!(spiffe_id = %entry.spiffe_id, %error, "an SVID could not be renewed; the old one stays for now");
+        let mut svid = Svid::clone(&in_place.svid);
+        let pause = (svid.not_after.since(now) / 10).max(RETRY_AFTER);
+        svid.renew_at = now.after(pause).min(svid.not_after);
+        Ok(Issued { svid: Arc::new(svid), ..in_place })
+    }
+
+    /// Signs and records.
+    fn issue(&self, entry: &Arc<Entry>, now: Timestamp) -> Result<Issued, IssueError> {
+        let ttl = entry.x509_svid_ttl.unwrap_or(self.default_ttl);
+        let request = LeafRequest { spiffe_id: &entry.spiffe_id, dns_names: &entry.dns_names, ttl };
+        let signed = self.ports.authority.sign(&request, now)?;
+        let renew_at = renewal(now, signed.not_after, &*self.ports.entropy)?;
+        self.ports.audit.append(Record::Issuance(Box::new(record(entry, &signed, now))))?;
+        self.metrics.issued.inc();
+        let svid = Svid {
+            id: entry.spiffe_id.clone(),
+            entry_id: entry.id.clone(),
+            hint: entry.hint.clone(),
+            chain: vec![signed.certificate],
+            key: signed.key,
+            not_after: signed.not_after,
+            renew_at,
+        };
+        Ok(Issued { svid: Arc::new(svid), entry: entry.clone(), authority_certificate: signed.authority_certificate })
+    }
+
+    /// The slot of `entry`. Those of entries that are gone from the registry go when its epoch moves.
+    fn slot(&self, entry: &Arc<Entry>, registry: &[Arc<Entry>], epoch: Epoch) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        if slots.epoch < epoch {
+            slots.epoch = epoch;
+            let ids: BTreeSet<_> = registry.iter().map(|entry| &entry.id).collect();
+            slots.by_entry.retain(|id, _| ids.contains(id));
+        }
+        slots.by_entry.entry(entry.id.clone()).or_default().clone()
+    }
+
+    fn bundles_for(&self, entries: &[&Arc<Entry>], bundles: &Bundles) -> Vec<Arc<Bundle>> {
+        let own = self.ports.authority.trust_domain();
+        let foreign: BTreeMap<_, _> = entries
+            .iter()
+            .flat_map(|entry| &entry.federates_with)
+            .filter(|domain| *domain != own)
+            .filter_map(|domain| Some((domain, bundles.get(domain)?)))
+            .collect();
+        bundles.get(own).into_iter().chain(foreign.into_values()).cloned().collect()
     }
 }
 
 /// Wakes its holder when what a workload is entitled to may have changed.
 #[derive(Debug)]
-pub struct Changes {}
+pub struct Changes {
+    registry: watch::Receiver<Epoch>,
+    bundles: watch::Receiver<Epoch>,
+}
 
 impl Changes {
     /// Ends at the next change.
     pub async fn changed(&mut self) {
-        std::future::pending().await
+        tokio::select! {
+            () = moved(&mut self.registry) => {}
+            () = moved(&mut self.bundles) => {}
+        }
     }
 }
+
+/// Ends when the epoch moves; never, if nobody is left to move it.
+async fn moved(epochs: &mut watch::Receiver<Epoch>) {
+    if epochs.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// When to renew what lives from `now` to `not_after`: at half of its life, ± 10 % of that, so that what was issued
+/// together is not renewed together.
+fn renewal(now: Timestamp, not_after: Timestamp, entropy: &dyn Entropy) -> Result<Timestamp, EntropyError> {
+    let tenth = not_after.since(now) / 20;
+    let spread = u64::try_from((tenth * 2).as_nanos()).unwrap_or(u64::MAX);
+    let jitter = u64::from_le_bytes(random(entropy)?) % spread.max(1);
+    Ok(now.after(tenth * 9).after(Duration::from_nanos(jitter)))
+}
+
+fn record(entry: &Entry, signed: &SignedLeaf, now: Timestamp) -> IssuanceRecord {
+    IssuanceRecord {
+        time: now,
+        spiffe_id: entry.spiffe_id.to_string(),
+        entry_id: entry.id.to_string(),
+        serial: signed.serial.clone(),
+        leaf: Digest::of(&signed.certificate),
+        authority: signed.authority.to_string(),
+        not_after: signed.not_after,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

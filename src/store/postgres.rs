@@ -1,0 +1,39 @@
+//! PostgreSQL, for an installation that runs one anyway.
+
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Postgres, SqlSafeStr as _};
+
+use super::{Database, StoreError};
+
+/// `READ COMMITTED` is enough: each of our transactions writes the row first that its outcome depends on, and so waits
+/// for another that does the same.
+const BEGIN: &str = "BEGIN";
+
+/// How many connections to keep at most. Decisions do not wait for the database, so few are enough.
+const CONNECTIONS: u32 = 4;
+
+/// How long to wait for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens the database that `url` names. Migrations run under an advisory lock of the server's.
+pub(super) async fn open(url: &str) -> Result<Database<Postgres>, StoreError> {
+    let options: PgConnectOptions = url.parse()?;
+    let options = options.application_name("portcullis");
+    let pool =
+        PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE).connect_with(options).await?;
+    migrator().run(&pool).await?;
+    Ok(Database { pool, begin: BEGIN })
+}
+
+fn migrator() -> Migrator {
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "authorities".into(),
+        MigrationType::Simple,
+        include_str!("../../migrations/postgres/0001_authorities.sql").into_sql_str(),
+        false,
+    )])
+}
