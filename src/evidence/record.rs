@@ -11,6 +11,9 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
+#[cfg(test)]
+mod tests;
+
 /// Names one decision, in the answer, in Envoy's metadata, in the log: a UUID of version 7 (RFC 9562 section 5.7), so
 /// that ids sort by time.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]

@@ -1,0 +1,30 @@
+//! `X-Request-ID`: the client's own name for its request, given back on every answer (Authorization API 1.0, section
+//! 10.1.3), errors included.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longer names are not taken: they go into a record and back onto the wire.
+const LONGEST: usize = 128;
+
+/// The client's name for its request: one header of at most 128 visible ASCII characters. Anything else counts as none.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut given = headers.get_all(REQUEST_ID).iter();
+    let (Some(id), None) = (given.next(), given.next()) else { return None };
+    let bytes = id.as_bytes();
+    ((1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)).then_some(id)
+}
+
+/// Puts the request's name onto its answer, whatever that is. Goes around everything else.
+pub(super) async fn echo(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers()).cloned();
+    let mut response = next.run(request).await;
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}

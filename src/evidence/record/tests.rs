@@ -1,0 +1,133 @@
+//! `docs/records.md` is the contract with whoever reads the records; here it is held against the code.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::*;
+use crate::foundation::entropy::EntropyError;
+use crate::foundation::watched::Watched;
+
+const DOCUMENT: &str = include_str!("../../../docs/records.md");
+
+#[derive(Debug)]
+struct Sevens;
+
+impl Entropy for Sevens {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        bytes.fill(0x77);
+        Ok(())
+    }
+}
+
+fn epoch(number: u64) -> Epoch {
+    let watched = Watched::new(());
+    for _ in 1..number {
+        watched.replace(());
+    }
+    watched.load().epoch()
+}
+
+fn decision(time: Timestamp) -> DecisionRecord {
+    DecisionRecord {
+        decision_id: DecisionId::new(time, &Sevens).unwrap(),
+        time,
+        edge: Edge::ExtAuthz,
+        principal: r#"Workload::"spiffe://example.org/batch""#.into(),
+        leaf: Some(Digest::of(b"the leaf certificate, DER")),
+        action: "DELETE".into(),
+        resource: r#"Path::"orders/42""#.into(),
+        context_digest: Some(Digest::of(b"the context")),
+        decision: Outcome::Deny,
+        reason: "forbidden",
+        policies: Arc::new(["orders.batch-never-deletes".into()]),
+        policy_errors: Arc::new([]),
+        policy_digest: Some(Digest::of(b"the policy set")),
+        entity_digest: Some(Digest::of(b"the entities")),
+        policy_epoch: epoch(3),
+        bundle_epoch: epoch(1),
+        cache: CacheState::Miss,
+        latency_us: 41,
+        request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
+    }
+}
+
+fn examples() -> [Record; 3] {
+    let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
+    let issuance = IssuanceRecord {
+        time,
+        spiffe_id: "spiffe://example.org/orders".into(),
+        entry_id: "orders".into(),
+        serial: "3f9c21d07be84a15".into(),
+        leaf: Digest::of(b"the new leaf certificate, DER"),
+        authority: "5a0e8c4471b2d9f3".into(),
+        not_after: time.after(std::time::Duration::from_hours(1)),
+    };
+    let load = PolicyLoadRecord {
+        time,
+        policy_digest: Digest::of(b"the policy set"),
+        entity_digest: Digest::of(b"the entities"),
+        policy_epoch: epoch(3),
+        policies: 12,
+        error: Some("policies/orders.cedar:7: unexpected token `}`".into()),
+    };
+    [Record::Decision(decision(time).into()), Record::Issuance(issuance.into()), Record::PolicyLoad(load.into())]
+}
+
+/// The part of the document about one kind of record.
+fn section(kind: &str) -> &'static str {
+    let (_, rest) =
+        DOCUMENT.split_once(&format!("\n## `{kind}`\n")).unwrap_or_else(|| panic!("no section on `{kind}`"));
+    rest.split("\n## ").next().unwrap()
+}
+
+#[test]
+fn the_document_shows_the_very_line_that_each_record_is_written_as() {
+    for record in examples() {
+        let line = serde_json::to_string(&record).unwrap();
+        let kind = serde_json::to_value(&record).unwrap()["record"].as_str().unwrap().to_owned();
+        assert!(section(&kind).contains(&format!("\n```json\n{line}\n```\n")), "docs/records.md lacks:\n{line}");
+    }
+}
+
+#[test]
+fn the_document_has_a_row_for_every_field_in_its_order_and_for_no_other() {
+    for record in examples() {
+        let Value::Object(fields) = serde_json::to_value(&record).unwrap() else { panic!("not an object") };
+        let rows = section(fields["record"].as_str().unwrap()).lines();
+        let documented: Vec<_> =
+            rows.filter_map(|row| row.strip_prefix("| `")?.split_once('`')).map(|row| row.0).collect();
+        assert_eq!(documented, fields.keys().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_document_has_every_value_of_the_fixed_lists() {
+    let edges = [Edge::Authzen, Edge::ExtAuthz].map(Edge::name);
+    let outcomes = [Outcome::Allow, Outcome::Deny, Outcome::Error].map(Outcome::name);
+    let states = [CacheState::Hit, CacheState::Miss, CacheState::Bypass].map(CacheState::name);
+    for name in edges.iter().chain(&outcomes).chain(&states) {
+        assert!(section("decision").contains(&format!("`{name}`")), "`{name}`");
+    }
+}
+
+#[test]
+fn names_in_records_are_those_in_metrics_and_metadata() {
+    for edge in [Edge::Authzen, Edge::ExtAuthz] {
+        assert_eq!(serde_json::to_value(edge).unwrap(), edge.name());
+    }
+    for outcome in [Outcome::Allow, Outcome::Deny, Outcome::Error] {
+        assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+    }
+    for state in [CacheState::Hit, CacheState::Miss, CacheState::Bypass] {
+        assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+    }
+}
+
+#[test]
+fn decision_ids_are_uuids_of_version_7_that_sort_by_time() {
+    let times: Vec<_> = (1..50).map(|n| Timestamp::from_unix_seconds(n * 86_400_000)).collect();
+    let ids: Vec<_> = times.iter().map(|time| DecisionId::new(*time, &Sevens).unwrap().to_string()).collect();
+    assert!(ids.is_sorted() && ids.iter().collect::<BTreeSet<_>>().len() == ids.len());
+    assert!(ids.iter().all(|id| id.len() == 36 && id.as_bytes()[14] == b'7' && b"89ab".contains(&id.as_bytes()[19])));
+}
