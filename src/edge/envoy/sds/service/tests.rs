@@ -71,7 +71,7 @@ impl Identify for FakePlane {
         let mut changes = self.changes.subscribe();
         Box::pin(async move {
             if changes.changed().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }
@@ -182,7 +182,7 @@ impl Open {
 
     /// Whether nothing comes for ten minutes.
     async fn is_silent(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_secs(600), self.responses.message()).await.is_err()
+        tokio::time::timeout(Duration::from_mins(10), self.responses.message()).await.is_err()
     }
 }
 
