@@ -1,0 +1,154 @@
+//! From what a caller is entitled to, to Envoy's `Secret` messages.
+
+use std::collections::BTreeMap;
+
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::{DataSource, TypedExtensionConfig};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::spiffe_cert_validator_config::TrustDomain as Trusted;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, Secret, SpiffeCertValidatorConfig, TlsCertificate,
+};
+use envoy_types::pb::google::protobuf::Any;
+use prost::{Message as _, Name as _};
+use rustls_pki_types::CertificateDer;
+use zeroize::Zeroize as _;
+
+use super::names::Asked;
+use super::node::Validation;
+use super::pem;
+use crate::foundation::clock::Timestamp;
+use crate::identity::bundle::Bundle;
+use crate::identity::issue::{Identities, Svid};
+
+/// Envoy's own name for its validator of SPIFFE certificates.
+const SPIFFE_VALIDATOR: &str = "envoy.tls.cert_validator.spiffe";
+
+/// Why there is no secret.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Missing {
+    /// It is no name of ours.
+    #[error("not a name that is ever answered")]
+    Nonsense,
+    /// The caller has no right to it, or there is none.
+    #[error("no entry grants it")]
+    NotGranted,
+    /// Envoy would take it without a word.
+    #[error("it has expired")]
+    Expired,
+    /// All bundles can't be told apart as plain authorities.
+    #[error("it needs the SPIFFE validator")]
+    NeedsValidator,
+}
+
+/// The type URL of a secret.
+pub(super) fn type_url() -> String {
+    Secret::type_url()
+}
+
+/// The secret that answers `asked`, under `name`, ready to be sent.
+pub(super) fn answer(
+    name: &str,
+    asked: &Asked,
+    identities: &Identities,
+    validation: Validation,
+    now: Timestamp,
+) -> Result<Any, Missing> {
+    let bundles = &identities.bundles;
+    match asked {
+        Asked::DefaultSvid | Asked::Svid(_) => {
+            let svid = svid(asked, identities).ok_or(Missing::NotGranted)?;
+            if svid.not_after <= now { Err(Missing::Expired) } else { Ok(pack(name, certificate(svid))) }
+        }
+        Asked::Bundle(trust_domain) => {
+            let bundle = bundles.iter().find(|bundle| bundle.trust_domain == *trust_domain);
+            Ok(pack(name, trust_in(bundle.ok_or(Missing::NotGranted)?, validation)))
+        }
+        Asked::AllBundles if bundles.is_empty() => Err(Missing::NotGranted),
+        Asked::AllBundles if validation == Validation::TrustedCa => Err(Missing::NeedsValidator),
+        Asked::AllBundles => Ok(pack(name, validator(bundles.iter().map(AsRef::as_ref)))),
+        Asked::Nonsense => Err(Missing::Nonsense),
+    }
+}
+
+/// The SVID that answers `asked`. Of several entries that grant one ID, the first counts.
+pub(super) fn svid<'a>(asked: &Asked, identities: &'a Identities) -> Option<&'a Svid> {
+    match asked {
+        Asked::DefaultSvid => identities.svids.first(),
+        Asked::Svid(id) => identities.svids.iter().find(|svid| svid.id == *id),
+        Asked::Bundle(_) | Asked::AllBundles | Asked::Nonsense => None,
+    }
+    .map(AsRef::as_ref)
+}
+
+/// The bundle that trusts no one: what replaces a bundle that went away.
+pub(super) fn trust_in_no_one(name: &str) -> Any {
+    pack(name, validator([]))
+}
+
+fn certificate(svid: &Svid) -> Type {
+    Type::TlsCertificate(TlsCertificate {
+        certificate_chain: Some(certificates(&svid.chain)),
+        private_key: Some(inline(pem::encode("PRIVATE KEY", [svid.key.expose().as_slice()]))),
+        ..TlsCertificate::default()
+    })
+}
+
+/// An empty bundle is a validator without a domain in either spelling: Envoy verifies nothing under an empty
+/// `trusted_ca`.
+fn trust_in(bundle: &Bundle, validation: Validation) -> Type {
+    if validation == Validation::Spiffe || bundle.x509_authorities.is_empty() {
+        return validator([bundle]);
+    }
+    Type::ValidationContext(CertificateValidationContext {
+        trusted_ca: Some(certificates(&bundle.x509_authorities)),
+        ..CertificateValidationContext::default()
+    })
+}
+
+/// Each trust domain once, sorted, and none without authorities: Envoy rejects the whole secret otherwise.
+fn validator<'a>(bundles: impl IntoIterator<Item = &'a Bundle>) -> Type {
+    let usable = bundles.into_iter().filter(|bundle| !bundle.x509_authorities.is_empty());
+    let sorted: BTreeMap<_, _> = usable.map(|bundle| (bundle.trust_domain.as_str(), bundle)).collect();
+    let trusted = |(name, bundle): (&str, &Bundle)| Trusted {
+        name: name.to_owned(),
+        trust_bundle: Some(certificates(&bundle.x509_authorities)),
+        ..Trusted::default()
+    };
+    let config = SpiffeCertValidatorConfig {
+        trust_domains: sorted.into_iter().map(trusted).collect(),
+        ..SpiffeCertValidatorConfig::default()
+    };
+    Type::ValidationContext(CertificateValidationContext {
+        custom_validator_config: Some(TypedExtensionConfig {
+            name: SPIFFE_VALIDATOR.to_owned(),
+            typed_config: Some(any(SpiffeCertValidatorConfig::type_url(), config.encode_to_vec())),
+        }),
+        ..CertificateValidationContext::default()
+    })
+}
+
+fn certificates(chain: &[CertificateDer<'_>]) -> DataSource {
+    inline(pem::encode("CERTIFICATE", chain.iter().map(AsRef::as_ref)))
+}
+
+fn inline(bytes: Vec<u8>) -> DataSource {
+    DataSource { specifier: Some(Specifier::InlineBytes(bytes)), ..DataSource::default() }
+}
+
+/// Encodes a secret and wipes the key in the message that it was encoded from.
+fn pack(name: &str, secret: Type) -> Any {
+    let mut message = Secret { name: name.to_owned(), r#type: Some(secret) };
+    let packed = any(Secret::type_url(), message.encode_to_vec());
+    if let Some(Type::TlsCertificate(certificate)) = &mut message.r#type
+        && let Some(Specifier::InlineBytes(key)) =
+            certificate.private_key.as_mut().and_then(|source| source.specifier.as_mut())
+    {
+        key.zeroize();
+    }
+    packed
+}
+
+fn any(type_url: String, value: Vec<u8>) -> Any {
+    Any { type_url, value }
+}

@@ -1,0 +1,386 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
+use futures_util::stream;
+use hyper_util::rt::TokioIo;
+use prost::Message as _;
+use rustls_pki_types::CertificateDer;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint, Server};
+
+use super::super::identify::Change;
+use super::*;
+use crate::foundation::clock::{ManualClock, Timestamp};
+use crate::foundation::entropy::SystemEntropy;
+use crate::foundation::secret::Secret as Hidden;
+use crate::foundation::shutdown::{Phase, Shutdown};
+use crate::foundation::telemetry::Registry;
+use crate::identity::bundle::Bundle;
+use crate::identity::issue::Svid;
+
+const NOW: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
+const WEB: &str = "spiffe://prod.example/web";
+
+/// An identity plane that does as it is told.
+#[derive(Debug)]
+struct FakePlane {
+    answer: Mutex<Told>,
+    changes: watch::Sender<()>,
+    asked: AtomicUsize,
+}
+
+#[derive(Clone, Debug)]
+enum Told {
+    Entitled(Identities),
+    Gone,
+    Failing,
+}
+
+impl FakePlane {
+    /// Changes the answer without telling anyone, as a renewal does.
+    fn set(&self, told: Told) {
+        *self.answer.lock().unwrap() = told;
+    }
+
+    /// Changes the answer and tells everyone, as a new entry does.
+    fn change(&self, told: Told) {
+        self.set(told);
+        self.changes.send_replace(());
+    }
+}
+
+impl Identify for FakePlane {
+    fn identify(&self, peer: &UnixPeer) -> Result<Identities, IdentifyError> {
+        assert_eq!(peer.pid, 42);
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        match self.answer.lock().unwrap().clone() {
+            Told::Entitled(identities) => Ok(identities),
+            Told::Gone => Err(IdentifyError::NotAttested("/proc/42/exe: gone".into())),
+            Told::Failing => Err(IdentifyError::NotIssued("the signer at 10.0.0.1 is down".into())),
+        }
+    }
+
+    fn change(&self) -> Change {
+        let mut changes = self.changes.subscribe();
+        Box::pin(async move {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+/// The service behind one connection, in memory.
+struct Fixture {
+    plane: Arc<FakePlane>,
+    clock: Arc<ManualClock>,
+    shutdown: Shutdown,
+    service: SecretService,
+    client: SecretDiscoveryServiceClient<Channel>,
+    _server: JoinSet<Result<(), tonic::transport::Error>>,
+}
+
+impl Fixture {
+    async fn new(told: Told) -> Self {
+        let peer = UnixPeer { pid: 42, uid: 1000, gid: 1000, pidfd: None };
+        Self::with_peer(told, Some(Peer::Unix(peer))).await
+    }
+
+    async fn with_peer(told: Told, peer: Option<Peer>) -> Self {
+        let plane =
+            FakePlane { answer: Mutex::new(told), changes: watch::Sender::default(), asked: AtomicUsize::default() };
+        let plane = Arc::new(plane);
+        let clock = Arc::new(ManualClock::new(NOW));
+        let shutdown = Shutdown::default();
+        let service = SecretService::with_identities(
+            SdsConfig::new("prod.example".parse().unwrap()),
+            Arc::clone(&plane) as Arc<dyn Identify>,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::new(SystemEntropy::new()),
+            shutdown.signal(),
+            Metrics::new(&mut Registry::default()),
+        );
+        let (channel, server) = connect(service.clone(), peer).await;
+        let client = SecretDiscoveryServiceClient::new(channel);
+        Self { plane, clock, shutdown, service, client, _server: server }
+    }
+
+    /// A stream that begins with a request for `names`.
+    async fn open(&mut self, names: &[&str]) -> Open {
+        self.open_with(asking(names)).await.unwrap()
+    }
+
+    async fn open_with(&mut self, request: DiscoveryRequest) -> Result<Open, Status> {
+        let (requests, outgoing) = mpsc::channel(8);
+        requests.send(request).await.unwrap();
+        let responses = self.client.stream_secrets(ReceiverStream::new(outgoing)).await?.into_inner();
+        Ok(Open { requests, responses })
+    }
+
+    async fn fetch(&mut self, names: &[&str]) -> Result<DiscoveryResponse, Status> {
+        Ok(self.client.fetch_secrets(asking(names)).await?.into_inner())
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.service.shared.metrics
+    }
+}
+
+async fn connect(
+    service: SecretService,
+    peer: Option<Peer>,
+) -> (Channel, JoinSet<Result<(), tonic::transport::Error>>) {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let service = InterceptedService::new(service.into_server(), move |mut request: Request<()>| {
+        if let Some(peer) = peer.clone() {
+            request.extensions_mut().insert(ConnectionInfo { peer });
+        }
+        Ok(request)
+    });
+    let incoming = stream::iter([Ok::<_, std::io::Error>(far)]).chain(stream::pending());
+    let mut server = JoinSet::new();
+    server.spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    let mut near = Some(near);
+    let connector = tower::service_fn(move |_| {
+        let near = near.take();
+        async move { near.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the connection is gone")) }
+    });
+    let channel = Endpoint::from_static("http://sds").connect_with_connector(connector).await.unwrap();
+    (channel, server)
+}
+
+/// A stream as its client sees it.
+struct Open {
+    requests: mpsc::Sender<DiscoveryRequest>,
+    responses: Streaming<DiscoveryResponse>,
+}
+
+impl Open {
+    async fn next(&mut self) -> DiscoveryResponse {
+        self.responses.message().await.unwrap().unwrap()
+    }
+
+    async fn error(&mut self) -> Status {
+        self.responses.message().await.unwrap_err()
+    }
+
+    async fn acknowledge(&mut self, response: &DiscoveryResponse, names: &[&str]) {
+        let request = DiscoveryRequest {
+            version_info: response.version_info.clone(),
+            response_nonce: response.nonce.clone(),
+            ..asking(names)
+        };
+        self.requests.send(request).await.unwrap();
+    }
+
+    /// Whether nothing comes for ten minutes.
+    async fn is_silent(&mut self) -> bool {
+        tokio::time::timeout(Duration::from_mins(10), self.responses.message()).await.is_err()
+    }
+}
+
+fn asking(names: &[&str]) -> DiscoveryRequest {
+    DiscoveryRequest { resource_names: names.iter().map(ToString::to_string).collect(), ..DiscoveryRequest::default() }
+}
+
+fn names(response: &DiscoveryResponse) -> Vec<String> {
+    response.resources.iter().map(|any| Secret::decode(any.value.as_slice()).unwrap().name).collect()
+}
+
+fn entitled(serial: u8, renew_at: Timestamp) -> Told {
+    let svid = Svid {
+        id: WEB.parse().unwrap(),
+        entry_id: "web".into(),
+        hint: String::new(),
+        chain: vec![CertificateDer::from(vec![serial; 200])],
+        key: Hidden::new(vec![serial; 138]),
+        not_after: renew_at.after(Duration::from_secs(100)),
+        renew_at,
+    };
+    let bundle = Bundle {
+        trust_domain: "prod.example".parse().unwrap(),
+        x509_authorities: vec![CertificateDer::from(vec![0xca; 90])],
+        sequence: 1,
+    };
+    Told::Entitled(Identities { svids: vec![Arc::new(svid)], bundles: vec![Arc::new(bundle)] })
+}
+
+fn in_seconds(seconds: u64) -> Timestamp {
+    NOW.after(Duration::from_secs(seconds))
+}
+
+#[tokio::test]
+async fn only_a_unix_socket_gets_secrets() {
+    for peer in [None, Some(Peer::Tcp("127.0.0.1:9".parse().unwrap()))] {
+        let mut fixture = Fixture::with_peer(entitled(1, in_seconds(100)), peer).await;
+        assert_eq!(fixture.open_with(asking(&[WEB])).await.err().unwrap().code(), Code::PermissionDenied);
+        assert_eq!(fixture.fetch(&[WEB]).await.unwrap_err().code(), Code::PermissionDenied);
+        assert_eq!(fixture.plane.asked.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_answers_takes_an_ack_and_pushes_what_changed() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let mut open = fixture.open(&[WEB]).await;
+    let first = open.next().await;
+    assert_eq!(names(&first), [WEB]);
+    open.acknowledge(&first, &[WEB]).await;
+    assert!(open.is_silent().await);
+    fixture.plane.change(entitled(1, in_seconds(100_000)));
+    assert!(open.is_silent().await, "the content is the same");
+    fixture.plane.change(entitled(2, in_seconds(100_000)));
+    let second = open.next().await;
+    assert_ne!(second.nonce, first.nonce);
+    assert_eq!((second.version_info.as_str(), names(&second)), ("2", vec![WEB.to_owned()]));
+    let metrics = fixture.metrics();
+    assert_eq!((metrics.responses.get(), metrics.acknowledged.get(), metrics.streams.get()), (2, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_is_pushed_when_the_clock_says_so_and_not_when_a_timer_does() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100))).await;
+    let mut open = fixture.open(&["default"]).await;
+    open.next().await;
+    fixture.plane.set(entitled(2, in_seconds(1000)));
+    assert!(open.is_silent().await, "the clock stands still");
+    assert_eq!(fixture.plane.asked.load(Ordering::SeqCst), 1);
+    fixture.clock.advance(Duration::from_secs(100));
+    assert_eq!(open.next().await.version_info, "2");
+    assert_eq!(fixture.plane.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_does_not_come_is_asked_for_again_but_not_in_a_loop() {
+    let mut fixture = Fixture::new(entitled(1, NOW)).await;
+    let mut open = fixture.open(&["default"]).await;
+    open.next().await;
+    assert!(open.is_silent().await);
+    let asked = fixture.plane.asked.load(Ordering::SeqCst);
+    assert!((500..=700).contains(&asked), "{asked} times in 600 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_starts_before_its_entry_gets_its_secret_on_the_open_stream() {
+    let mut fixture = Fixture::new(Told::Entitled(Identities::default())).await;
+    let mut open = fixture.open(&["default", "file-root:system"]).await;
+    assert!(open.is_silent().await);
+    assert_eq!(fixture.metrics().unanswered.get(), 2);
+    fixture.plane.change(entitled(1, in_seconds(100_000)));
+    assert_eq!(names(&open.next().await), ["default"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_survives_an_issuer_that_fails_for_a_while() {
+    let mut fixture = Fixture::new(Told::Failing).await;
+    let mut open = fixture.open(&["default"]).await;
+    assert!(open.is_silent().await);
+    fixture.plane.set(entitled(1, in_seconds(100_000)));
+    assert_eq!(names(&open.next().await), ["default"]);
+
+    fixture.plane.change(Told::Failing);
+    assert!(open.is_silent().await);
+    fixture.plane.set(entitled(2, in_seconds(100_000)));
+    assert_eq!(open.next().await.version_info, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_can_not_be_attested_is_hung_up_on_without_a_reason() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let mut open = fixture.open(&["default"]).await;
+    open.next().await;
+    fixture.plane.change(Told::Gone);
+    let error = open.error().await;
+    assert_eq!(error.code(), Code::PermissionDenied);
+    assert!(!error.message().contains("/proc"), "{error}");
+    assert_eq!(fixture.open(&["default"]).await.error().await.code(), Code::PermissionDenied);
+    assert_eq!(fixture.metrics().failures.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wildcard_gets_nothing_and_costs_no_attestation() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let mut open = fixture.open(&[]).await;
+    assert!(open.is_silent().await);
+    assert_eq!(fixture.plane.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(fixture.fetch(&[]).await.unwrap().resources, []);
+}
+
+#[tokio::test]
+async fn streams_end_when_the_process_drains() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let mut open = fixture.open(&["default"]).await;
+    open.next().await;
+    fixture.shutdown.advance(Phase::Draining);
+    let error = open.error().await;
+    assert_eq!((error.code(), error.message()), (Code::Unavailable, "draining"));
+    assert_eq!(fixture.open(&["default"]).await.error().await.code(), Code::Unavailable);
+    assert_eq!(fixture.metrics().streams.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_its_client_leaves_is_given_back() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let Open { requests, mut responses } = fixture.open(&["default"]).await;
+    responses.message().await.unwrap().unwrap();
+    drop(requests);
+    assert_eq!(responses.message().await.unwrap(), None);
+    assert_eq!(fixture.metrics().streams.get(), 0);
+    assert_eq!(fixture.service.shared.streams.available_permits(), MAX_STREAMS);
+}
+
+#[tokio::test]
+async fn streams_are_bounded() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let all = u32::try_from(MAX_STREAMS).unwrap();
+    let _others = Arc::clone(&fixture.service.shared.streams).try_acquire_many_owned(all).unwrap();
+    assert_eq!(fixture.open_with(asking(&["default"])).await.err().unwrap().code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_the_protocol_ends_its_stream() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let cluster = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+    let request = DiscoveryRequest { type_url: cluster.into(), ..asking(&[WEB]) };
+    let error = fixture.open_with(request.clone()).await.unwrap().error().await;
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains(cluster), "{error}");
+    assert_eq!(fixture.client.fetch_secrets(request).await.unwrap_err().code(), Code::InvalidArgument);
+    let error = fixture.fetch(&["a"; 101]).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let huge = "a".repeat(MAX_REQUEST_BYTES);
+    assert_eq!(fixture.open(&[&huge]).await.error().await.code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn a_fetch_is_answered_whole_or_refused_with_the_names() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let response = fixture.fetch(&[WEB, "ROOTCA", "default", WEB]).await.unwrap();
+    assert_eq!(names(&response), ["ROOTCA", "default", WEB]);
+    assert_eq!((response.version_info.as_str(), response.nonce.as_str()), ("", ""));
+    let error = fixture.fetch(&[WEB, "spiffe://prod.example/batch", "x\r\ny"]).await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+    assert_eq!(
+        error.message(),
+        r#"workload is not authorized for the requested identities ["spiffe://prod.example/batch", "x\r\ny"]"#
+    );
+    fixture.plane.set(Told::Failing);
+    let error = fixture.fetch(&[WEB]).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::Unavailable, "no identity could be issued"));
+    fixture.plane.set(Told::Gone);
+    assert_eq!(fixture.fetch(&[WEB]).await.unwrap_err().code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn incremental_secrets_are_said_not_to_be_here() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let error = fixture.client.delta_secrets(stream::pending()).await.err().unwrap();
+    assert_eq!(error.code(), Code::Unimplemented);
+}

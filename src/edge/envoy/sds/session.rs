@@ -1,0 +1,185 @@
+//! One open stream: waits for requests, changes, renewals and the drain, and lets the state machine say what to send.
+//! It is pulled by the connection, so a client that does not read gets no more work done for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tonic::Status;
+
+use super::identify::{Change, IdentifyError};
+use super::service::{OpenStream, Shared, not_attested};
+use super::stream::{Notice, SecretStream, Verdict};
+use crate::foundation::clock::Timestamp;
+use crate::foundation::shutdown::ShutdownSignal;
+use crate::identity::issue::Identities;
+use crate::server::UnixPeer;
+
+/// How long to wait before trying again what failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often at least to look at the clock while a renewal is ahead: timers stand still while the machine sleeps, and
+/// clocks get corrected.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// The state of one open stream.
+pub(super) struct Session<R> {
+    shared: Arc<Shared>,
+    requests: R,
+    peer: UnixPeer,
+    stream: SecretStream,
+    /// What the caller is entitled to; `None` if that must be found out before anything is sent.
+    identities: Option<Identities>,
+    change: Change,
+    signal: ShutdownSignal,
+    /// Whether it could not be found out the last time, so that a lasting failure is logged once.
+    failing: bool,
+    ended: bool,
+    _open: OpenStream,
+}
+
+impl<R> Session<R>
+where
+    R: Stream<Item = Result<DiscoveryRequest, Status>> + Send + Unpin,
+{
+    /// A session with `peer`, who asks through `requests`.
+    pub(super) fn new(shared: Arc<Shared>, peer: UnixPeer, requests: R, open: OpenStream) -> Self {
+        Self {
+            stream: SecretStream::new(Arc::clone(&shared.config)),
+            identities: None,
+            change: shared.identities.change(),
+            signal: shared.signal.clone(),
+            failing: false,
+            ended: false,
+            _open: open,
+            shared,
+            requests,
+            peer,
+        }
+    }
+
+    /// The responses, until either side ends the stream.
+    pub(super) fn responses(self) -> impl Stream<Item = Result<DiscoveryResponse, Status>> + Send {
+        stream::unfold(self, |mut session| async move {
+            if session.ended {
+                return None;
+            }
+            let next = session.next().await.transpose()?;
+            session.ended = next.is_err();
+            Some((next, session))
+        })
+    }
+
+    /// The next response; `None` when the client has ended the stream.
+    async fn next(&mut self) -> Result<Option<DiscoveryResponse>, Status> {
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                biased;
+                () = self.signal.draining() => return Err(Status::unavailable("draining")),
+                () = &mut self.change => {
+                    self.change = self.shared.identities.change();
+                    self.identities = None;
+                }
+                request = self.requests.next() => match request {
+                    Some(request) => self.hear(&request?)?,
+                    None => return Ok(None),
+                },
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
+                    self.identities.take_if(|identities| is_due(&self.stream, identities, self.shared.clock.now()));
+                }
+            }
+            if self.identities.is_none() && self.stream.is_subscribed() {
+                self.identify().await?;
+            }
+            if let Some(response) = self.answer()? {
+                return Ok(Some(response));
+            }
+        }
+    }
+
+    /// How long to wait for anything else before looking at the clock; `None` if there is nothing to look for.
+    fn pause(&self) -> Option<Duration> {
+        match &self.identities {
+            None => self.stream.is_subscribed().then_some(RETRY),
+            Some(identities) => {
+                let left = self.stream.renew_at(identities)?.since(self.shared.clock.now());
+                Some(if left.is_zero() { RETRY } else { left.min(LOOK) })
+            }
+        }
+    }
+
+    fn hear(&mut self, request: &DiscoveryRequest) -> Result<(), Status> {
+        let pid = self.peer.pid;
+        match self.stream.hear(request).map_err(|error| Status::invalid_argument(error.to_string()))? {
+            Verdict::None => {}
+            Verdict::Stale => tracing::debug!(pid, "a request about an earlier response was ignored"),
+            Verdict::Accepted => {
+                self.shared.metrics.acknowledged.inc();
+            }
+            Verdict::Rejected(reason) => {
+                self.shared.metrics.rejected.inc();
+                tracing::warn!(pid, reason, "the client rejected the secrets and keeps those that it had");
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out what the caller is entitled to. That nothing could be issued is no reason to hang up: the client
+    /// keeps what it has, and this is tried again.
+    async fn identify(&mut self) -> Result<(), Status> {
+        match self.shared.identify(&self.peer).await? {
+            Ok(identities) => {
+                self.failing = false;
+                self.identities = Some(identities);
+            }
+            Err(IdentifyError::NotAttested(_)) => return Err(not_attested()),
+            Err(error @ IdentifyError::NotIssued(_)) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(pid = self.peer.pid, %error, "a caller gets nothing for now");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Result<Option<DiscoveryResponse>, Status> {
+        let Some(identities) = &self.identities else { return Ok(None) };
+        let answer = self
+            .stream
+            .answer(identities, self.shared.clock.now(), self.shared.entropy.as_ref())
+            .map_err(|error| Status::internal(error.to_string()))?;
+        for notice in &answer.notices {
+            self.tell(notice);
+        }
+        if answer.response.is_some() {
+            self.shared.metrics.responses.inc();
+        }
+        Ok(answer.response)
+    }
+
+    fn tell(&self, notice: &Notice) {
+        let (pid, uid) = (self.peer.pid, self.peer.uid);
+        let metrics = &self.shared.metrics;
+        match notice {
+            Notice::Unanswered(name, reason) => {
+                metrics.unanswered.inc();
+                tracing::warn!(pid, uid, name, %reason, "a secret that is asked for is not given");
+            }
+            Notice::Withdrawn(name, reason) => {
+                metrics.withdrawn.inc();
+                tracing::warn!(pid, uid, name, %reason, "a secret is no longer given; the client keeps the last one");
+            }
+            Notice::Emptied(name) => {
+                metrics.emptied.inc();
+                tracing::warn!(pid, uid, name, "a bundle is gone and was replaced by one that trusts no one");
+            }
+        }
+    }
+}
+
+/// Whether an SVID that the client asks for is to be renewed.
+fn is_due(stream: &SecretStream, identities: &Identities, now: Timestamp) -> bool {
+    stream.renew_at(identities).is_some_and(|at| at <= now)
+}
