@@ -105,7 +105,11 @@ impl AuditFile {
     }
 
     fn locked<T>(&self, work: impl FnOnce(&Self) -> io::Result<T>) -> io::Result<T> {
-        self.file.lock()?;
+        while let Err(error) = self.file.lock() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
         let done = work(self);
         self.file.unlock()?;
         done

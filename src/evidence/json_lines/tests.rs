@@ -209,7 +209,7 @@ fn what_was_accepted_while_it_ends_is_written() {
         let appending: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| (0..50_000).take_while(|_| log.append(record("x")).is_ok()).count()))
             .collect();
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(5));
         writer.finish(PATIENCE).unwrap();
         appending.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
