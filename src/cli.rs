@@ -1,1 +1,198 @@
-//! To be written.
+//! The command line: arguments and environment in, an exit code out. What it says, it says through [`Output`].
+
+mod output;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{ExitCode, Termination};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use output::Output;
+
+use crate::app;
+use crate::config::{Loaded, Override, Sources};
+
+/// How the process ends (sysexits.h).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// What was asked for is done.
+    Success,
+    /// 64, `EX_USAGE`: the command line or the configuration is wrong.
+    Usage,
+    /// 70, `EX_SOFTWARE`: something failed that the configuration is not to blame for.
+    Fault,
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Success => 0,
+            Self::Usage => 64,
+            Self::Fault => 70,
+        })
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+  64  the command line or the configuration is wrong
+  70  anything else went wrong";
+
+/// The gate beside an Envoy.
+///
+/// Portcullis gives every workload a SPIFFE identity, hands it to Envoy over SDS, answers Envoy's `ext_authz` questions
+/// and AuthZEN's with Cedar policies, and records every decision.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT, then drain.
+    ///
+    /// On the signal no new work is taken; what is under way may end until `shutdown.deadline` has passed.
+    Serve {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// Take the Unix sockets over from a Portcullis that still runs.
+        ///
+        /// For a restart that loses no request: start the new process with this flag, then end the old one.
+        #[arg(long)]
+        takeover: bool,
+    },
+    /// Check a configuration, or see what is in force.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the configuration is valid.
+    ///
+    /// Prints `FILE: ok`, or every error with its file, line and column. Nothing is opened but the file itself.
+    Check {
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Print the configuration that is in force, as YAML.
+    ///
+    /// Every key is there, with its default if nothing else says. Secrets are hidden.
+    Show {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// End each line with where its value came from: `default`, `FILE:LINE`, `env NAME` or `flag NAME`.
+        #[arg(long)]
+        origins: bool,
+    },
+}
+
+// Not a doc comment: clap would show it in place of the command's own.
+#[derive(Args, Debug)]
+struct SourceArgs {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Override one key, e.g. `--set log.filter=debug`. May be repeated; the last one counts.
+    ///
+    /// Every key can also be overridden by a variable: `PORTCULLIS_` and its path in upper case, with two underscores
+    /// for each dot, e.g. `PORTCULLIS_LOG__FILTER=debug`. A flag overrides a variable, a variable the file. Values are
+    /// YAML, so a list is written `'[a, b]'`.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Override::set)]
+    overrides: Vec<Override>,
+    /// Override `data_dir`, the directory of all state.
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<String>,
+    /// Override `log.format`: `json` or `text`.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Override `log.filter`, e.g. `info` or `info,portcullis::edge=debug`.
+    #[arg(long, value_name = "FILTER")]
+    log_filter: Option<String>,
+}
+
+/// The process: its arguments, its environment, its streams.
+pub fn main() -> Exit {
+    let mut output = Output::standard();
+    match environment() {
+        Ok(environment) => run(std::env::args_os(), environment, &mut output),
+        Err(name) => output.error(&format!("{name}: the value is not UTF-8"), Exit::Usage),
+    }
+}
+
+/// Does what `arguments` (the program's name first) say.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: BTreeMap<String, String>,
+    output: &mut Output<'_>,
+) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return output.error(error.to_string().trim_end(), Exit::Usage),
+        Err(help) => return output.print(&help.to_string()),
+    };
+    match cli.command {
+        Command::Serve { source, takeover } => match source.load(environment) {
+            Ok(loaded) => match app::serve(loaded.config, takeover) {
+                Ok(()) => Exit::Success,
+                Err(error) => output.error(&format!("portcullis: {error:#}"), Exit::Fault),
+            },
+            Err(errors) => output.error(&errors, Exit::Usage),
+        },
+        Command::Config(ConfigCommand::Check { source }) => {
+            let file = source.config.display().to_string();
+            match source.load(environment) {
+                Ok(_) => output.print(&format!("{file}: ok\n")),
+                Err(errors) => output.error(&errors, Exit::Usage),
+            }
+        }
+        Command::Config(ConfigCommand::Show { source, origins }) => match source.load(environment) {
+            Ok(loaded) => match loaded.show(origins) {
+                Ok(yaml) => output.print(&yaml),
+                Err(error) => output.error(&format!("portcullis: {error}"), Exit::Fault),
+            },
+            Err(errors) => output.error(&errors, Exit::Usage),
+        },
+    }
+}
+
+impl SourceArgs {
+    /// The configuration, or all its errors, one a line.
+    fn load(self, environment: BTreeMap<String, String>) -> Result<Loaded, String> {
+        let direct = [
+            ("--data-dir", "data_dir", self.data_dir),
+            ("--log-format", "log.format", self.log_format),
+            ("--log-filter", "log.filter", self.log_filter),
+        ];
+        let direct = direct.into_iter().filter_map(|(flag, key, value)| Some(Override::flag(flag, key, &value?)));
+        let overrides = self.overrides.into_iter().chain(direct).collect();
+        Sources::open(&self.config)
+            .and_then(|file| Loaded::read(&file.with_environment(environment).with_overrides(overrides)))
+            .map_err(|errors| errors.to_string())
+    }
+}
+
+/// The environment; the name of a variable of ours whose value is not UTF-8 is an error. This is the only place that
+/// reads it.
+fn environment() -> Result<BTreeMap<String, String>, String> {
+    let mut environment = BTreeMap::new();
+    for (name, value) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        match value.into_string() {
+            Ok(value) => {
+                environment.insert(name, value);
+            }
+            Err(_) if name.starts_with("PORTCULLIS_") => return Err(name),
+            Err(_) => {}
+        }
+    }
+    Ok(environment)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,132 @@
-//! To be written.
+//! Configuration: one YAML file, overridden by `PORTCULLIS_…` variables, overridden by flags; read strictly, and typed.
+//!
+//! What is in a [`Config`] is valid by itself; what only the machine can tell, such as whether a file may be opened, is
+//! found out by whoever opens it. `docs/configuration.md` is the reference of all keys.
+
+mod entries;
+mod fault;
+mod identity;
+mod layers;
+mod listen;
+mod node;
+mod origin;
+mod reader;
+mod sections;
+mod show;
+mod store;
+mod values;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use portcullis_spiffe::TrustDomain;
+
+pub use fault::{ConfigError, Fault};
+pub use identity::{Identity, Sds};
+pub use layers::{Override, Sources};
+pub use listen::{Address, Listen};
+pub use origin::Origin;
+pub use sections::{Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shutdown};
+pub use store::{Store, StoreUrl};
+
+use crate::foundation::telemetry::LogConfig;
+use node::Node;
+use reader::{Reader, Section};
+
+/// Everything that Portcullis can be told, with every default filled in and every path absolute (if the configuration
+/// file's is).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The trust domain of which this process is the authority.
+    pub trust_domain: TrustDomain,
+    /// The directory of all state, closed to others.
+    pub data_dir: PathBuf,
+    /// Where state is kept.
+    pub store: Store,
+    /// Where the process listens.
+    pub listen: Listen,
+    /// The identity plane.
+    pub identity: Identity,
+    /// The decision plane.
+    pub decision: Decision,
+    /// Envoy's questions.
+    pub ext_authz: ExtAuthz,
+    /// `AuthZEN`'s questions.
+    pub authzen: Authzen,
+    /// Decision records.
+    pub audit: Audit,
+    /// Logs.
+    pub log: LogConfig,
+    /// What one peer can make the process hold.
+    pub limits: Limits,
+    /// Ending.
+    pub shutdown: Shutdown,
+}
+
+/// A configuration together with where each of its values came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    effective: Node,
+    keys: BTreeSet<String>,
+}
+
+impl Loaded {
+    /// Reads the configuration that `sources` give together.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, not only the first thing.
+    pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let (tree, mut faults) = sources.merge()?;
+        let mut reader = Reader::new(&sources.base);
+        let (config, effective) = reader.mapping("", tree, Config::read);
+        let (more, keys) = reader.finish();
+        faults.extend(more);
+        match config {
+            Some(config) if faults.is_empty() => Ok(Self { config, effective, keys }),
+            _ => Err(ConfigError::new(faults)),
+        }
+    }
+
+    /// Every key that exists, e.g. `log.filter`; those of a list's items, e.g. `identity.entries[].hint`, only if the
+    /// list has any.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(String::as_str)
+    }
+}
+
+impl Config {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let trust_domain = section.required::<TrustDomain>("trust_domain");
+        let data_dir = section.value::<PathBuf>("data_dir", "data");
+        let data = data_dir.as_deref().unwrap_or_else(|| Path::new("data"));
+        let store = section.section("store", |section| Store::read(section, data));
+        let listen = section.section("listen", Listen::read);
+        let identity = section.section("identity", |section| Identity::read(section, trust_domain.as_ref(), data));
+        let decision = section.section("decision", Decision::read);
+        let ext_authz = section.section("ext_authz", ExtAuthz::read);
+        let authzen = section.section("authzen", Authzen::read);
+        let audit = section.section("audit", |section| Audit::read(section, data));
+        let log = section.section("log", sections::read_log);
+        let limits = section.section("limits", Limits::read);
+        let shutdown = section.section("shutdown", Shutdown::read);
+        Some(Self {
+            trust_domain: trust_domain?,
+            data_dir: data_dir?,
+            store: store?,
+            listen: listen?,
+            identity: identity?,
+            decision: decision?,
+            ext_authz: ext_authz?,
+            authzen: authzen?,
+            audit: audit?,
+            log: log?,
+            limits: limits?,
+            shutdown: shutdown?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

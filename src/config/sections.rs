@@ -1,0 +1,213 @@
+//! The smaller sections: what the decision plane, the edges and the process itself may be told.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::HeaderName;
+use tracing_subscriber::EnvFilter;
+
+use super::node::{Node, Value};
+use super::reader::{Section, Setting};
+use super::values::text;
+use crate::foundation::telemetry::LogConfig;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// The bounds of what one message may have, in bytes.
+const MESSAGE: (usize, usize) = (1024, 64 << 20);
+
+/// The section `decision`.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The directory of policies, schema and entities.
+    pub policies: PathBuf,
+    /// How often that directory is looked at, beside the notices of the file system.
+    pub poll_interval: Duration,
+    /// The decision cache.
+    pub cache: Cache,
+    /// How many verified leaves are remembered.
+    pub verified_leaves: usize,
+}
+
+/// The section `decision.cache`.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// How many decisions it holds; 0 switches it off.
+    pub capacity: u64,
+    /// How long a decision is good at most.
+    pub ttl: Duration,
+}
+
+impl Decision {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let policies = section.value("policies", "policies");
+        let poll_interval = section.bounded("poll_interval", "5s", (100 * MILLISECOND, HOUR));
+        let cache = section.section("cache", |section| {
+            let capacity = section.bounded("capacity", "100000", (0, 10_000_000));
+            let ttl = section.bounded("ttl", "60s", (SECOND, HOUR));
+            Some(Cache { capacity: capacity?, ttl: ttl? })
+        });
+        let verified_leaves = section.bounded("verified_leaves", "10000", (1, 1_000_000));
+        Some(Self {
+            policies: policies?,
+            poll_interval: poll_interval?,
+            cache: cache?,
+            verified_leaves: verified_leaves?,
+        })
+    }
+}
+
+/// The section `ext_authz`.
+#[derive(Clone, Debug)]
+pub struct ExtAuthz {
+    /// The header of an allowed request that names the verified caller to the backend.
+    pub identity_header: HeaderName,
+    /// The header that carries the id of the decision, to the backend or in a denial.
+    pub decision_header: HeaderName,
+    /// The largest message that is read, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl ExtAuthz {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let identity_header = section.value::<HeaderName>("identity_header", "x-portcullis-principal");
+        let decision_header = section.value::<HeaderName>("decision_header", "x-portcullis-decision-id");
+        let max_message_bytes = section.bounded("max_message_bytes", "4194304", MESSAGE);
+        if identity_header.is_some() && identity_header == decision_header {
+            section
+                .fault(section.culprit(&["identity_header", "decision_header"]), "the two headers have the same name");
+        }
+        Some(Self {
+            identity_header: identity_header?,
+            decision_header: decision_header?,
+            max_message_bytes: max_message_bytes?,
+        })
+    }
+}
+
+/// The section `authzen`.
+#[derive(Clone, Debug)]
+pub struct Authzen {
+    /// The largest body that is read, in bytes.
+    pub max_body_bytes: usize,
+    /// Whether an answer carries, beside `decision`, a `context` with the decision's id and policies.
+    pub decision_context: bool,
+}
+
+impl Authzen {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let max_body_bytes = section.bounded("max_body_bytes", "1048576", MESSAGE);
+        let decision_context = section.value("decision_context", "false");
+        Some(Self { max_body_bytes: max_body_bytes?, decision_context: decision_context? })
+    }
+}
+
+/// The section `audit`.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Where records go.
+    pub file: AuditFile,
+    /// How many records may wait to be written before decisions become errors.
+    pub queue: usize,
+}
+
+/// Where records go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AuditFile {
+    /// To the standard output of the process.
+    StandardOutput,
+    /// To a file, which is appended to.
+    Path(PathBuf),
+}
+
+impl Audit {
+    pub(super) fn read(section: &mut Section<'_>, data_dir: &Path) -> Option<Self> {
+        let file = section.value_or("file", Value::Text(format!("{}/audit.jsonl", data_dir.display())));
+        let queue = section.bounded("queue", "8192", (1, 1 << 20));
+        Some(Self { file: file?, queue: queue? })
+    }
+}
+
+impl Setting for AuditFile {
+    fn read(node: &Node, base: &Path) -> Result<Self, String> {
+        match text(node, "a path, or \"-\" in quotes for standard output")? {
+            "-" => Ok(Self::StandardOutput),
+            _ => PathBuf::read(node, base).map(Self::Path),
+        }
+    }
+
+    fn shown(&self, written: &Node) -> Value {
+        match self {
+            Self::StandardOutput => written.value.clone(),
+            Self::Path(path) => path.shown(written),
+        }
+    }
+}
+
+pub(super) fn read_log(section: &mut Section<'_>) -> Option<LogConfig> {
+    let format = section.value("format", "json");
+    let filter = section.value::<Filter>("filter", "info");
+    Some(LogConfig { format: format?, filter: filter?.0 })
+}
+
+/// A directive that `tracing` understands.
+struct Filter(String);
+
+impl Setting for Filter {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let filter = text(node, "a filter such as `info` or `info,portcullis::edge=debug`")?;
+        EnvFilter::try_new(filter).map_err(|error| format!("`{filter}` is not a filter: {error}"))?;
+        Ok(Self(filter.to_owned()))
+    }
+}
+
+/// The section `limits`: what one peer can make the process hold.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections of one listener.
+    pub connections: usize,
+    /// Concurrent requests and streams of one connection.
+    pub streams_per_connection: u32,
+    /// The headers of one request, in bytes.
+    pub header_bytes: u32,
+    /// How long a peer may take to send the headers of a request.
+    pub header_timeout: Duration,
+    /// After this long without a sign of life, a peer is asked for one.
+    pub keepalive_interval: Duration,
+    /// A peer that does not answer within this is gone.
+    pub keepalive_timeout: Duration,
+}
+
+impl Limits {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let connections = section.bounded("connections", "4096", (1, 1 << 20));
+        let streams_per_connection = section.bounded("streams_per_connection", "1024", (1, 1 << 20));
+        let header_bytes = section.bounded("header_bytes", "65536", (8192, 1 << 20));
+        let header_timeout = section.bounded("header_timeout", "10s", (SECOND, HOUR));
+        let keepalive_interval = section.bounded("keepalive_interval", "30s", (SECOND, HOUR));
+        let keepalive_timeout = section.bounded("keepalive_timeout", "20s", (SECOND, HOUR));
+        Some(Self {
+            connections: connections?,
+            streams_per_connection: streams_per_connection?,
+            header_bytes: header_bytes?,
+            header_timeout: header_timeout?,
+            keepalive_interval: keepalive_interval?,
+            keepalive_timeout: keepalive_timeout?,
+        })
+    }
+}
+
+/// The section `shutdown`.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    /// How long requests and streams may take to end, before they are cut off.
+    pub deadline: Duration,
+}
+
+impl Shutdown {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        Some(Self { deadline: section.bounded("deadline", "10s", (100 * MILLISECOND, HOUR))? })
+    }
+}

@@ -1,0 +1,87 @@
+//! `docs/configuration.md` holds every key, and the defaults that it states are the code's.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
+
+const SMALLEST: &str = "trust_domain: a
+identity: {entries: [{spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']}]}";
+
+/// Each key with its default, if it has one, from rows such as `` | `key` | type | `default` | meaning | ``.
+fn documented() -> BTreeMap<&'static str, Option<&'static str>> {
+    let rows = DOCUMENT.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        match cells.as_slice() {
+            ["", key, _type, default, _meaning, ""] if *key != "key" && key.starts_with('`') => {
+                let default = default.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+                Some((key.trim_matches('`'), default))
+            }
+            _ => None,
+        }
+    });
+    rows.collect()
+}
+
+/// Every key with its effective value, `[]` for the index of a list.
+fn flat(path: &str, node: &Node, into: &mut BTreeMap<String, String>) {
+    match &node.value {
+        Value::Mapping(members) => {
+            for member in members {
+                let dot = if path.is_empty() { "" } else { "." };
+                flat(&format!("{path}{dot}{}", member.key), &member.node, into);
+            }
+        }
+        Value::List(items) if items.iter().any(|item| matches!(item.value, Value::Mapping(_))) => {
+            items.iter().for_each(|item| flat(&format!("{path}[]"), item, into));
+        }
+        value => {
+            into.insert(path.to_owned(), plain(value));
+        }
+    }
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_exists() {
+    let loaded = load(SMALLEST);
+    let sections: BTreeSet<&str> =
+        loaded.keys().filter_map(|key| key.rsplit_once('.')).map(|(section, _)| section).collect();
+    let leaves: BTreeSet<&str> = loaded.keys().filter(|key| !sections.contains(key)).collect();
+    assert_eq!(documented().into_keys().collect::<BTreeSet<_>>(), leaves);
+}
+
+#[test]
+fn the_documented_defaults_are_in_force() {
+    let mut in_force = BTreeMap::new();
+    flat("", &load(SMALLEST).effective, &mut in_force);
+
+    let stated: Vec<_> = documented().into_iter().filter_map(|(key, default)| Some((key, default?))).collect();
+    assert!(stated.len() > 35, "the document is not understood");
+    let mut yaml = String::from("trust_domain: a\n");
+    let entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
+    let (mut overrides, mut entry) = (Vec::new(), entry);
+    for (key, default) in &stated {
+        let default = default.replace("<data_dir>", "data");
+        match key.strip_prefix("identity.entries[].") {
+            Some(name) => write!(entry, ", {name}: {default}").unwrap(),
+            None if *key == "identity.entries" => {}
+            None => overrides.push(Override::set(&format!("{key}={default}")).unwrap()),
+        }
+    }
+    writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
+    let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
+    let mut said = BTreeMap::new();
+    flat("", &explicit.effective, &mut said);
+    for (key, _) in stated {
+        assert_eq!(said.get(key), in_force.get(key), "{key}");
+    }
+}
+
+/// A value without where it stands.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::List(items) => format!("{:?}", items.iter().map(|item| plain(&item.value)).collect::<Vec<_>>()),
+        other => format!("{other:?}"),
+    }
+}
