@@ -4,7 +4,7 @@ mod output;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
 
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +13,8 @@ pub use output::Output;
 
 use crate::app;
 use crate::config::{Loaded, Override, Sources};
+use crate::decision::policy::PolicySet;
+use crate::server::InheritedSockets;
 
 /// How the process ends (sysexits.h).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,6 +71,20 @@ enum Command {
     /// Check a configuration, or see what is in force.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Work with policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Say whether a directory of policies, schema and entities would load.
+    ///
+    /// Reads it exactly as `serve` does. Prints `DIRECTORY: ok`, or every error with its file, line and column.
+    Check {
+        /// The directory.
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,13 +153,8 @@ pub fn run(
         Err(help) => return output.print(&help.to_string()),
     };
     match cli.command {
-        Command::Serve { source, takeover } => match source.load(environment) {
-            Ok(loaded) => match app::serve(loaded.config, takeover) {
-                Ok(()) => Exit::Success,
-                Err(error) => output.error(&format!("portcullis: {error:#}"), Exit::Fault),
-            },
-            Err(errors) => output.error(&errors, Exit::Usage),
-        },
+        Command::Serve { source, takeover } => serve(source, takeover, environment, output),
+        Command::Policy(PolicyCommand::Check { directory }) => check_policies(&directory, output),
         Command::Config(ConfigCommand::Check { source }) => {
             let file = source.config.display().to_string();
             match source.load(environment) {
@@ -158,6 +169,33 @@ pub fn run(
             },
             Err(errors) => output.error(&errors, Exit::Usage),
         },
+    }
+}
+
+fn serve(source: SourceArgs, takeover: bool, environment: BTreeMap<String, String>, output: &mut Output<'_>) -> Exit {
+    let inherited = match InheritedSockets::from_environment(&|name| environment.get(name).cloned()) {
+        Ok(inherited) => inherited,
+        Err(error) => return output.error(&format!("portcullis: {error}"), Exit::Usage),
+    };
+    match source.load(environment) {
+        Ok(loaded) => match app::serve(&loaded.config, inherited, takeover) {
+            Ok(()) => Exit::Success,
+            Err(error) if error.is_usage() => output.error(&error.to_string(), Exit::Usage),
+            Err(error) => output.error(&format!("portcullis: {error}"), Exit::Fault),
+        },
+        Err(errors) => output.error(&errors, Exit::Usage),
+    }
+}
+
+fn check_policies(directory: &Path, output: &mut Output<'_>) -> Exit {
+    match PolicySet::load(directory) {
+        Ok(policies) => {
+            let mut lines: Vec<_> = policies.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
+            let (count, digest) = (policies.len(), policies.policy_digest());
+            lines.push(format!("{}: ok, {count} policies, digest {digest}\n", directory.display()));
+            output.print(&lines.concat())
+        }
+        Err(errors) => output.error(&errors.to_string(), Exit::Usage),
     }
 }
 

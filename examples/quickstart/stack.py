@@ -40,7 +40,7 @@ class Stack:
         self.run = Path(tempfile.mkdtemp(prefix="portcullis-demo-", dir="/tmp"))
         self.run.chmod(0o755)
         self.policies = self.run / "policies"
-        self.audit = self.run / "audit.jsonl"
+        self.audit = self.run / "data" / "audit.jsonl"
         self.ports = dict(zip(("backend", "web", "batch", "impostor", "upstream", "authzen", "operations"), free_ports(7)))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -68,7 +68,6 @@ class Stack:
             "PORTCULLIS_LISTEN__AUTHZEN": f"tcp:127.0.0.1:{self.ports['authzen']}",
             "PORTCULLIS_LISTEN__OPERATIONS": f"tcp:127.0.0.1:{self.ports['operations']}",
             "PORTCULLIS_DECISION__POLICIES": str(self.policies),
-            "PORTCULLIS_AUDIT__FILE": str(self.audit),
             "PORTCULLIS_IDENTITY__X509_SVID_TTL": SVID_TTL,
             "PORTCULLIS_IDENTITY__ENTRIES": self.entries(WORKLOADS),
         }
@@ -86,7 +85,6 @@ class Stack:
             "PORTCULLIS_LISTEN__AUTHZEN": f"unix:{home}/authzen.sock",
             "PORTCULLIS_LISTEN__OPERATIONS": f"unix:{home}/operations.sock",
             "PORTCULLIS_DECISION__POLICIES": str(self.policies),
-            "PORTCULLIS_AUDIT__FILE": str(home / "data" / "audit.jsonl"),
             "PORTCULLIS_IDENTITY__ENTRIES": self.entries(("impostor",), "web"),
         }
         self.spawn("impostor-portcullis", self.serve_command(), environment)

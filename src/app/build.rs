@@ -1,5 +1,6 @@
 //! Building the process, part by part.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,9 @@ use crate::store;
 /// How long maintenance of the authority that failed is left alone.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
+/// The mode of a Unix socket whose address names none; the configuration gives each one.
+const UNIX_MODE: u32 = 0o600;
+
 /// What every part needs.
 struct Common {
     audit: Arc<dyn Audit>,
@@ -67,7 +71,7 @@ impl App {
         listeners.open("operations", &config.listen.operations, &operations, &mut tasks, &shutdown)?;
 
         let opening = readiness.block("store", "waiting for the database");
-        let store = Arc::new(store::open(&config.store.url.to_connect()).await?);
+        let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
         let (sink, writer) = JsonLines::open(&audit_config(&config.audit), readiness.clone(), metrics.audit)?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
@@ -121,7 +125,7 @@ impl Listeners {
         shutdown: &Shutdown,
     ) -> Result<(), AppError> {
         for address in addresses {
-            let bound = bind(&address.listen, self.takeover, &mut self.inherited)?;
+            let bound = bind(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
             tracing::info!(listener = name, address = %bound, "listening");
             let metrics = self.metrics.listener(name);
             tasks.spawn(name, serve(bound, router.clone(), self.limits.clone(), metrics, shutdown.signal()));
@@ -238,7 +242,7 @@ fn audit_config(config: &config::Audit) -> JsonLinesConfig {
         AuditFile::StandardOutput => Destination::Stdout,
         AuditFile::Path(path) => Destination::File(path.clone()),
     };
-    JsonLinesConfig { destination, queue: config.queue }
+    JsonLinesConfig { destination, queue: NonZeroUsize::new(config.queue).unwrap_or(NonZeroUsize::MIN) }
 }
 
 fn limits(config: &config::Limits) -> Limits {

@@ -8,6 +8,7 @@ use super::node::{Node, Value};
 use super::origin::Origin;
 use super::reader::{Section, Setting};
 use super::values::{absolute, text};
+use crate::server::ListenAddress;
 
 /// The longest path that fits into a Unix socket address, in bytes (unix(7)): 108 with the NUL at its end.
 const MAX_SOCKET_PATH: usize = 107;
@@ -36,9 +37,9 @@ pub struct Listen {
 /// An address to listen on, checked: `tcp:IP:PORT`, `unix:/absolute/path?mode=0660` or `fd:NAME`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address {
-    /// The address in full: the path absolute, the mode of a Unix socket always named.
-    pub text: String,
-    /// Where it was configured, for what can only go wrong when it is bound.
+    /// Where; the path of a Unix socket is absolute, and it has a mode.
+    pub listen: ListenAddress,
+    /// Which part of the configuration says so.
     pub origin: Origin,
 }
 
@@ -110,75 +111,54 @@ impl<const MODE: u32> Setting for Moded<MODE> {
     fn read(node: &Node, base: &Path) -> Result<Self, String> {
         let expected = "an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`";
         let given = text(node, expected)?;
-        let full = match given.split_once(':') {
-            Some(("tcp", address)) => tcp(address),
-            Some(("unix", address)) => unix(address, base, MODE),
-            Some(("fd", name)) => inherited(name),
-            _ => Err(format!("expected {expected}")),
-        };
-        let text = full.map_err(|reason| format!("`{given}`: {reason}"))?;
-        Ok(Self(Address { text, origin: node.origin.clone() }))
+        let listen: ListenAddress =
+            complete(given, base, MODE).parse().map_err(|reason| format!("`{given}`: {reason}"))?;
+        match &listen {
+            ListenAddress::Unix { path, .. } if path.as_os_str().len() > MAX_SOCKET_PATH => {
+                let length = path.as_os_str().len();
+                Err(format!("`{given}`: the path has {length} bytes, and a Unix socket's can have {MAX_SOCKET_PATH}"))
+            }
+            _ => Ok(Self(Address { listen, origin: node.origin.clone() })),
+        }
     }
 
     fn shown(&self, _written: &Node) -> Value {
-        Value::Text(self.0.text.clone())
+        Value::Text(self.0.to_string())
     }
 }
 
-fn tcp(address: &str) -> Result<String, String> {
-    let address: SocketAddr =
-        address.parse().map_err(|_| "expected an IP address and a port, as in `127.0.0.1:8181` or `[::1]:8181`")?;
-    Ok(format!("tcp:{address}"))
-}
-
-fn unix(address: &str, base: &Path, default_mode: u32) -> Result<String, String> {
-    let (path, mode) = match address.split_once('?') {
-        Some((path, parameter)) => (path, parameter.strip_prefix("mode=").ok_or("the only parameter is `mode`")?),
-        None => (address, ""),
-    };
-    if path.is_empty() || path.contains('\0') {
-        return Err("the path is empty or has a NUL character".to_owned());
-    }
-    let mode = match mode {
-        "" if !address.contains('?') => default_mode,
-        digits if digits.bytes().all(|b| b.is_ascii_digit()) => match u32::from_str_radix(digits, 8) {
-            Ok(mode @ 0..=0o777) => mode,
-            _ => return Err("a mode is octal and at most 0777".to_owned()),
-        },
-        _ => return Err("a mode is octal and at most 0777".to_owned()),
-    };
-    let path = absolute(base, path);
-    let length = path.as_os_str().len();
-    if length > MAX_SOCKET_PATH {
-        return Err(format!("the path has {length} bytes, and a Unix socket's can have {MAX_SOCKET_PATH}"));
-    }
-    Ok(format!("unix:{}?mode={mode:04o}", path.display()))
-}
-
-/// A socket that the service manager opened (`LISTEN_FDNAMES`, `sd_listen_fds(3)`).
-fn inherited(name: &str) -> Result<String, String> {
-    let plain = |b: u8| b.is_ascii_graphic() && b != b':';
-    if (1..=255).contains(&name.len()) && name.bytes().all(plain) {
-        Ok(format!("fd:{name}"))
-    } else {
-        Err("the name of an inherited socket has 1 to 255 printable characters and no `:`".to_owned())
+/// The address with an absolute path and a mode, both of which a configuration may leave to us.
+fn complete(given: &str, base: &Path, mode: u32) -> String {
+    match given.strip_prefix("unix:").map(|rest| rest.split_once('?').unwrap_or((rest, ""))) {
+        None | Some(("", _)) => given.to_owned(),
+        Some((path, "")) if !given.ends_with('?') => {
+            format!("unix:{}?mode={mode:04o}", absolute(base, path).display())
+        }
+        Some((path, parameter)) => format!("unix:{}?{parameter}", absolute(base, path).display()),
     }
 }
 
 impl Address {
     fn tcp(&self) -> Option<SocketAddr> {
-        self.text.strip_prefix("tcp:")?.parse().ok()
+        match self.listen {
+            ListenAddress::Tcp(address) => Some(address),
+            ListenAddress::Unix { .. } | ListenAddress::Inherited(_) => None,
+        }
     }
 
     /// Whether both can't be bound. Port 0 is a different port each time.
     fn collides(&self, other: &Self) -> bool {
-        let place = |address: &Self| address.text.split('?').next().map(str::to_owned);
-        place(self) == place(other) && self.tcp().is_none_or(|tcp| tcp.port() != 0)
+        match (&self.listen, &other.listen) {
+            (ListenAddress::Tcp(one), ListenAddress::Tcp(two)) => one == two && one.port() != 0,
+            (ListenAddress::Unix { path: one, .. }, ListenAddress::Unix { path: two, .. }) => one == two,
+            (ListenAddress::Inherited(one), ListenAddress::Inherited(two)) => one == two,
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        self.listen.fmt(f)
     }
 }

@@ -61,6 +61,16 @@ impl Setting for StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// The whole URL, secrets and all, for who connects.
+    pub fn expose(&self) -> Secret<String> {
+        match self {
+            Self::Sqlite(path) => Secret::new(format!("sqlite:{}", path.display())),
+            Self::Postgres(url) => url.clone(),
+        }
+    }
+}
+
 /// The URL without its secrets.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

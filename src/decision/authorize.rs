@@ -24,34 +24,6 @@ use crate::identity::svid::{LeafFault, LeafVerifier, VerifiedLeaf};
 /// How much of a peer's own words goes into a record, in bytes.
 const SHOWN: usize = 1024;
 
-impl Reason {
-    /// The word in records, metrics, answers and `docs/reasons.md`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Permitted => "permitted",
-            Self::NoPermit => "no_permit",
-            Self::Forbidden => "forbidden",
-            Self::ForbidFailed => "forbid_failed",
-            Self::NoCertificate => "no_certificate",
-            Self::BadCertificate => "bad_certificate",
-            Self::ExpiredCertificate => "expired_certificate",
-            Self::UntrustedCertificate => "untrusted_certificate",
-            Self::PrincipalMismatch => "principal_mismatch",
-            Self::BadMethod => "bad_method",
-            Self::BadPath => "bad_path",
-            Self::BadHost => "bad_host",
-            Self::BadHeader => "bad_header",
-            Self::HeadersNotRaw => "headers_not_raw",
-            Self::UnknownAction => "unknown_action",
-            Self::SchemaMismatch => "schema_mismatch",
-            Self::Undecodable => "undecodable",
-            Self::DeadlineExpired => "deadline_expired",
-            Self::AuditUnavailable => "audit_unavailable",
-            Self::Internal => "internal",
-        }
-    }
-}
-
 /// The answer to a question.
 #[derive(Clone, Debug)]
 pub struct Verdict {

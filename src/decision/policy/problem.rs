@@ -97,6 +97,11 @@ impl LoadError {
         Self { problems: vec![problem], omitted: 0 }
     }
 
+    /// A refusal because reading `directory` failed within, which says nothing of the files.
+    pub fn fault(directory: &Path) -> Self {
+        Self::single(Problem::new(directory, "reading the policies failed within"))
+    }
+
     /// What was found, in order of place.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -12,16 +12,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::PolicySet;
-use super::problem::{LoadError, Problem};
+use super::problem::LoadError;
 use super::source::{Sources, Stamp};
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::watched::{Snapshot, Watched};
 
 /// How long after the first event the files are read: an editor and Kubernetes both make several changes at once.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// How often the directory is looked at without any event: not every file system has them, and a link may lead out of
-/// what is watched.
-const POLL: Duration = Duration::from_secs(2);
 
 /// Who wants to know what becomes of the directory. Called from the watching task, so it must not block for long.
 pub trait PolicyEvents: Send + Sync + 'static {
@@ -35,11 +32,13 @@ pub trait PolicyEvents: Send + Sync + 'static {
     fn recovered(&self, current: &Snapshot<PolicySet>);
 }
 
-/// Follows `directory` until the drain starts; `target` holds what was loaded from it before.
+/// Follows `directory` until the drain starts; `target` holds what was loaded from it before. It is looked at every
+/// `poll` even without any event: not every file system has them, and a link may lead out of what is watched.
 pub async fn watch(
     directory: PathBuf,
     target: Arc<Watched<PolicySet>>,
     events: Arc<dyn PolicyEvents>,
+    poll: Duration,
     mut signal: ShutdownSignal,
 ) {
     let changed = Arc::new(Notify::new());
@@ -50,7 +49,7 @@ pub async fn watch(
         tokio::select! {
             () = signal.draining() => return,
             // Either an event came, or it is time to look.
-            woken = timeout(POLL, changed.notified()) => if woken.is_ok() {
+            woken = timeout(poll, changed.notified()) => if woken.is_ok() {
                 // Events within the pause are one change; those after it wake the next round.
                 sleep(DEBOUNCE).await;
                 follower.stamp = None;
@@ -92,7 +91,7 @@ impl Follower {
                 self.watcher = watcher;
                 self.take(read).await;
             }
-            Err(_panic) => self.refuse(self.fault()),
+            Err(_panic) => self.refuse(LoadError::fault(&self.directory)),
         }
     }
 
@@ -120,7 +119,7 @@ impl Follower {
                 self.events.loaded(&self.target.load());
             }
             Ok(Err(error)) => self.refuse(error),
-            Err(_panic) => self.refuse(self.fault()),
+            Err(_panic) => self.refuse(LoadError::fault(&self.directory)),
         }
     }
 
@@ -129,10 +128,6 @@ impl Follower {
             self.events.refused(&self.target.load(), &error);
             self.refused = Some(error);
         }
-    }
-
-    fn fault(&self) -> LoadError {
-        LoadError::single(Problem::new(&self.directory, "reading the policies failed within"))
     }
 }
 

@@ -56,7 +56,7 @@ impl Home {
 
     /// The audit log so far.
     pub(crate) fn records(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path().join("audit.jsonl")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.path().join("data/audit.jsonl")).unwrap_or_default();
         text.split_inclusive('\n')
             .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}")))
@@ -106,7 +106,6 @@ impl Home {
             .env("PORTCULLIS_LISTEN__AUTHZEN", format!("unix:{}", self.authzen_socket().display()))
             .env("PORTCULLIS_LISTEN__OPERATIONS", format!("unix:{}", self.operations_socket().display()))
             .env("PORTCULLIS_DECISION__POLICIES", at("policies"))
-            .env("PORTCULLIS_AUDIT__FILE", at("audit.jsonl"))
             .env("PORTCULLIS_IDENTITY__ENTRIES", self.entries());
         for (name, value) in settings {
             command.env(format!("PORTCULLIS_{name}"), value);
