@@ -1,9 +1,13 @@
 //! Listeners and connections: how bytes get in and out, and nothing about what they mean.
 
 pub mod connection;
+pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod serve;
 
 pub use connection::{ConnectionInfo, Peer, UnixPeer};
-// pub use listener::{BindError, Bound, ListenAddress};
-// pub use serve::{Limits, serve};
+pub use limits::Limits;
+pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, bind};
+pub use metrics::{ListenerMetrics, ServerMetrics};
+pub use serve::serve;

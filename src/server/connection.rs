@@ -1,8 +1,15 @@
 //! Who is at the other end of a connection, as the kernel tells it.
 
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::socket::{getsockopt, sockopt};
+
+#[cfg(test)]
+mod tests;
 
 /// What a handler may know of its connection; every request carries one in its extensions.
 #[derive(Clone, Debug)]
@@ -31,6 +38,29 @@ pub struct UnixPeer {
     /// Effective group id.
     pub gid: u32,
     /// A handle on that very process, which a later process with the same id does not share. `None` if it had ended
-    /// before we could take one; such a caller can't be attested.
+    /// before we could take one, or if the kernel is older than 6.5 and has none to give; such a caller can't be
+    /// attested.
     pub pidfd: Option<Arc<OwnedFd>>,
+}
+
+impl UnixPeer {
+    /// Who connected `socket`.
+    ///
+    /// There is no fallback to opening a pidfd by number. Between `connect` and `accept` a caller can exit and its
+    /// number go to another process, and nothing that can be read afterwards, start times included, tells that other
+    /// process from the caller: it too started before the accept.
+    ///
+    /// # Errors
+    /// The socket is not a connected Unix socket.
+    pub fn of(socket: &impl AsFd) -> io::Result<Self> {
+        let credentials = getsockopt(socket, sockopt::PeerCredentials)?;
+        let pidfd = match getsockopt(socket, sockopt::PeerPidfd) {
+            Ok(pidfd) => Some(Arc::new(pidfd)),
+            // The process was reaped (ESRCH, and EINVAL or ENODATA in some kernels), or there is no such option.
+            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENODATA | Errno::ENOPROTOOPT) => None,
+            // Out of descriptors, for instance: the caller is there, but we can't take hold of it now.
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(Self { pid: credentials.pid(), uid: credentials.uid(), gid: credentials.gid(), pidfd })
+    }
 }
