@@ -8,9 +8,6 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 
-#[cfg(test)]
-mod tests;
-
 /// What a handler may know of its connection; every request carries one in its extensions.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
@@ -64,3 +61,6 @@ impl UnixPeer {
         Ok(Self { pid: credentials.pid(), uid: credentials.uid(), gid: credentials.gid(), pidfd })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,6 @@ mod address;
 mod inherited;
 mod unix;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -163,3 +160,6 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Bound> {
     let real = listener.local_addr()?;
     Ok(Bound { socket: Socket::Tcp(listener), origin: Origin::Own, address: BoundAddress::Tcp(real) })
 }
+
+#[cfg(test)]
+mod tests;

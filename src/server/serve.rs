@@ -8,9 +8,6 @@ mod accept;
 mod drive;
 mod streams;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use axum::Router;
@@ -165,3 +162,6 @@ fn protocols(limits: &Limits, streams: StreamTasks) -> auto::Builder<StreamTasks
         .keep_alive_timeout(limits.keepalive_timeout);
     protocols
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,6 @@
 mod digests;
 mod procfs;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -186,3 +183,6 @@ fn check_alive(pidfd: &OwnedFd) -> Result<(), AttestError> {
 fn unreadable(what: &'static str) -> impl Fn(io::Error) -> AttestError {
     move |source| AttestError::Unreadable { what, source }
 }
+
+#[cfg(test)]
+mod tests;
