@@ -72,9 +72,12 @@ fn read_one(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, longe
 
     let (spiffe_id, parent_id) = (spiffe_id?, parent_id.valid()?);
     let selectors: BTreeSet<Selector> = selectors?.into_iter().collect();
-    let id = match id.valid()? {
-        Some(Name(id)) => id,
-        None => derived_id(&spiffe_id, parent_id.as_ref(), &selectors),
+    let id = if let Some(Name(id)) = id.valid()? {
+        id
+    } else {
+        let id = derived_id(&spiffe_id, parent_id.as_ref(), &selectors);
+        section.show_derived("id", &id);
+        id
     };
     Some(Entry {
         id: id.into(),
