@@ -59,6 +59,14 @@ fn read_one(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, longe
             section.fault("federates_with", format!("`{ours}` is this trust domain itself"));
         }
     }
+    if let Some(id) = spiffe_id.as_ref().filter(|id| id.path().split('/').nth(1) == Some("spire")) {
+        section.fault("spiffe_id", format!("`{id}`: `/spire` is reserved for the infrastructure"));
+    }
+    for (index, DnsName(name)) in dns_names.iter().flatten().enumerate() {
+        if dns_names.iter().flatten().take(index).any(|DnsName(other)| other == name) {
+            section.fault("dns_names", format!("`{name}` is there twice"));
+        }
+    }
     if selectors.as_ref().is_some_and(Vec::is_empty) {
         section.fault("selectors", "an entry without selectors would fit every workload; name at least one");
     }

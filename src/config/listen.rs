@@ -136,15 +136,19 @@ fn unix(address: &str, base: &Path, default_mode: u32) -> Result<String, String>
         Some((path, parameter)) => (path, parameter.strip_prefix("mode=").ok_or("the only parameter is `mode`")?),
         None => (address, ""),
     };
-    if path.is_empty() || path.contains('\0') {
-        return Err("the path is empty or has a NUL character".to_owned());
+    let names_a_file = !path.ends_with('/') && Path::new(path).file_name().is_some();
+    if !names_a_file || path.contains(char::is_control) {
+        return Err("this is not the path of a file".to_owned());
     }
     let mode = match mode {
         "" if !address.contains('?') => default_mode,
-        digits if digits.bytes().all(|b| b.is_ascii_digit()) => match u32::from_str_radix(digits, 8) {
-            Ok(mode @ 0..=0o777) => mode,
-            _ => return Err("a mode is octal and at most 0777".to_owned()),
-        },
+        // Radix parsing alone would take a sign.
+        digits if digits.len() <= 4 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            match u32::from_str_radix(digits, 8) {
+                Ok(mode @ 0..=0o777) => mode,
+                _ => return Err("a mode is octal and at most 0777".to_owned()),
+            }
+        }
         _ => return Err("a mode is octal and at most 0777".to_owned()),
     };
     let path = absolute(base, path);

@@ -349,3 +349,35 @@ fn control_characters() {
 "#;
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"p.yaml:1:15: trust_domain: `a\u{1b}[2J\u{d}\u{a}b`: the trust domain has '\u{1b}', but only a-z, 0-9, `.`, `-` and `_` may stand there");
 }
+
+#[test]
+fn entries_that_the_registry_would_refuse() {
+    let yaml = "trust_domain: example.org
+identity:
+  entries:
+    - spiffe_id: spiffe://example.org/spire/server
+      selectors: [unix:uid:1]
+      dns_names: [a.example, a.example]
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:4:18: identity.entries[0].spiffe_id: `spiffe://example.org/spire/server`: `/spire` is reserved for the infrastructure
+    p.yaml:6:18: identity.entries[0].dns_names: `a.example` is there twice
+    ");
+}
+
+#[test]
+fn sockets_that_have_no_file_name() {
+    let yaml = "trust_domain: example.org
+listen:
+  ext_authz: ['unix:', unix:run/, unix:.., \"unix:a\\nb\", unix:a?mode=00660, unix:a?mode=+660, unix:a?mode=]
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:3:15: listen.ext_authz: `unix:`: this is not the path of a file
+    p.yaml:3:24: listen.ext_authz: `unix:run/`: this is not the path of a file
+    p.yaml:3:35: listen.ext_authz: `unix:..`: this is not the path of a file
+    p.yaml:3:44: listen.ext_authz: `unix:a\u{a}b`: this is not the path of a file
+    p.yaml:3:57: listen.ext_authz: `unix:a?mode=00660`: a mode is octal and at most 0777
+    p.yaml:3:76: listen.ext_authz: `unix:a?mode=+660`: a mode is octal and at most 0777
+    p.yaml:3:94: listen.ext_authz: `unix:a?mode=`: a mode is octal and at most 0777
+    ");
+}
