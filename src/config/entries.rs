@@ -59,6 +59,14 @@ fn read_one(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, longe
             section.fault("federates_with", format!("`{ours}` is this trust domain itself"));
         }
     }
+    if let Some(id) = spiffe_id.as_ref().filter(|id| id.path().split('/').nth(1) == Some("spire")) {
+        section.fault("spiffe_id", format!("`{id}`: `/spire` is reserved for the infrastructure"));
+    }
+    for (index, DnsName(name)) in dns_names.iter().flatten().enumerate() {
+        if dns_names.iter().flatten().take(index).any(|DnsName(other)| other == name) {
+            section.fault("dns_names", format!("`{name}` is there twice"));
+        }
+    }
     if selectors.as_ref().is_some_and(Vec::is_empty) {
         section.fault("selectors", "an entry without selectors would fit every workload; name at least one");
     }
@@ -72,9 +80,12 @@ fn read_one(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, longe
 
     let (spiffe_id, parent_id) = (spiffe_id?, parent_id.valid()?);
     let selectors: BTreeSet<Selector> = selectors?.into_iter().collect();
-    let id = match id.valid()? {
-        Some(Name(id)) => id,
-        None => derived_id(&spiffe_id, parent_id.as_ref(), &selectors),
+    let id = if let Some(Name(id)) = id.valid()? {
+        id
+    } else {
+        let id = derived_id(&spiffe_id, parent_id.as_ref(), &selectors);
+        section.show_derived("id", &id);
+        id
     };
     Some(Entry {
         id: id.into(),

@@ -1,6 +1,7 @@
 //! The layers of a configuration: the file, over it the environment, over it the flags.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ const PREFIX: &str = "PORTCULLIS_";
 const IN_KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
 
 /// What a configuration is read from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sources {
     /// The directory at which relative paths start, wherever they are written. It is UTF-8.
     pub(super) base: PathBuf,
@@ -28,7 +29,7 @@ pub struct Sources {
 }
 
 /// One key set by a flag.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Override {
     flag: String,
     key: String,
@@ -139,6 +140,20 @@ impl Sources {
             };
             at_path(&over.key.split('.').collect::<Vec<_>>(), node)
         })
+    }
+}
+
+/// Without the values, any of which may hold a password.
+impl fmt::Debug for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Override").field(&self.flag).finish()
+    }
+}
+
+/// Without the texts, any of which may hold a password.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("file", &self.name).field("overrides", &self.overrides).finish_non_exhaustive()
     }
 }
 

@@ -57,6 +57,15 @@ impl Value {
             Self::Mapping(_) => "a mapping",
         }
     }
+
+    /// Whether it is a list or mapping with something in it.
+    pub(super) const fn has_items(&self) -> bool {
+        match self {
+            Self::List(items) => !items.is_empty(),
+            Self::Mapping(members) => !members.is_empty(),
+            _ => false,
+        }
+    }
 }
 
 impl Node {

@@ -222,6 +222,12 @@ impl Section<'_> {
         result
     }
 
+    /// Has `config show` print `key` with a value that was derived, before all others.
+    pub(super) fn show_derived(&mut self, key: &str, text: &str) {
+        let node = Node { origin: Origin::Default, value: Value::Text(text.to_owned()) };
+        self.shown.insert(0, Member { key: key.to_owned(), origin: Origin::Default, node });
+    }
+
     /// Where the value of `key`, already read, came from; the section's own place if it was wrong.
     pub(super) fn origin(&self, key: &str) -> Origin {
         self.shown.iter().find(|member| member.key == key).map_or(&self.origin, |member| &member.origin).clone()

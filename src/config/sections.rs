@@ -185,7 +185,7 @@ impl Limits {
         let connections = section.bounded("connections", "4096", (1, 1 << 20));
         let streams_per_connection = section.bounded("streams_per_connection", "1024", (1, 1 << 20));
         let header_bytes = section.bounded("header_bytes", "65536", (8192, 1 << 20));
-        let header_timeout = section.bounded("header_timeout", "10s", (SECOND, HOUR));
+        let header_timeout = section.bounded("header_timeout", "30s", (SECOND, HOUR));
         let keepalive_interval = section.bounded("keepalive_interval", "30s", (SECOND, HOUR));
         let keepalive_timeout = section.bounded("keepalive_timeout", "20s", (SECOND, HOUR));
         Some(Self {

@@ -4,19 +4,19 @@ use super::*;
 
 #[test]
 fn an_unknown_key_with_the_one_that_was_meant() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   x509_svid_tll: 1h
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:3: identity.x509_svid_tll: unknown key; did you mean `identity.x509_svid_ttl`?");
 }
 
 #[test]
 fn an_unknown_section() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 policies: x
 colour: {a: 1}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:2:1: policies: unknown key; did you mean `decision.policies`?
     p.yaml:3:1: colour: unknown key
@@ -25,24 +25,24 @@ colour: {a: 1}
 
 #[test]
 fn a_missing_trust_domain() {
-    let yaml = r#"
+    let yaml = "
 
 log:
   filter: info
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:1: trust_domain: is missing, and has no default");
 }
 
 #[test]
 fn a_wrong_type_everywhere() {
-    let yaml = r#"trust_domain: [a]
+    let yaml = "trust_domain: [a]
 data_dir: 5
 log: json
 listen: {plaintext_beyond_loopback: yes}
 audit: {queue: many}
 identity: {entries: {}}
 shutdown: {deadline: 10}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:1:15: trust_domain: expected a trust domain such as `example.org`, found a list
     p.yaml:2:11: data_dir: expected a path, found a number
@@ -56,33 +56,33 @@ shutdown: {deadline: 10}
 
 #[test]
 fn a_key_given_twice() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 log:
   filter: info
   filter: debug
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:4:3: duplicate mapping key `filter` is not allowed here");
 }
 
 #[test]
 fn yaml_that_is_none() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 listen: [tcp:127.0.0.1:1
 log: {}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:1: invalid indentation");
 }
 
 #[test]
 fn a_bad_trust_domain() {
-    let yaml = r#"trust_domain: Example.org
-"#;
+    let yaml = "trust_domain: Example.org
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:1:15: trust_domain: `Example.org`: the trust domain has 'E', but only a-z, 0-9, `.`, `-` and `_` may stand there");
 }
 
 #[test]
 fn bad_spiffe_ids() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   entries:
     - spiffe_id: spiffe://example.org
@@ -91,7 +91,7 @@ identity:
       selectors: [unix:uid:1]
     - spiffe_id: https://example.org/a
       selectors: [unix:uid:1]
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:4:18: identity.entries[0].spiffe_id: `spiffe://example.org`: the SPIFFE ID has no path, so it names a trust domain and not a workload
     p.yaml:6:18: identity.entries[1].spiffe_id: `spiffe://example.org/a/../b`: the path of the SPIFFE ID has a `.` or `..` segment
@@ -101,14 +101,14 @@ identity:
 
 #[test]
 fn an_entry_of_another_trust_domain() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   entries:
     - spiffe_id: spiffe://example.com/web
       parent_id: spiffe://example.net/node
       selectors: [unix:uid:1]
       federates_with: [example.org]
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:4:18: identity.entries[0].spiffe_id: `spiffe://example.com/web` is not of the trust domain `example.org`
     p.yaml:5:18: identity.entries[0].parent_id: `spiffe://example.net/node` is not of the trust domain `example.org`
@@ -118,14 +118,14 @@ identity:
 
 #[test]
 fn entries_without_selectors() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   entries:
     - spiffe_id: spiffe://example.org/a
     - spiffe_id: spiffe://example.org/b
       selectors: []
     - {}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:4:7: identity.entries[0].selectors: is missing, and has no default
     p.yaml:6:18: identity.entries[1].selectors: an entry without selectors would fit every workload; name at least one
@@ -136,7 +136,7 @@ identity:
 
 #[test]
 fn bad_selectors() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   entries:
     - spiffe_id: spiffe://example.org/a
@@ -145,7 +145,7 @@ identity:
         - unix
         - unix:uid:web
         - k8s:ns:default
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:7:11: identity.entries[0].selectors: `unix`: a selector has the form `type:value`, both not empty
     p.yaml:8:11: identity.entries[0].selectors: `unix:uid:web`: a uid or gid is a plain decimal number
@@ -155,14 +155,14 @@ identity:
 
 #[test]
 fn duplicate_entries() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   entries:
     - {spiffe_id: spiffe://example.org/a, selectors: [unix:uid:1, unix:gid:1]}
     - {spiffe_id: spiffe://example.org/a, selectors: [unix:gid:1, unix:uid:1], hint: x}
     - {id: x, spiffe_id: spiffe://example.org/b, selectors: [unix:uid:1]}
     - {id: x, spiffe_id: spiffe://example.org/c, selectors: [unix:uid:1]}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:5:7: identity.entries[1]: has the `spiffe_id`, `parent_id` and `selectors` of `identity.entries[0]`
     p.yaml:7:12: identity.entries[3].id: `x` is the id of `identity.entries[2]` too
@@ -195,7 +195,7 @@ identity:
 
 #[test]
 fn durations_out_of_bounds() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   authority_ttl: 90m
   x509_svid_ttl: 1h
@@ -203,7 +203,7 @@ decision:
   poll_interval: 2d
   cache: {ttl: 10ms, capacity: -1}
 shutdown: {deadline: 1.5s}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:4:18: identity.x509_svid_ttl: an X.509-SVID of 1h needs an `identity.authority_ttl` of six times as much
     p.yaml:6:18: decision.poll_interval: 2d is more than 1h
@@ -215,16 +215,16 @@ shutdown: {deadline: 1.5s}
 
 #[test]
 fn an_authority_shorter_than_the_default_leaf() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   authority_ttl: 90m
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:18: identity.authority_ttl: an X.509-SVID of 1h needs an `identity.authority_ttl` of six times as much");
 }
 
 #[test]
 fn bad_addresses() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 listen:
   ext_authz:
     - unix:run/a?mode=0888
@@ -234,7 +234,7 @@ listen:
     - 'fd:'
     - unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
   authzen: 8181
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:4:7: listen.ext_authz: `unix:run/a?mode=0888`: a mode is octal and at most 0777
     p.yaml:5:7: listen.ext_authz: `unix:run/a?user=x`: the only parameter is `mode`
@@ -248,13 +248,13 @@ listen:
 
 #[test]
 fn addresses_within_reach_of_too_many() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 listen:
   workload: tcp:127.0.0.1:1
   ext_authz: bad
   authzen: tcp:0.0.0.0:8181
   operations: [tcp:127.0.0.2:1, 'tcp:[::ffff:10.0.0.1]:1', 'tcp:[::1]:2']
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:13: listen.workload: `tcp:127.0.0.1:1`: a caller over TCP can't be attested; use a Unix socket
     p.yaml:4:14: listen.ext_authz: `bad`: expected an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`
@@ -265,22 +265,22 @@ listen:
 
 #[test]
 fn an_address_that_is_taken_by_a_default() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 listen:
   authzen: tcp:127.0.0.1:9901
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:12: listen.authzen: `tcp:127.0.0.1:9901` is taken by `listen.operations`");
 }
 
 #[test]
 fn an_address_that_is_taken() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 listen:
   ext_authz: [unix:x.sock, unix:/etc/portcullis/x.sock?mode=0600]
   authzen: [tcp:127.0.0.1:0, tcp:127.0.0.1:0]
   operations: tcp:127.0.0.1:1
   workload: [unix:w, unix:x.sock]
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:28: listen.ext_authz: `unix:/etc/portcullis/x.sock?mode=0600` is taken by `listen.ext_authz`
     p.yaml:6:22: listen.workload: `unix:/etc/portcullis/x.sock?mode=0666` is taken by `listen.ext_authz`
@@ -289,12 +289,12 @@ listen:
 
 #[test]
 fn bad_headers() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 ext_authz:
   identity_header: 'x caller'
   decision_header: Host
   max_message_bytes: 5
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:20: ext_authz.identity_header: `x caller` is not the name of a header
     p.yaml:4:20: ext_authz.decision_header: `host` belongs to the transport, and must not be overwritten
@@ -304,26 +304,26 @@ ext_authz:
 
 #[test]
 fn the_same_header_twice() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 ext_authz: {identity_header: X-A, decision_header: x-a}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:2:52: ext_authz.decision_header: the two headers have the same name");
 }
 
 #[test]
 fn a_header_that_is_the_other_ones_default() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 ext_authz: {identity_header: x-portcullis-decision-id}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:2:30: ext_authz.identity_header: the two headers have the same name");
 }
 
 #[test]
 fn sds_names_that_clash() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 identity:
   sds: {default_svid_name: ALL, default_bundle_name: 'spiffe://a'}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:28: identity.sds.default_svid_name: two secrets have the name `ALL`
     p.yaml:3:54: identity.sds.default_bundle_name: the name of a secret is not empty and does not begin with `spiffe:`
@@ -332,10 +332,10 @@ identity:
 
 #[test]
 fn a_dash_without_quotes_and_a_bad_filter() {
-    let yaml = r#"trust_domain: example.org
+    let yaml = "trust_domain: example.org
 audit: {file: ~}
 log: {filter: 'a=b=c', format: xml}
-"#;
+";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r#"
     p.yaml:2:15: audit.file: expected a path, or "-" in quotes for standard output, found nothing
     p.yaml:3:15: log.filter: `a=b=c` is not a filter: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
@@ -348,4 +348,36 @@ fn control_characters() {
     let yaml = r#"trust_domain: "a\e[2J\r\nb"
 "#;
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"p.yaml:1:15: trust_domain: `a\u{1b}[2J\u{d}\u{a}b`: the trust domain has '\u{1b}', but only a-z, 0-9, `.`, `-` and `_` may stand there");
+}
+
+#[test]
+fn entries_that_the_registry_would_refuse() {
+    let yaml = "trust_domain: example.org
+identity:
+  entries:
+    - spiffe_id: spiffe://example.org/spire/server
+      selectors: [unix:uid:1]
+      dns_names: [a.example, a.example]
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:4:18: identity.entries[0].spiffe_id: `spiffe://example.org/spire/server`: `/spire` is reserved for the infrastructure
+    p.yaml:6:18: identity.entries[0].dns_names: `a.example` is there twice
+    ");
+}
+
+#[test]
+fn sockets_that_have_no_file_name() {
+    let yaml = "trust_domain: example.org
+listen:
+  ext_authz: ['unix:', unix:run/, unix:.., \"unix:a\\nb\", unix:a?mode=00660, unix:a?mode=+660, unix:a?mode=]
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:3:15: listen.ext_authz: `unix:`: this is not the path of a file
+    p.yaml:3:24: listen.ext_authz: `unix:run/`: this is not the path of a file
+    p.yaml:3:35: listen.ext_authz: `unix:..`: this is not the path of a file
+    p.yaml:3:44: listen.ext_authz: `unix:a\u{a}b`: this is not the path of a file
+    p.yaml:3:57: listen.ext_authz: `unix:a?mode=00660`: a mode is octal and at most 0777
+    p.yaml:3:76: listen.ext_authz: `unix:a?mode=+660`: a mode is octal and at most 0777
+    p.yaml:3:94: listen.ext_authz: `unix:a?mode=`: a mode is octal and at most 0777
+    ");
 }

@@ -34,7 +34,9 @@ fn flat(path: &str, node: &Node, into: &mut BTreeMap<String, String>) {
             }
         }
         Value::List(items) if items.iter().any(|item| matches!(item.value, Value::Mapping(_))) => {
-            items.iter().for_each(|item| flat(&format!("{path}[]"), item, into));
+            for item in items {
+                flat(&format!("{path}[]"), item, into);
+            }
         }
         value => {
             into.insert(path.to_owned(), plain(value));
