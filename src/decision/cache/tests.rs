@@ -85,18 +85,18 @@ fn computations_of_many(stale: bool) -> (usize, usize) {
     if stale {
         decide(&cache, at(0), Timestamp::MAX);
     }
-    let (computed, hits, start) = (AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(THREADS));
+    let (computed, hits, barrier) = (AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(THREADS));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                start.wait();
-                let (decision, state) = cache.decide(key(), at(100), || {
+                barrier.wait();
+                let (decision, found) = cache.decide(key(), at(100), || {
                     computed.fetch_add(1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(50));
                     Ok::<_, String>(permit(Timestamp::MAX))
                 });
                 assert_eq!(decision.unwrap().expires_at, at(110));
-                hits.fetch_add(usize::from(state == CacheState::Hit), Ordering::SeqCst);
+                hits.fetch_add(usize::from(found == CacheState::Hit), Ordering::SeqCst);
             });
         }
     });

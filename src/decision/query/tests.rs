@@ -118,7 +118,8 @@ proptest! {
     fn moving_text_over_a_boundary_changes_the_digest(text in "[a:\"|]{2,8}", cut in 1_usize..7) {
         let split = |at: usize| {
             let mut query = query(json!({}));
-            (query.subject.kind, query.subject.id) = (text[..at].to_owned(), text[at..].to_owned());
+            let (kind, id) = text.split_at(at);
+            (query.subject.kind, query.subject.id) = (kind.to_owned(), id.to_owned());
             query
         };
         let (one, other) = (split(cut.min(text.len())), split(0));
