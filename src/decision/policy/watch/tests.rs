@@ -196,7 +196,8 @@ async fn an_edit_between_the_first_load_and_the_watch_is_not_lost() {
     directory.write("p.cedar", FORBID);
     let (sender, mut told) = mpsc::unbounded_channel();
     let shutdown = Shutdown::default();
-    let following = watch(directory.path().to_owned(), target, Arc::new(Teller(sender)), POLL, shutdown.signal());
+    let following =
+        watch(directory.path().to_owned(), target, Arc::new(Teller(sender)), Duration::from_secs(2), shutdown.signal());
     let first = async {
         let told = timeout(SOON, told.recv()).await;
         shutdown.advance(Phase::Draining);
