@@ -5,7 +5,6 @@ use std::time::Duration;
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
 use tokio_stream::StreamExt as _;
 
-use crate::support::envoy::access_log;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::{self, Answer};
 use crate::support::mesh::Mesh;
@@ -32,8 +31,8 @@ async fn one_gateway_takes_over_from_another_and_no_check_is_lost() {
     let mut mesh = Mesh::start(&[]).await;
     let traffic = tokio_util::task::AbortOnDropHandle::new(spawn_traffic(mesh.web_port));
     tokio::time::sleep(Duration::from_millis(300)).await;
-    for _ in 0..2 {
-        let next = Gateway::take_over(&mesh.home, &[]).await;
+    for generation in 2..4 {
+        let next = Gateway::take_over(&mesh.home, &[], generation).await;
         mesh.gateway.process.terminate();
         assert!(mesh.gateway.process.ended().await.success());
         mesh.gateway = next;
@@ -42,7 +41,8 @@ async fn one_gateway_takes_over_from_another_and_no_check_is_lost() {
     let answered = traffic.await.unwrap();
     assert!(answered.len() > 50, "only {} requests were made", answered.len());
     let lost: Vec<_> = answered.iter().filter(|answer| answer.status != 200).collect();
-    assert!(lost.is_empty(), "{lost:?}\n{}", access_log(&mesh.home, "orders"));
+    let seen = mesh.orders.admin("/stats?filter=portcullis_ext_authz.upstream|ext_authz").await.body;
+    assert!(lost.is_empty(), "{lost:?}\n{seen}");
 }
 
 /// Requests one after the other, for a few seconds; returns their answers.
