@@ -5,11 +5,9 @@
 
 mod authority;
 mod certificate;
-mod issued;
 mod leaf;
 
 pub use authority::Authority;
-pub use issued::{Expected, IssuedError, check_issued};
 pub use leaf::Leaf;
 
 use crate::id::IdError;

@@ -3,6 +3,7 @@
 //! present: it knows exactly what to expect and takes nothing else.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use portcullis_spiffe::x509::{Leaf, ProfileError};
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 use x509_parser::certificate::X509Certificate;
@@ -31,6 +32,9 @@ pub enum LintError {
     /// It is not one certificate in DER and nothing else.
     #[error("the certificate does not parse")]
     Malformed,
+    /// We ourselves would refuse it from a client.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// Only version 3 has extensions.
     #[error("the version is not 3")]
     Version,
@@ -126,6 +130,7 @@ pub(super) fn check_leaf(der: &[u8], expected: &ExpectedLeaf<'_>) -> Result<(), 
     check_extended_key_usage(&leaf)?;
     check_names(&leaf, true, expected.uri, expected.dns_names)?;
     check_authority_key_id(&leaf, &key_id(authority.public_key().raw))?;
+    Leaf::parse(der)?.check_client()?;
     check_signature(&leaf, &authority)
 }
 

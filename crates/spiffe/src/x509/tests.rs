@@ -1,4 +1,3 @@
 mod authority;
-mod issued;
 mod leaf;
 mod mint;
