@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::node::{Node, Value};
 use super::reader::{Section, Setting};
 use super::values::text;
+use crate::edge::envoy::ext_authz::HeaderNames;
 use crate::foundation::telemetry::LogConfig;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -75,9 +76,11 @@ impl ExtAuthz {
         let identity_header = section.value::<HeaderName>("identity_header", "x-portcullis-principal");
         let decision_header = section.value::<HeaderName>("decision_header", "x-portcullis-decision-id");
         let max_message_bytes = section.bounded("max_message_bytes", "4194304", MESSAGE);
-        if identity_header.is_some() && identity_header == decision_header {
-            section
-                .fault(section.culprit(&["identity_header", "decision_header"]), "the two headers have the same name");
+        let headers = identity_header.as_ref().zip(decision_header.as_ref());
+        let headers = headers.map(|(identity, decision)| HeaderNames::new(identity.as_str(), decision.as_str()));
+        if let Some(Err(error)) = headers {
+            let key = section.culprit(&["identity_header", "decision_header"]);
+            section.fault(key, error.to_string());
         }
         Some(Self {
             identity_header: identity_header?,

@@ -8,6 +8,7 @@ use portcullis_spiffe::{SpiffeId, TrustDomain};
 
 use super::node::{Node, Value};
 use super::reader::{Bound, Setting};
+use crate::edge::envoy::ext_authz::HeaderNames;
 use crate::foundation::telemetry::LogFormat;
 use crate::identity::selector::Selector;
 
@@ -145,8 +146,8 @@ impl Setting for HeaderName {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
         let text = text(node, "the name of a header")?;
         let name = Self::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is not the name of a header"))?;
-        if FRAMING.contains(&name.as_str()) {
-            return Err(format!("`{name}` belongs to the transport, and must not be overwritten"));
+        if HeaderNames::is_reserved(&name) {
+            return Err(format!("`{name}` means something to HTTP or Envoy already"));
         }
         Ok(name)
     }
@@ -155,19 +156,6 @@ impl Setting for HeaderName {
         Value::Text(self.as_str().to_owned())
     }
 }
-
-/// Headers that say how a message is framed or routed (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2).
-const FRAMING: [&str; 9] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 impl Setting for LogFormat {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {

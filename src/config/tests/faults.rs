@@ -297,7 +297,7 @@ ext_authz:
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:20: ext_authz.identity_header: `x caller` is not the name of a header
-    p.yaml:4:20: ext_authz.decision_header: `host` belongs to the transport, and must not be overwritten
+    p.yaml:4:20: ext_authz.decision_header: `host` means something to HTTP or Envoy already
     p.yaml:5:22: ext_authz.max_message_bytes: 5 is less than 1024
     ");
 }
@@ -307,7 +307,23 @@ fn the_same_header_twice() {
     let yaml = "trust_domain: example.org
 ext_authz: {identity_header: X-A, decision_header: x-a}
 ";
-    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:2:52: ext_authz.decision_header: the two headers have the same name");
+    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:2:52: ext_authz.decision_header: identity and decision id can't share the header `x-a`");
+}
+
+/// `config check` must not call good what `serve` then refuses.
+#[test]
+fn headers_that_a_backend_could_not_tell_apart() {
+    let yaml = "trust_domain: example.org
+ext_authz: {identity_header: x_a, decision_header: x-a}
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:2:52: ext_authz.decision_header: identity and decision id can't share the header `x_a`");
+    let yaml = "trust_domain: example.org
+ext_authz: {identity_header: authorization, decision_header: x-forwarded-client-cert}
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:2:30: ext_authz.identity_header: `authorization` means something to HTTP or Envoy already
+    p.yaml:2:62: ext_authz.decision_header: `x-forwarded-client-cert` means something to HTTP or Envoy already
+    ");
 }
 
 #[test]
@@ -315,7 +331,7 @@ fn a_header_that_is_the_other_ones_default() {
     let yaml = "trust_domain: example.org
 ext_authz: {identity_header: x-portcullis-decision-id}
 ";
-    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:2:30: ext_authz.identity_header: the two headers have the same name");
+    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:2:30: ext_authz.identity_header: identity and decision id can't share the header `x-portcullis-decision-id`");
 }
 
 #[test]

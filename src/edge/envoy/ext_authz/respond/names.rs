@@ -50,6 +50,33 @@ impl HeaderNames {
         self.decision.as_str()
     }
 
+    /// Whether HTTP or Envoy has a use for the header `name`.
+    pub fn is_reserved(name: &HeaderName) -> bool {
+        let text = name.as_str();
+        text.starts_with("x-envoy-")
+            || text.starts_with("x-forwarded-")
+            || matches!(
+                text,
+                "host"
+                    | "connection"
+                    | "content-length"
+                    | "content-type"
+                    | "content-encoding"
+                    | "transfer-encoding"
+                    | "te"
+                    | "trailer"
+                    | "upgrade"
+                    | "keep-alive"
+                    | "proxy-connection"
+                    | "authorization"
+                    | "cookie"
+                    | "set-cookie"
+                    | "date"
+                    | "location"
+                    | "x-request-id"
+            )
+    }
+
     /// The headers of a request that a backend could take for ours though Envoy does not, so that overwriting ours
     /// leaves them there. Each once.
     pub fn lookalikes_in(&self, check: &Check) -> Vec<String> {
@@ -81,31 +108,8 @@ impl Default for HeaderNames {
 fn checked(name: &str) -> Result<HeaderName, HeaderNamesError> {
     let invalid = |_| HeaderNamesError::Invalid(name.escape_debug().to_string());
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?;
-    let text = name.as_str();
-    let reserved = text.starts_with("x-envoy-")
-        || text.starts_with("x-forwarded-")
-        || matches!(
-            text,
-            "host"
-                | "connection"
-                | "content-length"
-                | "content-type"
-                | "content-encoding"
-                | "transfer-encoding"
-                | "te"
-                | "trailer"
-                | "upgrade"
-                | "keep-alive"
-                | "proxy-connection"
-                | "authorization"
-                | "cookie"
-                | "set-cookie"
-                | "date"
-                | "location"
-                | "x-request-id"
-        );
-    if reserved {
-        return Err(HeaderNamesError::Reserved(text.to_owned()));
+    if HeaderNames::is_reserved(&name) {
+        return Err(HeaderNamesError::Reserved(name.as_str().to_owned()));
     }
     Ok(name)
 }
