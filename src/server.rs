@@ -4,10 +4,12 @@ pub mod connection;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod places;
 pub mod serve;
 
 pub use connection::{ConnectionInfo, Peer, UnixPeer};
 pub use limits::Limits;
 pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, Prepared, prepare};
 pub use metrics::{ListenerMetrics, ServerMetrics};
+pub use places::{Place, Places};
 pub use serve::serve;

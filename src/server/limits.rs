@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The limits of one listener. Sizes are in bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Connections open at the same time. One more is accepted and closed at once: a client that is refused tries
+    /// Connections open at the same time, of which one user of a Unix socket gets three quarters at most. One more is accepted and closed at once: a client that is refused tries
     /// another endpoint, while one that is left in the kernel's queue waits until its own deadline.
     pub max_connections: usize,
     /// How long the head of an HTTP/1 request may take, and with it how long such a connection may be idle between two

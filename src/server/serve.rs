@@ -21,6 +21,7 @@ use self::streams::StreamTasks;
 use super::limits::Limits;
 use super::listener::Bound;
 use super::metrics::ListenerMetrics;
+use super::places::{Place, Places};
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::printable;
 
@@ -64,6 +65,7 @@ struct Connections {
     tasks: JoinSet<()>,
     streams: StreamTasks,
     plan: Arc<Plan>,
+    places: Places,
     metrics: ListenerMetrics,
     started: u32,
 }
@@ -72,19 +74,20 @@ impl Connections {
     fn new(router: Router, limits: Limits, metrics: ListenerMetrics, signal: ShutdownSignal) -> Self {
         let streams = StreamTasks::new(metrics.clone());
         let protocols = protocols(&limits, streams.clone());
+        let places = Places::new(limits.max_connections);
         let plan = Arc::new(Plan { router, limits, protocols, signal });
-        Self { tasks: JoinSet::new(), streams, plan, metrics, started: 0 }
+        Self { tasks: JoinSet::new(), streams, plan, places, metrics, started: 0 }
     }
 
     fn start(&mut self, connected: Connected) {
-        if self.tasks.len() >= self.plan.limits.max_connections {
+        let Some(place) = self.places.take(connected.user()) else {
             self.metrics.refused.inc();
             tracing::debug!(listener = self.metrics.name, "connection refused, the listener is full");
             return;
-        }
+        };
         self.metrics.accepted.inc();
         self.started = self.started.wrapping_add(1);
-        let open = OpenGuard::new(&self.metrics);
+        let open = OpenGuard::new(&self.metrics, place);
         let (plan, stagger) = (Arc::clone(&self.plan), self.started);
         match connected {
             Connected::Tcp(socket, info) => self.tasks.spawn(async move {
@@ -129,18 +132,21 @@ impl Connections {
 }
 
 /// Counts one open connection while it lives, however it ends.
-struct OpenGuard(ListenerMetrics);
+struct OpenGuard {
+    metrics: ListenerMetrics,
+    _place: Place,
+}
 
 impl OpenGuard {
-    fn new(metrics: &ListenerMetrics) -> Self {
+    fn new(metrics: &ListenerMetrics, place: Place) -> Self {
         metrics.open.inc();
-        Self(metrics.clone())
+        Self { metrics: metrics.clone(), _place: place }
     }
 }
 
 impl Drop for OpenGuard {
     fn drop(&mut self) {
-        self.0.open.dec();
+        self.metrics.open.dec();
     }
 }
 

@@ -22,6 +22,19 @@ pub(super) enum Connected {
     Unix(UnixStream, ConnectionInfo),
 }
 
+impl Connected {
+    /// The user of this machine that it is from, if that can be told.
+    pub(super) const fn user(&self) -> Option<u32> {
+        match self {
+            Self::Tcp(..) => None,
+            Self::Unix(_, info) => match &info.peer {
+                Peer::Unix(peer) => Some(peer.uid),
+                Peer::Tcp(_) => None,
+            },
+        }
+    }
+}
+
 /// A listener that hands out connections.
 pub(super) struct Acceptor {
     listener: Listener,

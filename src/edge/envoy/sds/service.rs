@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server
 };
 use futures_util::stream::{BoxStream, StreamExt as _};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::identify::{Identify, IdentifyError, IdentityPlane};
@@ -25,9 +25,9 @@ use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::identity::attest::unix::UnixAttestor;
 use crate::identity::issue::{Identities, Issuer};
-use crate::server::{ConnectionInfo, Peer, UnixPeer};
+use crate::server::{ConnectionInfo, Peer, Place, Places, UnixPeer};
 
-/// How many streams may be open at once. Envoy opens one for each secret.
+/// How many streams may be open at once, three quarters of them by one user. Envoy opens one for each secret.
 const MAX_STREAMS: usize = 4096;
 
 /// How many callers are identified at once, so that a change that concerns every stream does not take every thread.
@@ -52,14 +52,14 @@ pub(super) struct Shared {
     pub(super) signal: ShutdownSignal,
     pub(super) metrics: Metrics,
     identifying: Semaphore,
-    streams: Arc<Semaphore>,
+    streams: Places,
 }
 
 /// A stream's place among those that may be open, given back when dropped.
 #[derive(Debug)]
 pub(super) struct OpenStream {
     streams: Gauge,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl SecretService {
@@ -97,7 +97,7 @@ impl SecretService {
             signal,
             metrics,
             identifying: Semaphore::new(MAX_IDENTIFYING),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            streams: Places::new(MAX_STREAMS),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -113,7 +113,7 @@ impl SecretDiscoveryService for SecretService {
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamSecretsStream>, Status> {
         let peer = unix_peer(request.extensions())?;
-        let open = self.shared.open()?;
+        let open = self.shared.open(&peer)?;
         let session = Session::new(Arc::clone(&self.shared), peer, request.into_inner(), open);
         Ok(Response::new(session.responses().boxed()))
     }
@@ -153,9 +153,9 @@ impl Shared {
         Ok(found)
     }
 
-    fn open(&self) -> Result<OpenStream, Status> {
-        let place = Arc::clone(&self.streams).try_acquire_owned();
-        let place = place.map_err(|_full| Status::resource_exhausted("too many streams are open"))?;
+    fn open(&self, peer: &UnixPeer) -> Result<OpenStream, Status> {
+        let place = self.streams.take(Some(peer.uid));
+        let place = place.ok_or_else(|| Status::resource_exhausted("too many streams are open"))?;
         self.metrics.streams.inc();
         Ok(OpenStream { streams: self.metrics.streams.clone(), _place: place })
     }

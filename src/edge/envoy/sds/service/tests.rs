@@ -333,14 +333,21 @@ async fn a_stream_that_its_client_leaves_is_given_back() {
     drop(requests);
     assert_eq!(responses.message().await.unwrap(), None);
     assert_eq!(fixture.metrics().streams.get(), 0);
-    assert_eq!(fixture.service.shared.streams.available_permits(), MAX_STREAMS);
+    let places: Vec<_> = (0..MAX_STREAMS).map_while(|_| fixture.service.shared.streams.take(None)).collect();
+    assert_eq!(places.len(), MAX_STREAMS);
 }
 
+/// Found by attack: a process that no entry grants anything could open all streams, and no other got its secrets.
 #[tokio::test]
-async fn streams_are_bounded() {
+async fn streams_are_bounded_and_no_user_gets_all() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
-    let all = u32::try_from(MAX_STREAMS).unwrap();
-    let _others = Arc::clone(&fixture.service.shared.streams).try_acquire_many_owned(all).unwrap();
+    let streams = fixture.service.shared.streams.clone();
+    let stranger = nix::unistd::geteuid().as_raw() + 1;
+    let greedy: Vec<_> = (0..MAX_STREAMS).map_while(|_| streams.take(Some(stranger))).collect();
+    assert!(greedy.len() < MAX_STREAMS);
+    let mut open = fixture.open(&["default"]).await;
+    open.next().await;
+    let _others: Vec<_> = (0..MAX_STREAMS).map_while(|_| streams.take(None)).collect();
     assert_eq!(fixture.open_with(asking(&["default"])).await.err().unwrap().code(), Code::ResourceExhausted);
 }
 
