@@ -126,7 +126,6 @@ impl Listeners {
     ) -> Result<(), AppError> {
         for address in addresses {
             let bound = bind(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
-            tracing::info!(listener = name, address = %bound, "listening");
             let metrics = self.metrics.listener(name);
             tasks.spawn(name, serve(bound, router.clone(), self.limits.clone(), metrics, shutdown.signal()));
         }

@@ -36,8 +36,8 @@ fn a_trust_domain_is_all_it_takes() {
     assert_eq!(config.store.url.to_string(), "sqlite:/etc/portcullis/data/portcullis.db");
     assert_eq!(config.identity.seal_key_file, Path::new("/etc/portcullis/data/seal.key"));
     assert_eq!(config.audit.file, AuditFile::Path("/etc/portcullis/data/audit.jsonl".into()));
-    assert_eq!(config.listen.workload[0].text, "unix:/etc/portcullis/run/workload.sock?mode=0666");
-    assert_eq!(config.listen.ext_authz[0].text, "unix:/etc/portcullis/run/ext_authz.sock?mode=0660");
+    assert_eq!(config.listen.workload[0].to_string(), "unix:/etc/portcullis/run/workload.sock?mode=0666");
+    assert_eq!(config.listen.ext_authz[0].to_string(), "unix:/etc/portcullis/run/ext_authz.sock?mode=0660");
     assert!(config.identity.entries.is_empty());
 }
 
@@ -46,7 +46,7 @@ fn the_quickstart_is_valid_and_says_what_the_demo_relies_on() {
     let config = load(include_str!("../../examples/quickstart/portcullis.yaml")).config;
     let granted: Vec<_> = config.identity.entries.iter().map(|entry| entry.spiffe_id.path()).collect();
     assert_eq!(granted, ["/web", "/batch", "/orders"]);
-    assert_eq!(config.listen.ext_authz[0].text, "unix:/tmp/portcullis-quickstart/run/ext_authz.sock?mode=0666");
+    assert_eq!(config.listen.ext_authz[0].to_string(), "unix:/tmp/portcullis-quickstart/run/ext_authz.sock?mode=0666");
     assert_eq!(config.decision.policies, Path::new("/etc/portcullis/../../policies/quickstart"));
 }
 
@@ -87,7 +87,7 @@ fn a_listener_is_one_address_a_list_or_none() {
     assert_eq!(config.listen.authzen.len(), 2);
     assert!(config.listen.operations.is_empty());
     let beyond = "trust_domain: a\nlisten: {authzen: 'tcp:[::]:1', plaintext_beyond_loopback: true}";
-    assert_eq!(load(beyond).config.listen.authzen[0].text, "tcp:[::]:1");
+    assert_eq!(load(beyond).config.listen.authzen[0].to_string(), "tcp:[::]:1");
 }
 
 #[test]

@@ -50,14 +50,14 @@ impl CacheKey {
 }
 
 impl DecisionCache {
-    /// A cache of at most `capacity` decisions, none of which is used for longer than `max_ttl`. A capacity of zero or a
-    /// `max_ttl` of zero turns it off.
+    /// A cache of at most `capacity` decisions, none of which is used for longer than `max_ttl`. Zero for either turns
+    /// it off.
     pub fn new(capacity: u64, max_ttl: Duration) -> Self {
         Self { decisions: moka::sync::Cache::new(capacity), max_ttl }
     }
 
-    /// The decision under `key` at `now`: the one that is there, else what `compute` makes. Callers who ask for the same
-    /// key at once wait for the first of them and share what it gets. An error is not kept.
+    /// The decision under `key` at `now`: the one that is there, else what `compute` makes. Callers who ask for one key
+    /// at once wait for the first of them and share what it gets. An error is not kept.
     ///
     /// Expiry is judged by `now` alone, so a decision and the certificate behind it live by one clock.
     pub fn decide<E: Clone + Send + Sync + 'static>(

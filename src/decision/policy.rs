@@ -1,8 +1,8 @@
-//! A policy set: what a directory of Cedar policies, schema and entities says, compiled and checked as one, and replaced
-//! as one. This is the only module that knows Cedar.
+//! A policy set: what a directory of Cedar policies, schema and entities says, compiled, checked and replaced as one.
+//! This is the only module that knows Cedar.
 //!
 //! [`source`] reads the directory, [`load`] compiles what was read, [`shape`] says what of a request the schema has
-//! room for, [`evaluate`] answers a question and [`watch`] follows the files. `docs/policies.md` is the user's side.
+//! room for, [`evaluate`] answers a question and [mod@watch] follows the files. `docs/policies.md` is the user's side.
 
 mod entities;
 pub mod evaluate;

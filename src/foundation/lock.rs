@@ -71,6 +71,6 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             drop(held);
         });
-        second.unwrap();
+        drop(second.unwrap());
     }
 }

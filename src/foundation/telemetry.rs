@@ -1,6 +1,7 @@
 //! Logs and metrics: how they are set up, and how text from outside is made fit for them.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -45,7 +46,10 @@ pub enum LogError {
 /// [`LogError`].
 pub fn start_logging(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&config.filter).map_err(|error| LogError::Filter(config.filter.clone(), error))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
         LogFormat::Text => lines.finish().try_init(),

@@ -6,6 +6,7 @@ use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client
 use tokio_stream::StreamExt as _;
 
 use crate::support::gateway::{Gateway, Home};
+use crate::support::http::{self, Answer};
 use crate::support::mesh::Mesh;
 use crate::support::sds;
 
@@ -30,8 +31,8 @@ async fn one_gateway_takes_over_from_another_and_no_check_is_lost() {
     let mut mesh = Mesh::start(&[]).await;
     let traffic = tokio_util::task::AbortOnDropHandle::new(spawn_traffic(mesh.web_port));
     tokio::time::sleep(Duration::from_millis(300)).await;
-    for _ in 0..2 {
-        let next = Gateway::take_over(&mesh.home, &[]).await;
+    for generation in 2..4 {
+        let next = Gateway::take_over(&mesh.home, &[], generation).await;
         mesh.gateway.process.terminate();
         assert!(mesh.gateway.process.ended().await.success());
         mesh.gateway = next;
@@ -39,20 +40,22 @@ async fn one_gateway_takes_over_from_another_and_no_check_is_lost() {
     }
     let answered = traffic.await.unwrap();
     assert!(answered.len() > 50, "only {} requests were made", answered.len());
-    assert!(answered.iter().all(|status| *status == 200), "{answered:?}");
+    let lost: Vec<_> = answered.iter().filter(|answer| answer.status != 200).collect();
+    let seen = mesh.orders.admin("/stats?filter=portcullis_ext_authz.upstream|ext_authz").await.body;
+    assert!(lost.is_empty(), "{lost:?}\n{seen}");
 }
 
-/// Requests one after the other, for a few seconds; returns their statuses.
+/// Requests one after the other, for a few seconds; returns their answers.
 #[expect(clippy::disallowed_methods, reason = "the handle is the owner: it ends with the test")]
-fn spawn_traffic(port: u16) -> tokio::task::JoinHandle<Vec<u16>> {
+fn spawn_traffic(port: u16) -> tokio::task::JoinHandle<Vec<Answer>> {
     tokio::spawn(async move {
-        let mut statuses = Vec::new();
+        let mut answers = Vec::new();
         let _time_is_up = tokio::time::timeout(Duration::from_secs(4), async {
             loop {
-                statuses.push(crate::support::http::get(port, "/orders/17").await.status);
+                answers.push(http::get(port, "/orders/17").await);
             }
         })
         .await;
-        statuses
+        answers
     })
 }

@@ -120,7 +120,11 @@ async fn envoys_access_log_names_the_decision_on_allow_and_on_deny() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_log_that_cannot_be_written_turns_decisions_into_errors() {
-    let mesh = Mesh::start(&[("AUDIT__FILE", "/dev/full")]).await;
+    let mesh = Mesh::start(&[]).await;
+    assert_eq!(mesh.get("/orders/17").await.status, 200);
+    let log = mesh.home.path().join("data/audit.jsonl");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
     let refused = eventually("a decision fails for want of its record", async || {
         let answer = mesh.get("/orders/17").await;
         (answer.status != 200).then_some(answer)
@@ -128,4 +132,7 @@ async fn an_audit_log_that_cannot_be_written_turns_decisions_into_errors() {
     .await;
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(mesh.get("/admin").await.status, 503);
+    let ready = mesh.gateway.operations("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.json()["blocked_by"]["audit"].is_string(), "{ready:?}");
 }

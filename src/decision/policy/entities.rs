@@ -88,7 +88,9 @@ impl EntityStore {
         let mut entities = Vec::with_capacity(adding.len());
         for entity in adding {
             let entity = self.merge(entity)?;
-            wanted.extend(links(&entity));
+            if !self.stored.is_empty() {
+                wanted.extend(links(&entity));
+            }
             entities.push(entity);
         }
         while let Some(uid) = wanted.pop() {

@@ -1,5 +1,5 @@
-//! One question put to Cedar. Cedar skips a policy that fails to evaluate, whichever side it is on; here a `forbid` that
-//! fails forbids, and both sides' failures are told.
+//! One question put to Cedar. Cedar skips a policy that fails to evaluate, whichever side it is on; here a `forbid`
+//! that fails forbids, and both sides' failures are told.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! From the text of a directory to a [`PolicySet`]: parse, name, validate strictly. Nothing that is only half right gets
+//! From the text of a directory to a [`PolicySet`]: parse, name, validate strictly. Nothing that is half right gets
 //! through, and everything that is wrong is told at once.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! A bound on how deeply a policy or schema nests. Cedar's parser recurses without one: a thousand opening brackets in a
-//! file that is reloaded would end the process with all its decisions.
+//! A bound on how deeply a policy or schema nests. Cedar's parser recurses without one: a thousand opening brackets in
+//! a file that is reloaded would end the process with all its decisions.
 
 /// The deepest nesting that is let through to Cedar. Real policies have less than twenty.
 pub(super) const DEEPEST: usize = 100;

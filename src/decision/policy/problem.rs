@@ -61,13 +61,14 @@ impl Problem {
             message = format!("{message} ({help})");
         }
         let label = diagnostic.labels().and_then(|mut labels| labels.next());
+        let home_file = sources.files().find(|file| file.path == home);
         let named = diagnostic.source_code().and_then(|text| {
-            sources.files().find(|file| {
+            home_file.into_iter().chain(sources.files()).find(|file| {
                 let whole = (0, file.text.len()).into();
                 text.read_span(&whole, 0, 0).is_ok_and(|read| read.data() == file.text.as_bytes())
             })
         });
-        let file = named.or_else(|| sources.files().find(|file| file.path == home));
+        let file = named.or(home_file);
         match (file, label.map(|label| label.offset()).or(offset)) {
             (Some(file), Some(offset)) => Self::at(file, offset, message),
             (Some(file), None) => Self::new(&file.path, message),

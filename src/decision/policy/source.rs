@@ -1,5 +1,5 @@
-//! The files of a policy directory, read as one consistent state: if anything changes while they are read, they are read
-//! again. Nothing in them is understood here.
+//! The files of a policy directory, read as one consistent state: if anything changes meanwhile, they are read again.
+//! Nothing in them is understood here.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
@@ -51,7 +51,7 @@ pub struct Sources {
     stamp: Stamp,
 }
 
-/// What tells one state of a directory from another without reading the files: names, inodes, sizes and times. Two equal
+/// What tells one state of a directory from another without reading the files: names, inodes, sizes and times. Equal
 /// stamps can still hide a change within one tick of the file system's clock; a digest can't.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stamp(Vec<(String, FileStamp)>);
@@ -165,7 +165,7 @@ impl File {
 
     /// The file's name without its ending.
     pub(super) fn stem(&self) -> &str {
-        self.name.split_once(".cedar").map_or(&self.name, |(stem, _)| stem)
+        self.name.strip_suffix(".cedar").unwrap_or(&self.name)
     }
 }
 

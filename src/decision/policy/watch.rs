@@ -39,23 +39,9 @@ pub async fn watch(
     target: Arc<Watched<PolicySet>>,
     events: Arc<dyn PolicyEvents>,
     poll: Duration,
-    mut signal: ShutdownSignal,
+    signal: ShutdownSignal,
 ) {
-    let changed = Arc::new(Notify::new());
-    let mut follower = Follower { directory, target, events, changed, watcher: None, stamp: None, refused: None };
-    let changed = Arc::clone(&follower.changed);
-    loop {
-        follower.follow().await;
-        tokio::select! {
-            () = signal.draining() => return,
-            // Either an event came, or it is time to look.
-            woken = timeout(poll, changed.notified()) => if woken.is_ok() {
-                // Events within the pause are one change; those after it wake the next round.
-                sleep(DEBOUNCE).await;
-                follower.stamp = None;
-            },
-        }
-    }
+    Follower::new(directory, target, events).run(poll, signal).await;
 }
 
 struct Follower {
@@ -71,6 +57,26 @@ struct Follower {
 }
 
 impl Follower {
+    fn new(directory: PathBuf, target: Arc<Watched<PolicySet>>, events: Arc<dyn PolicyEvents>) -> Self {
+        Self { directory, target, events, changed: Arc::default(), watcher: None, stamp: None, refused: None }
+    }
+
+    async fn run(mut self, poll: Duration, mut signal: ShutdownSignal) {
+        let changed = Arc::clone(&self.changed);
+        loop {
+            self.follow().await;
+            tokio::select! {
+                () = signal.draining() => return,
+                // Either an event came, or it is time to look.
+                woken = timeout(poll, changed.notified()) => if woken.is_ok() {
+                    // Events within the pause are one change; those after it wake the next round.
+                    sleep(DEBOUNCE).await;
+                    self.stamp = None;
+                },
+            }
+        }
+    }
+
     /// Reads the directory if it has changed, and puts what is there in place.
     async fn follow(&mut self) {
         let (directory, changed) = (self.directory.clone(), Arc::clone(&self.changed));

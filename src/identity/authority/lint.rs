@@ -3,6 +3,8 @@
 //! present: it knows exactly what to expect and takes nothing else.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use rustls_pki_types::CertificateDer;
+use webpki::EndEntityCert;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::oid_registry::{
@@ -268,7 +270,10 @@ fn check_authority_key_id(certificate: &X509Certificate<'_>, wanted: &[u8]) -> R
     }
 }
 
+/// The signature, and that the encoding is DER: the parser above takes some that is only BER, which others refuse.
 fn check_signature(certificate: &X509Certificate<'_>, by: &X509Certificate<'_>) -> Result<(), LintError> {
+    let der = CertificateDer::from(certificate.as_raw());
+    EndEntityCert::try_from(&der).map_err(|_refused| LintError::Malformed)?;
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &by.public_key().subject_public_key.data);
     let signed = certificate.tbs_certificate.as_ref();
     key.verify(signed, &certificate.signature_value.data).map_err(|_unspecified| LintError::Signature)

@@ -128,9 +128,10 @@ impl Gateway {
         Self::start_with(home, settings, &[]).await
     }
 
-    /// Starts one that takes the sockets over from the one that is running.
-    pub(crate) async fn take_over(home: &Home, settings: &[(&str, &str)]) -> Self {
-        let operations = home.path().join("operations-2.sock");
+    /// Starts one that takes the sockets over from the one that is running, but has an operations socket of its own:
+    /// whether it is ready must not be answered by its predecessor.
+    pub(crate) async fn take_over(home: &Home, settings: &[(&str, &str)], generation: u32) -> Self {
+        let operations = home.path().join(format!("operations-{generation}.sock"));
         let address = format!("unix:{}", operations.display());
         let mut gateway =
             Self::spawn(home, &[settings, &[("LISTEN__OPERATIONS", address.as_str())]].concat(), &["--takeover"]);

@@ -35,19 +35,6 @@ pub(crate) async fn get(port: u16, path: &str) -> Answer {
     request(port, &format!("GET {path} HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\r\n")).await
 }
 
-/// `POST` of a JSON body at a TCP port.
-pub(crate) async fn post_json(port: u16, path: &str, body: &str) -> Answer {
-    let length = body.len();
-    request(
-        port,
-        &format!(
-            "POST {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}"
-        ),
-    )
-    .await
-}
-
 /// Sends `text` as it is to a TCP port. A refused connection is an answer with status 0.
 pub(crate) async fn request(port: u16, text: &str) -> Answer {
     match TcpStream::connect(("127.0.0.1", port)).await {

@@ -1,4 +1,4 @@
-//! Entity files: JSON arrays in Cedar's entity format, one entity at a time, so that a bad one is found where it stands.
+//! Entity files: JSON arrays in Cedar's entity format, read one by one, so that a bad entity is found where it stands.
 
 use std::collections::HashMap;
 

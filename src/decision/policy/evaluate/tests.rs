@@ -204,7 +204,8 @@ fn nested_values_keep_their_types() {
     let by = "context has by && context.by == User::\"a\\\"b\"";
     assert_eq!(holds(by, json!({"by": {"type": "User", "id": "a\"b"}})), Some(true));
     assert_eq!(holds(by, json!({"by": "User::\"a\\\"b\""})), None);
-    let at = "context has at && context.at < datetime(\"2026-01-01\") && context has lasts && context.lasts < duration(\"1h\")";
+    let at = "context has at && context.at < datetime(\"2026-01-01\")
+        && context has lasts && context.lasts < duration(\"1h\")";
     assert_eq!(holds(at, json!({"at": "2025-12-31T23:59:59Z", "lasts": "59m"})), Some(true));
 }
 
@@ -344,6 +345,25 @@ fn an_entity_described_in_two_ways_is_not_asked() {
     };
     assert!(matches!(twice(2), Err(EvaluateError::Schema(_))));
     assert_eq!(twice(1).unwrap().effect, Effect::Permit);
+}
+
+#[test]
+fn an_entity_of_which_nothing_is_known_can_be_asked_about_and_half_of_one_can_not() {
+    let schema = "entity User = { age: Long, name?: String }; entity Bar;
+        action drink appliesTo { principal: User, resource: Bar };";
+    let ask = |policies: &str, properties: Value| {
+        let directory = Directory::new(&[("s.cedarschema", schema), ("p.cedar", policies)]);
+        let mut query = question();
+        query.subject.properties = object(properties);
+        query.action.name = "drink".to_owned();
+        query.resource = entity("Bar", "blue", json!({}));
+        directory.load().unwrap().evaluate(&query).map(|evaluation| evaluation.effect)
+    };
+    let minors = format!("{PERMIT} forbid(principal, action, resource) when {{ principal.age < 18 }};");
+    assert_eq!(ask(PERMIT, json!({})), Ok(Effect::Permit));
+    assert_eq!(ask(&minors, json!({})), Ok(Effect::ForbidFailed));
+    assert_eq!(ask(&minors, json!({"age": 40})), Ok(Effect::Permit));
+    assert!(matches!(ask(PERMIT, json!({"name": "alice"})), Err(EvaluateError::Schema(_))));
 }
 
 #[test]

@@ -14,7 +14,8 @@ fn common_types_and_namespaces_are_followed() {
         r#"
         type Headers = { "x-a": String, "x-b"?: Text };
         type Text = String;
-        action GET appliesTo { principal: Workload, resource: Path, context: { headers: Headers, host: __cedar::String } };
+        action GET appliesTo { principal: Workload, resource: Path, context: Request };
+        type Request = { headers: Headers, host: __cedar::String };
         namespace App {
           type Headers2 = { "x-c": String };
           type Route = { tier?: String };

@@ -31,7 +31,8 @@ fn a_common_type_comes_before_an_entity_type_and_the_namespace_before_the_empty_
 fn a_common_type_is_read_in_the_namespace_that_declares_it() {
     let types = types(json!({
         "A": {"commonTypes": {"T": {"type": "Record", "attributes": {"x": {"type": "U", "required": false}}},
-            "U": {"type": "Set", "element": {"type": "Extension", "name": "ipaddr"}}}, "entityTypes": {}, "actions": {}},
+            "U": {"type": "Set", "element": {"type": "Extension", "name": "ipaddr"}}}, "entityTypes": {},
+            "actions": {}},
         "B": {"commonTypes": {"U": {"type": "Long"}}, "entityTypes": {"E": {"shape": {"type": "A::T"}}}, "actions": {}},
     }));
     let expected = Attribute { kind: Type::Set(Box::new(Type::Extension(Extension::Ip))), required: false };
