@@ -36,18 +36,17 @@ fn by_default_a_caller_that_was_looked_up_is_refused_with_the_lack_the_setting_a
 }
 
 #[test]
-fn where_it_is_allowed_a_lookup_finds_the_same_as_the_kernels_own_handle() {
+fn where_it_is_allowed_a_lookup_finds_what_the_kernels_own_handle_finds() {
     let caller = Caller::run(&python(), WAIT);
     let looked_up = attested_with(true, &caller.looked_up(BootTicks::now())).unwrap();
     assert_eq!(looked_up.pid, caller.peer.pid);
-    assert_eq!(looked_up, attestor().attest(&caller.peer, false).unwrap());
+    assert_eq!(looked_up, attested_with(false, &vouched_for(&caller.peer)).unwrap());
 }
 
 #[test]
 fn what_the_kernel_vouches_for_needs_no_permission() {
     let caller = Caller::run(&python(), WAIT);
-    let pidfd = found(&caller.looked_up(BootTicks::now())).pidfd;
-    let vouched = UnixPeer { pidfd: Some(PeerPidfd::Vouched(pidfd)), ..caller.peer.clone() };
+    let vouched = vouched_for(&caller.peer);
     assert_eq!(attested_with(false, &vouched).unwrap(), attested_with(true, &vouched).unwrap());
 }
 
