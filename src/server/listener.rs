@@ -10,11 +10,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-use nix::sys::socket::{self, Backlog};
+use socket2::{Domain, Protocol, Type};
 
 pub use address::{ListenAddress, ListenAddressError};
 pub use inherited::InheritedSockets;
 pub(super) use unix::Claim;
+
+/// The kernel cuts it to its own limit (`net.core.somaxconn`).
+const LONGEST_QUEUE: i32 = 65_535;
 
 /// A socket that listens already, though nobody accepts yet.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ pub enum BindError {
 ///
 /// A Unix socket gets `default_mode` unless its address names another. A socket file that nobody answers on is
 /// replaced; one that somebody answers on only with `takeover`, and then in a way that there is always one or the other
-/// under the path. `takeover` changes nothing for TCP, where a successor gets the socket by inheritance.
+/// under the path. On TCP a takeover shares the port until the other process lets go of it; new connections go to either.
 ///
 /// # Errors
 /// [`BindError`]
@@ -105,7 +108,7 @@ pub fn bind(
 ) -> Result<Bound, BindError> {
     match address {
         ListenAddress::Tcp(socket_address) => {
-            bind_tcp(*socket_address).map_err(|source| BindError::Io { address: address.to_string(), source })
+            bind_tcp(*socket_address, takeover).map_err(|source| BindError::Io { address: address.to_string(), source })
         }
         ListenAddress::Unix { path, mode } => {
             let (listener, claim) = unix::bind(path, mode.unwrap_or(default_mode), takeover)?;
@@ -153,10 +156,19 @@ impl fmt::Display for BoundAddress {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<Bound> {
-    let listener = TcpListener::bind(address)?;
+/// A successor binds the port while we still serve on it, which the kernel lets processes of one user do if both asked
+/// for it (socket(7), `SO_REUSEPORT`). Who was not told to take over must find the port free all the same.
+fn bind_tcp(address: SocketAddr, takeover: bool) -> io::Result<Bound> {
+    if !takeover {
+        drop(TcpListener::bind(address)?);
+    }
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
     // The standard library asks for a queue of 128, which a fleet that reconnects at once overruns.
-    socket::listen(&listener, Backlog::MAXCONN)?;
+    socket.listen(LONGEST_QUEUE)?;
+    let listener = TcpListener::from(socket);
     let real = listener.local_addr()?;
     Ok(Bound { socket: Socket::Tcp(listener), origin: Origin::Own, address: BoundAddress::Tcp(real) })
 }

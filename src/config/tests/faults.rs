@@ -236,11 +236,11 @@ listen:
   authzen: 8181
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
-    p.yaml:4:7: listen.ext_authz: `unix:run/a?mode=0888`: a mode is octal and at most 0777
-    p.yaml:5:7: listen.ext_authz: `unix:run/a?user=x`: the only parameter is `mode`
-    p.yaml:6:7: listen.ext_authz: `localhost:80`: expected an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`
-    p.yaml:7:7: listen.ext_authz: `tcp:localhost:80`: expected an IP address and a port, as in `127.0.0.1:8181` or `[::1]:8181`
-    p.yaml:8:7: listen.ext_authz: `fd:`: the name of an inherited socket has 1 to 255 printable characters and no `:`
+    p.yaml:4:7: listen.ext_authz: `unix:run/a?mode=0888`: after the path only `?mode=` with up to four octal digits may stand, as in `?mode=0660`, at most 0777
+    p.yaml:5:7: listen.ext_authz: `unix:run/a?user=x`: after the path only `?mode=` with up to four octal digits may stand, as in `?mode=0660`, at most 0777
+    p.yaml:6:7: listen.ext_authz: `localhost:80`: a listen address begins with `tcp:`, `unix:` or `fd:`
+    p.yaml:7:7: listen.ext_authz: `tcp:localhost:80`: after `tcp:` comes an IP address and a port, as in `tcp:127.0.0.1:9191` or `tcp:[::1]:9191`
+    p.yaml:8:7: listen.ext_authz: `fd:`: after `fd:` comes the name of a socket as systemd passes it, without `:` and control characters
     p.yaml:9:7: listen.ext_authz: `unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`: the path has 108 bytes, and a Unix socket's can have 107
     p.yaml:10:12: listen.authzen: expected an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`, found a number
     ");
@@ -257,7 +257,7 @@ listen:
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:13: listen.workload: `tcp:127.0.0.1:1`: a caller over TCP can't be attested; use a Unix socket
-    p.yaml:4:14: listen.ext_authz: `bad`: expected an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`
+    p.yaml:4:14: listen.ext_authz: `bad`: a listen address begins with `tcp:`, `unix:` or `fd:`
     p.yaml:5:12: listen.authzen: `tcp:0.0.0.0:8181` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` allows it
     p.yaml:6:33: listen.operations: `tcp:[::ffff:10.0.0.1]:1` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` allows it
     ");
@@ -372,12 +372,12 @@ listen:
   ext_authz: ['unix:', unix:run/, unix:.., \"unix:a\\nb\", unix:a?mode=00660, unix:a?mode=+660, unix:a?mode=]
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
-    p.yaml:3:15: listen.ext_authz: `unix:`: this is not the path of a file
-    p.yaml:3:24: listen.ext_authz: `unix:run/`: this is not the path of a file
-    p.yaml:3:35: listen.ext_authz: `unix:..`: this is not the path of a file
-    p.yaml:3:44: listen.ext_authz: `unix:a\u{a}b`: this is not the path of a file
-    p.yaml:3:57: listen.ext_authz: `unix:a?mode=00660`: a mode is octal and at most 0777
-    p.yaml:3:76: listen.ext_authz: `unix:a?mode=+660`: a mode is octal and at most 0777
-    p.yaml:3:94: listen.ext_authz: `unix:a?mode=`: a mode is octal and at most 0777
+    p.yaml:3:15: listen.ext_authz: `unix:`: after `unix:` comes the absolute path of a file, as in `unix:/run/portcullis/sds.sock`
+    p.yaml:3:24: listen.ext_authz: `unix:run/`: after `unix:` comes the absolute path of a file, as in `unix:/run/portcullis/sds.sock`
+    p.yaml:3:35: listen.ext_authz: `unix:..`: after `unix:` comes the absolute path of a file, as in `unix:/run/portcullis/sds.sock`
+    p.yaml:3:44: listen.ext_authz: `unix:a\u{a}b`: after `unix:` comes the absolute path of a file, as in `unix:/run/portcullis/sds.sock`
+    p.yaml:3:57: listen.ext_authz: `unix:a?mode=00660`: after the path only `?mode=` with up to four octal digits may stand, as in `?mode=0660`, at most 0777
+    p.yaml:3:76: listen.ext_authz: `unix:a?mode=+660`: after the path only `?mode=` with up to four octal digits may stand, as in `?mode=0660`, at most 0777
+    p.yaml:3:94: listen.ext_authz: `unix:a?mode=`: after the path only `?mode=` with up to four octal digits may stand, as in `?mode=0660`, at most 0777
     ");
 }

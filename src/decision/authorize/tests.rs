@@ -15,8 +15,8 @@ use crate::foundation::telemetry::Registry;
 use crate::identity::bundle::{Bundle, Bundles};
 
 const NOW: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);
-const LEAF_LIFE: Duration = Duration::from_secs(600);
-const CACHE_TTL: Duration = Duration::from_secs(60);
+const LEAF_LIFE: Duration = Duration::from_mins(10);
+const CACHE_TTL: Duration = Duration::from_mins(1);
 
 /// The decision plane with the quickstart's policies, an authority of its own and a clock that stands still.
 struct Plane {

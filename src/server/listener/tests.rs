@@ -106,14 +106,6 @@ fn port_0_becomes_a_real_port() {
 }
 
 #[test]
-fn a_port_in_use_is_an_error_that_names_it() {
-    let first = bind(&"tcp:127.0.0.1:0".parse().unwrap(), 0o660, false, &mut InheritedSockets::default()).unwrap();
-    let again = first.to_string().parse().unwrap();
-    let error = bind(&again, 0o660, true, &mut InheritedSockets::default()).unwrap_err();
-    assert!(error.to_string().contains(&first.to_string()), "{error}");
-}
-
-#[test]
 fn a_socket_gets_its_mode_and_its_missing_directories_0755() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a/b/sock");
@@ -172,7 +164,7 @@ fn a_process_that_hangs_with_a_full_queue_is_alive() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sock");
     let listener = UnixListener::bind(&path).unwrap();
-    socket::listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
     let _queued = UnixStream::connect(&path).unwrap();
     assert!(matches!(bind_unix(&path, false), Err(BindError::Live(_))));
 }
@@ -375,4 +367,16 @@ fn inherits_nothing() {
     // They are there, and to be had with the right id.
     let inherited = InheritedSockets::from_environment(&two_sockets_for(Some(&ours.to_string()))).unwrap();
     assert!(inherited.finish().unwrap_err().to_string().contains("`fd:sds`"));
+}
+
+#[test]
+fn a_tcp_port_is_shared_with_a_successor_and_with_nobody_else() {
+    let bind_to =
+        |address: &str, takeover| bind(&address.parse().unwrap(), 0o600, takeover, &mut InheritedSockets::default());
+    let first = bind_to("tcp:127.0.0.1:0", false).unwrap();
+    let address = first.to_string();
+    let mistake = bind_to(&address, false).unwrap_err();
+    assert!(mistake.to_string().contains(&address), "{mistake}");
+    let successor = bind_to(&address, true).unwrap();
+    assert_eq!(successor.tcp_address(), first.tcp_address());
 }
