@@ -6,7 +6,7 @@ pub mod listener;
 pub mod metrics;
 pub mod serve;
 
-pub use connection::{ConnectionInfo, Peer, UnixPeer};
+pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer};
 pub use limits::Limits;
 pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, bind};
 pub use metrics::{ListenerMetrics, ServerMetrics};
