@@ -27,6 +27,7 @@ pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use origin::Origin;
 pub use sections::{Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shutdown};
+pub use show::ShowError;
 pub use store::{Store, StoreUrl};
 
 use crate::foundation::telemetry::LogConfig;

@@ -106,6 +106,8 @@ impl Home {
             .env("PORTCULLIS_LISTEN__AUTHZEN", format!("unix:{}", self.authzen_socket().display()))
             .env("PORTCULLIS_LISTEN__OPERATIONS", format!("unix:{}", self.operations_socket().display()))
             .env("PORTCULLIS_DECISION__POLICIES", at("policies"))
+            // On a kernel before 6.5 there is no other way, and on a later one it changes nothing.
+            .env("PORTCULLIS_IDENTITY__ATTEST_BY_PID_LOOKUP", "true")
             .env("PORTCULLIS_IDENTITY__ENTRIES", self.entries());
         for (name, value) in settings {
             command.env(format!("PORTCULLIS_{name}"), value);
