@@ -23,3 +23,4 @@ mod reload;
 mod restart;
 mod rotation;
 mod sds;
+mod tcp;

@@ -95,7 +95,21 @@ impl Home {
     }
 
     fn command(&self, settings: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        self.configured(Command::new(env!("CARGO_BIN_EXE_portcullis")), settings)
+    }
+
+    /// The gateway under what stands for a service manager, which holds two of its sockets.
+    fn activated_command(&self) -> Command {
+        let mut command = Command::new("python3");
+        command
+            .arg(root().join("tests/it/support/activate.py"))
+            .arg(format!("workload={}", self.workload_socket().display()))
+            .arg(format!("ext_authz={}", self.ext_authz_socket().display()))
+            .args(["--", env!("CARGO_BIN_EXE_portcullis")]);
+        self.configured(command, &[("LISTEN__WORKLOAD", "fd:workload"), ("LISTEN__EXT_AUTHZ", "fd:ext_authz")])
+    }
+
+    fn configured(&self, mut command: Command, settings: &[(&str, &str)]) -> Command {
         let at = |name: &str| self.path().join(name).display().to_string();
         command
             .args(["serve", "-c"])
@@ -145,6 +159,14 @@ impl Gateway {
     /// Starts one with further arguments.
     pub(crate) async fn start_with(home: &Home, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut gateway = Self::spawn(home, settings, arguments);
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Starts one whose sockets are held by a service manager, which starts it again on SIGHUP.
+    pub(crate) async fn start_activated(home: &Home) -> Self {
+        let process = Process::start(&mut home.activated_command(), &home.path().join("portcullis.log"));
+        let mut gateway = Self { process, operations: home.operations_socket() };
         gateway.ready().await;
         gateway
     }
