@@ -7,7 +7,7 @@ ENVOY_HOME := target/envoy-$(ENVOY_VERSION)
 export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
 
-.PHONY: demo test check fmt clippy doc deny bench envoy postgres clean help
+.PHONY: demo test check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
