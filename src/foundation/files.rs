@@ -128,7 +128,10 @@ mod tests {
         let path = directory.path().join("above/data");
         private_directory(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
-        assert_ne!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o077, 0, "others must get past it");
+        let usual = directory.path().join("usual");
+        fs::create_dir(&usual).unwrap();
+        let mode_of = |path: &Path| fs::metadata(path).unwrap().mode();
+        assert_eq!(mode_of(path.parent().unwrap()), mode_of(&usual), "others must get past it");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(private_directory(&path), Err(PrivateFileError::TooOpen { .. })));
     }
