@@ -2,7 +2,8 @@
 //! configuration, runs it, and ends it in order.
 //!
 //! The operations listener comes first, so that `/readyz` can name what the start is waiting for; those that others
-//! depend on come last, so that a successor takes over only once it can answer.
+//! depend on come last. A successor takes over all listeners, that one too, at once and only when it can answer: one that
+//! fails to start must not take anything from the process that runs.
 
 mod build;
 mod metrics;
@@ -77,7 +78,7 @@ impl AppError {
 /// # Errors
 /// [`AppError`]: whatever keeps the process from starting or from going on.
 pub fn serve(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<(), AppError> {
-    start_logging(&config.log)?;
+    let _log = start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(AppError::Runtime)?;
     runtime.block_on(async {
         let app = App::build(config, inherited, takeover).await?;

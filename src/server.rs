@@ -8,6 +8,6 @@ pub mod serve;
 
 pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer};
 pub use limits::Limits;
-pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, bind};
+pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, Prepared, prepare};
 pub use metrics::{ListenerMetrics, ServerMetrics};
 pub use serve::serve;

@@ -31,7 +31,7 @@ use crate::identity::authority::{Authority, AuthorityConfig};
 use crate::identity::issue::{Issuer, Ports as IssuePorts};
 use crate::identity::registry;
 use crate::identity::svid::LeafVerifier;
-use crate::server::{InheritedSockets, Limits, ServerMetrics, UnixPeer, bind, serve};
+use crate::server::{InheritedSockets, Limits, Prepared, ServerMetrics, UnixPeer, prepare, serve};
 use crate::store;
 
 /// How long maintenance of the authority that failed is left alone.
@@ -54,6 +54,7 @@ struct Listeners {
     limits: Limits,
     metrics: ServerMetrics,
     takeover: bool,
+    prepared: Vec<(&'static str, Prepared, Router)>,
 }
 
 impl App {
@@ -66,9 +67,17 @@ impl App {
         let (metrics, registry) = Metrics::register(clock.now());
         let (shutdown, mut tasks, readiness) = (Shutdown::default(), TaskGroup::default(), Readiness::default());
         let starting = readiness.block("start", "the process is starting");
-        let mut listeners = Listeners { inherited, limits: limits(&config.limits), metrics: metrics.server, takeover };
-        let operations = operations_router(readiness.clone(), registry);
-        listeners.open("operations", &config.listen.operations, &operations, &mut tasks, &shutdown)?;
+        let mut listeners = Listeners {
+            inherited,
+            limits: limits(&config.limits),
+            metrics: metrics.server,
+            takeover,
+            prepared: Vec::new(),
+        };
+        listeners.prepare("operations", &config.listen.operations, &operations_router(readiness.clone(), registry))?;
+        if !takeover {
+            listeners.open(&mut tasks, &shutdown)?;
+        }
 
         let opening = readiness.block("store", "waiting for the database");
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
@@ -105,10 +114,11 @@ impl App {
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
         let secrets = tonic::service::Routes::new(sds.into_server()).into_axum_router();
-        listeners.open("authzen", &config.listen.authzen, &questions, &mut tasks, &shutdown)?;
-        listeners.open("ext_authz", &config.listen.ext_authz, &checks.router(), &mut tasks, &shutdown)?;
-        listeners.open("workload", &config.listen.workload, &secrets, &mut tasks, &shutdown)?;
-        listeners.inherited.finish()?;
+        listeners.prepare("authzen", &config.listen.authzen, &questions)?;
+        listeners.prepare("ext_authz", &config.listen.ext_authz, &checks.router())?;
+        listeners.prepare("workload", &config.listen.workload, &secrets)?;
+        std::mem::take(&mut listeners.inherited).finish()?;
+        listeners.open(&mut tasks, &shutdown)?;
         drop(starting);
         tracing::info!(trust_domain = %config.trust_domain, version = env!("CARGO_PKG_VERSION"), "serving");
         Ok(Self { tasks, shutdown, audit: writer, store })
@@ -116,18 +126,19 @@ impl App {
 }
 
 impl Listeners {
-    fn open(
-        &mut self,
-        name: &'static str,
-        addresses: &[config::Address],
-        router: &Router,
-        tasks: &mut TaskGroup,
-        shutdown: &Shutdown,
-    ) -> Result<(), AppError> {
+    fn prepare(&mut self, name: &'static str, addresses: &[config::Address], router: &Router) -> Result<(), AppError> {
         for address in addresses {
-            let bound = bind(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
+            let prepared = prepare(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
+            self.prepared.push((name, prepared, router.clone()));
+        }
+        Ok(())
+    }
+
+    /// Serves on all that was prepared.
+    fn open(&mut self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Result<(), AppError> {
+        for (name, prepared, router) in self.prepared.drain(..) {
             let metrics = self.metrics.listener(name);
-            tasks.spawn(name, serve(bound, router.clone(), self.limits.clone(), metrics, shutdown.signal()));
+            tasks.spawn(name, serve(prepared.publish()?, router, self.limits.clone(), metrics, shutdown.signal()));
         }
         Ok(())
     }

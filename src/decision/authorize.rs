@@ -173,7 +173,8 @@ impl Authorizer {
         let (reason, answer) = match answer {
             Ok(answer) => (reason_of(answer.evaluation.effect), answer),
             Err(refusal) => {
-                tracing::info!(
+                // At this level because any client can bring it about, as often as it likes.
+                tracing::debug!(
                     reason = refusal.reason().name(),
                     subject = question.subject,
                     resource = question.resource,

@@ -17,7 +17,7 @@ use super::request::{Host, HttpRequest, Refusal, RequestPath, Target};
 /// The action of a check of a bare TCP connection.
 const CONNECT_TCP: &str = "connect";
 
-/// The action of a request that wants to leave HTTP, whatever its method.
+/// The action of a request that wants to leave HTTP.
 const UPGRADE: &str = "upgrade";
 
 /// The entity types of the shipped schema whose ids say more than a name.
@@ -86,7 +86,8 @@ pub fn connect_query(principal: &SpiffeId, check: &Check, shape: &dyn Shape) -> 
 /// caller can't say otherwise, nor escape a `forbid` on an enclosing path by not mentioning it.
 ///
 /// # Errors
-/// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID or that of a `Path` can be read in two ways.
+/// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID, or that of a `Path` can be read in two ways or is not what
+/// the context says.
 pub fn complete(query: &Query) -> Result<Query, Refusal> {
     let mut query = query.clone();
     if query.subject.kind == WORKLOAD {
@@ -101,6 +102,9 @@ pub fn complete(query: &Query) -> Result<Query, Refusal> {
         let (path, rest) = RequestPath::parse(id).map_err(|why| Refusal::new(Reason::BadPath, why, id))?;
         if rest.is_some() || path.as_str() != id {
             return Err(Refusal::new(Reason::BadPath, "the path is not canonical", id));
+        }
+        if query.context.get("path").is_some_and(|said| said != id) {
+            return Err(Refusal::new(Reason::BadPath, "`context.path` is not the path that is asked about", id));
         }
         let service = query.resource.properties.get(SERVICE).and_then(Value::as_str);
         let service = service.map(|id| EntityRef { kind: SERVICE_KIND.to_owned(), id: id.to_owned() });

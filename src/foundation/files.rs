@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 /// Why a private file can't be used.
@@ -44,8 +45,14 @@ pub enum PrivateFileError {
 /// [`PrivateFileError`]; a missing file is `Io` with [`io::ErrorKind::NotFound`].
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    check_private(path, &file.metadata().map_err(failed)?)?;
+    // Without waiting, lest a FIFO in the place of the file holds up the start for ever.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let mut file = opened.map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("not a regular file")));
+    }
+    check_private(path, &metadata)?;
     let mut contents = Zeroizing::new(Vec::new());
     file.read_to_end(&mut contents).map_err(failed)?;
     Ok(contents)
@@ -120,6 +127,15 @@ mod tests {
         assert_eq!(*read_private(&path).unwrap(), b"second");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(read_private(&path), Err(PrivateFileError::TooOpen { mode: 0o640, .. })));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_waiting_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(read_private(&path).unwrap_err().to_string().contains("not a regular file"));
+        assert!(read_private(directory.path()).is_err());
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Logs and metrics: how they are set up, and how text from outside is made fit for them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 
 use serde::Deserialize;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use prometheus_client::registry::Registry;
+
+/// How many lines may wait for a slow reader.
+const WAITING_LINES: usize = 8192;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, serde::Serialize)]
@@ -40,21 +44,40 @@ pub enum LogError {
     AlreadySet,
 }
 
-/// Sends the process's log lines to standard error.
+/// Writes out what was logged when it is dropped, which waits a second at most.
+#[must_use = "what is logged last is lost unless this is dropped at the very end"]
+pub struct LogWriter(#[expect(dead_code, reason = "it is held for its drop")] WorkerGuard);
+
+impl fmt::Debug for LogWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogWriter")
+    }
+}
+
+/// Sends the process's log lines to standard error, from a thread of its own: whoever reads them may stall or go away,
+/// and no decision may wait or fail for that. Lines that find no room are dropped.
 ///
 /// # Errors
 /// [`LogError`].
-pub fn start_logging(config: &LogConfig) -> Result<(), LogError> {
+pub fn start_logging(config: &LogConfig) -> Result<LogWriter, LogError> {
     let filter = EnvFilter::try_new(&config.filter).map_err(|error| LogError::Filter(config.filter.clone(), error))?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
+        // They would go to standard error by `eprintln!`, which panics if that is closed.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
         LogFormat::Text => lines.finish().try_init(),
     }
-    .map_err(|_taken| LogError::AlreadySet)
+    .map_err(|_taken| LogError::AlreadySet)?;
+    Ok(LogWriter(guard))
 }
 
 /// `text` with every control character escaped and cut at `limit` bytes, so that what a peer sent can't forge a log

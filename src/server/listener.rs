@@ -73,6 +73,9 @@ pub enum BindError {
     /// Another process answers there.
     #[error("another process listens on `{}`; a takeover must be asked for", .0.display())]
     Live(PathBuf),
+    /// Another process is at the same point of its start.
+    #[error("another process is about to listen on `{}`", .0.display())]
+    Starting(PathBuf),
     /// Another process is changing sockets in that directory and does not finish.
     #[error("the directory `{}` stays locked by another process", .0.display())]
     Locked(PathBuf),
@@ -92,35 +95,69 @@ pub enum BindError {
     },
 }
 
-/// Listens on `address`.
+/// A socket for an address that all goes on as it was for until it is published. Dropping it leaves no trace.
 ///
-/// A Unix socket gets `default_mode` unless its address names another. A socket file that nobody answers on is
-/// replaced; one that somebody answers on only with `takeover`, and then in a way that there is always one or the other
-/// under the path. On TCP a takeover shares the port until the other process lets go of it; new connections go to either.
+/// Who listens on several addresses prepares all of them first: a start that fails then takes none from a process that
+/// runs.
+#[derive(Debug)]
+pub struct Prepared(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(socket2::Socket, SocketAddr),
+    Unix(unix::Draft),
+    Inherited(Socket, BoundAddress),
+}
+
+/// Makes a socket for `address`.
+///
+/// A Unix socket gets `default_mode` unless its address names another. A socket file that nobody answers on is to be
+/// replaced; one that somebody answers on only with `takeover`. On TCP a takeover shares the port until the other
+/// process lets go of it; new connections go to either.
 ///
 /// # Errors
 /// [`BindError`]
-pub fn bind(
+pub fn prepare(
     address: &ListenAddress,
     default_mode: u32,
     takeover: bool,
     inherited: &mut InheritedSockets,
-) -> Result<Bound, BindError> {
-    match address {
+) -> Result<Prepared, BindError> {
+    let kind = match address {
         ListenAddress::Tcp(socket_address) => {
-            bind_tcp(*socket_address, takeover).map_err(|source| BindError::Io { address: address.to_string(), source })
+            let prepared = prepare_tcp(*socket_address, takeover);
+            let (socket, real) = prepared.map_err(|source| BindError::Io { address: address.to_string(), source })?;
+            Kind::Tcp(socket, real)
         }
-        ListenAddress::Unix { path, mode } => {
-            let (listener, claim) = unix::bind(path, mode.unwrap_or(default_mode), takeover)?;
-            Ok(Bound {
-                socket: Socket::Unix(listener),
-                origin: Origin::OwnPath(claim),
-                address: BoundAddress::Unix(path.clone()),
-            })
-        }
+        ListenAddress::Unix { path, mode } => Kind::Unix(unix::prepare(path, mode.unwrap_or(default_mode), takeover)?),
         ListenAddress::Inherited(name) => {
             let (socket, address) = inherited.take(name)?;
-            Ok(Bound { socket, origin: Origin::Inherited, address })
+            Kind::Inherited(socket, address)
+        }
+    };
+    Ok(Prepared(kind))
+}
+
+impl Prepared {
+    /// Listens. On a Unix path there is always this socket or the one before it, at every moment.
+    ///
+    /// # Errors
+    /// [`BindError`]
+    pub fn publish(self) -> Result<Bound, BindError> {
+        match self.0 {
+            Kind::Tcp(socket, real) => {
+                // The standard library asks for a queue of 128, which a fleet that reconnects at once overruns.
+                let listening = socket.listen(LONGEST_QUEUE);
+                listening.map_err(|source| BindError::Io { address: format!("tcp:{real}"), source })?;
+                let socket = Socket::Tcp(TcpListener::from(socket));
+                Ok(Bound { socket, origin: Origin::Own, address: BoundAddress::Tcp(real) })
+            }
+            Kind::Unix(draft) => {
+                let (listener, claim) = draft.publish()?;
+                let address = BoundAddress::Unix(claim.path().to_owned());
+                Ok(Bound { socket: Socket::Unix(listener), origin: Origin::OwnPath(claim), address })
+            }
+            Kind::Inherited(socket, address) => Ok(Bound { socket, origin: Origin::Inherited, address }),
         }
     }
 }
@@ -158,7 +195,8 @@ impl fmt::Display for BoundAddress {
 
 /// A successor binds the port while we still serve on it, which the kernel lets processes of one user do if both asked
 /// for it (socket(7), `SO_REUSEPORT`). Who was not told to take over must find the port free all the same.
-fn bind_tcp(address: SocketAddr, takeover: bool) -> io::Result<Bound> {
+/// A TCP socket that has its address and does not listen yet.
+fn prepare_tcp(address: SocketAddr, takeover: bool) -> io::Result<(socket2::Socket, SocketAddr)> {
     if !takeover {
         drop(TcpListener::bind(address)?);
     }
@@ -166,11 +204,8 @@ fn bind_tcp(address: SocketAddr, takeover: bool) -> io::Result<Bound> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
-    // The standard library asks for a queue of 128, which a fleet that reconnects at once overruns.
-    socket.listen(LONGEST_QUEUE)?;
-    let listener = TcpListener::from(socket);
-    let real = listener.local_addr()?;
-    Ok(Bound { socket: Socket::Tcp(listener), origin: Origin::Own, address: BoundAddress::Tcp(real) })
+    let real = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((socket, real))
 }
 
 #[cfg(test)]

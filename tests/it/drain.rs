@@ -51,7 +51,7 @@ async fn a_restart_under_a_service_manager_that_holds_the_sockets_loses_no_check
     let traffic = tokio_util::task::AbortOnDropHandle::new(spawn_traffic(mesh.web_port));
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        mesh.gateway.process.hang_up();
+        mesh.gateway.process.start_again();
     }
     let answered = traffic.await.unwrap();
     let lost: Vec<_> = answered.iter().filter(|answer| answer.status != 200).collect();
@@ -74,4 +74,21 @@ fn spawn_traffic(port: u16) -> tokio::task::JoinHandle<Vec<Answer>> {
         .await;
         answers
     })
+}
+
+/// Found by attack: one that could not start had already taken the running one's sockets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_that_fails_to_start_takes_nothing() {
+    let home = Home::new();
+    let gateway = Gateway::start(&home, &[]).await;
+    let nowhere = home.path().join("nowhere").display().to_string();
+    let no_socket = home.path().join(".workload.sock");
+    std::fs::create_dir(&no_socket).unwrap();
+    for settings in [&[("DECISION__POLICIES", nowhere.as_str())][..], &[]] {
+        let mut successor = Gateway::spawn(&home, settings, &["--takeover"]);
+        assert!(!successor.process.ended().await.success());
+        assert_eq!(gateway.operations("/readyz").await.status, 200, "after {settings:?}");
+        assert_eq!(http::get_unix(&home.authzen_socket(), "/").await.status, 404, "after {settings:?}");
+        assert_ne!(http::get_unix(&home.ext_authz_socket(), "/").await.status, 0, "after {settings:?}");
+    }
 }

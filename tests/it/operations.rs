@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use tokio::net::UnixStream;
+
 use crate::support::gateway::{Gateway, Home};
+use crate::support::http;
 use crate::support::mesh::Mesh;
 use crate::support::root;
 
@@ -16,6 +19,35 @@ async fn probes_answer() {
     assert_eq!((ready.status, &ready.json()["ready"]), (200, &true.into()));
     assert_eq!(gateway.operations("/nothing").await.status, 404);
 }
+
+/// Found by attack: a log collector that stalled took all decisions with it, and one that died made them panic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_up_no_decision() {
+    let home = Home::new();
+    let mut gateway = Gateway::start_unheard(&home, &[("LOG__FILTER", "debug")]).await;
+    let question = UNASKABLE.replace('\n', "\r\n");
+    for heard in ["never read", "closed"] {
+        // Each is logged at this level; a pipe takes 64 KiB.
+        for _ in 0..400 {
+            let stream = UnixStream::connect(home.authzen_socket()).await.unwrap();
+            let answer = http::exchange(stream, question.as_bytes());
+            assert_eq!(answer.await.status, 200, "with a log that is {heard}");
+        }
+        gateway.process.hang_up();
+    }
+    assert!(gateway.metric(r#"portcullis_server_panics_total{listener="authzen"}"#).await < 0.5);
+    gateway.process.terminate();
+    assert!(gateway.process.ended().await.success());
+}
+
+/// A question about a path that is none.
+const UNASKABLE: &str = r#"POST /access/v1/evaluation HTTP/1.1
+host: h
+connection: close
+content-type: application/json
+content-length: 146
+
+{"subject":{"type":"Workload","id":"spiffe://example.org/web"},"action":{"name":"GET"},"resource":{"type":"Path","id":"/orders/../../admin/none"}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_are_counted_by_outcome_and_reason() {

@@ -137,12 +137,12 @@ fn an_action_that_the_schema_does_not_have_is_refused() {
 }
 
 #[test]
-fn an_upgrade_is_an_action_of_its_own_whatever_the_method() {
+fn an_upgrade_is_an_action_of_its_own() {
     let query = query_of(&check("GET", "/chat", &[("connection", "Upgrade"), ("upgrade", "websocket")])).unwrap();
     assert_eq!((query.action.name.as_str(), query.resource.to_string().as_str()), ("upgrade", "Path::\"/chat\""));
     assert_eq!((&query.context["upgrade"], &query.context["method"]), (&json!("websocket"), &json!("GET")));
     // Without the header there is nothing to upgrade to, and the schema's required attribute is missing.
-    let query = query_of(&check("BREW", "/chat", &[("connection", "upgrade")])).unwrap();
+    let query = query_of(&check("GET", "/chat", &[("connection", "upgrade")])).unwrap();
     assert_eq!((query.action.name.as_str(), query.context.get("upgrade")), ("upgrade", None));
 }
 
@@ -183,6 +183,23 @@ fn the_service_is_what_the_route_says_else_the_proxy_itself() {
 }
 
 /// CVE-2021-32777 and its kin: only what a policy can read matters, and that must be certain.
+/// A policy may read the path in either place, so they must not differ.
+#[test]
+fn an_authzen_context_cannot_name_another_path_than_the_resource() {
+    let asked = |context: Value| Query {
+        subject: workload(&web()),
+        action: named("GET"),
+        resource: entity("Path", "/orders/7".to_owned(), Vec::new()),
+        context: serde_json::from_value(context).unwrap(),
+        extra: Vec::new(),
+    };
+    assert!(complete(&asked(json!({}))).is_ok());
+    assert!(complete(&asked(json!({ "path": "/orders/7" }))).is_ok());
+    for path in [json!("/public"), json!("/orders/7/"), json!(null), json!(["/orders/7"])] {
+        assert_eq!(complete(&asked(json!({ "path": path }))).unwrap_err().reason(), Reason::BadPath, "{path}");
+    }
+}
+
 #[test]
 fn a_duplicate_matters_exactly_if_the_schema_declares_the_header() {
     assert_eq!(reason(&check("GET", "/", &[("x-tenant", "a"), ("x-tenant", "b")])), Reason::BadHeader);

@@ -42,8 +42,8 @@ pub enum HeaderError {
     /// More than one line of that name.
     #[error("the header `{0}` is there more than once")]
     Duplicate(String),
-    /// A line with `_` for `-`, which many backends can't tell from the real one (oauth2-proxy CVE-2025-64484).
-    #[error("the header `{0}` is there with `_` in place of `-`")]
+    /// A line that many backends can't tell from the real one (oauth2-proxy CVE-2025-64484).
+    #[error("the header `{0}` is there with another character in place of `-`")]
     Lookalike(String),
     /// Bytes that have no one meaning as text (CVE-2026-73552: UTF-8 or Latin-1), or spaces at an end.
     #[error("the header `{0}` is not plain visible ASCII")]
@@ -130,8 +130,10 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-fn looks_like(line: &str, name: &str) -> bool {
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+/// Whether a backend could take `line` for `name`: CGI and its heirs see both in upper case with `_` for `-`, and some
+/// (lighttpd, old Apaches) with `_` for whatever is neither letter nor digit.
+pub fn looks_like(line: &str, name: &str) -> bool {
+    let folded = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' };
     line.len() == name.len() && line.bytes().map(folded).eq(name.bytes().map(folded))
 }
 

@@ -47,6 +47,13 @@ impl<'a> HttpRequest<'a> {
         let host = Host::parse(&http.host).map_err(|why| Refusal::new(Reason::BadHost, why, &http.host))?;
         let headers = headers(http)?;
         let upgrade = headers.upgrade().map_err(bad_header)?;
+        if upgrade.is_some() && !may_upgrade(method.as_str()) {
+            return Err(Refusal::new(
+                Reason::BadMethod,
+                "no request of this method can ask for an upgrade",
+                &http.method,
+            ));
+        }
         let tunnel = method.as_str() == "CONNECT" && headers.pseudo(":protocol").map_err(bad_header)?.is_none();
         let target = if tunnel { tunnel_target(http, &host)? } else { path_target(http)? };
         let scheme = word(&http.scheme, "scheme")?.map(str::to_ascii_lowercase);
@@ -118,6 +125,14 @@ fn agree(name: &str, line: Option<&str>, attribute: &str, reason: Reason) -> Res
         }
         _ => Ok(()),
     }
+}
+
+/// A service is free to ignore the wish to upgrade (RFC 9110 section 7.8) and then answers the request as it stands. Its
+/// method is not the action that policies are asked about, so it must be one that the upgrade's own protocol sends:
+/// GET (RFC 6455 section 4.1) or CONNECT (RFC 8441 section 4). Otherwise `upgrade: websocket` would carry a DELETE past
+/// a policy that forbids it.
+const fn may_upgrade(method: &str) -> bool {
+    matches!(method.as_bytes(), b"GET" | b"CONNECT")
 }
 
 fn tunnel_target(http: &HttpAttributes, host: &Host) -> Result<Target, Refusal> {

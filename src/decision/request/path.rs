@@ -51,7 +51,7 @@ pub enum PathError {
     /// `//`.
     #[error("the path has an empty segment")]
     EmptySegment,
-    /// `.` or `..`, however they are spelt.
+    /// `.` or `..`, however they are spelt, with or without white space around them.
     #[error("the path has a `.` or `..` segment")]
     DotSegment,
 }
@@ -147,7 +147,8 @@ fn check_segments(path: &str) -> Result<(), PathError> {
         match segment {
             // The last one is empty behind a trailing slash, and in "/" itself.
             "" if segments.peek().is_some() => return Err(PathError::EmptySegment),
-            "." | ".." => return Err(PathError::DotSegment),
+            // Windows drops spaces at the end of a name, some frameworks white space all around it.
+            _ if matches!(segment.trim(), "." | "..") => return Err(PathError::DotSegment),
             _ => {}
         }
     }

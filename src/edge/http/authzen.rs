@@ -7,15 +7,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::body::Bodies;
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
 use super::request_id::{echo, request_id};
 use crate::decision::{Authorizer, Query, Verdict};
@@ -23,6 +23,7 @@ use crate::decision::{Authorizer, Query, Verdict};
 pub use metrics::Metrics;
 
 mod answer;
+mod body;
 mod metrics;
 mod question;
 
@@ -62,12 +63,12 @@ impl Evaluate for Authorizer {
 
 /// Serves the API with `pdp`'s answers. The clients' authentication is the listener's business.
 pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: &AuthzenConfig, metrics: Metrics) -> Router {
-    let service = Arc::new(Service { pdp, decision_context: config.decision_context });
+    let bodies = Bodies::new(config.max_body_bytes);
+    let service = Arc::new(Service { pdp, bodies, decision_context: config.decision_context });
     Router::new()
         .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
         .fallback(not_found)
         .with_state(service)
-        .layer(DefaultBodyLimit::max(config.max_body_bytes))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(metrics, metrics::count))
         .layer(middleware::from_fn(echo))
@@ -75,12 +76,13 @@ pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: &AuthzenConfig, metrics:
 
 struct Service<E> {
     pdp: Arc<E>,
+    bodies: Bodies,
     decision_context: bool,
 }
 
 async fn evaluation<E: Evaluate>(State(service): State<Arc<Service<E>>>, request: Request) -> Response {
     let request_id = request_id(request.headers()).cloned();
-    let query = match query(request).await {
+    let query = match query(request, &service.bodies).await {
         Ok(query) => query,
         Err(failure) => return failure.into_response(),
     };
@@ -89,15 +91,12 @@ async fn evaluation<E: Evaluate>(State(service): State<Arc<Service<E>>>, request
     answer::response(&verdict, service.decision_context)
 }
 
-async fn query(request: Request) -> Result<Query, Failure> {
+async fn query(request: Request, bodies: &Bodies) -> Result<Query, Failure> {
     if !is_json(request.headers()) {
         return Err(Failure::bad_request("the content type must be `application/json`"));
     }
-    let body = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-        _ => Failure::bad_request("the body could not be read"),
-    })?;
-    question::read(&body).map_err(|error| Failure::bad_request(&error))
+    let body = bodies.read(request.into_body()).await?;
+    question::read(&body.bytes).map_err(|error| Failure::bad_request(&error))
 }
 
 /// Whether there is one content type and it is `application/json`, whatever its parameters: RFC 8259 section 11

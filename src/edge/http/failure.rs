@@ -25,6 +25,11 @@ impl Failure {
         Self { status, message: message.into() }
     }
 
+    #[cfg(test)]
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(super) fn bad_request(message: &(impl ToString + ?Sized)) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message.to_string())
     }

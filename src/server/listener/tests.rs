@@ -15,6 +15,15 @@ fn unix(path: &Path) -> ListenAddress {
     ListenAddress::Unix { path: path.to_owned(), mode: None }
 }
 
+fn bind(
+    address: &ListenAddress,
+    mode: u32,
+    takeover: bool,
+    inherited: &mut InheritedSockets,
+) -> Result<Bound, BindError> {
+    prepare(address, mode, takeover, inherited)?.publish()
+}
+
 fn bind_unix(path: &Path, takeover: bool) -> Result<Bound, BindError> {
     bind(&unix(path), 0o660, takeover, &mut InheritedSockets::default())
 }
@@ -157,6 +166,28 @@ fn a_live_socket_is_refused_without_takeover() {
     UnixStream::connect(&path).unwrap();
     release(first);
     assert!(!path.exists());
+}
+
+/// Found by attack: a successor that failed half way through its start left its predecessor without sockets.
+#[test]
+fn what_is_prepared_changes_nothing_until_it_is_published() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sock");
+    let prepare_unix = |takeover| prepare(&unix(&path), 0o660, takeover, &mut InheritedSockets::default());
+    let first = bind_unix(&path, false).unwrap();
+    let inode = fs::metadata(&path).unwrap().ino();
+
+    let successor = prepare_unix(true).unwrap();
+    assert!(matches!(prepare_unix(true), Err(BindError::Starting(starting)) if starting == path));
+    assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
+    drop(successor);
+    assert_eq!((fs::metadata(&path).unwrap().ino(), fs::read_dir(directory.path()).unwrap().count()), (inode, 1));
+
+    let successor = prepare_unix(true).unwrap().publish().unwrap();
+    release(first);
+    assert_ne!(fs::metadata(&path).unwrap().ino(), inode);
+    release(successor);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]

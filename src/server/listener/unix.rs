@@ -10,7 +10,7 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,13 +42,27 @@ enum Occupant {
     LiveSocket,
 }
 
-/// Listens on `path` with permission bits `mode`.
-pub(super) fn bind(path: &Path, mode: u32, takeover: bool) -> Result<(UnixListener, Claim), BindError> {
+/// A socket that listens, though not under its path yet. It goes away with the value unless it is published.
+#[derive(Debug)]
+pub(super) struct Draft {
+    listener: UnixListener,
+    file: DraftFile,
+    claim: Claim,
+}
+
+#[derive(Debug)]
+struct DraftFile {
+    path: PathBuf,
+    published: bool,
+}
+
+/// Makes a socket for `path` with permission bits `mode`. Until it is published nobody else can make one.
+pub(super) fn prepare(path: &Path, mode: u32, takeover: bool) -> Result<Draft, BindError> {
     let io_error = |source| BindError::Io { address: format!("unix:{}", path.display()), source };
     let draft = draft_path(path)?;
     let directory = path.parent().unwrap_or(Path::new("/"));
     create_missing(directory).map_err(io_error)?;
-    let _lock = lock(directory).map_err(io_error)?.ok_or_else(|| BindError::Locked(directory.to_owned()))?;
+    let _lock = lock_of(path)?;
 
     if matches!(occupant(path).map_err(io_error)?.ok_or_else(|| in_the_way(path))?, Occupant::LiveSocket) && !takeover {
         return Err(BindError::Live(path.to_owned()));
@@ -57,12 +71,38 @@ pub(super) fn bind(path: &Path, mode: u32, takeover: bool) -> Result<(UnixListen
         Occupant::Nothing => {}
         // Left behind by a process that was killed between the two names.
         Occupant::StaleSocket => fs::remove_file(&draft).map_err(io_error)?,
-        Occupant::LiveSocket => return Err(BindError::Live(draft)),
+        Occupant::LiveSocket => return Err(BindError::Starting(path.to_owned())),
     }
-    listen_at(&draft, path, mode).map_err(io_error)
+    listen_at(draft, path, mode).map_err(io_error)
+}
+
+impl Draft {
+    /// Puts the socket under its path, in the place of whatever was there.
+    pub(super) fn publish(mut self) -> Result<(UnixListener, Claim), BindError> {
+        let path = &self.claim.path;
+        let _lock = lock_of(path)?;
+        let renamed = fs::rename(&self.file.path, path);
+        renamed.map_err(|source| BindError::Io { address: format!("unix:{}", path.display()), source })?;
+        self.file.published = true;
+        Ok((self.listener, self.claim))
+    }
+}
+
+impl Drop for DraftFile {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing hangs on it: the next process replaces what is left behind.
+            let _tidied = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Claim {
+    /// The path.
+    pub(in crate::server) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the path if it still names our socket. Blocks for the directory's lock; without it nothing is removed,
     /// as a successor may just be putting its own socket there.
     pub(in crate::server) fn release(self) -> io::Result<()> {
@@ -99,11 +139,20 @@ fn create_missing(directory: &Path) -> io::Result<()> {
     if let Some(parent) = directory.parent() {
         create_missing(parent)?;
     }
-    match DirBuilder::new().create(directory) {
+    // The mode from the start, for without a umask others could put something into it before it is set.
+    match DirBuilder::new().mode(0o755).create(directory) {
         Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o755)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// The lock on the directory of `path`.
+fn lock_of(path: &Path) -> Result<Flock<File>, BindError> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let locked = lock(directory);
+    let locked = locked.map_err(|source| BindError::Io { address: format!("unix:{}", path.display()), source })?;
+    locked.ok_or_else(|| BindError::Locked(directory.to_owned()))
 }
 
 /// The lock on a directory, or `None` if another holds it for two seconds.
@@ -138,24 +187,15 @@ fn occupant(path: &Path) -> io::Result<Option<Occupant>> {
     }
 }
 
-fn listen_at(draft: &Path, path: &Path, mode: u32) -> io::Result<(UnixListener, Claim)> {
+fn listen_at(draft: PathBuf, path: &Path, mode: u32) -> io::Result<Draft> {
     let listener = stream_socket()?;
-    socket::bind(listener.as_raw_fd(), &UnixAddr::new(draft)?)?;
-    let publish = || {
-        fs::set_permissions(draft, Permissions::from_mode(mode))?;
-        socket::listen(&listener, Backlog::MAXCONN)?;
-        let inode = fs::symlink_metadata(draft)?;
-        fs::rename(draft, path)?;
-        Ok(Claim { path: path.to_owned(), device: inode.dev(), inode: inode.ino() })
-    };
-    match publish() {
-        Ok(claim) => Ok((UnixListener::from(listener), claim)),
-        Err(error) => {
-            // The first error tells more than one from tidying up would.
-            let _tidied = fs::remove_file(draft);
-            Err(error)
-        }
-    }
+    socket::bind(listener.as_raw_fd(), &UnixAddr::new(&draft)?)?;
+    let file = DraftFile { path: draft, published: false };
+    fs::set_permissions(&file.path, Permissions::from_mode(mode))?;
+    socket::listen(&listener, Backlog::MAXCONN)?;
+    let inode = fs::symlink_metadata(&file.path)?;
+    let claim = Claim { path: path.to_owned(), device: inode.dev(), inode: inode.ino() };
+    Ok(Draft { listener: UnixListener::from(listener), file, claim })
 }
 
 fn stream_socket() -> nix::Result<OwnedFd> {

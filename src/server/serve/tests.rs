@@ -24,7 +24,7 @@ use super::*;
 use crate::foundation::shutdown::{Phase, Shutdown};
 use crate::foundation::telemetry::Registry;
 use crate::server::listener::Origin;
-use crate::server::{ConnectionInfo, InheritedSockets, ListenAddress, Peer, ServerMetrics, bind};
+use crate::server::{ConnectionInfo, InheritedSockets, ListenAddress, Peer, ServerMetrics, prepare};
 
 /// Long enough for anything that should happen; what takes it has hung.
 const SOON: Duration = Duration::from_secs(10);
@@ -77,12 +77,15 @@ impl Served {
 }
 
 fn bind_at(address: &str, takeover: bool) -> Bound {
-    bind(&address.parse().unwrap(), 0o600, takeover, &mut InheritedSockets::default()).unwrap()
+    bind(&address.parse().unwrap(), takeover)
 }
 
 fn bind_path(path: &Path, takeover: bool) -> Bound {
-    bind(&ListenAddress::Unix { path: path.to_owned(), mode: None }, 0o600, takeover, &mut InheritedSockets::default())
-        .unwrap()
+    bind(&ListenAddress::Unix { path: path.to_owned(), mode: None }, takeover)
+}
+
+fn bind(address: &ListenAddress, takeover: bool) -> Bound {
+    prepare(address, 0o600, takeover, &mut InheritedSockets::default()).unwrap().publish().unwrap()
 }
 
 /// A client's side of one connection, of either protocol.

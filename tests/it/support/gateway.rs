@@ -177,6 +177,14 @@ impl Gateway {
         Self { process, operations: home.operations_socket() }
     }
 
+    /// Starts one whose log nobody reads, and waits until it is ready.
+    pub(crate) async fn start_unheard(home: &Home, settings: &[(&str, &str)]) -> Self {
+        let process = Process::start_unheard(&mut home.command(settings));
+        let mut gateway = Self { process, operations: home.operations_socket() };
+        gateway.ready().await;
+        gateway
+    }
+
     /// Waits until `/readyz` says ready.
     pub(crate) async fn ready(&mut self) {
         eventually("the gateway is ready", async || {

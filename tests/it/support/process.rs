@@ -29,6 +29,18 @@ impl Process {
         Self { child, log: log.to_owned() }
     }
 
+    /// Starts `command` with standard error a pipe that nobody reads, until [`Self::hang_up`] closes it.
+    pub(crate) fn start_unheard(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        Self { child, log: "/dev/null".into() }
+    }
+
+    /// Closes the reading end of an unheard process's standard error.
+    pub(crate) fn hang_up(&mut self) {
+        drop(self.child.stderr.take());
+    }
+
     /// Everything said so far.
     pub(crate) fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -47,7 +59,7 @@ impl Process {
     }
 
     /// Asks it to start its program again, if it is a service manager.
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn start_again(&self) {
         kill(self.pid(), Signal::SIGHUP).unwrap();
     }
 

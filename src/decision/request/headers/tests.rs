@@ -36,6 +36,7 @@ fn cve_2025_64484_an_underscore_hides_no_header() {
     let lookalike = Err(HeaderError::Lookalike("x-role-id".into()));
     assert_eq!(unique(&[("x_role_id", b"admin")], "x-role-id"), lookalike);
     assert_eq!(unique(&[("x-role-id", b"user"), ("X-Role_ID", b"admin")], "x-role-id"), lookalike);
+    assert_eq!(unique(&[("x-role-id", b"user"), ("x.role~id", b"admin")], "x-role-id"), lookalike);
 }
 
 #[test]

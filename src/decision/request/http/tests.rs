@@ -81,6 +81,18 @@ fn an_extended_connect_is_an_upgrade_of_its_path() {
     assert_eq!(request.upgrade(), Some(&Upgrade { protocol: Some("websocket".into()) }));
 }
 
+/// Found by attack: Envoy passes `DELETE` with `upgrade: websocket` on, and a service that knows no WebSocket deletes.
+#[test]
+fn an_upgrade_carries_no_other_method_past_the_policies() {
+    let wish = [("connection", "upgrade"), ("upgrade", "websocket")];
+    for method in ["DELETE", "POST", "HEAD", "OPTIONS", "BREW"] {
+        assert_eq!(reason(&with(HttpAttributes { method: method.into(), ..get("/") }, &wish)), Reason::BadMethod);
+        let only_wished = with(HttpAttributes { method: method.into(), ..get("/") }, &wish[..1]);
+        assert_eq!(reason(&only_wished), Reason::BadMethod, "{method}");
+    }
+    assert!(HttpRequest::from_attributes(&with(get("/"), &wish)).unwrap().upgrade().is_some());
+}
+
 #[test]
 fn a_refusal_repeats_what_it_is_about_only_in_printable_and_bounded_form() {
     let refusal = HttpRequest::from_attributes(&get("/a\r\n{\"forged\":\"line\"}\u{1b}[2J")).unwrap_err();

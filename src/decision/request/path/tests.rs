@@ -48,6 +48,9 @@ fn what_envoy_forwards_unnormalised_is_refused() {
     {
         assert_eq!(refused(raw), PathError::DotSegment, "{raw}");
     }
+    for raw in ["/a/..%20/admin", "/a/%20../admin", "/a/%20.%20", "/a/..%c2%a0/admin"] {
+        assert_eq!(refused(raw), PathError::DotSegment, "{raw}");
+    }
     for raw in ["//admin", "/a//admin", "//", "/a//", "///"] {
         assert_eq!(refused(raw), PathError::EmptySegment, "{raw}");
     }

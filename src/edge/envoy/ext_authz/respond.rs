@@ -32,23 +32,24 @@ impl Answer {
     }
 }
 
-/// Writes a verdict down. It is an allow only if outcome and reason both say so, and it is known for whom.
-pub(super) fn answer(verdict: &Verdict, names: &HeaderNames) -> Answer {
+/// Writes a verdict down. It is an allow only if outcome and reason both say so, and it is known for whom. `lookalikes`
+/// are headers of the request that could pass for ours.
+pub(super) fn answer(verdict: &Verdict, names: &HeaderNames, lookalikes: Vec<String>) -> Answer {
     match (verdict.outcome, verdict.reason.outcome(), &verdict.principal) {
-        (Outcome::Allow, Outcome::Allow, Some(principal)) => allow(verdict, principal, names),
+        (Outcome::Allow, Outcome::Allow, Some(principal)) => allow(verdict, principal, names, lookalikes),
         (Outcome::Deny, _, _) => deny(verdict, names),
         (Outcome::Allow | Outcome::Error, _, _) => error(verdict, names),
     }
 }
 
 /// Lets the request through, with who it is from and the decision's id in place of what a client claimed of them.
-fn allow(verdict: &Verdict, principal: &SpiffeId, names: &HeaderNames) -> Answer {
+fn allow(verdict: &Verdict, principal: &SpiffeId, names: &HeaderNames, lookalikes: Vec<String>) -> Answer {
     let decision_id = verdict.id.to_string();
     let identity = header(names.identity(), principal.as_str());
     let decision = header(names.decision(), &decision_id);
     let body = HttpResponse::OkResponse(OkHttpResponse {
         headers: identity.into_iter().chain(decision.clone()).collect(),
-        headers_to_remove: names.lookalikes().to_vec(),
+        headers_to_remove: lookalikes,
         response_headers_to_add: decision.into_iter().collect(),
         ..OkHttpResponse::default()
     });

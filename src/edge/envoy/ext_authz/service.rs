@@ -94,10 +94,10 @@ type Waits = Result<Option<Duration>, DeadlineError>;
 impl Inner {
     async fn answer(&self, messages: Streaming<Bytes>, arrived: Duration, waits: Waits) -> Answer {
         let received = self.receive(messages, arrived, waits).await;
-        self.settle(|| match received.and_then(|message| Ok(decode(message)?)) {
-            Ok(check) => self.decide.check(&check),
-            Err(fault) => self.refuse(&fault),
-        })
+        match received.and_then(|message| Ok(decode(message)?)) {
+            Ok(check) => self.settle(|| self.decide.check(&check), self.config.headers.lookalikes_in(&check)),
+            Err(fault) => self.settle(|| self.refuse(&fault), Vec::new()),
+        }
     }
 
     fn refuse(&self, fault: &Fault) -> Verdict {
@@ -122,10 +122,10 @@ impl Inner {
 
     /// The answer to what `judge` says. If it panics, that is recorded as a fault of ours; if even that panics, it is
     /// still answered as one.
-    fn settle(&self, judge: impl FnOnce() -> Verdict) -> Answer {
+    fn settle(&self, judge: impl FnOnce() -> Verdict, lookalikes: Vec<String>) -> Answer {
         let panicked = || self.decide.refuse(Edge::ExtAuthz, "check: panicked", Reason::Internal);
         let verdict = self.caught(judge).or_else(|| self.caught(panicked)).unwrap_or_else(nameless);
-        answer(&verdict, &self.config.headers)
+        answer(&verdict, &self.config.headers, lookalikes)
     }
 
     fn caught(&self, judge: impl FnOnce() -> Verdict) -> Option<Verdict> {

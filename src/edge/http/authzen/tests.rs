@@ -382,7 +382,7 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_body_is_a_clients_fault_or_a_deny(body in any_body()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let answer = runtime.block_on(ask(&Fixed::deny(), body));
         prop_assert!(matches!(answer.status, 200 | 400), "{}", answer.status);
         prop_assert_eq!(answer.status == 200, answer.body.get("decision") == Some(&Value::Bool(false)));

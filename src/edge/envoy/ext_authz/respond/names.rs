@@ -2,15 +2,14 @@
 
 use http::HeaderName;
 
-/// The most `-` in a configured name: each doubles the spellings that have to be taken away from clients.
-const MAX_DASHES: usize = 4;
+use crate::decision::Check;
+use crate::decision::request::headers::looks_like;
 
 /// Under which names a backend learns who calls it and which decision let the call through.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HeaderNames {
     identity: HeaderName,
     decision: HeaderName,
-    lookalikes: Vec<String>,
 }
 
 /// Why names won't do.
@@ -23,9 +22,6 @@ pub enum HeaderNamesError {
     /// One that HTTP or Envoy has a use for.
     #[error("the header `{0}` means something to HTTP or Envoy already")]
     Reserved(String),
-    /// Too many dashes.
-    #[error("the header `{0}` has more than 4 dashes")]
-    Dashes(String),
     /// The same for both.
     #[error("identity and decision id can't share the header `{0}`")]
     Same(String),
@@ -38,16 +34,10 @@ impl HeaderNames {
     /// [`HeaderNamesError`].
     pub fn new(identity: &str, decision: &str) -> Result<Self, HeaderNamesError> {
         let (identity, decision) = (checked(identity)?, checked(decision)?);
-        if spellings(identity.as_str()).iter().any(|name| name == decision.as_str()) {
+        if looks_like(identity.as_str(), decision.as_str()) {
             return Err(HeaderNamesError::Same(identity.as_str().to_owned()));
         }
-        Ok(Self::of(identity, decision))
-    }
-
-    fn of(identity: HeaderName, decision: HeaderName) -> Self {
-        let mut lookalikes = [spellings(identity.as_str()), spellings(decision.as_str())].concat();
-        lookalikes.retain(|name| name != identity.as_str() && name != decision.as_str());
-        Self { identity, decision, lookalikes }
+        Ok(Self { identity, decision })
     }
 
     /// The header with the caller's SPIFFE ID.
@@ -60,16 +50,31 @@ impl HeaderNames {
         self.decision.as_str()
     }
 
-    /// The same names with `_` for `-`. Many backends can't tell them apart (CGI, WSGI), so no client may send them.
-    pub fn lookalikes(&self) -> &[String] {
-        &self.lookalikes
+    /// The headers of a request that a backend could take for ours though Envoy does not, so that overwriting ours
+    /// leaves them there. Each once.
+    pub fn lookalikes_in(&self, check: &Check) -> Vec<String> {
+        let ours = [self.identity(), self.decision()];
+        let mut found: Vec<String> = check
+            .http
+            .iter()
+            .flat_map(|http| http.headers.iter().flatten())
+            .filter(|(line, _value)| ours.iter().any(|name| looks_like(line, name)))
+            // What comes out of this is lower case and a token, so it is fit for the wire.
+            .filter_map(|(line, _value)| HeaderName::from_bytes(line.as_bytes()).ok())
+            .filter(|line| !ours.contains(&line.as_str()))
+            .map(|line| line.as_str().to_owned())
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 }
 
 /// `x-spiffe-id` and `x-decision-id`.
 impl Default for HeaderNames {
     fn default() -> Self {
-        Self::of(HeaderName::from_static("x-spiffe-id"), HeaderName::from_static("x-decision-id"))
+        let (identity, decision) = (HeaderName::from_static("x-spiffe-id"), HeaderName::from_static("x-decision-id"));
+        Self { identity, decision }
     }
 }
 
@@ -102,34 +107,37 @@ fn checked(name: &str) -> Result<HeaderName, HeaderNamesError> {
     if reserved {
         return Err(HeaderNamesError::Reserved(text.to_owned()));
     }
-    if text.matches(['-', '_']).count() > MAX_DASHES {
-        return Err(HeaderNamesError::Dashes(text.to_owned()));
-    }
     Ok(name)
-}
-
-/// Every spelling of `name` with each `-` or `_` as either, `name` itself included.
-fn spellings(name: &str) -> Vec<String> {
-    name.chars().fold(vec![String::new()], |heads, character| {
-        let choices = if matches!(character, '-' | '_') { vec!['-', '_'] } else { vec![character] };
-        heads.iter().flat_map(|head| choices.iter().map(move |choice| format!("{head}{choice}"))).collect()
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::HttpAttributes;
 
     #[test]
     fn the_defaults_pass_their_own_checks() {
         assert_eq!(HeaderNames::new("X-SPIFFE-ID", "X-Decision-Id"), Ok(HeaderNames::default()));
     }
 
+    fn lookalikes(lines: &[&str]) -> Vec<String> {
+        let headers = lines.iter().map(|line| ((*line).to_owned(), bytes::Bytes::new())).collect();
+        let http = HttpAttributes { headers: Some(headers), ..HttpAttributes::default() };
+        HeaderNames::default().lookalikes_in(&Check { http: Some(http), ..Check::default() })
+    }
+
     /// oauth2-proxy CVE-2025-64484.
     #[test]
     fn cve_2025_64484_every_spelling_that_a_backend_may_confuse_is_taken_away() {
-        let names = HeaderNames::new("x-spiffe-id", "decision").unwrap();
-        assert_eq!(names.lookalikes(), ["x-spiffe_id", "x_spiffe-id", "x_spiffe_id"]);
+        let lines = ["x_spiffe_id", "x-spiffe_id", "x.spiffe.id", "X_Decision~ID", "x_spiffe_id"];
+        assert_eq!(lookalikes(&lines), ["x-spiffe_id", "x.spiffe.id", "x_decision~id", "x_spiffe_id"]);
+    }
+
+    #[test]
+    fn ours_and_strangers_stay_and_nothing_unfit_for_the_wire_comes_out() {
+        assert!(lookalikes(&["x-spiffe-id", "X-Spiffe-Id", "x-spiffe-ids", ":path", "xspiffeid"]).is_empty());
+        assert!(lookalikes(&["x\r\n:spiffe-id", "x spiffe id", "x:spiffe:id"]).is_empty());
+        assert!(HeaderNames::default().lookalikes_in(&Check::default()).is_empty());
     }
 
     #[test]
@@ -140,7 +148,6 @@ mod tests {
         for name in ["Host", "content-length", "x-envoy-original-path", "x-forwarded-client-cert", "authorization"] {
             assert!(matches!(HeaderNames::new("i", name), Err(HeaderNamesError::Reserved(_))), "{name}");
         }
-        assert!(matches!(HeaderNames::new("a-b-c-d-e-f", "d"), Err(HeaderNamesError::Dashes(_))));
         assert!(matches!(HeaderNames::new("x-id", "X_ID"), Err(HeaderNamesError::Same(_))));
     }
 }

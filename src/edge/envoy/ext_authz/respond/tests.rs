@@ -42,7 +42,7 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
 }
 
 fn written(verdict: &Verdict) -> CheckResponse {
-    let message = answer(verdict, &HeaderNames::default()).into_message();
+    let message = answer(verdict, &HeaderNames::default(), vec!["x.spiffe_id".to_owned()]).into_message();
     let reread = CheckResponse::decode(&message.encode_to_vec()[..]).unwrap();
     assert_eq!(reread, message);
     message
@@ -73,7 +73,7 @@ fn an_allow_says_who_is_asking_and_overwrites_what_the_client_said() {
     let id = DecisionId::NIL.to_string();
     assert_eq!(pairs(&ok.headers), [("x-spiffe-id", "spiffe://example.org/web"), ("x-decision-id", id.as_str())]);
     assert_eq!(pairs(&ok.response_headers_to_add), [("x-decision-id", id.as_str())]);
-    assert!(ok.headers_to_remove.contains(&"x_spiffe_id".to_owned()));
+    assert_eq!(ok.headers_to_remove, ["x.spiffe_id"]);
     for option in ok.headers.iter().chain(&ok.response_headers_to_add) {
         assert_eq!(option.append_action(), HeaderAppendAction::OverwriteIfExistsOrAdd);
     }
