@@ -40,9 +40,8 @@ pub(crate) fn envoy_binary() -> PathBuf {
 /// A file or folder of the outside test data: `make vectors` says in `VECTORS` where they are.
 #[expect(clippy::disallowed_methods, reason = "the tests are told by `make` where the vectors are")]
 pub(crate) fn vectors(name: &str) -> PathBuf {
-    let home = std::env::var_os("VECTORS")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| panic!("VECTORS is not set: run `make vectors`"));
+    let home =
+        std::env::var_os("VECTORS").map_or_else(|| panic!("VECTORS is not set: run `make vectors`"), PathBuf::from);
     let path = home.join(name);
     assert!(path.exists(), "no {}: run `make vectors VECTORS=…`", path.display());
     path

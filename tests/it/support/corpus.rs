@@ -159,6 +159,11 @@ impl Uid {
 }
 
 impl Loaded {
+    /// Whether we warned of anything.
+    pub(crate) fn warned(&self) -> bool {
+        !self.policies.warnings().is_empty()
+    }
+
     /// Our answer, or why we do not take the question.
     pub(crate) fn answer(&self, request: &Request) -> Result<Verdict, String> {
         let evaluation = self.policies.evaluate(&self.query(request)).map_err(|error| error.to_string())?;
@@ -219,26 +224,13 @@ impl Loaded {
     }
 }
 
-/// The class of a message: what stands outside of quotes, without numbers.
-pub(crate) fn class(message: &str) -> String {
-    let mut class = String::new();
-    let mut quoted = None;
-    for character in message.chars() {
-        match quoted {
-            Some(quote) if character == quote => quoted = None,
-            Some(_) => {}
-            None if matches!(character, '`' | '"') => {
-                quoted = Some(character);
-                class.push('…');
-            }
-            None if character.is_ascii_digit() => {}
-            None => class.push(character),
-        }
+/// What a refusal is about: how its message begins, up to the first name or value in it.
+pub(crate) fn class(message: &str) -> &str {
+    let own =
+        message.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")).map_or(message, |(_, own)| own);
+    if own.starts_with("the types ") {
+        return "the types are not compatible";
     }
-    class.chars().take(90).collect()
-}
-
-/// The class of a refusal: that of the first problem.
-pub(crate) fn refusal_class(error: &LoadError) -> String {
-    error.problems().first().map_or_else(String::new, |problem| class(problem.message()))
+    let own = own.trim_start_matches('`');
+    own.split([':', '`', '"', '(']).next().unwrap_or(own).trim_end()
 }
