@@ -24,3 +24,4 @@ mod restart;
 mod rotation;
 mod sds;
 mod tcp;
+mod vectors;

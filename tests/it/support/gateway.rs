@@ -18,11 +18,22 @@ impl Home {
     pub(crate) fn new() -> Self {
         let home = Self(tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap());
         std::fs::create_dir(home.policies()).unwrap();
-        for file in std::fs::read_dir(root().join("policies/quickstart")).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), home.policies().join(file.file_name())).unwrap();
-        }
+        home.copy_policies("policies/quickstart");
         home
+    }
+
+    /// Puts the policies of a folder of this repository in place of what is there. For a gateway not yet started.
+    pub(crate) fn take_policies(&self, folder: &str) {
+        std::fs::remove_dir_all(self.policies()).unwrap();
+        std::fs::create_dir(self.policies()).unwrap();
+        self.copy_policies(folder);
+    }
+
+    fn copy_policies(&self, folder: &str) {
+        for file in std::fs::read_dir(root().join(folder)).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), self.policies().join(file.file_name())).unwrap();
+        }
     }
 
     /// The directory itself.
