@@ -1,13 +1,15 @@
 # make demo   see it work: real Envoys, real mTLS, real decisions
 # make test   every test, on the real thing
+# make vectors  the test data of others (VECTORS names the folder): Cedar's own answers must be ours
 # make check  what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
 ENVOY_HOME := target/envoy-$(ENVOY_VERSION)
 export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
+VECTORS ?= ../shared/vectors
 
-.PHONY: demo test check fmt clippy doc deny bench envoy postgres clean help
+.PHONY: demo test vectors check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -18,6 +20,10 @@ demo: envoy
 
 test: envoy postgres
 	$(CARGO) test --workspace
+
+vectors: envoy
+	@test -d "$(VECTORS)" || { echo "no vectors at $(VECTORS): set VECTORS to the folder that has cedar-corpus.tar.gz" >&2; exit 1; }
+	VECTORS="$(abspath $(VECTORS))" $(CARGO) test --test it vectors -- --ignored --nocapture
 
 check: fmt clippy doc
 

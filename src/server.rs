@@ -7,7 +7,7 @@ pub mod metrics;
 pub mod places;
 pub mod serve;
 
-pub use connection::{ConnectionInfo, Peer, UnixPeer};
+pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer};
 pub use limits::Limits;
 pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, Prepared, prepare};
 pub use metrics::{ListenerMetrics, ServerMetrics};

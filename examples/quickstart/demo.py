@@ -77,7 +77,9 @@ All is still running. Try:
   curl -i --path-as-is 'http://127.0.0.1:{ports['batch']}/internal/keys'    # forbidden, although a permit matches
   curl -s http://127.0.0.1:{ports['operations']}/metrics | grep portcullis
   curl -s http://127.0.0.1:{ports['authzen']}/access/v1/evaluation -H 'content-type: application/json' -d \\
-    '{{"subject":{{"type":"Workload","id":"spiffe://example.org/web"}},"action":{{"name":"connect"}},"resource":{{"type":"Service","id":"orders"}}}}'
+    '{{"subject":{{"type":"Workload","id":"spiffe://example.org/batch"}},"action":{{"name":"GET"}},
+      "resource":{{"type":"Path","id":"/reports/today","properties":{{"service":"orders"}}}},
+      "context":{{"host":"orders","path":"/reports/today","scheme":"http","protocol":"HTTP/1.1","headers":{{}}}}}}'
   $EDITOR {stack.policies}/orders.cedar    # the next request obeys it
   tail -f {stack.audit}
 

@@ -45,7 +45,8 @@ def all_rows(stack: Stack) -> Iterator[Row]:
     yield call(stack, "web", "GET", "/orders/%252e%252e/admin", "400", "")
     yield no_certificate(stack)
     yield foreign_authority(stack)
-    yield direct_question(stack, "web", "connect", "orders", "deny")
+    yield direct_question(stack, "batch", "/reports/today", "allow")
+    yield direct_question(stack, "batch", "/internal/keys", "deny")
     yield policy_edit(stack)
     yield rotation(stack)
 
@@ -85,15 +86,15 @@ def verify_failures(stack: Stack) -> int:
     return sum(int(line.rsplit(" ", 1)[1]) for line in lines)
 
 
-def direct_question(stack: Stack, subject: str, action: str, service: str, expected: str) -> Row:
+def direct_question(stack: Stack, subject: str, path: str, expected: str) -> Row:
     """The same policies, asked over AuthZEN by a service without a sidecar."""
     identity = f"spiffe://example.org/{subject}"
-    answer, milliseconds = timed(lambda: authzen(stack.ports["authzen"], identity, action, service))
+    answer, milliseconds = timed(lambda: authzen(stack.ports["authzen"], identity, "GET", path))
     record = stack.decision(answer.decision_id) or {}
     decision = json.loads(answer.body).get("decision") if answer.status == 200 else answer.body
     got = {True: "allow", False: "deny"}.get(decision, f"{answer.status} {decision}")
     policies = ",".join(record.get("policies", [])) or record.get("reason", "")
-    return Row(f"AuthZEN: {action} {service}", subject, expected, got, policies, answer.decision_id, milliseconds)
+    return Row(f"AuthZEN: may it GET {path}?", subject, expected, got, policies, answer.decision_id, milliseconds)
 
 
 def policy_edit(stack: Stack) -> Row:

@@ -11,6 +11,7 @@ class Orders(BaseHTTPRequestHandler):
     """Answers any method with the path and the identity header that the gateway set."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits for the delayed acknowledgement of its head
 
     def answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)

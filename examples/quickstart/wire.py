@@ -80,12 +80,13 @@ def handshake_without_certificate(port: int) -> str:
         return f"closed: {error}"
 
 
-def authzen(port: int, subject: str, action: str, resource: str) -> Answer:
-    """Asks the gateway over AuthZEN HTTP, as a service without a sidecar does."""
+def authzen(port: int, subject: str, method: str, path: str) -> Answer:
+    """Asks the gateway over AuthZEN HTTP what a service without a sidecar would ask before it answers a request."""
     question = {
         "subject": {"type": "Workload", "id": subject},
-        "action": {"name": action},
-        "resource": {"type": "Service", "id": resource},
+        "action": {"name": method},
+        "resource": {"type": "Path", "id": path, "properties": {"service": "orders"}},
+        "context": {"host": "orders", "path": path, "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
     }
     return over_tcp(
         port, "POST", "/access/v1/evaluation", {"content-type": "application/json"}, json.dumps(question)

@@ -31,7 +31,7 @@ use crate::identity::authority::{Authority, AuthorityConfig};
 use crate::identity::issue::{Issuer, Ports as IssuePorts};
 use crate::identity::registry;
 use crate::identity::svid::LeafVerifier;
-use crate::server::{InheritedSockets, Limits, Prepared, ServerMetrics, prepare, serve};
+use crate::server::{InheritedSockets, Limits, Prepared, ServerMetrics, UnixPeer, prepare, serve};
 use crate::store;
 
 /// How long maintenance of the authority that failed is left alone.
@@ -197,7 +197,13 @@ fn secrets(
         entropy: Arc::clone(&common.entropy),
     };
     let issuer = Arc::new(Issuer::new(ports, identity.x509_svid_ttl, issue_metrics));
-    let attest = UnixAttestConfig { max_executable_size: identity.max_executable_bytes };
+    if !config.listen.workload.is_empty() {
+        warn_of_an_old_kernel(identity.attest_by_pid_lookup);
+    }
+    let attest = UnixAttestConfig {
+        max_executable_size: identity.max_executable_bytes,
+        accept_pid_lookup: identity.attest_by_pid_lookup,
+    };
     let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
     let names = SdsConfig {
         trust_domain: config.trust_domain.clone(),
@@ -208,6 +214,25 @@ fn secrets(
     };
     let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
     Ok(SecretService::new(names, issuer, attestor, clock, entropy, signal, sds_metrics))
+}
+
+/// Says at start what a kernel that can't vouch for callers will mean to them; later, only debug logs would.
+fn warn_of_an_old_kernel(lookup: bool) {
+    const LACK: &str =
+        "this kernel can't say which process is calling: it has no SO_PEERPIDFD, which came with Linux 6.5";
+
+    match UnixPeer::is_vouched_for() {
+        Ok(true) => {}
+        Ok(false) if lookup => tracing::warn!(
+            "{LACK}; callers are looked up by their process ids, as `identity.attest_by_pid_lookup` allows, and one that \
+             connects and ends at once can be mistaken for a later process of the same user"
+        ),
+        Ok(false) => tracing::warn!(
+            "{LACK}; every caller of `listen.workload` will be refused, unless `identity.attest_by_pid_lookup` allows to \
+             look callers up by their process ids"
+        ),
+        Err(error) => tracing::warn!(%error, "can't tell whether this kernel says which process is calling"),
+    }
 }
 
 /// The first set. There is no last good one yet, so a broken one keeps the process from starting.

@@ -31,6 +31,8 @@ pub struct Identity {
     pub x509_svid_ttl: Duration,
     /// The largest executable that is digested for `unix:sha256`, in bytes.
     pub max_executable_bytes: u64,
+    /// On a kernel that can't vouch for callers, attest the process that has the caller's id.
+    pub attest_by_pid_lookup: bool,
     /// Who gets which identity, in the order of the configuration.
     pub entries: Vec<Entry>,
     /// What SDS answers to.
@@ -56,6 +58,7 @@ impl Identity {
         let seal_key_file = section.value_or("seal_key_file", Value::Text(format!("{}/seal.key", data_dir.display())));
         let x509_svid_ttl = section.bounded("x509_svid_ttl", "1h", (SHORTEST_SVID, YEAR));
         let max_executable_bytes = section.bounded("max_executable_bytes", "536870912", (1, u64::MAX));
+        let attest_by_pid_lookup = section.value("attest_by_pid_lookup", "false");
         let longest = authority_ttl.map(|ttl: Duration| ttl / AUTHORITY_LEAVES);
         if let (Some(ttl), Some(longest)) = (x509_svid_ttl, longest)
             && ttl > longest
@@ -69,6 +72,7 @@ impl Identity {
             seal_key_file: seal_key_file?,
             x509_svid_ttl: x509_svid_ttl?,
             max_executable_bytes: max_executable_bytes?,
+            attest_by_pid_lookup: attest_by_pid_lookup?,
             entries: entries?,
             sds: sds?,
         })

@@ -41,6 +41,22 @@ fn a_trust_domain_is_all_it_takes() {
     assert!(config.identity.entries.is_empty());
 }
 
+/// What weakens attestation is never on unless somebody said so, in so many words.
+#[test]
+fn a_lookup_by_process_id_is_allowed_only_explicitly() {
+    assert!(!load("trust_domain: a").config.identity.attest_by_pid_lookup);
+    assert!(load("trust_domain: a\nidentity: {attest_by_pid_lookup: true}").config.identity.attest_by_pid_lookup);
+    let variables = environment(&[("PORTCULLIS_IDENTITY__ATTEST_BY_PID_LOOKUP", "true")]);
+    let loaded = Loaded::read(&sources("trust_domain: a").with_environment(variables)).unwrap();
+    assert!(loaded.config.identity.attest_by_pid_lookup);
+    for unclear in ["yes", "1", "'true'", "", "[true]"] {
+        let yaml = format!("trust_domain: a\nidentity: {{attest_by_pid_lookup: {unclear}}}");
+        let complaints = complaints(&sources(&yaml));
+        assert!(complaints.starts_with("p.yaml:2:"), "{complaints}");
+        assert!(complaints.contains("identity.attest_by_pid_lookup: "), "{complaints}");
+    }
+}
+
 #[test]
 fn the_quickstart_is_valid_and_says_what_the_demo_relies_on() {
     let config = load(include_str!("../../examples/quickstart/portcullis.yaml")).config;

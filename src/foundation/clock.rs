@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
 use rustls_pki_types::UnixTime;
 use serde::{Serialize, Serializer};
 
@@ -145,6 +146,14 @@ impl Clock for ManualClock {
     fn elapsed(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::SeqCst))
     }
+}
+
+/// How long ago the machine was booted, by the clock that the kernel stamps processes with (`CLOCK_BOOTTIME`, in our time
+/// namespace).
+///
+/// No [`Clock`] has it: it is compared with what the kernel says of real processes, and so can't be a made-up one.
+pub fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -74,14 +74,20 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), PrivateFileErro
     sync_parent(path).map_err(failed)
 }
 
-/// Makes a directory that only we may enter, or checks that an existing one is so.
+/// Makes a directory that only we may enter, or checks that an existing one is so. Missing directories above it get
+/// the usual mode: what else is put there may be for others.
 ///
 /// # Errors
 /// [`PrivateFileError`].
 pub fn private_directory(path: &Path) -> Result<(), PrivateFileError> {
-    use std::os::unix::fs::DirBuilderExt as _;
     let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above).map_err(failed)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
     check_private(path, &fs::metadata(path).map_err(failed)?)
 }
 
@@ -135,8 +141,13 @@ mod tests {
     #[test]
     fn an_open_directory_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("data");
+        let path = directory.path().join("above/data");
         private_directory(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        let usual = directory.path().join("usual");
+        fs::create_dir(&usual).unwrap();
+        let mode_of = |path: &Path| fs::metadata(path).unwrap().mode();
+        assert_eq!(mode_of(path.parent().unwrap()), mode_of(&usual), "others must get past it");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(private_directory(&path), Err(PrivateFileError::TooOpen { .. })));
     }

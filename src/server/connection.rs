@@ -1,12 +1,17 @@
 //! Who is at the other end of a connection, as the kernel tells it.
 
+mod lookup;
+
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{UnixCredentials, getsockopt, sockopt};
+
+pub use self::lookup::{BootTicks, LookedUp};
 
 /// What a handler may know of its connection; every request carries one in its extensions.
 #[derive(Clone, Debug)]
@@ -25,7 +30,7 @@ pub enum Peer {
 }
 
 /// The process that called `connect` on a Unix socket, as the kernel recorded it at that moment (unix(7),
-/// `SO_PEERCRED` and `SO_PEERPIDFD`).
+/// `SO_PEERCRED`).
 #[derive(Clone, Debug)]
 pub struct UnixPeer {
     /// The process id in our PID namespace; 0 if the process is in one that we can't see.
@@ -34,32 +39,75 @@ pub struct UnixPeer {
     pub uid: u32,
     /// Effective group id.
     pub gid: u32,
-    /// A handle on that very process, which a later process with the same id does not share. `None` if it had ended
-    /// before we could take one, or if the kernel is older than 6.5 and has none to give; such a caller can't be
-    /// attested.
-    pub pidfd: Option<Arc<OwnedFd>>,
+    /// A handle on that process. `None` if it had ended before we could take one; such a caller can't be attested.
+    pub pidfd: Option<PeerPidfd>,
+}
+
+/// A handle on the process at the other end, by what stands behind it.
+#[derive(Clone, Debug)]
+pub enum PeerPidfd {
+    /// The kernel's word: this is the very process that called `connect`, and no later one with its id
+    /// (`SO_PEERPIDFD`, Linux 6.5).
+    Vouched(Arc<OwnedFd>),
+    /// The kernel has no such word to give. This is the process that had the id when we looked.
+    LookedUp(LookedUp),
 }
 
 impl UnixPeer {
-    /// Who connected `socket`.
+    /// Who connected `socket`, which was accepted just now.
     ///
-    /// There is no fallback to opening a pidfd by number. Between `connect` and `accept` a caller can exit and its
-    /// number go to another process, and nothing that can be read afterwards, start times included, tells that other
-    /// process from the caller: it too started before the accept.
+    /// A kernel that knows `SO_PEERPIDFD` is never second-guessed: if it says that the process is gone, there is no
+    /// handle, whoever may have the id by now.
     ///
     /// # Errors
-    /// The socket is not a connected Unix socket.
+    /// The socket is not a connected Unix socket, or the system has no file descriptor left.
     pub fn of(socket: &impl AsFd) -> io::Result<Self> {
+        let accepted = BootTicks::now();
         let credentials = getsockopt(socket, sockopt::PeerCredentials)?;
-        let pidfd = match getsockopt(socket, sockopt::PeerPidfd) {
-            Ok(pidfd) => Some(Arc::new(pidfd)),
-            // The process was reaped (ESRCH, and EINVAL or ENODATA in some kernels), or there is no such option.
-            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENODATA | Errno::ENOPROTOOPT) => None,
+        Self::from_answers(credentials, getsockopt(socket, sockopt::PeerPidfd), accepted)
+    }
+
+    /// Whether this kernel vouches for peers, that is, knows `SO_PEERPIDFD`.
+    ///
+    /// # Errors
+    /// No socket could be had to try it on.
+    pub fn is_vouched_for() -> io::Result<bool> {
+        let (one, _other) = UnixStream::pair()?;
+        Ok(knows_option(&getsockopt(&one, sockopt::PeerPidfd)))
+    }
+
+    /// Who connected, by the kernel's answers to `SO_PEERCRED` and `SO_PEERPIDFD`. Apart from [`Self::of`], so that the
+    /// answers of an old kernel can be tried on a new one.
+    pub(crate) fn from_answers(
+        credentials: UnixCredentials,
+        pidfd: nix::Result<OwnedFd>,
+        accepted: BootTicks,
+    ) -> io::Result<Self> {
+        let (pid, uid, gid) = (credentials.pid(), credentials.uid(), credentials.gid());
+        let pidfd = match pidfd {
+            answer if !knows_option(&answer) => LookedUp::by_id(pid, accepted)?.map(PeerPidfd::LookedUp),
+            Ok(pidfd) => Some(PeerPidfd::Vouched(Arc::new(pidfd))),
+            // The process was reaped: ESRCH, and EINVAL or ENODATA in some kernels.
+            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENODATA) => None,
             // Out of descriptors, for instance: the caller is there, but we can't take hold of it now.
             Err(errno) => return Err(errno.into()),
         };
-        Ok(Self { pid: credentials.pid(), uid: credentials.uid(), gid: credentials.gid(), pidfd })
+        Ok(Self { pid, uid, gid, pidfd })
     }
+}
+
+impl AsFd for PeerPidfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Vouched(pidfd) => pidfd.as_fd(),
+            Self::LookedUp(found) => found.pidfd.as_fd(),
+        }
+    }
+}
+
+/// Whether this is an answer of a kernel that has the option at all.
+fn knows_option(answer: &nix::Result<OwnedFd>) -> bool {
+    !matches!(answer, Err(Errno::ENOPROTOOPT))
 }
 
 #[cfg(test)]

@@ -1,12 +1,9 @@
 //! `AuthZEN` over HTTP against the running gateway.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
 
 use crate::support::gateway::{Gateway, Home};
-use crate::support::http::{Answer, exchange};
+use crate::support::http::ask;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_policies_answer_over_http() {
@@ -54,11 +51,4 @@ fn question(workload: &str) -> String {
         "resource": {"type": "Service", "id": "orders"},
     })
     .to_string()
-}
-
-async fn ask(socket: &Path, body: &str) -> Answer {
-    let length = body.len();
-    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json";
-    let stream = UnixStream::connect(socket).await.unwrap();
-    exchange(stream, format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes()).await
 }

@@ -45,6 +45,22 @@ async fn one_gateway_takes_over_from_another_and_no_check_is_lost() {
     assert!(lost.is_empty(), "{lost:?}\n{seen}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_under_a_service_manager_that_holds_the_sockets_loses_no_check() {
+    let mesh = Mesh::start_activated().await;
+    let traffic = tokio_util::task::AbortOnDropHandle::new(spawn_traffic(mesh.web_port));
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        mesh.gateway.process.start_again();
+    }
+    let answered = traffic.await.unwrap();
+    let lost: Vec<_> = answered.iter().filter(|answer| answer.status != 200).collect();
+    assert!(lost.is_empty() && answered.len() > 20, "{lost:?} of {}", answered.len());
+    let starts = mesh.home.records().iter().filter(|record| record["record"] == "policy_load").count();
+    assert_eq!(starts, 4, "the gateway was to be started again three times");
+    mesh.gateway.process.terminate();
+}
+
 /// Requests one after the other, for a few seconds; returns their answers.
 #[expect(clippy::disallowed_methods, reason = "the handle is the owner: it ends with the test")]
 fn spawn_traffic(port: u16) -> tokio::task::JoinHandle<Vec<Answer>> {

@@ -23,3 +23,5 @@ mod reload;
 mod restart;
 mod rotation;
 mod sds;
+mod tcp;
+mod vectors;

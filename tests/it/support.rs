@@ -1,5 +1,6 @@
 //! What the tests share: a gateway, sidecars, clients, and waiting with a limit.
 
+pub(crate) mod corpus;
 pub(crate) mod envoy;
 pub(crate) mod gateway;
 pub(crate) mod http;
@@ -34,4 +35,14 @@ pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Op
 pub(crate) fn envoy_binary() -> PathBuf {
     let path = std::env::var_os("ENVOY").map_or_else(|| root().join("target/envoy-1.40.0/envoy"), PathBuf::from);
     path.canonicalize().unwrap_or_else(|_| panic!("no Envoy at {}: run `make envoy`, or set ENVOY", path.display()))
+}
+
+/// A file or folder of the outside test data: `make vectors` says in `VECTORS` where they are.
+#[expect(clippy::disallowed_methods, reason = "the tests are told by `make` where the vectors are")]
+pub(crate) fn vectors(name: &str) -> PathBuf {
+    let home =
+        std::env::var_os("VECTORS").map_or_else(|| panic!("VECTORS is not set: run `make vectors`"), PathBuf::from);
+    let path = home.join(name);
+    assert!(path.exists(), "no {}: run `make vectors VECTORS=…`", path.display());
+    path
 }

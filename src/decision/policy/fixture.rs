@@ -55,8 +55,11 @@ impl Directory {
         self.0.path()
     }
 
+    /// Puts the file there in one step, so that whoever watches never sees it half written.
     pub(in crate::decision) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
+        let new = self.path().join(".new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path().join(name)).unwrap();
     }
 
     pub(in crate::decision) fn load(&self) -> Result<PolicySet, LoadError> {

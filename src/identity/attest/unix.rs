@@ -14,7 +14,7 @@ mod procfs;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use self::digests::Digests;
-use self::procfs::Process;
+use self::procfs::{Process, UserIds};
 use super::Attested;
 use crate::foundation::clock::Clock;
 use crate::identity::selector::Selector;
-use crate::server::UnixPeer;
+use crate::server::{LookedUp, PeerPidfd, UnixPeer};
 
 /// How often the reading is started again because the process executed another program meanwhile.
 const TRIES: usize = 3;
@@ -46,8 +46,21 @@ pub enum AttestError {
     #[error("the calling process is not visible in this PID namespace")]
     Invisible,
     /// There is no handle that would tell it from a later process with its id.
-    #[error("the kernel gave no pidfd of the calling process: it has ended, or the kernel is older than Linux 6.5")]
+    #[error("there is no pidfd of the calling process: it ended before one could be had, or it is hidden from us")]
     NoPidfd,
+    /// The kernel can't vouch for callers, and nobody allowed to do without.
+    #[error(
+        "this kernel can't say which process is calling: it has no SO_PEERPIDFD, which came with Linux 6.5; \
+         `identity.attest_by_pid_lookup: true` allows to look the caller up by its process id instead, at the risk \
+         that a process that connects and ends at once is mistaken for a later one of the same user with the same id"
+    )]
+    NotVouched,
+    /// The process that has the caller's id was not there yet when the caller connected.
+    #[error("the calling process has ended, and another, which started after its connection was accepted, has its id")]
+    StartedLater,
+    /// The process that has the caller's id does not run as the user who connected.
+    #[error("the process with the caller's id runs as another user than the one who connected")]
+    OtherUser,
     /// It executed one program after another while we looked.
     #[error("the calling process does not stop changing its executable")]
     Unsettled,
@@ -66,11 +79,15 @@ pub enum AttestError {
 pub struct UnixAttestConfig {
     /// The size in bytes beyond which an executable is not hashed, and yields no `sha256` selector.
     pub max_executable_size: u64,
+    /// Where the kernel can't vouch for a caller (before Linux 6.5), take the process that had its id soon after it
+    /// connected for the caller: a process that connects and ends at once can then be mistaken for a later one of the
+    /// same user. Otherwise nobody is attested there.
+    pub accept_pid_lookup: bool,
 }
 
 impl Default for UnixAttestConfig {
     fn default() -> Self {
-        Self { max_executable_size: 512 * 1024 * 1024 }
+        Self { max_executable_size: 512 * 1024 * 1024, accept_pid_lookup: false }
     }
 }
 
@@ -78,12 +95,14 @@ impl Default for UnixAttestConfig {
 #[derive(Debug)]
 pub struct UnixAttestor {
     digests: Digests,
+    accept_pid_lookup: bool,
 }
 
 impl UnixAttestor {
     /// An attestor that has hashed no executable yet. `clock` must be the one that the kernel stamps files by.
     pub fn new(config: UnixAttestConfig, clock: Arc<dyn Clock>) -> Self {
-        Self { digests: Digests::new(config.max_executable_size, clock) }
+        let digests = Digests::new(config.max_executable_size, clock);
+        Self { digests, accept_pid_lookup: config.accept_pid_lookup }
     }
 
     /// What is true of `peer` now. `with_sha256` asks for the digest of its executable too, which costs reading it.
@@ -103,7 +122,11 @@ impl UnixAttestor {
         if peer.pid <= 0 {
             return Err(AttestError::Invisible);
         }
-        let pidfd = peer.pidfd.as_deref().ok_or(AttestError::NoPidfd)?;
+        let handle = peer.pidfd.as_ref().ok_or(AttestError::NoPidfd)?;
+        if matches!(handle, PeerPidfd::LookedUp(_)) && !self.accept_pid_lookup {
+            return Err(AttestError::NotVouched);
+        }
+        let pidfd = handle.as_fd();
         // Whatever is read of a number is read of our process if that lived before and after: only then was the number
         // its own all the time.
         check_alive(pidfd)?;
@@ -112,6 +135,9 @@ impl UnixAttestor {
         }
         let process = Process::new(peer.pid);
         let started = process.start_time()?;
+        if let PeerPidfd::LookedUp(found) = handle {
+            narrow(found, peer, &process)?;
+        }
         let mut selectors = ids(peer, &process.supplementary_groups()?);
         selectors.extend(self.executable(&process, with_sha256)?);
         if process.start_time()? != started {
@@ -138,6 +164,22 @@ impl UnixAttestor {
         }
         Err(AttestError::Unsettled)
     }
+}
+
+/// Refuses a process that was looked up and is certainly not the caller. One that passes may still be another: it then
+/// started between the caller's `connect` and our `accept`, and runs as the caller's user.
+fn narrow(found: &LookedUp, peer: &UnixPeer, process: &Process) -> Result<(), AttestError> {
+    if process.start_time()? != found.started {
+        return Err(AttestError::Gone);
+    }
+    if !found.predates_accept() {
+        return Err(AttestError::StartedLater);
+    }
+    // A caller that changed its user since is refused with the others; it can't be told from them.
+    if process.user_ids()? != (UserIds { real: peer.uid, effective: peer.uid }) {
+        return Err(AttestError::OtherUser);
+    }
+    Ok(())
 }
 
 fn ids(peer: &UnixPeer, supplementary: &BTreeSet<u32>) -> BTreeSet<String> {
@@ -171,8 +213,8 @@ fn path_selector(path: &Path, identity: (u64, u64)) -> Option<String> {
 }
 
 /// A pidfd becomes readable when its process ends, before the process is reaped and its id free again (`pidfd_open(2)`).
-fn check_alive(pidfd: &OwnedFd) -> Result<(), AttestError> {
-    let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+fn check_alive(pidfd: BorrowedFd<'_>) -> Result<(), AttestError> {
+    let mut ended = [PollFd::new(pidfd, PollFlags::POLLIN)];
     match poll(&mut ended, PollTimeout::ZERO) {
         Ok(0) => Ok(()),
         Ok(_) => Err(AttestError::Gone),

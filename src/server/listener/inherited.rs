@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::os::fd::AsFd;
+use std::process;
 
 use listenfd::ListenFd;
 use nix::sys::socket::{getsockopt, sockopt};
@@ -18,7 +19,8 @@ const UNNAMED: &str = "unknown";
 pub struct InheritedSockets(BTreeMap<String, Socket>);
 
 impl InheritedSockets {
-    /// Takes over the sockets that `LISTEN_FDS`, `LISTEN_FDNAMES` and `LISTEN_PID` announce.
+    /// Takes over the sockets that `LISTEN_FDS`, `LISTEN_FDNAMES` and `LISTEN_PID` announce. If `LISTEN_PID` is not this
+    /// process, or missing, they were meant for another that passed its environment on, and none are ours.
     ///
     /// The decision whether there are any, and their names, come through `variable`. The descriptors themselves come
     /// from the `listenfd` crate, which owns the unsafe step from a number to a socket and reads `LISTEN_FDS` and
@@ -29,7 +31,9 @@ impl InheritedSockets {
     /// [`BindError::Inheritance`]: two sockets of one name, a descriptor that does not listen, names that do not match
     /// the number of sockets.
     pub fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BindError> {
-        if variable("LISTEN_FDS").is_none() {
+        // Checked here although `listenfd` looks at it too: that takes a missing or empty one for ours.
+        let ours = variable("LISTEN_PID").is_some_and(|pid| pid.parse() == Ok(process::id()));
+        if variable("LISTEN_FDS").is_none() || !ours {
             return Ok(Self::default());
         }
         let mut descriptors = ListenFd::from_env();

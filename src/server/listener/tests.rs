@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -320,20 +319,37 @@ fn without_the_variables_nothing_is_inherited() {
 /// Starts this test binary as a supervisor would, with two sockets, to run the test below.
 const SUPERVISOR: &str = "
 import fcntl, os, socket, sys
-directory, test = sys.argv[1:]
+directory, test, name = sys.argv[1:]
 u = socket.socket(socket.AF_UNIX); u.bind(directory + '/sock'); u.listen()
 t = socket.socket(); t.bind(('127.0.0.1', 0)); t.listen()
 out_of_the_way = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD, 100) for s in (u, t)]
 for target, fd in enumerate(out_of_the_way, 3): os.dup2(fd, target)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='sds:authz')
-os.execv(test, [test, '--exact', '--ignored', '--nocapture', 'server::listener::tests::inherits_from_a_supervisor'])
+if name == 'inherits_nothing': del os.environ['LISTEN_PID']
+os.execv(test, [test, '--exact', '--ignored', '--nocapture', 'server::listener::tests::' + name])
 ";
+
+/// The supervisor, about to run the test called `name`, with its socket `sock` in `directory`.
+fn supervisor(directory: &Path, name: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-c", SUPERVISOR]).arg(directory).arg(std::env::current_exe().unwrap()).arg(name);
+    command
+}
+
+/// What the environment says of two sockets for the process `pid`.
+fn two_sockets_for(pid: Option<&str>) -> impl Fn(&str) -> Option<String> {
+    move |name| match name {
+        "LISTEN_FDS" => Some("2".to_owned()),
+        "LISTEN_FDNAMES" => Some("sds:authz".to_owned()),
+        "LISTEN_PID" => pid.map(str::to_owned),
+        _ => None,
+    }
+}
 
 #[test]
 fn sockets_of_a_real_supervisor_are_adopted() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = Command::new("python3");
-    child.args(["-c", SUPERVISOR]).arg(directory.path()).arg(std::env::current_exe().unwrap());
+    let mut child = supervisor(directory.path(), "inherits_from_a_supervisor");
     let child = child.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut tries = std::iter::repeat_with(|| {
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -351,15 +367,37 @@ fn sockets_of_a_real_supervisor_are_adopted() {
 #[test]
 #[ignore = "run by `sockets_of_a_real_supervisor_are_adopted`, which passes it the sockets"]
 fn inherits_from_a_supervisor() {
-    let variables = BTreeMap::from([("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "sds:authz")]);
-    let variable = |name: &str| variables.get(name).map(ToString::to_string);
-    let mut inherited = InheritedSockets::from_environment(&variable).unwrap();
+    let pid = std::process::id().to_string();
+    let mut inherited = InheritedSockets::from_environment(&two_sockets_for(Some(&pid))).unwrap();
     let tcp = bind(&"fd:authz".parse().unwrap(), 0o660, false, &mut inherited).unwrap();
     assert!(tcp.tcp_address().is_some());
     let bound = bind(&"fd:sds".parse().unwrap(), 0o660, false, &mut inherited).unwrap();
     inherited.finish().unwrap();
     let Socket::Unix(listener) = bound.socket else { panic!("`sds` is a Unix socket") };
     listener.accept().unwrap().0.write_all(b"hello").unwrap();
+}
+
+#[test]
+fn sockets_of_another_process_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = supervisor(directory.path(), "inherits_nothing").output().unwrap();
+    let output = String::from_utf8_lossy(&output.stdout);
+    assert!(output.contains("1 passed"), "{output}");
+}
+
+/// Descriptors 3 and 4 are sockets, and the real environment has `LISTEN_FDS` but no `LISTEN_PID`.
+#[test]
+#[ignore = "run by `sockets_of_another_process_are_left_alone`, which passes it the sockets"]
+fn inherits_nothing() {
+    let (ours, parent) = (std::process::id(), std::os::unix::process::parent_id());
+    let others = [parent.to_string(), format!("{ours}0"), format!(" {ours}"), format!("-{ours}"), "0".to_owned()];
+    for pid in [None, Some(""), Some("self")].into_iter().chain(others.iter().map(|pid| Some(pid.as_str()))) {
+        let inherited = InheritedSockets::from_environment(&two_sockets_for(pid)).unwrap();
+        inherited.finish().unwrap_or_else(|error| panic!("LISTEN_PID={pid:?}: {error}"));
+    }
+    // They are there, and to be had with the right id.
+    let inherited = InheritedSockets::from_environment(&two_sockets_for(Some(&ours.to_string()))).unwrap();
+    assert!(inherited.finish().unwrap_err().to_string().contains("`fd:sds`"));
 }
 
 #[test]

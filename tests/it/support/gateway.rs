@@ -18,11 +18,22 @@ impl Home {
     pub(crate) fn new() -> Self {
         let home = Self(tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap());
         std::fs::create_dir(home.policies()).unwrap();
-        for file in std::fs::read_dir(root().join("policies/quickstart")).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), home.policies().join(file.file_name())).unwrap();
-        }
+        home.copy_policies("policies/quickstart");
         home
+    }
+
+    /// Puts the policies of a folder of this repository in place of what is there. For a gateway not yet started.
+    pub(crate) fn take_policies(&self, folder: &str) {
+        std::fs::remove_dir_all(self.policies()).unwrap();
+        std::fs::create_dir(self.policies()).unwrap();
+        self.copy_policies(folder);
+    }
+
+    fn copy_policies(&self, folder: &str) {
+        for file in std::fs::read_dir(root().join(folder)).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), self.policies().join(file.file_name())).unwrap();
+        }
     }
 
     /// The directory itself.
@@ -95,7 +106,21 @@ impl Home {
     }
 
     fn command(&self, settings: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        self.configured(Command::new(env!("CARGO_BIN_EXE_portcullis")), settings)
+    }
+
+    /// The gateway under what stands for a service manager, which holds two of its sockets.
+    fn activated_command(&self) -> Command {
+        let mut command = Command::new("python3");
+        command
+            .arg(root().join("tests/it/support/activate.py"))
+            .arg(format!("workload={}", self.workload_socket().display()))
+            .arg(format!("ext_authz={}", self.ext_authz_socket().display()))
+            .args(["--", env!("CARGO_BIN_EXE_portcullis")]);
+        self.configured(command, &[("LISTEN__WORKLOAD", "fd:workload"), ("LISTEN__EXT_AUTHZ", "fd:ext_authz")])
+    }
+
+    fn configured(&self, mut command: Command, settings: &[(&str, &str)]) -> Command {
         let at = |name: &str| self.path().join(name).display().to_string();
         command
             .args(["serve", "-c"])
@@ -106,6 +131,8 @@ impl Home {
             .env("PORTCULLIS_LISTEN__AUTHZEN", format!("unix:{}", self.authzen_socket().display()))
             .env("PORTCULLIS_LISTEN__OPERATIONS", format!("unix:{}", self.operations_socket().display()))
             .env("PORTCULLIS_DECISION__POLICIES", at("policies"))
+            // On a kernel before 6.5 there is no other way, and on a later one it changes nothing.
+            .env("PORTCULLIS_IDENTITY__ATTEST_BY_PID_LOOKUP", "true")
             .env("PORTCULLIS_IDENTITY__ENTRIES", self.entries());
         for (name, value) in settings {
             command.env(format!("PORTCULLIS_{name}"), value);
@@ -143,6 +170,14 @@ impl Gateway {
     /// Starts one with further arguments.
     pub(crate) async fn start_with(home: &Home, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut gateway = Self::spawn(home, settings, arguments);
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Starts one whose sockets are held by a service manager, which starts it again on SIGHUP.
+    pub(crate) async fn start_activated(home: &Home) -> Self {
+        let process = Process::start(&mut home.activated_command(), &home.path().join("portcullis.log"));
+        let mut gateway = Self { process, operations: home.operations_socket() };
         gateway.ready().await;
         gateway
     }

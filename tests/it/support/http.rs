@@ -54,6 +54,14 @@ pub(crate) async fn get_unix(socket: &Path, path: &str) -> Answer {
     }
 }
 
+/// Puts an `AuthZEN` question at a Unix socket.
+pub(crate) async fn ask(socket: &Path, body: &str) -> Answer {
+    let length = body.len();
+    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json";
+    let stream = UnixStream::connect(socket).await.unwrap();
+    exchange(stream, format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes()).await
+}
+
 /// Sends `request` and reads until the other side closes.
 pub(crate) async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> Answer {
     let mut bytes = Vec::new();

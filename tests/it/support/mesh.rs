@@ -36,8 +36,19 @@ impl Mesh {
         Self::start_in(Home::new(), settings, change).await
     }
 
+    /// Starts all of it, the gateway under what stands for a service manager.
+    pub(crate) async fn start_activated() -> Self {
+        let home = Home::new();
+        let gateway = Gateway::start_activated(&home).await;
+        Self::around(home, gateway, |backend| backend).await
+    }
+
     async fn start_in(home: Home, settings: &[(&str, &str)], change: impl FnOnce(String) -> String) -> Self {
         let gateway = Gateway::start(&home, settings).await;
+        Self::around(home, gateway, change).await
+    }
+
+    async fn around(home: Home, gateway: Gateway, change: impl FnOnce(String) -> String) -> Self {
         let (web_port, orders_port) = (free_port(), free_port());
         let mut upstream = JoinSet::new();
         let upstream_port = serve_upstream(&mut upstream).await;

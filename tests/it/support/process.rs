@@ -58,6 +58,11 @@ impl Process {
         kill(self.pid(), Signal::SIGTERM).unwrap();
     }
 
+    /// Asks it to start its program again, if it is a service manager.
+    pub(crate) fn start_again(&self) {
+        kill(self.pid(), Signal::SIGHUP).unwrap();
+    }
+
     /// Ends it as a power cut would: no handler runs.
     pub(crate) fn kill_hard(&mut self) {
         self.child.kill().unwrap();

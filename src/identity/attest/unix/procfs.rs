@@ -3,28 +3,33 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 
 use super::AttestError;
+use crate::server::BootTicks;
 
 /// A process by its id. Nothing here guards against another taking the id; the caller does.
 pub(super) struct Process {
+    pid: i32,
     directory: PathBuf,
 }
 
 impl Process {
     pub(super) fn new(pid: i32) -> Self {
-        Self { directory: PathBuf::from(format!("/proc/{pid}")) }
+        Self { pid, directory: PathBuf::from(format!("/proc/{pid}")) }
     }
 
-    /// When it started, in clock ticks since boot.
-    pub(super) fn start_time(&self) -> Result<u64, AttestError> {
-        let stat = fs::read(self.directory.join("stat")).map_err(failed("status"))?;
-        parse_start_time(&stat).ok_or_else(|| malformed("status"))
+    pub(super) fn start_time(&self) -> Result<BootTicks, AttestError> {
+        BootTicks::of_start(self.pid).map_err(failed("status"))
+    }
+
+    pub(super) fn user_ids(&self) -> Result<UserIds, AttestError> {
+        let status = fs::read(self.directory.join("status")).map_err(failed("user"))?;
+        parse_user_ids(&status).ok_or_else(|| malformed("user"))
     }
 
     pub(super) fn supplementary_groups(&self) -> Result<BTreeSet<u32>, AttestError> {
@@ -48,8 +53,15 @@ impl Process {
     }
 }
 
+/// As whom a process runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct UserIds {
+    pub(super) real: u32,
+    pub(super) effective: u32,
+}
+
 /// The id of the process that `pidfd` is a handle on.
-pub(super) fn pid_of(pidfd: &OwnedFd) -> Result<i32, AttestError> {
+pub(super) fn pid_of(pidfd: BorrowedFd<'_>) -> Result<i32, AttestError> {
     let info = fs::read(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).map_err(failed("pidfd"))?;
     match field(&info, b"Pid:").and_then(|pid| str::from_utf8(pid).ok()?.trim().parse().ok()) {
         Some(pid) if pid > 0 => Ok(pid),
@@ -59,19 +71,19 @@ pub(super) fn pid_of(pidfd: &OwnedFd) -> Result<i32, AttestError> {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`. The second field, the name, may hold spaces, parentheses and any other byte; what
-/// follows the last parenthesis of all is the third.
-pub(super) fn parse_start_time(stat: &[u8]) -> Option<u64> {
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
-}
-
 /// The `Groups` line of `/proc/PID/status`. The kernel escapes line breaks in the name on an earlier line, so nobody
 /// can put a line of their own before it.
 pub(super) fn parse_groups(status: &[u8]) -> Option<BTreeSet<u32>> {
     let groups = str::from_utf8(field(status, b"Groups:")?).ok()?;
     groups.split_ascii_whitespace().map(|gid| gid.parse().ok()).collect()
+}
+
+/// The `Uid` line of `/proc/PID/status`: real, effective, saved, of the file system.
+pub(super) fn parse_user_ids(status: &[u8]) -> Option<UserIds> {
+    let ids = str::from_utf8(field(status, b"Uid:")?).ok()?;
+    let ids: Vec<u32> = ids.split_ascii_whitespace().map(|id| id.parse().ok()).collect::<Option<_>>()?;
+    let [real, effective, _saved, _file_system] = *ids else { return None };
+    Some(UserIds { real, effective })
 }
 
 fn field<'a>(lines: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
