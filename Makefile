@@ -1,7 +1,7 @@
-# make demo   see it work: real Envoys, real mTLS, real decisions
-# make test   every test, on the real thing
-# make vectors  the test data of others (VECTORS names the folder): Cedar's own answers must be ours
-# make check  what CI checks before it tests: format, lints, docs
+# make demo      see it work: real Envoys, real mTLS, real decisions; KEEP=1 leaves it up
+# make test      every test, on the real thing
+# make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
+# make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
 ENVOY_HOME := target/envoy-$(ENVOY_VERSION)
@@ -36,7 +36,7 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
-# Licences, bans and advisories; needs `cargo install cargo-deny`.
+# make deny      licences and bans; needs `cargo install cargo-deny`
 deny:
 	$(CARGO) deny --all-features check bans licenses sources
 
