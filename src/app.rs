@@ -24,6 +24,10 @@ use crate::store::{Store, StoreError};
 
 use crate::decision::policy::LoadError;
 
+/// The stack of a thread that decides, in bytes: enough to evaluate and to drop the longest policy that loads. Only what
+/// is used of it takes memory.
+const STACK: usize = 32 << 20;
+
 /// How long what was accepted for the audit log may take to reach the disk at the end.
 const AUDIT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -79,7 +83,11 @@ impl AppError {
 /// [`AppError`]: whatever keeps the process from starting or from going on.
 pub fn serve(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<(), AppError> {
     let _log = start_logging(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(AppError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()
+        .map_err(AppError::Runtime)?;
     runtime.block_on(async {
         let app = App::build(config, inherited, takeover).await?;
         app.run(config.shutdown.deadline).await
@@ -101,6 +109,9 @@ impl App {
     /// # Errors
     /// [`AppError::TaskEnded`], [`AppError::Unwritten`].
     pub async fn run(mut self, deadline: Duration) -> Result<(), AppError> {
+        // A terminal that closes, or a habit of reloading by SIGHUP, must not end the process without a drain. Nothing here
+        // needs a signal to be reloaded, so it is taken and means nothing.
+        let _ignored = signal(SignalKind::hangup()).map_err(AppError::Runtime)?;
         let ended = tokio::select! {
             stopped = stop_signal() => stopped.map(|name| {
                 tracing::info!(signal = name, "told to stop; draining for at most {deadline:?}");

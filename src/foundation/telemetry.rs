@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -80,6 +82,36 @@ pub fn start_logging(config: &LogConfig) -> Result<LogWriter, LogError> {
     Ok(LogWriter(guard))
 }
 
+/// Lets a log line through once in a while: for what a peer can bring about as often as it likes.
+#[derive(Debug)]
+pub struct Seldom {
+    pause_nanos: u64,
+    next: AtomicU64,
+    withheld: AtomicU64,
+}
+
+impl Seldom {
+    /// One that lets a line through at most every `pause`.
+    pub fn every(pause: Duration) -> Self {
+        let pause_nanos = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        Self { pause_nanos, next: AtomicU64::new(0), withheld: AtomicU64::new(0) }
+    }
+
+    /// Whether a line may be written at `elapsed` ([`Clock::elapsed`](crate::foundation::clock::Clock::elapsed)), and how
+    /// many were withheld since the last one that was.
+    pub fn admit(&self, elapsed: Duration) -> Option<u64> {
+        let now = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let next = self.next.load(Ordering::Relaxed);
+        let after = now.saturating_add(self.pause_nanos);
+        if now >= next && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            Some(self.withheld.swap(0, Ordering::Relaxed))
+        } else {
+            self.withheld.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
 /// `text` with every control character escaped and cut at `limit` bytes, so that what a peer sent can't forge a log
 /// line, move a terminal's cursor or fill a disk.
 pub fn printable(text: &str, limit: usize) -> String {
@@ -103,6 +135,16 @@ pub fn printable(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_lines_becomes_one_in_a_while_and_a_count() {
+        let seldom = Seldom::every(Duration::from_secs(1));
+        assert_eq!(seldom.admit(Duration::ZERO), Some(0));
+        for milliseconds in 1..=999 {
+            assert_eq!(seldom.admit(Duration::from_millis(milliseconds)), None);
+        }
+        assert_eq!(seldom.admit(Duration::from_secs(1)), Some(999));
+    }
 
     #[test]
     fn control_and_direction_characters_are_escaped_and_length_is_bounded() {

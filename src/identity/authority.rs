@@ -35,7 +35,7 @@ use super::bundle::{Bundle, Bundles};
 use super::journal::{AuthorityEntry, AuthorityJournal, JournalError, Journaled};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::entropy::{Entropy, EntropyError};
-use crate::foundation::files::{PrivateFileError, private_directory};
+use crate::foundation::files::{PrivateFileError, private_directory, write_private};
 use crate::foundation::lock::{FileLock, LockError};
 use crate::foundation::secret::Secret;
 use crate::foundation::telemetry::Registry;
@@ -68,6 +68,17 @@ pub enum AuthorityError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The journal knows nothing of the trust domain, although this data directory once had an authority of it.
+    #[error(
+        "the store knows no authority of `{trust_domain}`, but `{mark}` says that there was one: restore the store, or \
+         name the right one in `store.url`; removing the file begins anew and cuts off all that trust the old authority"
+    )]
+    JournalLost {
+        /// Whose authority is missing.
+        trust_domain: TrustDomain,
+        /// What says so.
+        mark: PathBuf,
+    },
     /// A key can't be sealed or opened.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -205,6 +216,10 @@ impl Authority {
         let _one_process = FileLock::acquire(&config.data_dir.join("lock")).await?;
         let known = journal.read(&config.trust_domain).await?;
         let in_use = !known.authorities.is_empty();
+        let mark = config.data_dir.join(format!("{}.established", config.trust_domain));
+        if known.sequence == 0 && mark.exists() {
+            return Err(AuthorityError::JournalLost { trust_domain: config.trust_domain.clone(), mark });
+        }
         let vault = Vault::open(config.data_dir.join("keys"), &config.seal_key_file, in_use, &*entropy)?;
         for orphan in vault.ids()?.iter().filter(|id| known.authorities.iter().all(|entry| entry.id != **id)) {
             tracing::warn!(key = %orphan, "a sealed key belongs to no authority in the journal; it is ignored");
@@ -213,6 +228,10 @@ impl Authority {
         let signers = ArcSwap::default();
         let authority = Self { config, journal, entropy, vault, signers, bundles, metrics };
         authority.advance(now).await?;
+        // From here on an empty journal is a lost one. A crash before this is the same as one before the journal's entry.
+        if !mark.exists() {
+            write_private(&mark, b"")?;
+        }
         Ok(authority)
     }
 

@@ -44,7 +44,12 @@ fn too_deep(file: &File) -> Option<Problem> {
         return None;
     }
     let offset = nesting::too_deep(&file.text)?;
-    Some(Problem::at(file, offset, format!("nested more than {} levels deep", nesting::DEEPEST)))
+    let (deepest, longest) = (nesting::DEEPEST, nesting::LONGEST);
+    Some(Problem::at(
+        file,
+        offset,
+        format!("nested more than {deepest} levels deep, or more than {longest} operators long"),
+    ))
 }
 
 fn compile(sources: &Sources) -> Result<PolicySet, LoadError> {

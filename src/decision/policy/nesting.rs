@@ -4,13 +4,17 @@
 /// The deepest nesting that is let through to Cedar. Real policies have less than twenty.
 pub(super) const DEEPEST: usize = 100;
 
+/// The most characters of operators in one statement. `a + b + c` nests as deeply as it is long, and whoever drops it
+/// needs stack for all of it: a hundred thousand would end the process. Real policies have a few dozen.
+pub(super) const LONGEST: usize = 10_000;
+
 /// The stack of the thread that compiles, in bytes: several times what [`DEEPEST`] takes.
 pub(super) const STACK: usize = 32 << 20;
 
-/// Where `text` first nests deeper than [`DEEPEST`], in bytes. `if` counts as a bracket that closes with its statement,
+/// Where `text` first nests deeper than [`DEEPEST`], or is chained longer than [`LONGEST`], in bytes. `if` counts as a bracket that closes with its statement,
 /// for `else if` nests too. Strings and comments do not count.
 pub(super) fn too_deep(text: &str) -> Option<usize> {
-    let (mut brackets, mut angles, mut conditions) = (0_usize, 0_usize, 0_usize);
+    let (mut brackets, mut angles, mut conditions, mut operators) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut word = String::new();
     let mut characters = text.char_indices().peekable();
     while let Some((offset, character)) = characters.next() {
@@ -19,6 +23,9 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
             continue;
         }
         conditions += usize::from(word == "if");
+        // So do the operators that are words.
+        operators += usize::from(matches!(word.as_str(), "has" | "in" | "is" | "like"));
+        operators += usize::from("+-*.!=<>&|".contains(character));
         word.clear();
         match character {
             '(' | '[' | '{' => brackets += 1,
@@ -27,7 +34,7 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
             '<' => angles += 1,
             '>' => angles = angles.saturating_sub(1),
             // A policy ends here, and with it what `if` and the operator `<` have opened.
-            ';' => (brackets, angles, conditions) = (0, 0, 0),
+            ';' => (brackets, angles, conditions, operators) = (0, 0, 0, 0),
             '"' => {
                 while let Some((_, inside)) = characters.next_if(|(_, inside)| *inside != '"') {
                     if inside == '\\' {
@@ -41,7 +48,7 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
             }
             _ => {}
         }
-        if brackets + angles + conditions > DEEPEST {
+        if brackets + angles + conditions > DEEPEST || operators > LONGEST {
             return Some(offset);
         }
     }
@@ -66,5 +73,14 @@ mod tests {
         assert!(
             too_deep(&"permit(principal, action, resource) when { if a then b else c < d };\n".repeat(1000)).is_none()
         );
+    }
+
+    #[test]
+    fn a_chain_is_as_deep_as_it_is_long() {
+        for link in ["1 + ", "a.b", "a && ", "a has b "] {
+            assert!(too_deep(&link.repeat(100)).is_none(), "{link}");
+            assert!(too_deep(&link.repeat(LONGEST + 1)).is_some(), "{link}");
+            assert!(too_deep(&format!("{};", link.repeat(100)).repeat(1000)).is_none(), "{link}");
+        }
     }
 }

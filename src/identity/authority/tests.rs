@@ -127,6 +127,17 @@ async fn killed_while_it_prepared_the_next_one_it_goes_on_with_the_first() {
     }
 }
 
+/// Found by attack: with the database gone and the keys still there, a new authority was made without a word.
+#[tokio::test]
+async fn a_journal_that_lost_its_authorities_is_a_refusal_to_start() {
+    let mut estate = Estate::new();
+    estate.open().await.unwrap();
+    estate.journal = MemoryJournal::default();
+    let refused = estate.open().await.unwrap_err();
+    assert!(matches!(refused, AuthorityError::JournalLost { .. }), "{refused}");
+    assert_eq!(estate.journaled().await, Journaled::default());
+}
+
 #[tokio::test]
 async fn a_journaled_authority_without_its_key_is_a_refusal_to_start() {
     let estate = Estate::new();

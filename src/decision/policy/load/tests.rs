@@ -177,6 +177,23 @@ fn as_deep_as_is_let_through_compiles_and_evaluates() {
     }
 }
 
+/// Found by attack: a chain nests as deeply as it is long, and dropping it overflowed the stack of whoever did.
+#[test]
+fn as_long_as_is_let_through_loads_evaluates_and_goes_away() {
+    use crate::decision::policy::{Effect, fixture::question};
+    let longest = super::super::nesting::LONGEST;
+    let of = |operators: usize| {
+        format!("{PERMIT}\npermit(principal, action, resource) when {{ 0{} > 1 }};", " + 0".repeat(operators))
+    };
+    assert!(Directory::of(&of(longest)).refusal().starts_with("p.cedar:2:"));
+    // As much stack as a thread that decides has.
+    let thread = std::thread::Builder::new().stack_size(32 << 20).spawn(move || {
+        let policies = Directory::of(&of(longest - 1)).load().unwrap();
+        assert_eq!(policies.evaluate(&question()).unwrap().effect, Effect::Permit);
+    });
+    thread.unwrap().join().unwrap();
+}
+
 #[test]
 fn a_bad_entity_is_found_where_it_stands() {
     let refusal = |json: &str| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
@@ -23,6 +24,7 @@ use super::{Metrics, SdsConfig, secret};
 use crate::foundation::clock::Clock;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
+use crate::foundation::telemetry::Seldom;
 use crate::identity::attest::unix::UnixAttestor;
 use crate::identity::issue::{Identities, Issuer};
 use crate::server::{ConnectionInfo, Peer, Place, Places, UnixPeer};
@@ -51,6 +53,8 @@ pub(super) struct Shared {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) signal: ShutdownSignal,
     pub(super) metrics: Metrics,
+    /// When a name that nobody grants was last told of.
+    pub(super) refusals_told: Seldom,
     identifying: Semaphore,
     streams: Places,
 }
@@ -96,6 +100,7 @@ impl SecretService {
             entropy,
             signal,
             metrics,
+            refusals_told: Seldom::every(Duration::from_secs(1)),
             identifying: Semaphore::new(MAX_IDENTIFYING),
             streams: Places::new(MAX_STREAMS),
         };

@@ -165,7 +165,10 @@ where
         match notice {
             Notice::Unanswered(name, reason) => {
                 metrics.unanswered.inc();
-                tracing::warn!(pid, uid, name, %reason, "a secret that is asked for is not given");
+                // Any process of the machine can ask for names without end.
+                if let Some(more) = self.shared.refusals_told.admit(self.shared.clock.elapsed()) {
+                    tracing::warn!(pid, uid, name, %reason, more, "a secret that is asked for is not given");
+                }
             }
             Notice::Withdrawn(name, reason) => {
                 metrics.withdrawn.inc();
