@@ -9,11 +9,13 @@ mod build;
 mod metrics;
 mod policies;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::decision::policy::LoadError;
 use crate::evidence::json_lines::{FinishError, SinkError, Writer};
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
@@ -21,8 +23,6 @@ use crate::identity::authority::AuthorityError;
 use crate::identity::registry::RegistryError;
 use crate::server::{BindError, InheritedSockets};
 use crate::store::{Store, StoreError};
-
-use crate::decision::policy::LoadError;
 
 /// The stack of a thread that decides, in bytes: enough to evaluate and to drop the longest policy that loads. Only what
 /// is used of it takes memory.
@@ -100,7 +100,7 @@ pub struct App {
     tasks: TaskGroup,
     shutdown: Shutdown,
     audit: Writer,
-    store: std::sync::Arc<Store>,
+    store: Arc<Store>,
 }
 
 impl App {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::gateway::Home;
 use super::http::{self, Answer};
@@ -76,12 +77,20 @@ pub(crate) fn configuration(name: &str) -> String {
     std::fs::read_to_string(root().join("envoy").join(name)).unwrap()
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, below those that the kernel gives to outgoing connections, so that none of them takes it before
+/// the sidecar does; and another each time.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + u16::try_from(std::process::id() % 1000).unwrap() * 20;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
-/// The directory of a sidecar.
+/// What a sidecar has written into its access log.
 pub(crate) fn access_log(home: &Home, name: &str) -> String {
     std::fs::read_to_string(Path::new(&home.path().join(name)).join("access.log")).unwrap_or_default()
 }
