@@ -196,6 +196,7 @@ pub(super) struct SignedLeaf {
     pub(super) authority: Arc<str>,
     /// The certificate of who signed.
     pub(super) authority_certificate: CertificateDer<'static>,
+    pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
 }
 
@@ -287,6 +288,7 @@ impl Authority {
             serial: hex::encode(serial.as_bytes()),
             authority: signer.id.clone(),
             authority_certificate: signer.certificate.clone(),
+            not_before: validity.not_before,
             not_after: validity.not_after,
         })
     }

@@ -125,6 +125,7 @@ type Slot = Mutex<Option<Issued>>;
 struct Issued {
     svid: Arc<Svid>,
     entry: Arc<Entry>,
+    not_before: Timestamp,
     authority_certificate: CertificateDer<'static>,
 }
 
@@ -182,10 +183,12 @@ impl Issuer {
         Ok(slot.insert(issued).svid.clone())
     }
 
-    /// Whether an SVID may still be handed out for `entry`, due for renewal or not.
+    /// Whether an SVID may still be handed out for `entry`, due for renewal or not. After the clock was set back one may not
+    /// be valid yet, and would not be for as long.
     fn is_good(&self, issued: &Issued, entry: &Arc<Entry>, bundles: &Bundles, now: Timestamp) -> bool {
         let own = bundles.get(self.ports.authority.trust_domain());
         issued.entry == *entry
+            && issued.not_before <= now
             && now < issued.svid.not_after
             && own.is_some_and(|bundle| bundle.x509_authorities.contains(&issued.authority_certificate))
     }
@@ -222,7 +225,8 @@ impl Issuer {
             not_after: signed.not_after,
             renew_at,
         };
-        Ok(Issued { svid: Arc::new(svid), entry: entry.clone(), authority_certificate: signed.authority_certificate })
+        let (not_before, authority_certificate) = (signed.not_before, signed.authority_certificate);
+        Ok(Issued { svid: Arc::new(svid), entry: entry.clone(), not_before, authority_certificate })
     }
 
     /// The slot of `entry`. Those of entries that are gone from the registry go when its epoch moves.

@@ -206,6 +206,19 @@ async fn an_svid_whose_authority_left_the_bundle_is_replaced_at_once() {
     assert!(!Arc::ptr_eq(&before, &house.svid(1)));
 }
 
+/// Found by attack: the SVID of a clock that was set back later is one that nobody takes yet.
+#[tokio::test]
+async fn after_the_clock_was_set_back_an_svid_of_the_future_is_replaced() {
+    let house = House::new([entry("web", 1)]).await;
+    let start = house.clock.now();
+    house.clock.advance(Duration::from_secs(100));
+    let future = house.svid(1);
+    house.clock.set(start.after(Duration::from_secs(95)));
+    assert!(Arc::ptr_eq(&future, &house.svid(1)), "valid since 10 s before it was made");
+    house.clock.set(start.after(Duration::from_secs(50)));
+    assert!(!Arc::ptr_eq(&future, &house.svid(1)));
+}
+
 #[tokio::test]
 async fn after_the_hand_over_new_svids_come_from_the_new_authority_and_are_in_the_bundle() {
     let house = House::new([entry("web", 1)]).await;
