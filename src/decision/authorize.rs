@@ -154,7 +154,7 @@ impl Authorizer {
         let digest = query.digest();
         question.asked(query, digest);
         let policies = &question.policies;
-        let key = CacheKey::with(&digest, policies.epoch(), question.bundle_epoch, leaf.map(|leaf| &leaf.digest));
+        let key = CacheKey::of(&digest, policies.epoch(), question.bundle_epoch, leaf.map(|leaf| &leaf.digest));
         let expires_at = leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
         let (decided, cache) = self.ports.cache.decide(key, question.now, || {
             let evaluation = policies.evaluate(query)?;

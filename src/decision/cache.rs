@@ -7,7 +7,6 @@ use std::time::Duration;
 use moka::ops::compute::Op;
 
 use super::policy::Evaluation;
-use super::query::Query;
 use crate::evidence::CacheState;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::{Digest, Hasher};
@@ -34,14 +33,9 @@ pub struct DecisionCache {
 }
 
 impl CacheKey {
-    /// The key of a question put to one state of the policies, by a caller verified against one state of the bundles
-    /// with the leaf certificate of this digest, if there was one.
-    pub fn of(query: &Query, policy_epoch: Epoch, bundle_epoch: Epoch, leaf: Option<&Digest>) -> Self {
-        Self::with(&query.digest(), policy_epoch, bundle_epoch, leaf)
-    }
-
-    /// The same from [`Query::digest`], for who needs that digest anyway.
-    pub fn with(query: &Digest, policy_epoch: Epoch, bundle_epoch: Epoch, leaf: Option<&Digest>) -> Self {
+    /// The key of a question, by its [`Query::digest`](super::query::Query::digest), put to one state of the policies, by a
+    /// caller verified against one state of the bundles with the leaf certificate of this digest, if there was one.
+    pub fn of(query: &Digest, policy_epoch: Epoch, bundle_epoch: Epoch, leaf: Option<&Digest>) -> Self {
         let mut hasher = Hasher::new();
         hasher.field(query.as_bytes()).number(policy_epoch.number()).number(bundle_epoch.number());
         hasher.field(leaf.map_or(&[], |leaf| leaf.as_bytes()));

@@ -5,9 +5,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 /// Where to listen: `tcp:IP:PORT`, `unix:/path`, `unix:/path?mode=0660` or `fd:NAME`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ListenAddress {
@@ -67,18 +64,6 @@ impl fmt::Display for ListenAddress {
             Self::Unix { path, mode: Some(mode) } => write!(f, "unix:{}?mode={mode:04o}", path.display()),
             Self::Inherited(name) => write!(f, "fd:{name}"),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for ListenAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-impl Serialize for ListenAddress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
