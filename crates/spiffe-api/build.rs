@@ -7,6 +7,7 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic_prost_build::Config;
 
+#[expect(clippy::disallowed_methods, reason = "how cargo tells a build script where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
