@@ -6,6 +6,7 @@
 //! fails to start must not take anything from the process that runs.
 
 mod build;
+mod identity;
 mod metrics;
 mod policies;
 
@@ -20,7 +21,7 @@ use crate::evidence::json_lines::{FinishError, SinkError, Writer};
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
 use crate::identity::authority::AuthorityError;
-use crate::identity::registry::RegistryError;
+use crate::identity::registry::{ReconcileError, RegistryError};
 use crate::server::{BindError, InheritedSockets};
 use crate::store::{Store, StoreError};
 
@@ -55,9 +56,12 @@ pub enum AppError {
     /// The first set of policies does not load; later there is a last good one.
     #[error("{0}")]
     Policies(#[from] LoadError),
-    /// An entry can't stand.
+    /// The registration entries can't be read.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Those of the configuration can't stand.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// The authority can't be opened.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -72,7 +76,10 @@ pub enum AppError {
 impl AppError {
     /// Whether what the operator wrote is to blame, and not what the machine did.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Log(_) | Self::Policies(_) | Self::Registry(_) | Self::Setting(_))
+        matches!(
+            self,
+            Self::Log(_) | Self::Policies(_) | Self::Setting(_) | Self::Reconcile(ReconcileError::Entry { .. })
+        )
     }
 }
 

@@ -9,5 +9,6 @@ pub mod journal;
 pub mod registry;
 pub mod selector;
 pub mod svid;
+pub mod workload;
 
 pub use portcullis_spiffe::{SpiffeId, TrustDomain};

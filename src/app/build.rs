@@ -3,11 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use tokio::time::sleep;
 
+use super::identity::IdentityPlane;
 use super::metrics::Metrics;
 use super::policies::PolicyNews;
 use super::{App, AppError};
@@ -16,7 +15,6 @@ use crate::decision::cache::DecisionCache;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts};
 use crate::edge::envoy::ext_authz::{ExtAuthz, ExtAuthzConfig, HeaderNames};
-use crate::edge::envoy::sds::{SdsConfig, SecretService};
 use crate::edge::http::authzen::{AuthzenConfig, authzen_router};
 use crate::edge::http::operations::operations_router;
 use crate::evidence::Audit;
@@ -24,28 +22,22 @@ use crate::evidence::json_lines::{Destination, JsonLines, JsonLinesConfig};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
-use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
+use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::foundation::watched::Watched;
-use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
-use crate::identity::authority::{Authority, AuthorityConfig};
-use crate::identity::issue::{Issuer, Ports as IssuePorts};
-use crate::identity::registry;
+use crate::identity::authority::Authority;
 use crate::identity::svid::LeafVerifier;
-use crate::server::{InheritedSockets, Limits, Prepared, ServerMetrics, UnixPeer, prepare, serve};
+use crate::server::{InheritedSockets, Limits, Prepared, ServerMetrics, prepare, serve};
 use crate::store;
-
-/// How long maintenance of the authority that failed is left alone.
-const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
 /// The mode of a Unix socket whose address names none; the configuration gives each one.
 const UNIX_MODE: u32 = 0o600;
 
 /// What every part needs.
-struct Common {
-    audit: Arc<dyn Audit>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    readiness: Readiness,
+pub(super) struct Common {
+    pub(super) audit: Arc<dyn Audit>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) readiness: Readiness,
 }
 
 /// Opens listeners and serves on them.
@@ -64,7 +56,7 @@ impl App {
     /// [`AppError`]: the first thing that keeps the process from serving all that it was told to.
     pub async fn build(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (metrics, registry) = Metrics::register(clock.now());
+        let (metrics, metrics_registry) = Metrics::register(clock.now());
         let (shutdown, mut tasks, readiness) = (Shutdown::default(), TaskGroup::default(), Readiness::default());
         let starting = readiness.block("start", "the process is starting");
         let mut listeners = Listeners {
@@ -74,7 +66,11 @@ impl App {
             takeover,
             prepared: Vec::new(),
         };
-        listeners.prepare("operations", &config.listen.operations, &operations_router(readiness.clone(), registry))?;
+        listeners.prepare(
+            "operations",
+            &config.listen.operations,
+            &operations_router(readiness.clone(), metrics_registry),
+        )?;
         if !takeover {
             listeners.open(&mut tasks, &shutdown)?;
         }
@@ -86,9 +82,9 @@ impl App {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let common = Common { audit: Arc::new(sink), clock, entropy, readiness };
 
-        let authority = authority(config, &common, Arc::clone(&store), metrics.authority).await?;
-        tasks.spawn("the authority", maintain(Arc::clone(&authority), Arc::clone(&common.clock), shutdown.signal()));
-        let sds = secrets(config, &common, &authority, metrics.issue, metrics.sds, shutdown.signal())?;
+        let identity = IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue).await?;
+        identity.maintain(&mut tasks, &common, &shutdown);
+        let secrets = identity.secret_service(config, &common, metrics.sds, shutdown.signal());
 
         let news = Arc::new(PolicyNews {
             audit: Arc::clone(&common.audit),
@@ -102,7 +98,7 @@ impl App {
         tasks.spawn("the watch over policies", watching);
 
         let authorizer = Arc::new(Authorizer::new(
-            decision_ports(&config.decision, &common, policies, &authority),
+            decision_ports(&config.decision, &common, policies, &identity.authority),
             metrics.decision,
         ));
         let checks = ExtAuthz::new(
@@ -113,7 +109,7 @@ impl App {
         );
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
-        let secrets = tonic::service::Routes::new(sds.into_server()).into_axum_router();
+        let secrets = tonic::service::Routes::new(secrets.into_server()).into_axum_router();
         listeners.prepare("authzen", &config.listen.authzen, &questions)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks.router())?;
         listeners.prepare("workload", &config.listen.workload, &secrets)?;
@@ -141,97 +137,6 @@ impl Listeners {
             tasks.spawn(name, serve(prepared.publish()?, router, self.limits.clone(), metrics, shutdown.signal()));
         }
         Ok(())
-    }
-}
-
-async fn authority(
-    config: &Config,
-    common: &Common,
-    store: Arc<store::Store>,
-    metrics: crate::identity::authority::Metrics,
-) -> Result<Arc<Authority>, AppError> {
-    let _opening = common.readiness.block("authority", "opening the authority");
-    let settings = AuthorityConfig {
-        trust_domain: config.trust_domain.clone(),
-        ttl: config.identity.authority_ttl,
-        data_dir: config.data_dir.clone(),
-        seal_key_file: config.identity.seal_key_file.clone(),
-    };
-    let entropy = Arc::clone(&common.entropy);
-    Ok(Arc::new(Authority::open(settings, store, entropy, metrics, common.clock.now()).await?))
-}
-
-/// Keeps the authority in shape until the drain starts.
-async fn maintain(authority: Arc<Authority>, clock: Arc<dyn Clock>, mut signal: ShutdownSignal) {
-    loop {
-        let now = clock.now();
-        let wait = match authority.maintain(now).await {
-            Ok(next) => next.since(now),
-            Err(error) => {
-                tracing::error!("the authority can't be maintained: {error}");
-                MAINTENANCE_RETRY
-            }
-        };
-        tokio::select! {
-            () = signal.draining() => return,
-            () = sleep(wait.max(Duration::from_secs(1))) => {}
-        }
-    }
-}
-
-fn secrets(
-    config: &Config,
-    common: &Common,
-    authority: &Arc<Authority>,
-    issue_metrics: crate::identity::issue::Metrics,
-    sds_metrics: crate::edge::envoy::sds::Metrics,
-    signal: ShutdownSignal,
-) -> Result<SecretService, AppError> {
-    let identity = &config.identity;
-    let entries = registry::checked(&config.trust_domain, identity.entries.iter().cloned())?;
-    let ports = IssuePorts {
-        authority: Arc::clone(authority),
-        registry: Arc::new(Watched::new(entries)),
-        audit: Arc::clone(&common.audit),
-        clock: Arc::clone(&common.clock),
-        entropy: Arc::clone(&common.entropy),
-    };
-    let issuer = Arc::new(Issuer::new(ports, identity.x509_svid_ttl, issue_metrics));
-    if !config.listen.workload.is_empty() {
-        warn_of_an_old_kernel(identity.attest_by_pid_lookup);
-    }
-    let attest = UnixAttestConfig {
-        max_executable_size: identity.max_executable_bytes,
-        accept_pid_lookup: identity.attest_by_pid_lookup,
-    };
-    let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-    let names = SdsConfig {
-        trust_domain: config.trust_domain.clone(),
-        default_svid_name: identity.sds.default_svid_name.clone(),
-        default_bundle_name: identity.sds.default_bundle_name.clone(),
-        default_all_bundles_name: identity.sds.default_all_bundles_name.clone(),
-        disable_spiffe_cert_validation: identity.sds.disable_spiffe_cert_validation,
-    };
-    let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
-    Ok(SecretService::new(names, issuer, attestor, clock, entropy, signal, sds_metrics))
-}
-
-/// Says at start what a kernel that can't vouch for callers will mean to them; later, only debug logs would.
-fn warn_of_an_old_kernel(lookup: bool) {
-    const LACK: &str =
-        "this kernel can't say which process is calling: it has no SO_PEERPIDFD, which came with Linux 6.5";
-
-    match UnixPeer::is_vouched_for() {
-        Ok(true) => {}
-        Ok(false) if lookup => tracing::warn!(
-            "{LACK}; callers are looked up by their process ids, as `identity.attest_by_pid_lookup` allows, and one that \
-             connects and ends at once can be mistaken for a later process of the same user"
-        ),
-        Ok(false) => tracing::warn!(
-            "{LACK}; every caller of `listen.workload` will be refused, unless `identity.attest_by_pid_lookup` allows to \
-             look callers up by their process ids"
-        ),
-        Err(error) => tracing::warn!(%error, "can't tell whether this kernel says which process is calling"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_spiffe::{SpiffeId, TrustDomain};
@@ -11,7 +12,7 @@ use super::node::Node;
 use super::reader::{Bound as _, Section, Setting};
 use super::values::text;
 use crate::foundation::digest::Hasher;
-use crate::identity::registry::Entry;
+use crate::identity::registry::{ConfiguredEntry, EntryTerms};
 use crate::identity::selector::Selector;
 
 /// The longest id of an entry and the longest hint, in bytes.
@@ -25,24 +26,27 @@ pub(super) fn read(
     section: &mut Section<'_>,
     trust_domain: Option<&TrustDomain>,
     longest_ttl: Duration,
-) -> Option<Vec<Entry>> {
+) -> Option<Vec<ConfiguredEntry>> {
     let mut ids = HashMap::new();
     let mut contents = HashMap::new();
     section.mappings("entries", |section| {
-        let entry = read_one(section, trust_domain, longest_ttl)?;
+        let ConfiguredEntry { id, terms } = read_one(section, trust_domain, longest_ttl)?;
         let place = section.path().to_owned();
-        if let Some(other) =
-            contents.insert(derived_id(&entry.spiffe_id, entry.parent_id.as_ref(), &entry.selectors), place.clone())
-        {
+        let grant = derived_id(&terms.spiffe_id, Some(&terms.parent_id), &terms.selectors);
+        if let Some(other) = contents.insert(grant, place.clone()) {
             section.fault("", format!("has the `spiffe_id`, `parent_id` and `selectors` of `{other}`"));
-        } else if let Some(other) = ids.insert(entry.id.clone(), place) {
-            section.fault("id", format!("`{}` is the id of `{other}` too", entry.id));
+        } else if let Some(other) = ids.insert(Arc::clone(&id), place) {
+            section.fault("id", format!("`{id}` is the id of `{other}` too"));
         }
-        Some(entry)
+        Some(ConfiguredEntry { id, terms })
     })
 }
 
-fn read_one(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, longest_ttl: Duration) -> Option<Entry> {
+fn read_one(
+    section: &mut Section<'_>,
+    trust_domain: Option<&TrustDomain>,
+    longest_ttl: Duration,
+) -> Option<ConfiguredEntry> {
     let id = section.optional::<Name>("id");
     let spiffe_id = section.required::<SpiffeId>("spiffe_id");
     let parent_id = section.optional::<SpiffeId>("parent_id");
@@ -87,16 +91,23 @@ fn read_one(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, longe
         section.show_derived("id", &id);
         id
     };
-    Some(Entry {
-        id: id.into(),
-        spiffe_id,
-        parent_id,
-        selectors,
+    let parent_id = match parent_id {
+        Some(parent_id) => parent_id,
+        None => local_agent(trust_domain?)?,
+    };
+    let terms = EntryTerms {
         x509_svid_ttl: x509_svid_ttl.valid()?,
         dns_names: dns_names?.into_iter().map(|DnsName(name)| name).collect(),
         federates_with: federates_with?.into_iter().collect(),
         hint: hint?.0,
-    })
+        ..EntryTerms::new(spiffe_id, parent_id, selectors)
+    };
+    Some(ConfiguredEntry { id: id.into(), terms })
+}
+
+/// The parent of entries that name none: the agent that this process is itself.
+fn local_agent(trust_domain: &TrustDomain) -> Option<SpiffeId> {
+    format!("{}/spire/agent/portcullis", trust_domain.id_string()).parse().ok()
 }
 
 fn check_ours(section: &mut Section<'_>, key: &str, id: Option<&SpiffeId>, ours: &TrustDomain) {

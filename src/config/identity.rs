@@ -8,7 +8,7 @@ use portcullis_spiffe::TrustDomain;
 use super::entries;
 use super::node::Value;
 use super::reader::{Bound as _, Section};
-use crate::identity::registry::Entry;
+use crate::identity::registry::ConfiguredEntry;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -34,7 +34,7 @@ pub struct Identity {
     /// On a kernel that can't vouch for callers, attest the process that has the caller's id.
     pub attest_by_pid_lookup: bool,
     /// Who gets which identity, in the order of the configuration.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ConfiguredEntry>,
     /// What SDS answers to.
     pub sds: Sds,
 }

@@ -60,7 +60,7 @@ fn a_lookup_by_process_id_is_allowed_only_explicitly() {
 #[test]
 fn the_quickstart_is_valid_and_says_what_the_demo_relies_on() {
     let config = load(include_str!("../../examples/quickstart/portcullis.yaml")).config;
-    let granted: Vec<_> = config.identity.entries.iter().map(|entry| entry.spiffe_id.path()).collect();
+    let granted: Vec<_> = config.identity.entries.iter().map(|entry| entry.terms.spiffe_id.path()).collect();
     assert_eq!(granted, ["/web", "/batch", "/orders"]);
     assert_eq!(config.listen.ext_authz[0].to_string(), "unix:/tmp/portcullis-quickstart/run/ext_authz.sock?mode=0666");
     assert_eq!(config.decision.policies, Path::new("/etc/portcullis/../../policies/quickstart"));
@@ -84,11 +84,11 @@ identity:
 ";
     let entries = load(yaml).config.identity.entries;
     assert_eq!(&*entries[0].id, "web-1");
-    assert_eq!(entries[0].selectors.len(), 2);
-    assert_eq!(entries[0].x509_svid_ttl, Some(std::time::Duration::from_secs(30)));
-    assert_eq!(entries[0].dns_names, ["web.internal"]);
-    assert_eq!(entries[0].federates_with.len(), 1);
-    assert_eq!(entries[0].hint, "internal");
+    assert_eq!(entries[0].terms.selectors.len(), 2);
+    assert_eq!(entries[0].terms.x509_svid_ttl, Some(std::time::Duration::from_secs(30)));
+    assert_eq!(entries[0].terms.dns_names, ["web.internal"]);
+    assert_eq!(entries[0].terms.federates_with.len(), 1);
+    assert_eq!(entries[0].terms.hint, "internal");
     assert_eq!(&*entries[1].id, "515b1bccde806db06a3ba4bdc68c9692");
 }
 

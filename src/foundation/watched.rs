@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -73,7 +73,19 @@ impl<T> Watched<T> {
 
     /// Puts `value` in place and wakes the subscribers; says which epoch it got.
     pub fn replace(&self, value: T) -> Epoch {
-        let _one_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(value, &writing)
+    }
+
+    /// Puts in place what `change` makes of the current value, if it makes anything of it. Nobody else writes meanwhile, so
+    /// several writers may each own a part of the value.
+    pub fn update(&self, change: impl FnOnce(&T) -> Option<T>) -> Option<Epoch> {
+        let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&self.current.load().value)?;
+        Some(self.put(changed, &writing))
+    }
+
+    fn put(&self, value: T, _one_writer: &MutexGuard<'_, ()>) -> Epoch {
         let epoch = Epoch(self.current.load().epoch.0.saturating_add(1));
         self.current.store(Arc::new(Snapshot { epoch, value }));
         self.epochs.send_replace(epoch);

@@ -359,16 +359,9 @@ impl Authority {
 
     /// Shows the authorities in the bundle, and only then lets them sign.
     fn publish(&self, signers: Vec<Arc<Signer>>, sequence: u64, now: Timestamp) {
-        let bundle = Bundle {
-            trust_domain: self.trust_domain().clone(),
-            x509_authorities: signers.iter().map(|signer| signer.certificate.clone()).collect(),
-            sequence,
-        };
-        let current_bundles = self.bundles.load();
-        if current_bundles.get(self.trust_domain()).is_none_or(|current| **current != bundle) {
-            let all = current_bundles.iter().map(|bundle| (**bundle).clone()).chain([bundle]);
-            self.bundles.replace(Bundles::new(all));
-        }
+        let certificates = signers.iter().map(|signer| signer.certificate.clone());
+        let bundle = Bundle::of_x509(self.trust_domain().clone(), certificates, sequence);
+        self.bundles.update(|bundles| bundles.with(bundle));
         self.metrics.sequence.set(sequence);
         if let Some(signer) = current(&signers, now) {
             self.metrics.expiry.set(signer.term.validity.not_after.unix_seconds());

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_spiffe::TrustDomain;
 use portcullis_spiffe::x509::{Authority, ProfileError};
-use rustls_pki_types::{CertificateDer, TrustAnchor};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
 use webpki::anchor_from_trusted_cert;
 
 use crate::foundation::clock::Timestamp;
@@ -16,10 +17,46 @@ use crate::foundation::telemetry::printable;
 pub struct Bundle {
     /// Whose they are.
     pub trust_domain: TrustDomain,
-    /// Their certificates, oldest first. Empty means that every SVID of the domain is untrusted.
-    pub x509_authorities: Vec<CertificateDer<'static>>,
+    /// Those that sign X.509-SVIDs, oldest first. Empty means that every X.509-SVID of the domain is untrusted.
+    pub x509_authorities: Vec<X509Authority>,
+    /// Those that sign JWT-SVIDs, oldest first. Empty means that every JWT-SVID of the domain is untrusted.
+    pub jwt_authorities: Vec<JwtAuthority>,
+    /// Which X.509-SVIDs are no longer trusted although they have not expired: nothing, or a list of each authority,
+    /// since who checks lists at all wants one of every authority (`X509_V_FLAG_CRL_CHECK_ALL`). RFC 5280 section 5.
+    pub revocations: Vec<CertificateRevocationListDer<'static>>,
+    /// How often those who trust it should look for a newer one, if the domain says so.
+    pub refresh_hint: Option<Duration>,
     /// `spiffe_sequence`: grows whenever the contents change, also across restarts.
     pub sequence: u64,
+}
+
+/// One that signs X.509-SVIDs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct X509Authority {
+    /// Its certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Whether its key is no longer trusted to be ours alone. What it signed still verifies, so that nothing breaks,
+    /// but is to be replaced at once; then it is revoked.
+    pub tainted: bool,
+}
+
+/// One that signs JWT-SVIDs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JwtAuthority {
+    /// Its `kid`: never empty, unique within the bundle.
+    pub key_id: String,
+    /// Its public key: a `SubjectPublicKeyInfo`, DER.
+    pub public_key: Vec<u8>,
+    /// Until when it may be used, if that is known.
+    pub expires_at: Option<Timestamp>,
+    /// See [`X509Authority::tainted`].
+    pub tainted: bool,
+}
+
+impl From<CertificateDer<'static>> for X509Authority {
+    fn from(certificate: CertificateDer<'static>) -> Self {
+        Self { certificate, tainted: false }
+    }
 }
 
 /// A certificate that can't be an authority of the trust domain.
@@ -48,6 +85,27 @@ pub enum AuthorityError {
 }
 
 impl Bundle {
+    /// A bundle of X.509 authorities only.
+    pub fn of_x509(
+        trust_domain: TrustDomain,
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+        sequence: u64,
+    ) -> Self {
+        Self {
+            trust_domain,
+            x509_authorities: certificates.into_iter().map(X509Authority::from).collect(),
+            jwt_authorities: Vec::new(),
+            revocations: Vec::new(),
+            refresh_hint: None,
+            sequence,
+        }
+    }
+
+    /// The certificates of its X.509 authorities.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> + Clone {
+        self.x509_authorities.iter().map(|authority| &authority.certificate)
+    }
+
     /// A bundle of these DER certificates, each of which must be fit to be an authority of `trust_domain`: for a
     /// bundle that someone configured and wants to hear about.
     ///
@@ -58,15 +116,15 @@ impl Bundle {
         certificates: impl IntoIterator<Item = Vec<u8>>,
         sequence: u64,
     ) -> Result<Self, BundleError> {
-        let x509_authorities: Vec<_> = certificates.into_iter().map(CertificateDer::from).collect();
-        for (index, certificate) in x509_authorities.iter().enumerate() {
-            Anchor::new(&trust_domain, certificate).map_err(|reason| BundleError {
-                trust_domain: trust_domain.clone(),
+        let bundle = Self::of_x509(trust_domain, certificates.into_iter().map(CertificateDer::from), sequence);
+        for (index, certificate) in bundle.certificates().enumerate() {
+            Anchor::new(&bundle.trust_domain, certificate).map_err(|reason| BundleError {
+                trust_domain: bundle.trust_domain.clone(),
                 position: index + 1,
                 reason,
             })?;
         }
-        Ok(Self { trust_domain, x509_authorities, sequence })
+        Ok(bundle)
     }
 }
 
@@ -91,6 +149,24 @@ impl Bundles {
         Self(bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), Trusted::new(bundle))).collect())
     }
 
+    /// These with `bundle` in place of that of its trust domain; `None` if it is there already.
+    pub fn with(&self, bundle: Bundle) -> Option<Self> {
+        let trusted = Trusted::new(bundle);
+        let trust_domain = trusted.bundle.trust_domain.clone();
+        if self.0.get(&trust_domain).is_some_and(|known| known.bundle == trusted.bundle) {
+            return None;
+        }
+        let mut all = self.0.clone();
+        all.insert(trust_domain, trusted);
+        Some(Self(all))
+    }
+
+    /// These without the bundle of `trust_domain`; `None` if there is none.
+    pub fn without(&self, trust_domain: &TrustDomain) -> Option<Self> {
+        let mut all = self.0.clone();
+        all.remove(trust_domain).map(|_gone| Self(all))
+    }
+
     /// The bundle of `trust_domain`, which alone may vouch for its identities.
     pub fn get(&self, trust_domain: &TrustDomain) -> Option<&Arc<Bundle>> {
         self.0.get(trust_domain).map(|trusted| &trusted.bundle)
@@ -111,7 +187,7 @@ impl Trusted {
     fn new(mut bundle: Bundle) -> Self {
         let trust_domain = &bundle.trust_domain;
         let mut anchors = Vec::with_capacity(bundle.x509_authorities.len());
-        bundle.x509_authorities.retain(|certificate| match Anchor::new(trust_domain, certificate) {
+        bundle.x509_authorities.retain(|authority| match Anchor::new(trust_domain, &authority.certificate) {
             Ok(anchor) => {
                 anchors.push(anchor);
                 true

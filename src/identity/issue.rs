@@ -1,6 +1,6 @@
 //! The use case of the identity plane: attested → entitled → signed → recorded → handed out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::attest::Attested;
 use super::authority::{Authority, AuthorityError, LeafRequest, SignedLeaf};
 use super::bundle::{Bundle, Bundles};
-use super::registry::{Entry, Registry, entitled};
+use super::registry::{Entries, Entry, Registry};
 use crate::evidence::{AppendError, Audit, IssuanceRecord, Record};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
@@ -144,7 +144,7 @@ impl Issuer {
     pub fn identities(&self, attested: &Attested) -> Result<Identities, IssueError> {
         let now = self.ports.clock.now();
         let registry = self.ports.registry.load();
-        let entries = entitled(&registry, &attested.selectors);
+        let entries = registry.entitled(&attested.selectors, now);
         if entries.is_empty() {
             return Ok(Identities::default());
         }
@@ -161,7 +161,11 @@ impl Issuer {
     /// Whether any entry asks for the digest of the executable.
     pub fn wants_sha256(&self) -> bool {
         let asks = |entry: &Arc<Entry>| {
-            entry.selectors.iter().any(|selector| selector.kind() == "unix" && selector.value().starts_with("sha256:"))
+            entry
+                .terms
+                .selectors
+                .iter()
+                .any(|selector| selector.kind() == "unix" && selector.value().starts_with("sha256:"))
         };
         self.ports.registry.load().iter().any(asks)
     }
@@ -190,7 +194,9 @@ impl Issuer {
         issued.entry == *entry
             && issued.not_before <= now
             && now < issued.svid.not_after
-            && own.is_some_and(|bundle| bundle.x509_authorities.contains(&issued.authority_certificate))
+            && own.is_some_and(|bundle| {
+                bundle.certificates().any(|certificate| *certificate == issued.authority_certificate)
+            })
     }
 
     /// A new SVID; failing that the one in place, if there is one.
@@ -201,7 +207,7 @@ impl Issuer {
         };
         self.metrics.failed.inc();
         let Some(in_place) = in_place else { return Err(error) };
-        tracing::warn!(spiffe_id = %entry.spiffe_id, %error, "an SVID could not be renewed; the old one stays for now");
+        tracing::warn!(spiffe_id = %entry.terms.spiffe_id, %error, "an SVID could not be renewed; the old one stays for now");
         let mut svid = Svid::clone(&in_place.svid);
         let pause = (svid.not_after.since(now) / 10).max(RETRY_AFTER);
         svid.renew_at = now.after(pause).min(svid.not_after);
@@ -210,16 +216,16 @@ impl Issuer {
 
     /// Signs and records.
     fn issue(&self, entry: &Arc<Entry>, now: Timestamp) -> Result<Issued, IssueError> {
-        let ttl = entry.x509_svid_ttl.unwrap_or(self.default_ttl);
-        let request = LeafRequest { spiffe_id: &entry.spiffe_id, dns_names: &entry.dns_names, ttl };
+        let ttl = entry.terms.x509_svid_ttl.unwrap_or(self.default_ttl);
+        let request = LeafRequest { spiffe_id: &entry.terms.spiffe_id, dns_names: &entry.terms.dns_names, ttl };
         let signed = self.ports.authority.sign(&request, now)?;
         let renew_at = renewal(now, signed.not_after, &*self.ports.entropy)?;
         self.ports.audit.append(Record::Issuance(Box::new(record(entry, &signed, now))))?;
         self.metrics.issued.inc();
         let svid = Svid {
-            id: entry.spiffe_id.clone(),
+            id: entry.terms.spiffe_id.clone(),
             entry_id: entry.id.clone(),
-            hint: entry.hint.clone(),
+            hint: entry.terms.hint.clone(),
             chain: vec![signed.certificate],
             key: signed.key,
             not_after: signed.not_after,
@@ -230,21 +236,20 @@ impl Issuer {
     }
 
     /// The slot of `entry`. Those of entries that are gone from the registry go when its epoch moves.
-    fn slot(&self, entry: &Arc<Entry>, registry: &[Arc<Entry>], epoch: Epoch) -> Arc<Slot> {
+    fn slot(&self, entry: &Arc<Entry>, registry: &Entries, epoch: Epoch) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         if slots.epoch < epoch {
             slots.epoch = epoch;
-            let ids: BTreeSet<_> = registry.iter().map(|entry| &entry.id).collect();
-            slots.by_entry.retain(|id, _| ids.contains(id));
+            slots.by_entry.retain(|id, _| registry.get(id).is_some());
         }
         slots.by_entry.entry(entry.id.clone()).or_default().clone()
     }
 
-    fn bundles_for(&self, entries: &[&Arc<Entry>], bundles: &Bundles) -> Vec<Arc<Bundle>> {
+    fn bundles_for(&self, entries: &[Arc<Entry>], bundles: &Bundles) -> Vec<Arc<Bundle>> {
         let own = self.ports.authority.trust_domain();
         let foreign: BTreeMap<_, _> = entries
             .iter()
-            .flat_map(|entry| &entry.federates_with)
+            .flat_map(|entry| &entry.terms.federates_with)
             .filter(|domain| *domain != own)
             .filter_map(|domain| Some((domain, bundles.get(domain)?)))
             .collect();
@@ -288,7 +293,7 @@ fn renewal(now: Timestamp, not_after: Timestamp, entropy: &dyn Entropy) -> Resul
 fn record(entry: &Entry, signed: &SignedLeaf, now: Timestamp) -> IssuanceRecord {
     IssuanceRecord {
         time: now,
-        spiffe_id: entry.spiffe_id.to_string(),
+        spiffe_id: entry.terms.spiffe_id.to_string(),
         entry_id: entry.id.to_string(),
         serial: signed.serial.clone(),
         leaf: Digest::of(&signed.certificate),

@@ -34,7 +34,7 @@ fn a_variable_overrides_a_scalar_a_nested_key_and_a_list() {
     );
     assert_eq!(config.trust_domain.as_str(), "b.example");
     assert_eq!(config.decision.cache.ttl, std::time::Duration::from_secs(7));
-    assert_eq!(config.identity.entries[0].spiffe_id.as_str(), "spiffe://b.example/x");
+    assert_eq!(config.identity.entries[0].terms.spiffe_id.as_str(), "spiffe://b.example/x");
     assert_eq!(config.identity.entries.len(), 1);
     assert_eq!(config.listen.authzen.len(), 2);
 }

@@ -221,7 +221,7 @@ fn bundles(authority: &Authority) -> Bundles {
     let (key, params) = authority;
     let trust_domain: TrustDomain = "example.org".parse().unwrap();
     let certificate = params.self_signed(key).unwrap().der().clone();
-    Bundles::new([Bundle { trust_domain, x509_authorities: vec![certificate], sequence: 1 }])
+    Bundles::new([Bundle::of_x509(trust_domain, [certificate], 1)])
 }
 
 fn authority() -> Authority {

@@ -68,7 +68,7 @@ fn sign(authority: &Authority, ttl: Duration, now: Timestamp) -> Result<SignedLe
 /// The position in the bundle of who signs now.
 fn signer(authority: &Authority, now: Timestamp) -> usize {
     let signed = sign(authority, Duration::from_mins(1), now).unwrap();
-    let authorities = bundle(authority).x509_authorities;
+    let authorities: Vec<_> = bundle(authority).certificates().cloned().collect();
     authorities.iter().position(|known| *known == signed.authority_certificate).unwrap()
 }
 
@@ -105,7 +105,10 @@ async fn killed_after_the_journal_took_it_the_authority_is_the_one() {
     let authority = estate.open().await.unwrap();
     let journaled = estate.journaled().await;
     assert_eq!((journaled.authorities.len(), journaled.sequence, estate.keys().len()), (1, 1, 1));
-    assert_eq!(bundle(&authority).x509_authorities, [CertificateDer::from(&*journaled.authorities[0].certificate)]);
+    assert_eq!(
+        bundle(&authority).x509_authorities,
+        [CertificateDer::from(&*journaled.authorities[0].certificate).into_owned().into()]
+    );
 }
 
 #[tokio::test]
@@ -295,7 +298,7 @@ async fn a_process_takes_over_what_its_successor_prepared() {
 async fn maintenance_with_nothing_to_do_moves_no_epoch_and_keeps_foreign_bundles() {
     let estate = Estate::new();
     let authority = estate.open().await.unwrap();
-    let foreign = Bundle { trust_domain: "example.com".parse().unwrap(), x509_authorities: Vec::new(), sequence: 7 };
+    let foreign = Bundle::of_x509("example.com".parse().unwrap(), [], 7);
     authority.bundles().replace(Bundles::new([bundle(&authority), foreign.clone()]));
     let epoch = authority.bundles().load().epoch();
     authority.maintain(estate.clock.now()).await.unwrap();

@@ -31,7 +31,7 @@ fn what_can_not_be_an_authority_is_left_out_and_the_rest_kept() {
     let mixed = mint::bundle("prod.example", [&unfit[..2], &[good.der()], &unfit[2..]].concat(), 3);
     let bundles = Bundles::new([mixed]);
     let trusted = bundles.trusted(&domain("prod.example")).unwrap();
-    assert_eq!(trusted.bundle.x509_authorities, [good.der()]);
+    assert_eq!(trusted.bundle.x509_authorities, [good.der().into()]);
     assert_eq!(trusted.bundle.sequence, 3);
     assert_eq!(trusted.anchors.len(), 1);
 }
@@ -46,7 +46,7 @@ fn an_empty_bundle_is_kept_for_it_says_that_nobody_is_trusted() {
 fn a_configured_bundle_says_which_certificate_is_unfit() {
     let (ours, foreign) = (mint::Authority::new("prod.example").der(), mint::Authority::new("partner.example").der());
     let bundle = Bundle::from_der(domain("prod.example"), [ours.to_vec()], 4).unwrap();
-    assert_eq!((bundle.x509_authorities, bundle.sequence), (vec![ours.clone()], 4));
+    assert_eq!((bundle.x509_authorities, bundle.sequence), (vec![ours.clone().into()], 4));
 
     let error = Bundle::from_der(domain("prod.example"), [ours.to_vec(), foreign.to_vec()], 4).unwrap_err();
     assert_eq!(error.position, 2);

@@ -10,10 +10,10 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted
 use super::*;
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
-use crate::foundation::watched::Watched;
 use crate::identity::authority::{self, AuthorityConfig};
 use crate::identity::journal::memory::MemoryJournal;
-use crate::identity::registry::checked;
+use crate::identity::registry::memory::MemoryRegistry;
+use crate::identity::registry::{ConfiguredEntry, EntryTerms};
 use crate::identity::selector::Selector;
 
 const AUTHORITY_TTL: Duration = Duration::from_mins(200);
@@ -47,7 +47,7 @@ struct House {
 }
 
 impl House {
-    async fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
+    async fn new(entries: impl IntoIterator<Item = ConfiguredEntry>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
         let entropy = Arc::new(SystemEntropy::new());
@@ -61,8 +61,10 @@ impl House {
         let metrics = authority::Metrics::default();
         let authority =
             Arc::new(Authority::open(config, journal, entropy.clone(), metrics, clock.now()).await.unwrap());
-        let entries = checked(authority.trust_domain(), entries).unwrap();
-        let (registry, log) = (Arc::new(Watched::new(entries)), Arc::new(Log::default()));
+        let (store, log) = (Arc::new(MemoryRegistry::default()), Arc::new(Log::default()));
+        let registry = Registry::open(authority.trust_domain().clone(), store, entropy.clone()).await.unwrap();
+        registry.reconcile(entries.into_iter().collect(), clock.now()).await.unwrap();
+        let registry = Arc::new(registry);
         let ports = Ports {
             authority: authority.clone(),
             registry: registry.clone(),
@@ -83,8 +85,8 @@ impl House {
         self.identities(uid).unwrap().svids[0].clone()
     }
 
-    fn replace_entries(&self, entries: impl IntoIterator<Item = Entry>) {
-        self.registry.replace(checked(self.authority.trust_domain(), entries).unwrap());
+    async fn replace_entries(&self, entries: impl IntoIterator<Item = ConfiguredEntry>) {
+        self.registry.reconcile(entries.into_iter().collect(), self.clock.now()).await.unwrap();
     }
 
     fn recorded(&self) -> usize {
@@ -93,29 +95,30 @@ impl House {
 }
 
 /// An entry for processes of `uid`.
-fn entry(name: &str, uid: u32) -> Entry {
-    Entry {
-        id: name.into(),
-        spiffe_id: format!("spiffe://example.org/{name}").parse().unwrap(),
-        parent_id: None,
-        selectors: [Selector::new("unix", format!("uid:{uid}"))].into(),
-        x509_svid_ttl: None,
-        dns_names: Vec::new(),
-        federates_with: BTreeSet::new(),
-        hint: String::new(),
-    }
+fn entry(name: &str, uid: u32) -> ConfiguredEntry {
+    let id = format!("spiffe://example.org/{name}").parse().unwrap();
+    let agent = "spiffe://example.org/spire/agent/portcullis".parse().unwrap();
+    let terms = EntryTerms::new(id, agent, [Selector::new("unix", format!("uid:{uid}"))].into());
+    ConfiguredEntry { id: name.into(), terms }
+}
+
+/// `entry` with other terms.
+fn but(mut entry: ConfiguredEntry, change: impl FnOnce(&mut EntryTerms)) -> ConfiguredEntry {
+    change(&mut entry.terms);
+    entry
 }
 
 #[tokio::test]
 async fn an_svid_verifies_and_is_of_its_key() {
     let dns_names = vec!["web.example".to_owned()];
-    let house = House::new([Entry { dns_names, hint: "main".into(), ..entry("web", 1) }]).await;
+    let house =
+        House::new([but(entry("web", 1), |terms| (terms.dns_names, terms.hint) = (dns_names, "main".into()))]).await;
     let found = house.identities(1).unwrap();
     let [svid] = &found.svids[..] else { panic!("{found:?}") };
     assert_eq!((svid.id.as_str(), &*svid.entry_id, &*svid.hint), ("spiffe://example.org/web", "web", "main"));
 
     let [leaf] = &svid.chain[..] else { panic!("{:?}", svid.chain) };
-    let anchors = [anchor_from_trusted_cert(&found.bundles[0].x509_authorities[0]).unwrap()];
+    let anchors = [anchor_from_trusted_cert(&found.bundles[0].x509_authorities[0].certificate).unwrap()];
     let verified = EndEntityCert::try_from(leaf).unwrap();
     for usage in [KeyUsage::client_auth(), KeyUsage::server_auth()] {
         verified
@@ -177,11 +180,16 @@ async fn each_workload_gets_its_own_in_the_order_of_the_registry() {
 async fn an_entry_that_changed_gets_a_new_svid_and_one_that_did_not_keeps_its() {
     let house = House::new([entry("web", 1), entry("batch", 2)]).await;
     let (web, batch) = (house.svid(1), house.svid(2));
-    house.replace_entries([Entry { dns_names: vec!["web.example".into()], ..entry("web", 1) }, entry("batch", 2)]);
+    house
+        .replace_entries([
+            but(entry("web", 1), |terms| terms.dns_names = vec!["web.example".into()]),
+            entry("batch", 2),
+        ])
+        .await;
     assert!(!Arc::ptr_eq(&web, &house.svid(1)));
     assert!(Arc::ptr_eq(&batch, &house.svid(2)));
 
-    house.replace_entries([entry("batch", 2)]);
+    house.replace_entries([entry("batch", 2)]).await;
     assert!(house.identities(1).unwrap().svids.is_empty());
     house.identities(2).unwrap();
     assert_eq!(house.issuer.slots.lock().unwrap().by_entry.len(), 1, "what is gone is forgotten");
@@ -192,7 +200,7 @@ async fn an_entry_that_changed_gets_a_new_svid_and_one_that_did_not_keeps_its() 
 async fn an_entry_id_that_is_used_again_gets_nothing_of_its_former_holder() {
     let house = House::new([entry("web", 1)]).await;
     house.svid(1);
-    house.replace_entries([Entry { id: "web".into(), ..entry("admin", 2) }]);
+    house.replace_entries([ConfiguredEntry { id: "web".into(), ..entry("admin", 2) }]).await;
     assert_eq!(house.svid(2).id.as_str(), "spiffe://example.org/admin");
 }
 
@@ -227,7 +235,7 @@ async fn after_the_hand_over_new_svids_come_from_the_new_authority_and_are_in_th
         house.authority.maintain(house.clock.now()).await.unwrap();
         let found = house.identities(1).unwrap();
         let anchors: Vec<_> =
-            found.bundles[0].x509_authorities.iter().map(|der| anchor_from_trusted_cert(der).unwrap()).collect();
+            found.bundles[0].certificates().map(|der| anchor_from_trusted_cert(der).unwrap()).collect();
         let leaf = EndEntityCert::try_from(&found.svids[0].chain[0]).unwrap();
         let (now, usage) = (house.clock.now().into(), KeyUsage::client_auth());
         leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &[], now, usage, None, None).unwrap();
@@ -270,7 +278,7 @@ async fn a_changed_entry_never_gets_its_old_svid_even_if_renewal_fails() {
     let house = House::new([entry("web", 1)]).await;
     house.svid(1);
     house.log.full.store(true, Ordering::SeqCst);
-    house.replace_entries([Entry { id: "web".into(), ..entry("admin", 1) }]);
+    house.replace_entries([ConfiguredEntry { id: "web".into(), ..entry("admin", 1) }]).await;
     assert!(matches!(house.identities(1), Err(IssueError::Record(_))));
 }
 
@@ -279,8 +287,8 @@ async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_the_authoritys
     let ttl = |seconds| Some(Duration::from_secs(seconds));
     let house = House::new([
         entry("default", 1),
-        Entry { x509_svid_ttl: ttl(60), ..entry("short", 2) },
-        Entry { x509_svid_ttl: ttl(1_000_000), ..entry("long", 3) },
+        but(entry("short", 2), |terms| terms.x509_svid_ttl = ttl(60)),
+        but(entry("long", 3), |terms| terms.x509_svid_ttl = ttl(1_000_000)),
     ])
     .await;
     let life = |uid| house.svid(uid).not_after.since(house.clock.now());
@@ -291,11 +299,11 @@ async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_the_authoritys
 async fn our_own_bundle_comes_first_then_those_federated_with_that_are_known() {
     let domains = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
     let house = House::new([
-        Entry { federates_with: domains(&["zebra.test", "unknown.test", "example.org"]), ..entry("a", 1) },
-        Entry { federates_with: domains(&["aardvark.test", "zebra.test"]), ..entry("b", 1) },
+        but(entry("a", 1), |terms| terms.federates_with = domains(&["zebra.test", "unknown.test"])),
+        but(entry("b", 1), |terms| terms.federates_with = domains(&["aardvark.test", "zebra.test"])),
     ])
     .await;
-    let foreign = |name: &str| Bundle { trust_domain: name.parse().unwrap(), x509_authorities: vec![], sequence: 1 };
+    let foreign = |name: &str| Bundle::of_x509(name.parse().unwrap(), [], 1);
     let bundles = house.authority.bundles();
     let own = (**bundles.load().get(house.authority.trust_domain()).unwrap()).clone();
     bundles.replace(Bundles::new([foreign("zebra.test"), foreign("aardvark.test"), foreign("secret.test"), own]));
@@ -309,7 +317,7 @@ async fn digests_are_wanted_only_if_an_entry_names_one() {
     let house = House::new([entry("web", 1)]).await;
     assert!(!house.issuer.wants_sha256());
     let selectors = [Selector::new("unix", "sha256:00")].into();
-    house.replace_entries([Entry { selectors, ..entry("web", 1) }]);
+    house.replace_entries([but(entry("web", 1), |terms| terms.selectors = selectors)]).await;
     assert!(house.issuer.wants_sha256());
 }
 
@@ -319,7 +327,7 @@ async fn a_change_of_registry_or_bundles_wakes() {
     let house = House::new([entry("web", 1)]).await;
     let mut changes = house.issuer.changes();
     assert!(changes.changed().now_or_never().is_none());
-    house.replace_entries([]);
+    house.replace_entries([]).await;
     changes.changed().await;
     assert!(changes.changed().now_or_never().is_none());
     house.clock.advance(AUTHORITY_TTL / 2);

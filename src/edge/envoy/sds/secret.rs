@@ -88,7 +88,7 @@ pub(super) fn trust_in_no_one(name: &str) -> Any {
 
 fn certificate(svid: &Svid) -> Type {
     Type::TlsCertificate(TlsCertificate {
-        certificate_chain: Some(certificates(&svid.chain)),
+        certificate_chain: Some(certificates(svid.chain.iter())),
         private_key: Some(inline(pem::encode("PRIVATE KEY", [svid.key.expose().as_slice()]))),
         ..TlsCertificate::default()
     })
@@ -101,7 +101,7 @@ fn trust_in(bundle: &Bundle, validation: Validation) -> Type {
         return validator([bundle]);
     }
     Type::ValidationContext(CertificateValidationContext {
-        trusted_ca: Some(certificates(&bundle.x509_authorities)),
+        trusted_ca: Some(certificates(bundle.certificates())),
         ..CertificateValidationContext::default()
     })
 }
@@ -112,7 +112,7 @@ fn validator<'a>(bundles: impl IntoIterator<Item = &'a Bundle>) -> Type {
     let sorted: BTreeMap<_, _> = usable.map(|bundle| (bundle.trust_domain.as_str(), bundle)).collect();
     let trusted = |(name, bundle): (&str, &Bundle)| Trusted {
         name: name.to_owned(),
-        trust_bundle: Some(certificates(&bundle.x509_authorities)),
+        trust_bundle: Some(certificates(bundle.certificates())),
         ..Trusted::default()
     };
     let config = SpiffeCertValidatorConfig {
@@ -128,8 +128,8 @@ fn validator<'a>(bundles: impl IntoIterator<Item = &'a Bundle>) -> Type {
     })
 }
 
-fn certificates(chain: &[CertificateDer<'_>]) -> DataSource {
-    inline(pem::encode("CERTIFICATE", chain.iter().map(AsRef::as_ref)))
+fn certificates<'a>(chain: impl Iterator<Item = &'a CertificateDer<'static>> + Clone) -> DataSource {
+    inline(pem::encode("CERTIFICATE", chain.map(AsRef::as_ref)))
 }
 
 fn inline(bytes: Vec<u8>) -> DataSource {

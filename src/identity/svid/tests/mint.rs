@@ -80,7 +80,7 @@ impl Authority {
 }
 
 pub(in crate::identity) fn bundle(domain: &str, authorities: Vec<CertificateDer<'static>>, sequence: u64) -> Bundle {
-    Bundle { trust_domain: domain.parse().unwrap(), x509_authorities: authorities, sequence }
+    Bundle::of_x509(domain.parse().unwrap(), authorities, sequence)
 }
 
 fn authority_params(domain: &str) -> CertificateParams {

@@ -204,11 +204,7 @@ fn entitled(serial: u8, renew_at: Timestamp) -> Told {
         not_after: renew_at.after(Duration::from_secs(100)),
         renew_at,
     };
-    let bundle = Bundle {
-        trust_domain: "prod.example".parse().unwrap(),
-        x509_authorities: vec![CertificateDer::from(vec![0xca; 90])],
-        sequence: 1,
-    };
+    let bundle = Bundle::of_x509("prod.example".parse().unwrap(), [CertificateDer::from(vec![0xca; 90])], 1);
     Told::Entitled(Identities { svids: vec![Arc::new(svid)], bundles: vec![Arc::new(bundle)] })
 }
 

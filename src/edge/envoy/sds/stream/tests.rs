@@ -111,11 +111,7 @@ fn svid(id: &str, serial: u8) -> Arc<Svid> {
 
 fn bundle(trust_domain: &str, authorities: &[u8]) -> Arc<Bundle> {
     let certificate = |&byte: &u8| CertificateDer::from(vec![byte; 90]);
-    Arc::new(Bundle {
-        trust_domain: trust_domain.parse().unwrap(),
-        x509_authorities: authorities.iter().map(certificate).collect(),
-        sequence: 1,
-    })
+    Arc::new(Bundle::of_x509(trust_domain.parse().unwrap(), authorities.iter().map(certificate), 1))
 }
 
 fn two_svids_two_bundles() -> Identities {

@@ -1,0 +1,152 @@
+//! Building the identity plane: what it is made of, and what keeps it in shape.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::AppError;
+use super::build::Common;
+use crate::config::Config;
+use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
+use crate::foundation::clock::Clock;
+use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
+use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
+use crate::identity::authority::{self, Authority, AuthorityConfig};
+use crate::identity::issue::{self, Issuer, Ports};
+use crate::identity::registry::Registry;
+use crate::identity::registry::memory::MemoryRegistry;
+use crate::server::UnixPeer;
+use crate::store::Store;
+
+/// How long maintenance of the authority that failed is left alone.
+const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
+
+/// The parts of the identity plane.
+pub(super) struct IdentityPlane {
+    pub(super) authority: Arc<Authority>,
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) attestor: Arc<UnixAttestor>,
+}
+
+impl IdentityPlane {
+    /// All parts, open.
+    pub(super) async fn build(
+        config: &Config,
+        common: &Common,
+        store: &Arc<Store>,
+        authority_metrics: authority::Metrics,
+        issue_metrics: issue::Metrics,
+    ) -> Result<Self, AppError> {
+        let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
+        let registry = open_registry(config, common).await?;
+        let ports = Ports {
+            authority: Arc::clone(&authority),
+            registry: Arc::clone(&registry),
+            audit: Arc::clone(&common.audit),
+            clock: Arc::clone(&common.clock),
+            entropy: Arc::clone(&common.entropy),
+        };
+        let issuer = Arc::new(Issuer::new(ports, config.identity.x509_svid_ttl, issue_metrics));
+        if !config.listen.workload.is_empty() {
+            warn_of_an_old_kernel(config.identity.attest_by_pid_lookup);
+        }
+        let attest = UnixAttestConfig {
+            max_executable_size: config.identity.max_executable_bytes,
+            accept_pid_lookup: config.identity.attest_by_pid_lookup,
+        };
+        let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
+        Ok(Self { authority, issuer, attestor })
+    }
+
+    /// Starts what keeps the parts in shape until the drain starts.
+    pub(super) fn maintain(&self, tasks: &mut TaskGroup, common: &Common, shutdown: &Shutdown) {
+        let (authority, clock) = (Arc::clone(&self.authority), Arc::clone(&common.clock));
+        tasks.spawn("the authority", maintain_authority(authority, clock, shutdown.signal()));
+    }
+
+    /// The secret discovery service over these parts.
+    pub(super) fn secret_service(
+        &self,
+        config: &Config,
+        common: &Common,
+        metrics: sds::Metrics,
+        signal: ShutdownSignal,
+    ) -> SecretService {
+        let settings = &config.identity.sds;
+        let names = SdsConfig {
+            trust_domain: config.trust_domain.clone(),
+            default_svid_name: settings.default_svid_name.clone(),
+            default_bundle_name: settings.default_bundle_name.clone(),
+            default_all_bundles_name: settings.default_all_bundles_name.clone(),
+            disable_spiffe_cert_validation: settings.disable_spiffe_cert_validation,
+        };
+        let (issuer, attestor) = (Arc::clone(&self.issuer), Arc::clone(&self.attestor));
+        let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
+        SecretService::new(names, issuer, attestor, clock, entropy, signal, metrics)
+    }
+}
+
+/// The authority, open: it can sign.
+async fn open_authority(
+    config: &Config,
+    common: &Common,
+    store: Arc<Store>,
+    metrics: authority::Metrics,
+) -> Result<Arc<Authority>, AppError> {
+    let _opening = common.readiness.block("authority", "opening the authority");
+    let settings = AuthorityConfig {
+        trust_domain: config.trust_domain.clone(),
+        ttl: config.identity.authority_ttl,
+        data_dir: config.data_dir.clone(),
+        seal_key_file: config.identity.seal_key_file.clone(),
+    };
+    let entropy = Arc::clone(&common.entropy);
+    Ok(Arc::new(Authority::open(settings, store, entropy, metrics, common.clock.now()).await?))
+}
+
+/// The entries: what was kept, with those of the configuration as they stand there now.
+async fn open_registry(config: &Config, common: &Common) -> Result<Arc<Registry>, AppError> {
+    let _opening = common.readiness.block("registry", "reading the registration entries");
+    let (trust_domain, entropy) = (config.trust_domain.clone(), Arc::clone(&common.entropy));
+    let registry = Registry::open(trust_domain, Arc::new(MemoryRegistry::default()), entropy).await?;
+    registry.reconcile(config.identity.entries.clone(), common.clock.now()).await?;
+    Ok(Arc::new(registry))
+}
+
+/// Keeps the authority in shape until the drain starts.
+async fn maintain_authority(authority: Arc<Authority>, clock: Arc<dyn Clock>, mut signal: ShutdownSignal) {
+    loop {
+        let now = clock.now();
+        let wait = match authority.maintain(now).await {
+            Ok(next) => next.since(now),
+            Err(error) => {
+                tracing::error!("the authority can't be maintained: {error}");
+                MAINTENANCE_RETRY
+            }
+        };
+        tokio::select! {
+            () = signal.draining() => return,
+            () = sleep(wait.max(Duration::from_secs(1))) => {}
+        }
+    }
+}
+
+/// Says at start what a kernel that can't vouch for callers will mean to them; later, only debug logs would.
+fn warn_of_an_old_kernel(lookup: bool) {
+    const LACK: &str =
+        "this kernel can't say which process is calling: it has no SO_PEERPIDFD, which came with Linux 6.5";
+
+    match UnixPeer::is_vouched_for() {
+        Ok(true) => {}
+        Ok(false) if lookup => tracing::warn!(
+            "{LACK}; callers are looked up by their process ids, as `identity.attest_by_pid_lookup` allows, and one that \
+             connects and ends at once can be mistaken for a later process of the same user"
+        ),
+        Ok(false) => tracing::warn!(
+            "{LACK}; every caller of `listen.workload` will be refused, unless `identity.attest_by_pid_lookup` allows to \
+             look callers up by their process ids"
+        ),
+        Err(error) => tracing::warn!(%error, "can't tell whether this kernel says which process is calling"),
+    }
+}
