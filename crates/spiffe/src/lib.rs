@@ -1,7 +1,8 @@
-//! SPIFFE IDs, trust domains and the X509-SVID profile, parsed strictly.
+//! SPIFFE IDs, trust domains, bundle documents and the X509-SVID profile, parsed strictly.
 //!
 //! Pure: no I/O, no clock. What the standard leaves open is decided for safety and said where it is decided.
 
+pub mod bundle;
 mod id;
 mod trust_domain;
 pub mod x509;

@@ -1,0 +1,5 @@
+mod arbitrary;
+mod document;
+mod fixtures;
+mod jwk;
+mod lenient;
