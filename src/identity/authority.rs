@@ -178,7 +178,7 @@ impl Metrics {
         let metrics = Self::default();
         registry.register(
             "portcullis_authority_expiry_seconds",
-            "When the authority that signs now expires, in seconds since 1970",
+            "When the authority that signs X.509-SVIDs now expires, in seconds since 1970",
             metrics.expiry.clone(),
         );
         registry.register(
