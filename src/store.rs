@@ -17,7 +17,7 @@ pub use self::entries::EntryStore;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::files::PrivateFileError;
 use crate::foundation::lock::LockError;
-use crate::identity::journal::{AuthorityEntry, AuthorityJournal, JournalFuture, Journaled};
+use crate::identity::journal::{AuthorityJournal, JournalFuture, JournalStep, Journaled};
 
 /// An open database, migrated to what this version needs.
 #[derive(Debug)]
@@ -109,21 +109,17 @@ impl AuthorityJournal for Store {
         self.journal().read(trust_domain)
     }
 
-    fn add_authority<'a>(
-        &'a self,
-        trust_domain: &'a TrustDomain,
-        authority: &'a AuthorityEntry,
-    ) -> JournalFuture<'a, u64> {
-        self.journal().add_authority(trust_domain, authority)
+    fn has_left<'a>(&'a self, trust_domain: &'a TrustDomain, id: &'a str) -> JournalFuture<'a, bool> {
+        self.journal().has_left(trust_domain, id)
     }
 
-    fn retire_authority<'a>(
+    fn apply<'a>(
         &'a self,
         trust_domain: &'a TrustDomain,
-        id: &'a str,
+        steps: &'a [JournalStep<'a>],
         now: Timestamp,
     ) -> JournalFuture<'a, u64> {
-        self.journal().retire_authority(trust_domain, id, now)
+        self.journal().apply(trust_domain, steps, now)
     }
 }
 

@@ -8,23 +8,30 @@ use tempfile::TempDir;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::*;
+use crate::evidence::JwtIssuanceRecord;
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
-use crate::identity::authority::{self, AuthorityConfig};
+use crate::identity::authority::{self, AuthorityConfig, AuthorityKind, Hash, KeyType};
 use crate::identity::journal::memory::MemoryJournal;
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{ConfiguredEntry, EntryTerms};
 use crate::identity::selector::Selector;
+use crate::identity::svid::{LeafError, LeafVerifier};
 
 mod changes;
 
 const AUTHORITY_TTL: Duration = Duration::from_mins(200);
 const TTL: Duration = Duration::from_secs(1000);
+const JWT_TTL: Duration = Duration::from_mins(5);
+
+mod jwt;
+mod mint;
 
 /// An audit log that can be made to refuse.
 #[derive(Debug, Default)]
 struct Log {
     records: Mutex<Vec<IssuanceRecord>>,
+    tokens: Mutex<Vec<JwtIssuanceRecord>>,
     full: AtomicBool,
 }
 
@@ -33,8 +40,12 @@ impl Audit for Log {
         if self.full.load(Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
-        let Record::Issuance(issuance) = record else { panic!("{record:?}") };
-        self.records.lock().unwrap().push(*issuance);
+        match record {
+            Record::Issuance(issuance) => self.records.lock().unwrap().push(*issuance),
+            Record::JwtIssuance(issuance) => self.tokens.lock().unwrap().push(*issuance),
+            Record::AuthorityChange(_) => {}
+            Record::Decision(_) | Record::PolicyLoad(_) => panic!("{record:?}"),
+        }
         Ok(())
     }
 }
@@ -56,14 +67,16 @@ impl House {
         let config = AuthorityConfig {
             trust_domain: "example.org".parse().unwrap(),
             ttl: AUTHORITY_TTL,
+            jwt_key_type: KeyType::default(),
+            jwt_rsa_hash: Hash::default(),
             data_dir: directory.path().join("data"),
             seal_key_file: directory.path().join("data/seal.key"),
         };
-        let journal = Arc::new(MemoryJournal::default());
+        let (journal, log) = (Arc::new(MemoryJournal::default()), Arc::new(Log::default()));
+        let ports = authority::Ports { journal, audit: log.clone(), entropy: entropy.clone() };
         let metrics = authority::Metrics::default();
-        let authority =
-            Arc::new(Authority::open(config, journal, entropy.clone(), metrics, clock.now()).await.unwrap());
-        let (store, log) = (Arc::new(MemoryRegistry::default()), Arc::new(Log::default()));
+        let authority = Arc::new(Authority::open(config, ports, metrics, clock.now()).await.unwrap());
+        let store = Arc::new(MemoryRegistry::default());
         let registry = Registry::open(authority.trust_domain().clone(), store, entropy.clone()).await.unwrap();
         registry.reconcile(entries.into_iter().collect(), clock.now()).await.unwrap();
         let registry = Arc::new(registry);
@@ -74,7 +87,8 @@ impl House {
             clock: clock.clone(),
             entropy,
         };
-        let issuer = Issuer::new(ports, TTL, Metrics::default());
+        let config = IssueConfig { x509_svid_ttl: TTL, jwt_svid_ttl: JWT_TTL, jwt_issuer: None };
+        let issuer = Issuer::new(ports, config, Metrics::default());
         Self { _directory: directory, authority, registry, log, clock, issuer }
     }
 
@@ -89,6 +103,15 @@ impl House {
 
     async fn replace_entries(&self, entries: impl IntoIterator<Item = ConfiguredEntry>) {
         self.registry.reconcile(entries.into_iter().collect(), self.clock.now()).await.unwrap();
+    }
+
+    /// Has another authority sign; names the one that did.
+    async fn rotate(&self, kind: AuthorityKind) -> String {
+        let now = self.clock.now();
+        let old = self.authority.slots(kind).active.unwrap().id;
+        let prepared = self.authority.prepare(kind, now).await.unwrap().id;
+        self.authority.activate(kind, &prepared, now).await.unwrap();
+        old
     }
 
     fn recorded(&self) -> usize {
@@ -248,6 +271,51 @@ async fn after_the_hand_over_new_svids_come_from_the_new_authority_and_are_in_th
     assert!(signers.len() >= 3, "{signers:?}");
 }
 
+fn pem(leaf: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(leaf);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    percent_encoding::utf8_percent_encode(&pem, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// The unit part of C1: no leaf that is handed out is ever refused, and what a revoked authority signed is at once.
+#[tokio::test]
+async fn what_a_tainted_authority_signed_is_replaced_at_once_and_refused_once_it_is_revoked() {
+    let house = House::new([entry("web", 1)]).await;
+    let verifier = LeafVerifier::new(house.authority.bundles().clone(), 100);
+    let is_accepted = |svid: &Svid| verifier.verify(&pem(&svid.chain[0]), house.clock.now()).is_ok();
+    let first = house.svid(1);
+    assert!(is_accepted(&first));
+    let old = house.rotate(AuthorityKind::X509).await;
+    assert!(Arc::ptr_eq(&first, &house.svid(1)), "an old authority is trusted");
+
+    let mut changes = house.issuer.changes();
+    house.authority.taint(AuthorityKind::X509, &old, house.clock.now()).await.unwrap();
+    changes.changed().await;
+    let second = house.svid(1);
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&second, &house.svid(1)));
+    assert!(is_accepted(&first) && is_accepted(&second), "until it is revoked, what it signed is good");
+
+    house.authority.revoke(AuthorityKind::X509, &old, house.clock.now()).await.unwrap();
+    changes.changed().await;
+    let refused = verifier.verify(&pem(&first.chain[0]), house.clock.now()).unwrap_err();
+    assert!(matches!(refused, LeafError::Untrusted { .. }), "{refused}");
+    assert!(is_accepted(&second) && Arc::ptr_eq(&second, &house.svid(1)));
+}
+
+#[tokio::test]
+async fn an_svid_of_a_tainted_authority_stays_while_none_can_be_made() {
+    let house = House::new([entry("web", 1)]).await;
+    let first = house.svid(1);
+    let old = house.rotate(AuthorityKind::X509).await;
+    house.authority.taint(AuthorityKind::X509, &old, house.clock.now()).await.unwrap();
+    house.log.full.store(true, Ordering::SeqCst);
+    assert_eq!(house.svid(1).chain, first.chain);
+    house.log.full.store(false, Ordering::SeqCst);
+    assert_ne!(house.svid(1).chain, first.chain);
+}
+
 #[tokio::test]
 async fn what_can_not_be_recorded_is_not_handed_out() {
     let house = House::new([entry("web", 1)]).await;
@@ -286,7 +354,7 @@ async fn a_changed_entry_never_gets_its_old_svid_even_if_renewal_fails() {
 }
 
 #[tokio::test]
-async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_the_authoritys() {
+async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_a_sixth_of_the_authoritys() {
     let ttl = |seconds| Some(Duration::from_secs(seconds));
     let house = House::new([
         entry("default", 1),
@@ -295,7 +363,7 @@ async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_the_authoritys
     ])
     .await;
     let life = |uid| house.svid(uid).not_after.since(house.clock.now());
-    assert_eq!((life(1), life(2), life(3)), (TTL, Duration::from_mins(1), AUTHORITY_TTL));
+    assert_eq!((life(1), life(2), life(3)), (TTL, Duration::from_mins(1), AUTHORITY_TTL / 6));
 }
 
 #[tokio::test]
