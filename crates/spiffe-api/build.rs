@@ -17,7 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, [&root])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), FileDescriptorSet::encode_to_vec(&descriptors))?;
-    tonic_prost_build::configure().compile_fds_with_config(descriptors, Config::new())?;
+    let mut config = Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
     Ok(())
 }
 

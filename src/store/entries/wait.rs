@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::Backend;
 
 /// The channel that the trigger of migration 3 notifies.
-const CHANNEL: &str = "portcullis_entries";
+const CHANNEL: &str = "entries_changed";
 
 /// How often SQLite is asked whether its file changed: it has no way to tell. The answer comes from shared memory.
 const SQLITE_PAUSE: Duration = Duration::from_millis(50);
