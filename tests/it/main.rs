@@ -23,5 +23,7 @@ mod reload;
 mod restart;
 mod rotation;
 mod sds;
+mod sds_envoy;
+mod sds_revocation;
 mod tcp;
 mod vectors;
