@@ -1,5 +1,6 @@
 //! What every store must do, run over both kinds.
 
+mod entries;
 mod postgres_fixture;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -67,6 +67,7 @@ async fn istios_names_take_nothing_with_them_unless_that_is_wanted() {
     assert_eq!(secrets(&stream(&home.workload_socket(), &["default"]).await.unwrap()).len(), 1);
 }
 
+/// S1, S2.
 #[tokio::test(flavor = "multi_thread")]
 async fn validation_contexts_carry_the_spiffe_validator() {
     let home = Home::new();

@@ -11,10 +11,33 @@ use crate::support::{eventually, tls};
 
 const REQUEST: &[u8] = b"GET /orders/17 HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\r\n";
 
-fn incremental(yaml: String) -> String {
+fn incremental(yaml: &str) -> String {
     let changed = yaml.replace("api_type: GRPC", "api_type: DELTA_GRPC");
     assert_ne!(changed, yaml);
     changed
+}
+
+/// `orders` with a selector in place of its certificate.
+fn on_demand(backend: &str) -> String {
+    let source = "{ resource_api_version: V3, initial_fetch_timeout: 0s, api_config_source: { api_type: DELTA_GRPC, \
+                  transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: portcullis_sds } }] } }";
+    let (before, rest) = backend.split_once("tls_certificate_sds_secret_configs:").unwrap();
+    let (_, after) = rest.split_once("combined_validation_context:").unwrap();
+    let after = after.replace("sds_config: *sds", &format!("sds_config: {source}"));
+    let extensions = "type.googleapis.com/envoy.extensions.transport_sockets.tls";
+    format!(
+        "{before}custom_tls_certificate_selector:
+                  name: envoy.tls.certificate_selectors.on_demand_secret
+                  typed_config:
+                    \"@type\": {extensions}.cert_selectors.on_demand_secret.v3.Config
+                    config_source: {source}
+                    certificate_mapper:
+                      name: static_name
+                      typed_config:
+                        \"@type\": {extensions}.cert_mappers.static_name.v3.StaticName
+                        name: spiffe://example.org/orders
+                combined_validation_context:{after}"
+    )
 }
 
 /// S11, S5, S9: mTLS and its rotation under traffic.
@@ -62,31 +85,7 @@ async fn a_sidecar_that_reconnects_incrementally_is_not_sent_what_it_has() {
 /// S11: Envoy's selector asks for the certificate when the first connection needs it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_fetched_on_demand() {
-    let on_demand = |backend: String| {
-        let (before, rest) = backend.split_once("tls_certificate_sds_secret_configs:").unwrap();
-        let (_, after) = rest.split_once("combined_validation_context:").unwrap();
-        let anchor = "sds_config: *sds";
-        assert!(after.contains(anchor));
-        format!(
-            "{before}custom_tls_certificate_selector:
-                  name: envoy.tls.certificate_selectors.on_demand_secret
-                  typed_config:
-                    \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config
-                    config_source: {source}
-                    certificate_mapper:
-                      name: static_name
-                      typed_config:
-                        \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.cert_mappers.static_name.v3.StaticName
-                        name: spiffe://example.org/orders
-                combined_validation_context:{after}",
-            source = SOURCE,
-            after = after.replace(anchor, &format!("sds_config: {SOURCE}")),
-        )
-    };
-    const SOURCE: &str = "{ resource_api_version: V3, initial_fetch_timeout: 0s, api_config_source: { api_type: \
-                          DELTA_GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: \
-                          portcullis_sds } }] } }";
-    let mesh = Mesh::start_with(&[], on_demand).await;
+    let mesh = Mesh::start_with(&[], |backend| on_demand(&backend)).await;
     assert_eq!(mesh.orders.stat("on_demand_secret.cert_requested").await, 0);
     for _ in 0..2 {
         let answer = mesh.get("/orders/17").await;

@@ -37,10 +37,10 @@ impl Mesh {
     }
 
     /// Starts all of it, both sidecars on changed configurations.
-    pub(crate) async fn start_with_both(settings: &[(&str, &str)], change: impl Fn(String) -> String) -> Self {
+    pub(crate) async fn start_with_both(settings: &[(&str, &str)], change: impl Fn(&str) -> String) -> Self {
         let home = Home::new();
         let gateway = Gateway::start(&home, settings).await;
-        Self::around(home, gateway, &change, &change).await
+        Self::around(home, gateway, |backend| change(&backend), |caller| change(&caller)).await
     }
 
     /// Starts all of it, the gateway under what stands for a service manager.

@@ -42,7 +42,9 @@ impl Protocol for Delta {
         check(&request.type_url, more.len(), more)?;
         let verdict = self.judge(request);
         self.subscriptions.heed(request.node.as_ref());
-        less.iter().for_each(|name| self.subscriptions.drop(name));
+        for name in less {
+            self.subscriptions.remove(name);
+        }
         // Only the first request may say what the client brings with it, and only of names that it asks for.
         let brought = if self.begun { None } else { Some(&request.initial_resource_versions) };
         for name in more {
@@ -71,7 +73,9 @@ impl Protocol for Delta {
         if !refused.is_empty() || resources.is_empty() && look.withdrawn.is_empty() {
             return Ok(Answer { response: None, refused, notices });
         }
-        look.withdrawn.iter().for_each(|name| self.subscriptions.take_back(name));
+        for name in &look.withdrawn {
+            self.subscriptions.take_back(name);
+        }
         let nonce = nonce(entropy)?;
         if self.unjudged.len() == MAX_UNJUDGED {
             self.unjudged.pop_front();

@@ -24,6 +24,7 @@ use crate::foundation::clock::Clock;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::Seldom;
+use crate::identity::attest::Attested;
 use crate::identity::issue::Identities;
 use crate::identity::workload::{IdentifyError, Workloads};
 use crate::server::{ConnectionInfo, Peer, Place, Places, UnixPeer};
@@ -33,6 +34,9 @@ const MAX_STREAMS: usize = 4096;
 
 /// The largest request. Envoy's node, with all its extensions, takes about a tenth of this.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
+
+/// What one stream sends.
+type Responses<R> = BoxStream<'static, Result<R, Status>>;
 
 /// The secret discovery service.
 #[derive(Clone, Debug)]
@@ -105,7 +109,7 @@ impl SecretService {
     fn open<P: Protocol + 'static>(
         &self,
         request: Request<Streaming<P::Request>>,
-    ) -> Result<Response<BoxStream<'static, Result<P::Response, Status>>>, Status> {
+    ) -> Result<Response<Responses<P::Response>>, Status> {
         let peer = unix_peer(request.extensions())?;
         let open = self.shared.open(&peer)?;
         let session = Session::<P, _>::new(Arc::clone(&self.shared), peer, request.into_inner(), open);
@@ -115,8 +119,8 @@ impl SecretService {
 
 #[tonic::async_trait]
 impl SecretDiscoveryService for SecretService {
-    type StreamSecretsStream = BoxStream<'static, Result<DiscoveryResponse, Status>>;
-    type DeltaSecretsStream = BoxStream<'static, Result<DeltaDiscoveryResponse, Status>>;
+    type StreamSecretsStream = Responses<DiscoveryResponse>;
+    type DeltaSecretsStream = Responses<DeltaDiscoveryResponse>;
 
     async fn stream_secrets(
         &self,
@@ -130,7 +134,7 @@ impl SecretDiscoveryService for SecretService {
         let request = request.into_inner();
         check(&request.type_url, request.resource_names.len(), &request.resource_names)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let identities = self.shared.identify(&peer).await.map_err(|error| match error {
+        let (_attested, identities) = self.shared.identify(&peer).await.map_err(|error| match error {
             IdentifyError::NotAttested(_) => not_attested(),
             _ => Status::unavailable("no identity could be issued"),
         })?;
@@ -146,9 +150,9 @@ impl SecretDiscoveryService for SecretService {
 }
 
 impl Shared {
-    /// What `peer` is entitled to.
-    pub(super) async fn identify(&self, peer: &UnixPeer) -> Result<Identities, IdentifyError> {
-        self.identities.identities(peer).await.inspect_err(|error| {
+    /// What is true of `peer`, and what it is entitled to.
+    pub(super) async fn identify(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
+        self.identities.identify(peer).await.inspect_err(|error| {
             self.metrics.failures.inc();
             tracing::debug!(%error, "a caller could not be identified");
         })
@@ -165,7 +169,9 @@ impl Shared {
     fn fetch(&self, request: &DiscoveryRequest, identities: &Identities) -> Result<DiscoveryResponse, Status> {
         let mut subscriptions = Subscriptions::new(Arc::clone(&self.config));
         subscriptions.heed(request.node.as_ref());
-        request.resource_names.iter().for_each(|name| subscriptions.want(name, None));
+        for name in &request.resource_names {
+            subscriptions.want(name, None);
+        }
         let look = subscriptions.look(identities, self.clock.now());
         if !look.missing.is_empty() {
             self.metrics.unanswered.inc_by(u64::try_from(look.missing.len()).unwrap_or(u64::MAX));

@@ -1,6 +1,7 @@
 //! One open stream: waits for requests, changes, renewals and the drain, and lets the state machine say what to send.
 //! It is pulled by the connection, so a client that does not read gets no more work done for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::protocol::{Notice, Protocol, Verdict};
 use super::service::{OpenStream, Shared, not_attested, refusal};
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::identity::issue::Identities;
+use crate::identity::selector::Selector;
 use crate::identity::workload::IdentifyError;
 use crate::server::UnixPeer;
 
@@ -28,9 +30,11 @@ pub(super) struct Session<P, R> {
     requests: R,
     peer: UnixPeer,
     protocol: P,
+    /// What is true of the caller, as far as it was found out.
+    selectors: Option<BTreeSet<Selector>>,
     /// What the caller is entitled to; `None` if that must be found out before anything is sent.
     identities: Option<Identities>,
-    change: Change,
+    changes: Box<dyn Change>,
     signal: ShutdownSignal,
     /// Whether it could not be found out the last time, so that a lasting failure is logged once.
     failing: bool,
@@ -47,8 +51,9 @@ where
     pub(super) fn new(shared: Arc<Shared>, peer: UnixPeer, requests: R, open: OpenStream) -> Self {
         Self {
             protocol: P::new(Arc::clone(&shared.config)),
+            selectors: None,
             identities: None,
-            change: shared.identities.change(),
+            changes: shared.identities.changes(),
             signal: shared.signal.clone(),
             failing: false,
             ended: false,
@@ -78,10 +83,7 @@ where
             tokio::select! {
                 biased;
                 () = self.signal.draining() => return Err(Status::unavailable("draining")),
-                () = &mut self.change => {
-                    self.change = self.shared.identities.change();
-                    self.identities = None;
-                }
+                () = self.changes.next(self.selectors.as_ref()) => self.identities = None,
                 request = self.requests.next() => match request {
                     Some(request) => self.hear(&request?)?,
                     None => return Ok(None),
@@ -132,8 +134,9 @@ where
     /// keeps what it has, and this is tried again.
     async fn identify(&mut self) -> Result<(), Status> {
         match self.shared.identify(&self.peer).await {
-            Ok(identities) => {
+            Ok((attested, identities)) => {
                 self.failing = false;
+                self.selectors = Some(attested.selectors);
                 self.identities = Some(identities);
             }
             Err(IdentifyError::NotAttested(_)) => return Err(not_attested()),

@@ -101,7 +101,7 @@ impl Subscriptions {
     }
 
     /// Notes that the client no longer wants `name`.
-    pub(super) fn drop(&mut self, name: &str) {
+    pub(super) fn remove(&mut self, name: &str) {
         self.by_name.remove(name);
     }
 

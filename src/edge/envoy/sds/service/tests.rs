@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::foundation::telemetry::Registry;
 use crate::identity::attest::unix::AttestError;
 use crate::identity::bundle::Bundle;
 use crate::identity::issue::{IssueError, Svid};
+use crate::identity::selector::Selector;
 
 const NOW: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
 const WEB: &str = "spiffe://prod.example/web";
@@ -60,22 +62,27 @@ impl FakePlane {
 }
 
 impl Identify for FakePlane {
-    fn identities<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Identities, IdentifyError>> {
+    fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>> {
         assert_eq!(peer.pid, 42);
         self.asked.fetch_add(1, Ordering::SeqCst);
         let source = std::io::Error::other("gone");
         let answer = match self.answer.lock().unwrap().clone() {
-            Told::Entitled(identities) => Ok(identities),
+            Told::Entitled(identities) => Ok((Attested { pid: 42, selectors: BTreeSet::new() }, identities)),
             Told::Gone => Err(AttestError::Unreadable { what: "/proc/42/exe", source }.into()),
             Told::Failing => Err(IssueError::from(EntropyError).into()),
         };
         Box::pin(std::future::ready(answer))
     }
 
-    fn change(&self) -> Change {
-        let mut changes = self.changes.subscribe();
+    fn changes(&self) -> Box<dyn Change> {
+        Box::new(self.changes.subscribe())
+    }
+}
+
+impl Change for watch::Receiver<()> {
+    fn next<'a>(&'a mut self, _selectors: Option<&'a BTreeSet<Selector>>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if changes.changed().await.is_err() {
+            if self.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         })
@@ -261,6 +268,7 @@ async fn only_a_unix_socket_gets_secrets() {
     }
 }
 
+/// S4, S5.
 #[tokio::test(start_paused = true)]
 async fn a_stream_answers_takes_an_ack_and_pushes_what_changed() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
@@ -280,6 +288,7 @@ async fn a_stream_answers_takes_an_ack_and_pushes_what_changed() {
     assert_eq!((metrics.responses.get(), metrics.acknowledged.get(), metrics.streams.get()), (2, 1, 1));
 }
 
+/// S5: a renewal alone is pushed.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_is_pushed_when_the_clock_says_so_and_not_when_a_timer_does() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100))).await;
@@ -303,6 +312,7 @@ async fn a_renewal_that_does_not_come_is_asked_for_again_but_not_in_a_loop() {
     assert!((500..=700).contains(&asked), "{asked} times in 600 seconds");
 }
 
+/// S3: an unknown name waits.
 #[tokio::test(start_paused = true)]
 async fn a_workload_that_starts_before_its_entry_gets_its_secret_on_the_open_stream() {
     let mut fixture = Fixture::new(Told::Entitled(Identities::default())).await;
@@ -402,6 +412,7 @@ async fn a_request_that_breaks_the_protocol_ends_its_stream() {
     assert_eq!(fixture.open(&[&huge]).await.error().await.code(), Code::OutOfRange);
 }
 
+/// S2, S3.
 #[tokio::test]
 async fn a_fetch_is_answered_whole_or_refused_with_the_names() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;

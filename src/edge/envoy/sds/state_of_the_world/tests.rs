@@ -1,4 +1,3 @@
-use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::google::rpc::Status;
 use prost::Name as _;
