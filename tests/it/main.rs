@@ -25,5 +25,6 @@ mod rotation;
 mod sds;
 mod sds_envoy;
 mod sds_revocation;
+mod sds_streams;
 mod tcp;
 mod vectors;

@@ -2,6 +2,7 @@
 //! demand, one way, and with what it rejects.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::support::envoy::{Sidecar, configuration, free_port};
 use crate::support::gateway::{Gateway, Home};
@@ -92,6 +93,21 @@ async fn a_certificate_is_fetched_on_demand() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     assert_eq!(mesh.orders.stat("on_demand_secret.cert_requested").await, 1);
+}
+
+/// S11: removal. Other than one that is named in the configuration, such a certificate can be taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_on_demand_is_no_longer_shown_once_no_entry_grants_it() {
+    let mut mesh = Mesh::start_with(&[], |backend| on_demand(&backend)).await;
+    assert_eq!(mesh.get("/orders/17").await.status, 200);
+    mesh.gateway.process.kill_hard();
+    mesh.gateway = Gateway::start(&mesh.home, &[("IDENTITY__ENTRIES", "[]")]).await;
+    eventually("no certificate is shown", async || {
+        let handshake = tokio::time::timeout(Duration::from_secs(1), tls::connect(mesh.orders_port, None)).await;
+        (!matches!(handshake, Ok(Ok(_)))).then_some(())
+    })
+    .await;
+    assert!(mesh.gateway.metric("portcullis_sds_withdrawn_svids_total").await >= 1.0);
 }
 
 /// S4: a secret that is not what a sidecar takes it for.

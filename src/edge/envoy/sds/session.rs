@@ -181,7 +181,7 @@ where
             }
             Notice::Withdrawn(name, reason) => {
                 metrics.withdrawn.inc();
-                tracing::warn!(pid, uid, name, %reason, "a secret is no longer given; the client keeps the last one");
+                tracing::warn!(pid, uid, name, %reason, "a secret is no longer given; a client that does not throw it away keeps the last one");
             }
             Notice::Emptied(name) => {
                 metrics.emptied.inc();
