@@ -113,6 +113,7 @@ async fn open_registry(config: &Config, common: &Common, store: &Arc<Store>) -> 
     let (trust_domain, entropy) = (config.trust_domain.clone(), Arc::clone(&common.entropy));
     let entries = Arc::new(store.entries(trust_domain.clone()));
     let registry = Registry::open(trust_domain, entries, entropy).await?;
+    let registry = registry.handing_out_for(config.identity.parents.clone());
     registry.reconcile(config.identity.entries.clone(), common.clock.now()).await?;
     Ok(Arc::new(registry))
 }

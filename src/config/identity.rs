@@ -9,7 +9,7 @@ use super::entries;
 use super::node::Value;
 use super::reader::{Bound as _, Section};
 use crate::edge::envoy::sds::UnknownNames;
-use crate::identity::registry::ConfiguredEntry;
+use crate::identity::registry::{ConfiguredEntry, Parents};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -34,6 +34,8 @@ pub struct Identity {
     pub max_executable_bytes: u64,
     /// On a kernel that can't vouch for callers, attest the process that has the caller's id.
     pub attest_by_pid_lookup: bool,
+    /// Whose entries are handed out.
+    pub parents: Parents,
     /// Who gets which identity, in the order of the configuration.
     pub entries: Vec<ConfiguredEntry>,
     /// What SDS answers to.
@@ -68,6 +70,7 @@ impl Identity {
         {
             section.fault(section.culprit(&["authority_ttl", "x509_svid_ttl"]), too_long(ttl));
         }
+        let parents = entries::read_parents(section, trust_domain);
         let entries = entries::read(section, trust_domain, longest.unwrap_or(YEAR));
         let sds = section.section("sds", Sds::read);
         Some(Self {
@@ -76,15 +79,16 @@ impl Identity {
             x509_svid_ttl: x509_svid_ttl?,
             max_executable_bytes: max_executable_bytes?,
             attest_by_pid_lookup: attest_by_pid_lookup?,
+            parents: parents?,
             entries: entries?,
             sds: sds?,
         })
     }
 }
 
-/// The complaint about a leaf that would live for `ttl`.
+/// The complaint about an SVID that would live for `ttl`.
 pub(super) fn too_long(ttl: Duration) -> String {
-    format!("an X.509-SVID of {} needs an `identity.authority_ttl` of six times as much", ttl.spoken())
+    format!("an SVID of {} needs an `identity.authority_ttl` of six times as much", ttl.spoken())
 }
 
 impl Sds {

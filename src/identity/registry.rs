@@ -16,13 +16,16 @@ use std::sync::Arc;
 use portcullis_spiffe::TrustDomain;
 use tokio::sync::{Mutex, watch};
 
-pub use self::check::EntryProblem;
+pub use self::check::{
+    EntryProblem, check_dns_name, check_dns_names, check_federates_with, check_hint, check_id, check_parent_id,
+    check_selectors, check_spiffe_id,
+};
 pub use self::entries::Entries;
 pub use self::entry::{AdditionalAttributes, ConfiguredEntry, Entry, EntrySource, EntryTerms};
 pub use self::parents::Parents;
 pub use self::store::{Changed, Registered, RegistryStore, StoreError, StoreFuture, Write};
 
-use self::check::{MAX_SHOWN, check, is_entry_id};
+use self::check::{MAX_SHOWN, check};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::telemetry::printable;
@@ -305,9 +308,7 @@ impl Registry {
     }
 
     fn check_new(&self, entries: &Entries, entry: &Entry) -> Result<(), EntryProblem> {
-        if !is_entry_id(&entry.id) {
-            return Err(EntryProblem::Id(printable(&entry.id, MAX_SHOWN)));
-        }
+        check_id(&entry.id)?;
         check(&entry.terms, &self.trust_domain)?;
         if entries.get(&entry.id).is_some() {
             return Err(EntryProblem::DuplicateId);

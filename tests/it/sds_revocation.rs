@@ -43,6 +43,10 @@ impl Authority {
     }
 
     fn list(&self, revoked: &[u64]) -> String {
+        self.list_until(2999, revoked)
+    }
+
+    fn list_until(&self, year: i32, revoked: &[u64]) -> String {
         let revoked = revoked.iter().map(|&serial| RevokedCertParams {
             serial_number: SerialNumber::from(serial),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -51,7 +55,7 @@ impl Authority {
         });
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2999, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
@@ -156,5 +160,17 @@ async fn envoy_refuses_whom_an_authority_without_a_list_signed_if_another_has_on
         let (_sidecar, port) = start(&home, &spelling(&authorities, &old.list(&[7])), &old.leaf(1)).await;
         assert_eq!(answer(port, &old.leaf(8)).await.status, 200);
         assert_eq!(answer(port, &new.leaf(8)).await.status, 0);
+    }
+}
+
+/// Why a list is made anew long before it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_refuses_everyone_under_a_list_that_has_ended() {
+    let authority = Authority::new("only");
+    for spelling in [for_validator, plain] {
+        let home = Home::new();
+        let validation = spelling(&authority.certificate, &authority.list_until(2021, &[]));
+        let (_sidecar, port) = start(&home, &validation, &authority.leaf(1)).await;
+        assert_eq!(answer(port, &authority.leaf(8)).await.status, 0);
     }
 }
