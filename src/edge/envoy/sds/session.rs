@@ -118,7 +118,7 @@ where
         let pid = self.peer.pid;
         match self.protocol.hear(request).map_err(|error| Status::invalid_argument(error.to_string()))? {
             Verdict::None => {}
-            Verdict::Stale => tracing::debug!(pid, "a request about an earlier response was ignored"),
+            Verdict::Stale => tracing::debug!(pid, "a request says something of an earlier response, which is ignored"),
             Verdict::Accepted => {
                 self.shared.metrics.acknowledged.inc();
             }
