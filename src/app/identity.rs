@@ -15,6 +15,7 @@ use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::registry::Registry;
+use crate::identity::workload::Workloads;
 use crate::server::UnixPeer;
 use crate::store::Store;
 
@@ -25,8 +26,7 @@ const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
     pub(super) registry: Arc<Registry>,
-    pub(super) issuer: Arc<Issuer>,
-    pub(super) attestor: Arc<UnixAttestor>,
+    pub(super) workloads: Arc<Workloads>,
 }
 
 impl IdentityPlane {
@@ -61,7 +61,7 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, registry, issuer, attestor })
+        Ok(Self { authority, registry, workloads: Arc::new(Workloads::new(issuer, attestor)) })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -87,10 +87,10 @@ impl IdentityPlane {
             default_bundle_name: settings.default_bundle_name.clone(),
             default_all_bundles_name: settings.default_all_bundles_name.clone(),
             disable_spiffe_cert_validation: settings.disable_spiffe_cert_validation,
+            unknown_names: settings.unknown_names,
         };
-        let (issuer, attestor) = (Arc::clone(&self.issuer), Arc::clone(&self.attestor));
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
-        SecretService::new(names, issuer, attestor, clock, entropy, signal, metrics)
+        SecretService::new(names, Arc::clone(&self.workloads), clock, entropy, signal, metrics)
     }
 }
 

@@ -24,5 +24,8 @@ mod reload;
 mod restart;
 mod rotation;
 mod sds;
+mod sds_envoy;
+mod sds_revocation;
+mod sds_streams;
 mod tcp;
 mod vectors;

@@ -379,11 +379,12 @@ ext_authz: {identity_header: x-portcullis-decision-id}
 fn sds_names_that_clash() {
     let yaml = "trust_domain: example.org
 identity:
-  sds: {default_svid_name: ALL, default_bundle_name: 'spiffe://a'}
+  sds: {default_svid_name: ALL, default_bundle_name: 'spiffe://a', unknown_names: error}
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:28: identity.sds.default_svid_name: two secrets have the name `ALL`
     p.yaml:3:54: identity.sds.default_bundle_name: the name of a secret is not empty and does not begin with `spiffe:`
+    p.yaml:3:83: identity.sds.unknown_names: `error` is neither `wait` nor `refuse`
     ");
 }
 
