@@ -103,6 +103,7 @@ async fn open_authority(
     let settings = AuthorityConfig {
         trust_domain: config.trust_domain.clone(),
         ttl: config.identity.authority_ttl,
+        key_type: config.identity.authority_key_type,
         jwt_key_type: config.identity.jwt_key_type,
         jwt_rsa_hash: config.identity.jwt_rsa_hash,
         data_dir: config.data_dir.clone(),

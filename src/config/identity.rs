@@ -30,6 +30,8 @@ const MAX_ISSUER: usize = 1024;
 pub struct Identity {
     /// How long a signing authority lives, of either kind.
     pub authority_ttl: Duration,
+    /// What keys sign X.509-SVIDs.
+    pub authority_key_type: KeyType,
     /// What keys sign JWT-SVIDs.
     pub jwt_key_type: KeyType,
     /// What an RSA key signs JWT-SVIDs with.
@@ -68,6 +70,7 @@ pub struct Sds {
 impl Identity {
     pub(super) fn read(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, data_dir: &Path) -> Option<Self> {
         let authority_ttl = section.bounded("authority_ttl", "8760h", (MINUTE, 10 * YEAR));
+        let key_type = section.value("authority_key_type", KeyType::default().name());
         let seal_key_file = section.value_or("seal_key_file", Value::Text(format!("{}/seal.key", data_dir.display())));
         let x509_svid_ttl = section.bounded("x509_svid_ttl", "1h", (SHORTEST_SVID, YEAR));
         let max_executable_bytes = section.bounded("max_executable_bytes", "536870912", (1, u64::MAX));
@@ -83,6 +86,7 @@ impl Identity {
         let sds = section.section("sds", Sds::read);
         Some(Self {
             authority_ttl: authority_ttl?,
+            authority_key_type: key_type.map(|CertificateKey(key_type)| key_type)?,
             jwt_key_type: jwt.key_type?,
             jwt_rsa_hash: jwt.rsa_hash?,
             jwt_issuer: jwt.issuer?,
@@ -109,7 +113,7 @@ struct Jwt {
 impl Jwt {
     /// `longest` is how long an SVID may live at most, which is also the default for short-lived authorities.
     fn read(section: &mut Section<'_>, longest: Option<Duration>) -> Self {
-        let key_type = section.value("jwt_key_type", KeyType::default().name());
+        let key_type = section.value("jwt_key_type", KeyType::default().name()).map(|TokenKey(key_type)| key_type);
         let rsa_hash = section.value("jwt_rsa_algorithm", "RS256");
         let issuer = section.optional::<String>("jwt_issuer").valid();
         if let Some(Some(issuer)) = &issuer
@@ -128,13 +132,29 @@ impl Jwt {
     }
 }
 
-impl Setting for KeyType {
+/// A kind of key that signs certificates.
+struct CertificateKey(KeyType);
+
+/// A kind of key that signs tokens.
+struct TokenKey(KeyType);
+
+impl Setting for CertificateKey {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
-        let expected = || Self::ALL.map(|one| format!("`{}`", one.name())).join(", ");
-        let given = text(node, &expected())?;
-        let found = Self::ALL.into_iter().find(|one| one.name() == given);
-        found.ok_or_else(|| format!("`{given}` is none of {}", expected()))
+        key_type(node, &KeyType::FOR_CERTIFICATES).map(Self)
     }
+}
+
+impl Setting for TokenKey {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        key_type(node, &KeyType::FOR_TOKENS).map(Self)
+    }
+}
+
+fn key_type(node: &Node, known: &[KeyType]) -> Result<KeyType, String> {
+    let expected = known.iter().map(|one| format!("`{}`", one.name())).collect::<Vec<_>>().join(", ");
+    let given = text(node, &expected)?;
+    let found = known.iter().find(|one| one.name() == given);
+    found.copied().ok_or_else(|| format!("`{given}` is none of {expected}"))
 }
 
 impl Setting for Hash {

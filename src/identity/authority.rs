@@ -61,6 +61,8 @@ pub struct AuthorityConfig {
     pub ttl: Duration,
     /// What keys sign JWT-SVIDs.
     pub jwt_key_type: KeyType,
+    /// With which kind of key new authorities sign certificates.
+    pub key_type: KeyType,
     /// What an RSA key signs JWT-SVIDs with: RS256, RS384 or RS512.
     pub jwt_rsa_hash: Hash,
     /// The directory of the lock and of `keys/`: ours alone, mode 0700.

@@ -93,6 +93,9 @@ impl Authority {
             (SigningKey::Rsa(_), Hash::Sha256) => Algorithm::RS256,
             (SigningKey::Rsa(_), Hash::Sha384) => Algorithm::RS384,
             (SigningKey::Rsa(_), Hash::Sha512) => Algorithm::RS512,
+            (SigningKey::MlDsa44(_) | SigningKey::MlDsa65(_), _) => {
+                return Err(AuthorityError::Foreign { id: entry.id.clone(), source: LintError::Algorithm });
+            }
         };
         Ok(Arc::new(JwtSigner { public_key: public_key.to_vec(), key, algorithm, hash }))
     }

@@ -7,10 +7,13 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ML_DSA_44_SIGNING,
+    ML_DSA_65_SIGNING, PqdsaKeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding,
 };
-use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm};
+use rcgen::{
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ML_DSA_44, PKCS_ML_DSA_65, PKCS_RSA_SHA256, PublicKeyData,
+    SignatureAlgorithm,
+};
 
 use crate::foundation::secret::Secret;
 
@@ -29,11 +32,19 @@ pub enum KeyType {
     Rsa2048,
     /// RSA of 4096 bits.
     Rsa4096,
+    /// ML-DSA-44 (FIPS 204), which a quantum computer does not break. Signs certificates only.
+    MlDsa44,
+    /// ML-DSA-65.
+    MlDsa65,
 }
 
 impl KeyType {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::EcP256, Self::EcP384, Self::Rsa2048, Self::Rsa4096];
+    /// Those that sign tokens (JWT-SVID section 2.1 knows no others).
+    pub const FOR_TOKENS: [Self; 4] = [Self::EcP256, Self::EcP384, Self::Rsa2048, Self::Rsa4096];
+
+    /// Those that sign certificates.
+    pub const FOR_CERTIFICATES: [Self; 6] =
+        [Self::EcP256, Self::EcP384, Self::Rsa2048, Self::Rsa4096, Self::MlDsa44, Self::MlDsa65];
 
     /// The name in configurations.
     pub const fn name(self) -> &'static str {
@@ -42,6 +53,8 @@ impl KeyType {
             Self::EcP384 => "ec-p384",
             Self::Rsa2048 => "rsa-2048",
             Self::Rsa4096 => "rsa-4096",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
         }
     }
 }
@@ -63,6 +76,8 @@ pub(super) enum SigningKey {
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
     Rsa(rsa::KeyPair),
+    MlDsa44(PqdsaKeyPair),
+    MlDsa65(PqdsaKeyPair),
 }
 
 impl SigningKey {
@@ -73,6 +88,8 @@ impl SigningKey {
             KeyType::EcP384 => Self::P384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING)?),
             KeyType::Rsa2048 => Self::Rsa(rsa::KeyPair::generate(rsa::KeySize::Rsa2048)?),
             KeyType::Rsa4096 => Self::Rsa(rsa::KeyPair::generate(rsa::KeySize::Rsa4096)?),
+            KeyType::MlDsa44 => Self::MlDsa44(PqdsaKeyPair::generate(&ML_DSA_44_SIGNING)?),
+            KeyType::MlDsa65 => Self::MlDsa65(PqdsaKeyPair::generate(&ML_DSA_65_SIGNING)?),
         })
     }
 
@@ -81,7 +98,13 @@ impl SigningKey {
         let p256 = || EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document).map(Self::P256);
         let p384 = || EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, document).map(Self::P384);
         let rsa = || rsa::KeyPair::from_pkcs8(document).map(Self::Rsa);
-        p256().or_else(|_other| p384()).or_else(|_other| rsa())
+        let ml_dsa_44 = || PqdsaKeyPair::from_pkcs8(&ML_DSA_44_SIGNING, document).map(Self::MlDsa44);
+        let ml_dsa_65 = || PqdsaKeyPair::from_pkcs8(&ML_DSA_65_SIGNING, document).map(Self::MlDsa65);
+        p256()
+            .or_else(|_other| p384())
+            .or_else(|_other| rsa())
+            .or_else(|_other| ml_dsa_44())
+            .or_else(|_other| ml_dsa_65())
     }
 
     /// The key as a PKCS#8 document.
@@ -89,6 +112,7 @@ impl SigningKey {
         Ok(Secret::new(match self {
             Self::P256(key) | Self::P384(key) => key.to_pkcs8v1()?.as_ref().to_vec(),
             Self::Rsa(key) => AsDer::<Pkcs8V1Der<'_>>::as_der(key)?.as_ref().to_vec(),
+            Self::MlDsa44(key) | Self::MlDsa65(key) => key.to_pkcs8v1()?.as_ref().to_vec(),
         }))
     }
 
@@ -113,6 +137,12 @@ impl SigningKey {
                 key.sign_digest(padding, &digest(algorithm, message), &mut signature)?;
                 Ok(signature)
             }
+            Self::MlDsa44(key) | Self::MlDsa65(key) => {
+                let mut signature = vec![0; key.algorithm().signature_len()];
+                let length = key.sign(message, &mut signature)?;
+                signature.truncate(length);
+                Ok(signature)
+            }
         }
     }
 }
@@ -127,6 +157,7 @@ impl PublicKeyData for SigningKey {
         match self {
             Self::P256(key) | Self::P384(key) => key.public_key().as_ref(),
             Self::Rsa(key) => key.public_key().as_ref(),
+            Self::MlDsa44(key) | Self::MlDsa65(key) => key.public_key().as_ref(),
         }
     }
 
@@ -135,6 +166,8 @@ impl PublicKeyData for SigningKey {
             Self::P256(_) => &PKCS_ECDSA_P256_SHA256,
             Self::P384(_) => &PKCS_ECDSA_P384_SHA384,
             Self::Rsa(_) => &PKCS_RSA_SHA256,
+            Self::MlDsa44(_) => &PKCS_ML_DSA_44,
+            Self::MlDsa65(_) => &PKCS_ML_DSA_65,
         }
     }
 }
@@ -151,6 +184,8 @@ impl fmt::Debug for SigningKey {
             Self::P256(_) => "P-256",
             Self::P384(_) => "P-384",
             Self::Rsa(_) => "RSA",
+            Self::MlDsa44(_) => "ML-DSA-44",
+            Self::MlDsa65(_) => "ML-DSA-65",
         })
     }
 }

@@ -9,7 +9,7 @@
 use super::keys::SigningKey;
 use super::rotation::{Due, Standing, Term};
 use super::signers::Outline;
-use super::{Authority, AuthorityError, AuthorityKind, AuthorityStage, KeyType};
+use super::{Authority, AuthorityError, AuthorityKind, AuthorityStage};
 use crate::evidence::{AuthorityChange, AuthorityChangeRecord, Initiator, Record};
 use crate::foundation::clock::Timestamp;
 use crate::identity::journal::{AuthorityEntry, JournalStep};
@@ -208,7 +208,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<String, AuthorityError> {
         let key_type = match kind {
-            AuthorityKind::X509 => KeyType::EcP256,
+            AuthorityKind::X509 => self.config.key_type,
             AuthorityKind::Jwt => self.config.jwt_key_type,
         };
         let made = tokio::task::spawn_blocking(move || SigningKey::generate(key_type)).await;
