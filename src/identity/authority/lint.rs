@@ -5,7 +5,7 @@
 use portcullis_spiffe::x509::{Leaf, ProfileError};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use webpki::{EndEntityCert, aws_lc_rs as verify};
-use x509_parser::asn1_rs::{Any, oid};
+use x509_parser::asn1_rs::oid;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::oid_registry::{
@@ -291,7 +291,7 @@ fn check_signature(certificate: &X509Certificate<'_>, by: &X509Certificate<'_>) 
 fn signed_with(algorithm: &AlgorithmIdentifier<'_>) -> Option<&'static dyn SignatureVerificationAlgorithm> {
     let (oid, parameters) = (&algorithm.algorithm, algorithm.parameters.as_ref());
     if *oid == OID_PKCS1_SHA256WITHRSA {
-        return parameters.is_some_and(Any::is_null_value).then_some(verify::RSA_PKCS1_2048_8192_SHA256);
+        return parameters.is_some_and(|parameters| parameters.as_null().is_ok()).then_some(verify::RSA_PKCS1_2048_8192_SHA256);
     }
     let algorithm = match () {
         () if *oid == OID_SIG_ECDSA_WITH_SHA256 => verify::ECDSA_P256_SHA256,
