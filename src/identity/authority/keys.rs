@@ -78,6 +78,49 @@ pub(super) enum SigningKey {
     Rsa(rsa::KeyPair),
     MlDsa44(PqdsaKeyPair),
     MlDsa65(PqdsaKeyPair),
+    /// In a token, which alone can use it.
+    #[cfg(feature = "pkcs11")]
+    Token(TokenKey),
+}
+
+/// A key in a PKCS#11 token.
+#[cfg(feature = "pkcs11")]
+#[derive(Debug)]
+pub(super) struct TokenKey {
+    pub(super) token: super::custody::Token,
+    pub(super) private: cryptoki::object::ObjectHandle,
+    pub(super) curve: Curve,
+    /// The public half, uncompressed.
+    pub(super) point: Vec<u8>,
+}
+
+/// A curve of keys in tokens.
+#[cfg(feature = "pkcs11")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Curve {
+    P256,
+    P384,
+}
+
+#[cfg(feature = "pkcs11")]
+impl Curve {
+    pub(super) const ALL: [Self; 2] = [Self::P256, Self::P384];
+
+    /// Its name, an object identifier in DER (RFC 5480 section 2.1.1.1).
+    pub(super) const fn oid(self) -> &'static [u8] {
+        match self {
+            Self::P256 => &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07],
+            Self::P384 => &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22],
+        }
+    }
+
+    /// The length of a coordinate, in bytes.
+    pub(super) const fn width(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+        }
+    }
 }
 
 impl SigningKey {
@@ -107,9 +150,11 @@ impl SigningKey {
             .or_else(|_other| ml_dsa_65())
     }
 
-    /// The key as a PKCS#8 document.
+    /// The key as a PKCS#8 document; an error if it can't leave its token.
     pub(super) fn to_pkcs8(&self) -> Result<Secret<Vec<u8>>, Unspecified> {
         Ok(Secret::new(match self {
+            #[cfg(feature = "pkcs11")]
+            Self::Token(_) => return Err(Unspecified),
             Self::P256(key) | Self::P384(key) => key.to_pkcs8v1()?.as_ref().to_vec(),
             Self::Rsa(key) => AsDer::<Pkcs8V1Der<'_>>::as_der(key)?.as_ref().to_vec(),
             Self::MlDsa44(key) | Self::MlDsa65(key) => key.to_pkcs8v1()?.as_ref().to_vec(),
@@ -143,8 +188,37 @@ impl SigningKey {
                 signature.truncate(length);
                 Ok(signature)
             }
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => {
+                let algorithm = match key.curve {
+                    Curve::P256 => &digest::SHA256,
+                    Curve::P384 => &digest::SHA384,
+                };
+                let fixed = key.token.sign(key.private, digest(algorithm, message).as_ref()).map_err(|error| {
+                    tracing::error!(%error, "an authority's key in its token did not sign");
+                    Unspecified
+                })?;
+                asn1_of(&fixed).ok_or(Unspecified)
+            }
         }
     }
+}
+
+/// An ECDSA signature as ASN.1 (RFC 3279 section 2.2.3) of its two numbers at full width.
+#[cfg(feature = "pkcs11")]
+fn asn1_of(fixed: &[u8]) -> Option<Vec<u8>> {
+    use x509_parser::asn1_rs::{Integer, Sequence, ToDer as _};
+
+    let (r, s) = fixed.split_at_checked(fixed.len() / 2).filter(|(r, s)| r.len() == s.len() && !r.is_empty())?;
+    let numbers = [r, s].map(|number| {
+        let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len() - 1);
+        let significant = number.get(start..).unwrap_or_default();
+        // A leading bit would make the number negative.
+        let sign: &[u8] = if significant.first().is_some_and(|byte| byte & 0x80 != 0) { &[0] } else { &[] };
+        Integer::new(&[sign, significant].concat()).to_der_vec()
+    });
+    let [r, s] = numbers;
+    Sequence::new([r.ok()?, s.ok()?].concat().into()).to_der_vec().ok()
 }
 
 /// The subject key id of a `SubjectPublicKeyInfo` in DER.
@@ -158,6 +232,8 @@ impl PublicKeyData for SigningKey {
             Self::P256(key) | Self::P384(key) => key.public_key().as_ref(),
             Self::Rsa(key) => key.public_key().as_ref(),
             Self::MlDsa44(key) | Self::MlDsa65(key) => key.public_key().as_ref(),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => &key.point,
         }
     }
 
@@ -168,6 +244,11 @@ impl PublicKeyData for SigningKey {
             Self::Rsa(_) => &PKCS_RSA_SHA256,
             Self::MlDsa44(_) => &PKCS_ML_DSA_44,
             Self::MlDsa65(_) => &PKCS_ML_DSA_65,
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => match key.curve {
+                Curve::P256 => &PKCS_ECDSA_P256_SHA256,
+                Curve::P384 => &PKCS_ECDSA_P384_SHA384,
+            },
         }
     }
 }
@@ -186,6 +267,8 @@ impl fmt::Debug for SigningKey {
             Self::Rsa(_) => "RSA",
             Self::MlDsa44(_) => "ML-DSA-44",
             Self::MlDsa65(_) => "ML-DSA-65",
+            #[cfg(feature = "pkcs11")]
+            Self::Token(_) => "in a token",
         })
     }
 }

@@ -291,7 +291,9 @@ fn check_signature(certificate: &X509Certificate<'_>, by: &X509Certificate<'_>) 
 fn signed_with(algorithm: &AlgorithmIdentifier<'_>) -> Option<&'static dyn SignatureVerificationAlgorithm> {
     let (oid, parameters) = (&algorithm.algorithm, algorithm.parameters.as_ref());
     if *oid == OID_PKCS1_SHA256WITHRSA {
-        return parameters.is_some_and(|parameters| parameters.as_null().is_ok()).then_some(verify::RSA_PKCS1_2048_8192_SHA256);
+        return parameters
+            .is_some_and(|parameters| parameters.as_null().is_ok())
+            .then_some(verify::RSA_PKCS1_2048_8192_SHA256);
     }
     let algorithm = match () {
         () if *oid == OID_SIG_ECDSA_WITH_SHA256 => verify::ECDSA_P256_SHA256,

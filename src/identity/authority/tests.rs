@@ -50,6 +50,7 @@ struct Estate {
     journal: MemoryJournal,
     log: Arc<Log>,
     clock: ManualClock,
+    key_type: KeyType,
     jwt_key_type: KeyType,
     jwt_rsa_hash: Hash,
 }
@@ -61,6 +62,7 @@ impl Estate {
             journal: MemoryJournal::default(),
             log: Arc::default(),
             clock: ManualClock::new(Timestamp::from_unix_seconds(START.cast_signed())),
+            key_type: KeyType::default(),
             jwt_key_type: KeyType::default(),
             jwt_rsa_hash: Hash::default(),
         }
@@ -71,6 +73,7 @@ impl Estate {
         let config = AuthorityConfig {
             trust_domain: ours(),
             ttl: LIFE,
+            key_type: self.key_type,
             jwt_key_type: self.jwt_key_type,
             jwt_rsa_hash: self.jwt_rsa_hash,
             seal_key_file: data_dir.join("seal.key"),

@@ -61,6 +61,7 @@ impl House {
         let config = AuthorityConfig {
             trust_domain: "example.org".parse().unwrap(),
             ttl: AUTHORITY_TTL,
+            key_type: KeyType::default(),
             jwt_key_type: KeyType::default(),
             jwt_rsa_hash: Hash::default(),
             data_dir: directory.path().join("data"),
