@@ -17,6 +17,11 @@ struct Kept {
 }
 
 impl MemoryRegistry {
+    /// Forgets an entry, as a database does that failed over before the change reached it; its number is used again.
+    pub(crate) fn forget(&self, id: &str) {
+        self.kept().entries.remove(id);
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +60,7 @@ impl RegistryStore for MemoryRegistry {
         })
     }
 
-    fn changes_since(&self, sequence: u64) -> StoreFuture<'_, Changed> {
+    fn changes_since(&self, sequence: u64) -> StoreFuture<'_, Option<Changed>> {
         Box::pin(async move {
             let kept = self.kept();
             let mut changed = Changed { sequence: kept.sequence, ..Changed::default() };
@@ -65,7 +70,7 @@ impl RegistryStore for MemoryRegistry {
                     None => changed.deleted.push(Arc::clone(id)),
                 }
             }
-            Ok(changed)
+            Ok(Some(changed))
         })
     }
 
