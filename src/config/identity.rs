@@ -9,7 +9,7 @@ use super::entries;
 use super::node::{Node, Value};
 use super::reader::{Bound as _, Section, Setting};
 use super::values::text;
-use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyType};
+use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyCustody, KeyType, TokenConfig};
 use crate::identity::issue::LONGEST_JWT;
 use crate::identity::registry::{ConfiguredEntry, Parents};
 
@@ -40,8 +40,8 @@ pub struct Identity {
     pub jwt_issuer: Option<String>,
     /// How long a JWT-SVID lives whose entry says nothing else.
     pub jwt_svid_ttl: Duration,
-    /// The file of the key that the authority's private key is sealed with.
-    pub seal_key_file: PathBuf,
+    /// Who keeps the authorities' private keys.
+    pub keys: KeyCustody,
     /// How long a leaf lives whose entry says nothing else.
     pub x509_svid_ttl: Duration,
     /// The largest executable that is digested for `unix:sha256`, in bytes.
@@ -74,6 +74,7 @@ impl Identity {
         let authority_ttl = section.bounded("authority_ttl", "8760h", (MINUTE, 10 * YEAR));
         let key_type = section.value("authority_key_type", KeyType::default().name());
         let seal_key_file = section.value_or("seal_key_file", Value::Text(format!("{}/seal.key", data_dir.display())));
+        let keys = read_keys(section, seal_key_file);
         let x509_svid_ttl = section.bounded("x509_svid_ttl", "1h", (SHORTEST_SVID, YEAR));
         let max_executable_bytes = section.bounded("max_executable_bytes", "536870912", (1, u64::MAX));
         let attest_by_pid_lookup = section.value("attest_by_pid_lookup", "false");
@@ -94,7 +95,7 @@ impl Identity {
             jwt_rsa_hash: jwt.rsa_hash?,
             jwt_issuer: jwt.issuer?,
             jwt_svid_ttl: jwt.svid_ttl?,
-            seal_key_file: seal_key_file?,
+            keys: keys?,
             x509_svid_ttl: x509_svid_ttl?,
             max_executable_bytes: max_executable_bytes?,
             attest_by_pid_lookup: attest_by_pid_lookup?,
@@ -102,6 +103,35 @@ impl Identity {
             entries: entries?,
             sds: sds?,
         })
+    }
+}
+
+/// The keys `identity.keys` and `identity.pkcs11`.
+fn read_keys(section: &mut Section<'_>, seal_key_file: Option<PathBuf>) -> Option<KeyCustody> {
+    let keeper = section.value::<String>("keys", "sealed");
+    let token = section.section("pkcs11", |section| {
+        let (module, label) = (section.optional::<PathBuf>("module"), section.optional::<String>("token"));
+        let pin_file = section.optional::<PathBuf>("pin_file");
+        Some((module.valid()?, label.valid()?, pin_file.valid()?))
+    });
+    match (keeper?.as_str(), token?) {
+        ("sealed", (None, None, None)) => Some(KeyCustody::Sealed { seal_key_file: seal_key_file? }),
+        ("memory", (None, None, None)) => Some(KeyCustody::Memory),
+        ("pkcs11", (Some(module), Some(label), Some(pin_file))) => {
+            Some(KeyCustody::Token(TokenConfig { module, label, pin_file }))
+        }
+        ("pkcs11", _) => {
+            section.fault("pkcs11", "`keys: pkcs11` needs `module`, `token` and `pin_file` here");
+            None
+        }
+        ("sealed" | "memory", _) => {
+            section.fault("pkcs11", "only has a meaning with `keys: pkcs11`");
+            None
+        }
+        (other, _) => {
+            section.fault("keys", format!("`{other}` is none of `sealed`, `memory`, `pkcs11`"));
+            None
+        }
     }
 }
 

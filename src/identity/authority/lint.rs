@@ -167,6 +167,11 @@ pub(super) fn validity_of(der: &[u8]) -> Result<Validity, LintError> {
     parse(der).map(|certificate| validity(&certificate))
 }
 
+/// The key in the certificate `der`, as `SubjectPublicKeyInfo` in DER.
+pub(super) fn public_key_of(der: &[u8]) -> Result<Vec<u8>, LintError> {
+    parse(der).map(|certificate| certificate.public_key().raw.to_vec())
+}
+
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, LintError> {
     match x509_parser::parse_x509_certificate(der) {
         Ok(([], certificate)) => Ok(certificate),
@@ -284,7 +289,10 @@ fn check_signature(certificate: &X509Certificate<'_>, by: &X509Certificate<'_>) 
     let by = EndEntityCert::try_from(&by).map_err(|_refused| LintError::Malformed)?;
     let algorithm = signed_with(&certificate.signature_algorithm).ok_or(LintError::Algorithm)?;
     let signed = certificate.tbs_certificate.as_ref();
-    by.verify_signature(algorithm, signed, &certificate.signature_value.data).map_err(|_refused| LintError::Signature)
+    by.verify_signature(algorithm, signed, &certificate.signature_value.data).map_err(|refusal| match refusal {
+        webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => LintError::Algorithm,
+        _ => LintError::Signature,
+    })
 }
 
 /// How a certificate that says this of its signature was signed; each goes with keys of one kind only.

@@ -11,7 +11,7 @@ use super::*;
 use crate::evidence::JwtIssuanceRecord;
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
-use crate::identity::authority::{self, AuthorityConfig, AuthorityKind, Hash, KeyType};
+use crate::identity::authority::{self, AuthorityConfig, AuthorityKind, Hash, KeyCustody, KeyType};
 use crate::identity::journal::memory::MemoryJournal;
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{ConfiguredEntry, EntryTerms};
@@ -71,7 +71,7 @@ impl House {
             jwt_key_type: KeyType::default(),
             jwt_rsa_hash: Hash::default(),
             data_dir: directory.path().join("data"),
-            seal_key_file: directory.path().join("data/seal.key"),
+            custody: KeyCustody::Sealed { seal_key_file: directory.path().join("data/seal.key") },
         };
         let (journal, log) = (Arc::new(MemoryJournal::default()), Arc::new(Log::default()));
         let ports = authority::Ports { journal, audit: log.clone(), entropy: entropy.clone() };
