@@ -14,7 +14,7 @@ use aws_lc_rs::error::Unspecified;
 #[cfg(feature = "pkcs11")]
 pub(super) use self::token::Token;
 #[cfg(feature = "pkcs11")]
-pub use self::token::TokenError;
+pub(super) use self::token::TokenError;
 
 use super::keys::{KeyType, SigningKey};
 use super::seal::{SealError, Vault};
@@ -78,7 +78,7 @@ pub(super) enum Custody {
     /// PKCS#8 documents by id.
     Memory(Arc<Mutex<HashMap<String, Secret<Vec<u8>>>>>),
     #[cfg(feature = "pkcs11")]
-    Token(token::Token),
+    Token(Token),
 }
 
 impl Custody {
@@ -97,7 +97,7 @@ impl Custody {
             }
             KeyCustody::Memory => Ok(Self::Memory(Arc::default())),
             #[cfg(feature = "pkcs11")]
-            KeyCustody::Token(config) => Ok(Self::Token(token::Token::open(config)?)),
+            KeyCustody::Token(config) => Ok(Self::Token(Token::open(config)?)),
             #[cfg(not(feature = "pkcs11"))]
             KeyCustody::Token(_config) => Err(CustodyError::NoPkcs11),
         }

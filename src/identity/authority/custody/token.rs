@@ -57,7 +57,7 @@ impl Token {
         let pkcs11 = Pkcs11::new(&config.module)?;
         match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             // Another part of this process came first.
-            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _) | Error::AlreadyInitialized) => {}
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(error) => return Err(error.into()),
         }
         let named = |slot: &cryptoki::slot::Slot| {

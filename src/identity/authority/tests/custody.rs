@@ -54,7 +54,7 @@ mod token {
     fn estate(key_type: KeyType, label: &str) -> Estate {
         let estate = Estate { key_type, jwt_key_type: key_type, ..Estate::new() };
         let pin_file = estate.directory.path().join("pin");
-        crate::foundation::files::write_private(&pin_file, b"1234\n").unwrap();
+        write_private(&pin_file, b"1234\n").unwrap();
         let module = MODULES.iter().find(|module| std::path::Path::new(module).exists()).unwrap().into();
         Estate { custody: Some(KeyCustody::Token(TokenConfig { module, label: label.into(), pin_file })), ..estate }
     }
