@@ -1,5 +1,6 @@
 # make demo      see it work: real Envoys, real mTLS, real decisions; KEEP=1 leaves it up
 # make test      every test, on the real thing
+# make test-pkcs11  keys in a token, on SoftHSM (installed if missing)
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
@@ -9,7 +10,7 @@ export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
 VECTORS ?= ../shared/vectors
 
-.PHONY: demo test vectors check fmt clippy doc deny envoy postgres clean help
+.PHONY: demo test test-pkcs11 vectors check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -20,6 +21,9 @@ demo: envoy
 
 test: envoy postgres
 	$(CARGO) test --workspace
+
+test-pkcs11:
+	tests/tools/softhsm.sh $(CARGO) test --lib --features pkcs11 custody::token -- --ignored --test-threads 1
 
 vectors: envoy
 	@test -d "$(VECTORS)" || { echo "no vectors at $(VECTORS): set VECTORS to the folder that has cedar-corpus.tar.gz" >&2; exit 1; }

@@ -105,10 +105,11 @@ async fn open_authority(
     let settings = AuthorityConfig {
         trust_domain: config.trust_domain.clone(),
         ttl: config.identity.authority_ttl,
+        key_type: config.identity.authority_key_type,
         jwt_key_type: config.identity.jwt_key_type,
         jwt_rsa_hash: config.identity.jwt_rsa_hash,
         data_dir: config.data_dir.clone(),
-        seal_key_file: config.identity.seal_key_file.clone(),
+        custody: config.identity.keys.clone(),
     };
     let (audit, entropy) = (Arc::clone(&common.audit), Arc::clone(&common.entropy));
     let ports = authority::Ports { journal: store, audit, entropy };

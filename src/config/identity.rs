@@ -9,7 +9,7 @@ use super::entries;
 use super::node::{Node, Value};
 use super::reader::{Bound as _, Section, Setting};
 use super::values::text;
-use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyType};
+use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyCustody, KeyType, TokenConfig};
 use crate::identity::issue::LONGEST_JWT;
 use crate::edge::envoy::sds::UnknownNames;
 use crate::identity::registry::{ConfiguredEntry, Parents};
@@ -31,6 +31,8 @@ const MAX_ISSUER: usize = 1024;
 pub struct Identity {
     /// How long a signing authority lives, of either kind.
     pub authority_ttl: Duration,
+    /// What keys sign X.509-SVIDs.
+    pub authority_key_type: KeyType,
     /// What keys sign JWT-SVIDs.
     pub jwt_key_type: KeyType,
     /// What an RSA key signs JWT-SVIDs with.
@@ -39,8 +41,8 @@ pub struct Identity {
     pub jwt_issuer: Option<String>,
     /// How long a JWT-SVID lives whose entry says nothing else.
     pub jwt_svid_ttl: Duration,
-    /// The file of the key that the authority's private key is sealed with.
-    pub seal_key_file: PathBuf,
+    /// Who keeps the authorities' private keys.
+    pub keys: KeyCustody,
     /// How long a leaf lives whose entry says nothing else.
     pub x509_svid_ttl: Duration,
     /// The largest executable that is digested for `unix:sha256`, in bytes.
@@ -73,7 +75,9 @@ pub struct Sds {
 impl Identity {
     pub(super) fn read(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>, data_dir: &Path) -> Option<Self> {
         let authority_ttl = section.bounded("authority_ttl", "8760h", (MINUTE, 10 * YEAR));
+        let key_type = section.value("authority_key_type", KeyType::default().name());
         let seal_key_file = section.value_or("seal_key_file", Value::Text(format!("{}/seal.key", data_dir.display())));
+        let keys = read_keys(section, seal_key_file);
         let x509_svid_ttl = section.bounded("x509_svid_ttl", "1h", (SHORTEST_SVID, YEAR));
         let max_executable_bytes = section.bounded("max_executable_bytes", "536870912", (1, u64::MAX));
         let attest_by_pid_lookup = section.value("attest_by_pid_lookup", "false");
@@ -89,11 +93,12 @@ impl Identity {
         let sds = section.section("sds", Sds::read);
         Some(Self {
             authority_ttl: authority_ttl?,
+            authority_key_type: key_type.map(|CertificateKey(key_type)| key_type)?,
             jwt_key_type: jwt.key_type?,
             jwt_rsa_hash: jwt.rsa_hash?,
             jwt_issuer: jwt.issuer?,
             jwt_svid_ttl: jwt.svid_ttl?,
-            seal_key_file: seal_key_file?,
+            keys: keys?,
             x509_svid_ttl: x509_svid_ttl?,
             max_executable_bytes: max_executable_bytes?,
             attest_by_pid_lookup: attest_by_pid_lookup?,
@@ -101,6 +106,35 @@ impl Identity {
             entries: entries?,
             sds: sds?,
         })
+    }
+}
+
+/// The keys `identity.keys` and `identity.pkcs11`.
+fn read_keys(section: &mut Section<'_>, seal_key_file: Option<PathBuf>) -> Option<KeyCustody> {
+    let keeper = section.value::<String>("keys", "sealed");
+    let token = section.section("pkcs11", |section| {
+        let (module, label) = (section.optional::<PathBuf>("module"), section.optional::<String>("token"));
+        let pin_file = section.optional::<PathBuf>("pin_file");
+        Some((module.valid()?, label.valid()?, pin_file.valid()?))
+    });
+    match (keeper?.as_str(), token?) {
+        ("sealed", (None, None, None)) => Some(KeyCustody::Sealed { seal_key_file: seal_key_file? }),
+        ("memory", (None, None, None)) => Some(KeyCustody::Memory),
+        ("pkcs11", (Some(module), Some(label), Some(pin_file))) => {
+            Some(KeyCustody::Token(TokenConfig { module, label, pin_file }))
+        }
+        ("pkcs11", _) => {
+            section.fault("pkcs11", "`keys: pkcs11` needs `module`, `token` and `pin_file` here");
+            None
+        }
+        ("sealed" | "memory", _) => {
+            section.fault("pkcs11", "only has a meaning with `keys: pkcs11`");
+            None
+        }
+        (other, _) => {
+            section.fault("keys", format!("`{other}` is none of `sealed`, `memory`, `pkcs11`"));
+            None
+        }
     }
 }
 
@@ -116,7 +150,7 @@ struct Jwt {
 impl Jwt {
     /// `longest` is how long an SVID may live at most, which is also the default for short-lived authorities.
     fn read(section: &mut Section<'_>, longest: Option<Duration>) -> Self {
-        let key_type = section.value("jwt_key_type", KeyType::default().name());
+        let key_type = section.value("jwt_key_type", KeyType::default().name()).map(|TokenKey(key_type)| key_type);
         let rsa_hash = section.value("jwt_rsa_algorithm", "RS256");
         let issuer = section.optional::<String>("jwt_issuer").valid();
         if let Some(Some(issuer)) = &issuer
@@ -135,13 +169,29 @@ impl Jwt {
     }
 }
 
-impl Setting for KeyType {
+/// A kind of key that signs certificates.
+struct CertificateKey(KeyType);
+
+/// A kind of key that signs tokens.
+struct TokenKey(KeyType);
+
+impl Setting for CertificateKey {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
-        let expected = || Self::ALL.map(|one| format!("`{}`", one.name())).join(", ");
-        let given = text(node, &expected())?;
-        let found = Self::ALL.into_iter().find(|one| one.name() == given);
-        found.ok_or_else(|| format!("`{given}` is none of {}", expected()))
+        key_type(node, &KeyType::FOR_CERTIFICATES).map(Self)
     }
+}
+
+impl Setting for TokenKey {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        key_type(node, &KeyType::FOR_TOKENS).map(Self)
+    }
+}
+
+fn key_type(node: &Node, known: &[KeyType]) -> Result<KeyType, String> {
+    let expected = known.iter().map(|one| format!("`{}`", one.name())).collect::<Vec<_>>().join(", ");
+    let given = text(node, &expected)?;
+    let found = known.iter().find(|one| one.name() == given);
+    found.copied().ok_or_else(|| format!("`{given}` is none of {expected}"))
 }
 
 impl Setting for Hash {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::identity::authority::KeyCustody;
 use node::Value;
 use portcullis_spiffe::SpiffeId;
 
@@ -39,7 +40,8 @@ fn a_trust_domain_is_all_it_takes() {
     assert_eq!(config.trust_domain.as_str(), "example.org");
     assert_eq!(config.data_dir, Path::new("/etc/portcullis/data"));
     assert_eq!(config.store.url.to_string(), "sqlite:/etc/portcullis/data/portcullis.db");
-    assert_eq!(config.identity.seal_key_file, Path::new("/etc/portcullis/data/seal.key"));
+    let seal_key_file = "/etc/portcullis/data/seal.key".into();
+    assert_eq!(config.identity.keys, KeyCustody::Sealed { seal_key_file });
     assert_eq!(config.audit.file, AuditFile::Path("/etc/portcullis/data/audit.jsonl".into()));
     assert_eq!(config.listen.workload[0].to_string(), "unix:/etc/portcullis/run/workload.sock?mode=0666");
     assert_eq!(config.listen.ext_authz[0].to_string(), "unix:/etc/portcullis/run/ext_authz.sock?mode=0660");

@@ -5,6 +5,7 @@
 //! one knows; after it there is always a key for what the journal names. A start never makes a new authority because
 //! an old one can't be read: it refuses, and says what to restore.
 
+mod custody;
 mod jwt;
 mod keys;
 mod lifecycle;
@@ -25,6 +26,7 @@ use aws_lc_rs::error::Unspecified;
 use portcullis_spiffe::{SpiffeId, TrustDomain};
 use prometheus_client::metrics::gauge::Gauge;
 
+pub use self::custody::{CustodyError, KeyCustody, TokenConfig};
 pub use self::keys::{Hash, KeyType};
 pub use self::lifecycle::{AuthoritySlots, AuthorityState, LifecycleError};
 pub use self::lint::LintError;
@@ -35,8 +37,8 @@ pub use crate::evidence::AuthorityKind;
 pub(super) use self::jwt::{SignedToken, TokenRequest};
 pub(super) use self::x509::{CertifiedLeaf, LeafRequest};
 
+use self::custody::Custody;
 use self::rotation::Term;
-use self::seal::Vault;
 use self::signers::Signers;
 use super::bundle::Bundles;
 use super::journal::{AuthorityJournal, JournalError, Journaled};
@@ -61,13 +63,14 @@ pub struct AuthorityConfig {
     pub ttl: Duration,
     /// What keys sign JWT-SVIDs.
     pub jwt_key_type: KeyType,
+    /// With which kind of key new authorities sign certificates.
+    pub key_type: KeyType,
     /// What an RSA key signs JWT-SVIDs with: RS256, RS384 or RS512.
     pub jwt_rsa_hash: Hash,
     /// The directory of the lock and of `keys/`: ours alone, mode 0700.
     pub data_dir: PathBuf,
-    /// The file of the 32 raw bytes that seal the keys, mode 0600, made at the first start. By default `seal.key` in
-    /// the data directory.
-    pub seal_key_file: PathBuf,
+    /// Who keeps the private keys.
+    pub custody: KeyCustody,
 }
 
 /// What the authority works with.
@@ -111,9 +114,9 @@ pub enum AuthorityError {
         /// What says so.
         mark: PathBuf,
     },
-    /// A key can't be sealed or opened.
+    /// A key can't be had or kept.
     #[error(transparent)]
-    Seal(#[from] SealError),
+    Custody(#[from] CustodyError),
     /// The journal has a certificate that is not what we made.
     #[error("the journal's certificate of authority {id} is not one that we made: {source}")]
     Foreign {
@@ -200,7 +203,7 @@ impl Metrics {
 pub struct Authority {
     config: AuthorityConfig,
     ports: Ports,
-    vault: Vault,
+    custody: Custody,
     /// Those in the bundle. Replaced only after the bundle was.
     signers: ArcSwap<Signers>,
     bundles: Arc<Watched<Bundles>>,
@@ -227,9 +230,10 @@ impl Authority {
         if known.sequence == 0 && mark.exists() {
             return Err(AuthorityError::JournalLost { trust_domain: config.trust_domain.clone(), mark });
         }
-        let vault = Vault::open(config.data_dir.join("keys"), &config.seal_key_file, in_use, &*ports.entropy)?;
+        let custody = Custody::open(&config.custody, &config.data_dir, in_use, &*ports.entropy)?;
         let bundles = Arc::new(Watched::new(Bundles::default()));
-        let authority = Self { config, ports, vault, signers: ArcSwap::default(), bundles, metrics };
+        let authority = Self { config, ports, custody, signers: ArcSwap::default(), bundles, metrics };
+        authority.disown(&known, now).await?;
         authority.clear_out(&known).await?;
         authority.settle(now).await?;
         // From here on an empty journal is a lost one. A crash before this is the same as one before the journal's entry.
@@ -266,7 +270,7 @@ impl Authority {
 
     /// Destroys the keys of authorities that have left the bundle, where a crash came before that.
     async fn clear_out(&self, known: &Journaled) -> Result<(), AuthorityError> {
-        for orphan in self.vault.ids()?.iter().filter(|id| known.authorities.iter().all(|entry| entry.id != **id)) {
+        for orphan in self.custody.ids()?.iter().filter(|id| known.authorities.iter().all(|entry| entry.id != **id)) {
             if self.ports.journal.has_left(self.trust_domain(), orphan).await? {
                 self.destroy_key(orphan);
             } else {

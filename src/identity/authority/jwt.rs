@@ -7,6 +7,8 @@ use std::time::Duration;
 use portcullis_spiffe::SpiffeId;
 use rcgen::PublicKeyData as _;
 
+#[cfg(feature = "pkcs11")]
+use super::keys::Curve;
 use super::keys::SigningKey;
 use super::lint::LintError;
 use super::signers::{Held, current};
@@ -22,7 +24,8 @@ use crate::identity::jwt::{self, Algorithm, Claims};
 #[derive(Debug)]
 pub(super) struct JwtSigner {
     public_key: Vec<u8>,
-    key: SigningKey,
+    /// `None` if it ended with an earlier process.
+    key: Option<SigningKey>,
     algorithm: Algorithm,
     hash: Hash,
 }
@@ -82,17 +85,26 @@ impl Authority {
 
     /// The authority of the journal's `entry`, with its key.
     pub(super) fn open_jwt(&self, entry: &AuthorityEntry, public_key: &[u8]) -> Result<Arc<JwtSigner>, AuthorityError> {
-        let key = self.vault.unseal(&entry.id)?;
-        if key.subject_public_key_info() != public_key {
+        let key = self.custody.find(&entry.id)?;
+        if key.as_ref().is_some_and(|key| key.subject_public_key_info() != public_key) {
             return Err(AuthorityError::Foreign { id: entry.id.clone(), source: LintError::PublicKey });
         }
         let hash = self.config.jwt_rsa_hash;
         let algorithm = match (&key, hash) {
-            (SigningKey::P256(_), _) => Algorithm::ES256,
-            (SigningKey::P384(_), _) => Algorithm::ES384,
-            (SigningKey::Rsa(_), Hash::Sha256) => Algorithm::RS256,
-            (SigningKey::Rsa(_), Hash::Sha384) => Algorithm::RS384,
-            (SigningKey::Rsa(_), Hash::Sha512) => Algorithm::RS512,
+            // Without a key nothing is signed.
+            (None | Some(SigningKey::P256(_)), _) => Algorithm::ES256,
+            (Some(SigningKey::P384(_)), _) => Algorithm::ES384,
+            (Some(SigningKey::Rsa(_)), Hash::Sha256) => Algorithm::RS256,
+            (Some(SigningKey::Rsa(_)), Hash::Sha384) => Algorithm::RS384,
+            (Some(SigningKey::Rsa(_)), Hash::Sha512) => Algorithm::RS512,
+            #[cfg(feature = "pkcs11")]
+            (Some(SigningKey::Token(key)), _) => match key.curve {
+                Curve::P256 => Algorithm::ES256,
+                Curve::P384 => Algorithm::ES384,
+            },
+            (Some(SigningKey::MlDsa44(_) | SigningKey::MlDsa65(_)), _) => {
+                return Err(AuthorityError::Foreign { id: entry.id.clone(), source: LintError::Algorithm });
+            }
         };
         Ok(Arc::new(JwtSigner { public_key: public_key.to_vec(), key, algorithm, hash }))
     }
@@ -101,7 +113,8 @@ impl Authority {
 impl JwtSigner {
     fn sign(&self, kid: &str, claims: &Claims<'_>) -> Result<Secret<String>, AuthorityError> {
         let input = jwt::signing_input(self.algorithm, kid, claims)?;
-        let signature = self.algorithm.encode(self.key.sign_with(input.as_bytes(), self.hash)?)?;
+        let key = self.key.as_ref().ok_or(AuthorityError::Crypto)?;
+        let signature = self.algorithm.encode(key.sign_with(input.as_bytes(), self.hash)?)?;
         Ok(Secret::new(jwt::token(&input, &signature)))
     }
 

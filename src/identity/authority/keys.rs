@@ -7,10 +7,13 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ML_DSA_44_SIGNING,
+    ML_DSA_65_SIGNING, PqdsaKeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding,
 };
-use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm};
+use rcgen::{
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ML_DSA_44, PKCS_ML_DSA_65, PKCS_RSA_SHA256, PublicKeyData,
+    SignatureAlgorithm,
+};
 
 use crate::foundation::secret::Secret;
 
@@ -29,11 +32,19 @@ pub enum KeyType {
     Rsa2048,
     /// RSA of 4096 bits.
     Rsa4096,
+    /// ML-DSA-44 (FIPS 204), which a quantum computer does not break. Signs certificates only.
+    MlDsa44,
+    /// ML-DSA-65.
+    MlDsa65,
 }
 
 impl KeyType {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::EcP256, Self::EcP384, Self::Rsa2048, Self::Rsa4096];
+    /// Those that sign tokens (JWT-SVID section 2.1 knows no others).
+    pub const FOR_TOKENS: [Self; 4] = [Self::EcP256, Self::EcP384, Self::Rsa2048, Self::Rsa4096];
+
+    /// Those that sign certificates.
+    pub const FOR_CERTIFICATES: [Self; 6] =
+        [Self::EcP256, Self::EcP384, Self::Rsa2048, Self::Rsa4096, Self::MlDsa44, Self::MlDsa65];
 
     /// The name in configurations.
     pub const fn name(self) -> &'static str {
@@ -42,6 +53,8 @@ impl KeyType {
             Self::EcP384 => "ec-p384",
             Self::Rsa2048 => "rsa-2048",
             Self::Rsa4096 => "rsa-4096",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
         }
     }
 }
@@ -63,6 +76,51 @@ pub(super) enum SigningKey {
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
     Rsa(rsa::KeyPair),
+    MlDsa44(PqdsaKeyPair),
+    MlDsa65(PqdsaKeyPair),
+    /// In a token, which alone can use it.
+    #[cfg(feature = "pkcs11")]
+    Token(TokenKey),
+}
+
+/// A key in a PKCS#11 token.
+#[cfg(feature = "pkcs11")]
+#[derive(Debug)]
+pub(super) struct TokenKey {
+    pub(super) token: super::custody::Token,
+    pub(super) private: cryptoki::object::ObjectHandle,
+    pub(super) curve: Curve,
+    /// The public half, uncompressed.
+    pub(super) point: Vec<u8>,
+}
+
+/// A curve of keys in tokens.
+#[cfg(feature = "pkcs11")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Curve {
+    P256,
+    P384,
+}
+
+#[cfg(feature = "pkcs11")]
+impl Curve {
+    pub(super) const ALL: [Self; 2] = [Self::P256, Self::P384];
+
+    /// Its name, an object identifier in DER (RFC 5480 section 2.1.1.1).
+    pub(super) const fn oid(self) -> &'static [u8] {
+        match self {
+            Self::P256 => &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07],
+            Self::P384 => &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22],
+        }
+    }
+
+    /// The length of a coordinate, in bytes.
+    pub(super) const fn width(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+        }
+    }
 }
 
 impl SigningKey {
@@ -73,6 +131,8 @@ impl SigningKey {
             KeyType::EcP384 => Self::P384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING)?),
             KeyType::Rsa2048 => Self::Rsa(rsa::KeyPair::generate(rsa::KeySize::Rsa2048)?),
             KeyType::Rsa4096 => Self::Rsa(rsa::KeyPair::generate(rsa::KeySize::Rsa4096)?),
+            KeyType::MlDsa44 => Self::MlDsa44(PqdsaKeyPair::generate(&ML_DSA_44_SIGNING)?),
+            KeyType::MlDsa65 => Self::MlDsa65(PqdsaKeyPair::generate(&ML_DSA_65_SIGNING)?),
         })
     }
 
@@ -81,14 +141,23 @@ impl SigningKey {
         let p256 = || EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document).map(Self::P256);
         let p384 = || EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, document).map(Self::P384);
         let rsa = || rsa::KeyPair::from_pkcs8(document).map(Self::Rsa);
-        p256().or_else(|_other| p384()).or_else(|_other| rsa())
+        let ml_dsa_44 = || PqdsaKeyPair::from_pkcs8(&ML_DSA_44_SIGNING, document).map(Self::MlDsa44);
+        let ml_dsa_65 = || PqdsaKeyPair::from_pkcs8(&ML_DSA_65_SIGNING, document).map(Self::MlDsa65);
+        p256()
+            .or_else(|_other| p384())
+            .or_else(|_other| rsa())
+            .or_else(|_other| ml_dsa_44())
+            .or_else(|_other| ml_dsa_65())
     }
 
-    /// The key as a PKCS#8 document.
+    /// The key as a PKCS#8 document; an error if it can't leave its token.
     pub(super) fn to_pkcs8(&self) -> Result<Secret<Vec<u8>>, Unspecified> {
         Ok(Secret::new(match self {
+            #[cfg(feature = "pkcs11")]
+            Self::Token(_) => return Err(Unspecified),
             Self::P256(key) | Self::P384(key) => key.to_pkcs8v1()?.as_ref().to_vec(),
             Self::Rsa(key) => AsDer::<Pkcs8V1Der<'_>>::as_der(key)?.as_ref().to_vec(),
+            Self::MlDsa44(key) | Self::MlDsa65(key) => key.to_pkcs8v1()?.as_ref().to_vec(),
         }))
     }
 
@@ -113,8 +182,43 @@ impl SigningKey {
                 key.sign_digest(padding, &digest(algorithm, message), &mut signature)?;
                 Ok(signature)
             }
+            Self::MlDsa44(key) | Self::MlDsa65(key) => {
+                let mut signature = vec![0; key.algorithm().signature_len()];
+                let length = key.sign(message, &mut signature)?;
+                signature.truncate(length);
+                Ok(signature)
+            }
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => {
+                let algorithm = match key.curve {
+                    Curve::P256 => &digest::SHA256,
+                    Curve::P384 => &digest::SHA384,
+                };
+                let fixed = key.token.sign(key.private, digest(algorithm, message).as_ref()).map_err(|error| {
+                    tracing::error!(%error, "an authority's key in its token did not sign");
+                    Unspecified
+                })?;
+                asn1_of(&fixed).ok_or(Unspecified)
+            }
         }
     }
+}
+
+/// An ECDSA signature as ASN.1 (RFC 3279 section 2.2.3) of its two numbers at full width.
+#[cfg(feature = "pkcs11")]
+fn asn1_of(fixed: &[u8]) -> Option<Vec<u8>> {
+    use x509_parser::asn1_rs::{Integer, Sequence, ToDer as _};
+
+    let (r, s) = fixed.split_at_checked(fixed.len() / 2).filter(|(r, s)| r.len() == s.len() && !r.is_empty())?;
+    let numbers = [r, s].map(|number| {
+        let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len() - 1);
+        let significant = number.get(start..).unwrap_or_default();
+        // A leading bit would make the number negative.
+        let sign: &[u8] = if significant.first().is_some_and(|byte| byte & 0x80 != 0) { &[0] } else { &[] };
+        Integer::new(&[sign, significant].concat()).to_der_vec()
+    });
+    let [r, s] = numbers;
+    Sequence::new([r.ok()?, s.ok()?].concat().into()).to_der_vec().ok()
 }
 
 /// The subject key id of a `SubjectPublicKeyInfo` in DER.
@@ -127,6 +231,9 @@ impl PublicKeyData for SigningKey {
         match self {
             Self::P256(key) | Self::P384(key) => key.public_key().as_ref(),
             Self::Rsa(key) => key.public_key().as_ref(),
+            Self::MlDsa44(key) | Self::MlDsa65(key) => key.public_key().as_ref(),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => &key.point,
         }
     }
 
@@ -135,6 +242,13 @@ impl PublicKeyData for SigningKey {
             Self::P256(_) => &PKCS_ECDSA_P256_SHA256,
             Self::P384(_) => &PKCS_ECDSA_P384_SHA384,
             Self::Rsa(_) => &PKCS_RSA_SHA256,
+            Self::MlDsa44(_) => &PKCS_ML_DSA_44,
+            Self::MlDsa65(_) => &PKCS_ML_DSA_65,
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => match key.curve {
+                Curve::P256 => &PKCS_ECDSA_P256_SHA256,
+                Curve::P384 => &PKCS_ECDSA_P384_SHA384,
+            },
         }
     }
 }
@@ -151,6 +265,10 @@ impl fmt::Debug for SigningKey {
             Self::P256(_) => "P-256",
             Self::P384(_) => "P-384",
             Self::Rsa(_) => "RSA",
+            Self::MlDsa44(_) => "ML-DSA-44",
+            Self::MlDsa65(_) => "ML-DSA-65",
+            #[cfg(feature = "pkcs11")]
+            Self::Token(_) => "in a token",
         })
     }
 }

@@ -6,13 +6,14 @@
 //!
 //! Every change is recorded, then taken by the journal in one transaction, then shown in the bundle, then acted upon.
 
-use super::keys::SigningKey;
+use std::sync::Arc;
+
 use super::rotation::{Due, Standing, Term};
 use super::signers::Outline;
-use super::{Authority, AuthorityError, AuthorityKind, AuthorityStage, KeyType};
+use super::{Authority, AuthorityError, AuthorityKind, AuthorityStage};
 use crate::evidence::{AuthorityChange, AuthorityChangeRecord, Initiator, Record};
 use crate::foundation::clock::Timestamp;
-use crate::identity::journal::{AuthorityEntry, JournalStep};
+use crate::identity::journal::{AuthorityEntry, JournalStep, Journaled};
 
 /// How many things can be due at one moment, at most: all that the journal has of a kind may have expired.
 const MAX_DUE: usize = 1000;
@@ -202,6 +203,24 @@ impl Authority {
         Ok(())
     }
 
+    /// Takes note that keys ended with an earlier process, where that is how they are kept: an authority without its key
+    /// can't sign, but what it signed stays trusted until it expires.
+    pub(super) async fn disown(&self, known: &Journaled, now: Timestamp) -> Result<(), AuthorityError> {
+        let mut steps = Vec::new();
+        for entry in &known.authorities {
+            match entry.stage() {
+                AuthorityStage::Active if self.custody.find(&entry.id)?.is_none() => {
+                    steps.push(JournalStep::Supersede(&entry.id));
+                }
+                AuthorityStage::Prepared if self.custody.find(&entry.id)?.is_none() => {
+                    steps.push(JournalStep::Remove(&entry.id));
+                }
+                _ => {}
+            }
+        }
+        if steps.is_empty() { Ok(()) } else { self.commit(&steps, Vec::new(), now).await }
+    }
+
     /// A new authority in place of the one that has `stage`, durable: first its key, then its entry.
     async fn make(
         &self,
@@ -211,17 +230,16 @@ impl Authority {
         now: Timestamp,
     ) -> Result<String, AuthorityError> {
         let key_type = match kind {
-            AuthorityKind::X509 => KeyType::EcP256,
+            AuthorityKind::X509 => self.config.key_type,
             AuthorityKind::Jwt => self.config.jwt_key_type,
         };
-        let made = tokio::task::spawn_blocking(move || SigningKey::generate(key_type)).await;
-        let key = made.map_err(|_cancelled| AuthorityError::Crypto)??;
-        let id = hex::encode(key.id());
+        let (custody, entropy) = (self.custody.clone(), Arc::clone(&self.ports.entropy));
+        let made = tokio::task::spawn_blocking(move || custody.make(key_type, &*entropy)).await;
+        let (id, key) = made.map_err(|_cancelled| AuthorityError::Crypto)??;
         let (public, validity) = match kind {
             AuthorityKind::X509 => self.self_signed(&key, now)?,
             AuthorityKind::Jwt => self.jwt_public(&key, now),
         };
-        self.vault.seal(&id, &key, &*self.ports.entropy)?;
 
         let mut entry = AuthorityEntry::new(id.clone(), public, now);
         entry.activated_at = (stage == AuthorityStage::Active).then_some(now);
@@ -294,7 +312,7 @@ impl Authority {
     }
 
     pub(super) fn destroy_key(&self, id: &str) {
-        if let Err(error) = self.vault.destroy(id) {
+        if let Err(error) = self.custody.destroy(id) {
             tracing::warn!(authority = %id, %error, "the key of an authority that left the bundle can't be removed");
         }
     }

@@ -2,22 +2,26 @@
 //! that a fault in the template, the library or the memory of the machine ends here. Not a verifier of what others
 //! present: it knows exactly what to expect and takes nothing else.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use portcullis_spiffe::x509::{Leaf, ProfileError};
-use rustls_pki_types::CertificateDer;
-use webpki::EndEntityCert;
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
+use webpki::{EndEntityCert, aws_lc_rs as verify};
+use x509_parser::asn1_rs::oid;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::oid_registry::{
-    OID_SIG_ECDSA_WITH_SHA256, OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_BASIC_CONSTRAINTS,
-    OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME,
-    OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, Oid,
+    OID_PKCS1_SHA256WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384,
+    OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
+    OID_X509_EXT_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER, Oid,
 };
-use x509_parser::x509::X509Version;
+use x509_parser::x509::{AlgorithmIdentifier, X509Version};
 
 use super::keys::key_id;
 use super::template::{Serial, Validity};
 use crate::foundation::clock::Timestamp;
+
+/// `id-ml-dsa-44`, `id-ml-dsa-65` (RFC 9881 section 2).
+const OID_ML_DSA_44: Oid<'static> = oid!(2.16.840.1.101.3.4.3.17);
+const OID_ML_DSA_65: Oid<'static> = oid!(2.16.840.1.101.3.4.3.18);
 
 /// `digitalSignature`, `keyEncipherment`, `keyAgreement`: bits 0, 2 and 4 (RFC 5280 section 4.2.1.3).
 const LEAF_KEY_USAGE: u16 = 1 | 1 << 2 | 1 << 4;
@@ -38,7 +42,7 @@ pub enum LintError {
     /// Only version 3 has extensions.
     #[error("the version is not 3")]
     Version,
-    /// It is not signed with ECDSA and SHA-256.
+    /// It does not say that it is signed as an authority of ours signs.
     #[error("the signature algorithm is not the authority's")]
     Algorithm,
     /// The serial number is not the one that was drawn.
@@ -163,6 +167,11 @@ pub(super) fn validity_of(der: &[u8]) -> Result<Validity, LintError> {
     parse(der).map(|certificate| validity(&certificate))
 }
 
+/// The key in the certificate `der`, as `SubjectPublicKeyInfo` in DER.
+pub(super) fn public_key_of(der: &[u8]) -> Result<Vec<u8>, LintError> {
+    parse(der).map(|certificate| certificate.public_key().raw.to_vec())
+}
+
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, LintError> {
     match x509_parser::parse_x509_certificate(der) {
         Ok(([], certificate)) => Ok(certificate),
@@ -187,11 +196,8 @@ fn check_envelope(certificate: &X509Certificate<'_>, public_key: &[u8]) -> Resul
     ensure(certificate.version() == X509Version::V3, LintError::Version)?;
     let unique_ids = certificate.issuer_uid.is_some() || certificate.subject_uid.is_some();
     ensure(!unique_ids, LintError::Version)?;
-    let algorithms = [&certificate.signature_algorithm, &certificate.tbs_certificate.signature];
-    let ecdsa = |algorithm: &&x509_parser::x509::AlgorithmIdentifier<'_>| {
-        algorithm.algorithm == OID_SIG_ECDSA_WITH_SHA256 && algorithm.parameters.is_none()
-    };
-    ensure(algorithms.iter().all(ecdsa), LintError::Algorithm)?;
+    let (outer, inner) = (&certificate.signature_algorithm, &certificate.tbs_certificate.signature);
+    ensure(outer == inner && signed_with(outer).is_some(), LintError::Algorithm)?;
     let serial = certificate.raw_serial();
     let positive = serial.iter().any(|byte| *byte != 0) && serial.first().is_some_and(|byte| byte & 0x80 == 0);
     ensure(positive && serial.len() <= 20, LintError::Serial)?;
@@ -279,9 +285,32 @@ fn check_authority_key_id(certificate: &X509Certificate<'_>, wanted: &[u8]) -> R
 fn check_signature(certificate: &X509Certificate<'_>, by: &X509Certificate<'_>) -> Result<(), LintError> {
     let der = CertificateDer::from(certificate.as_raw());
     EndEntityCert::try_from(&der).map_err(|_refused| LintError::Malformed)?;
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &by.public_key().subject_public_key.data);
+    let by = CertificateDer::from(by.as_raw());
+    let by = EndEntityCert::try_from(&by).map_err(|_refused| LintError::Malformed)?;
+    let algorithm = signed_with(&certificate.signature_algorithm).ok_or(LintError::Algorithm)?;
     let signed = certificate.tbs_certificate.as_ref();
-    key.verify(signed, &certificate.signature_value.data).map_err(|_unspecified| LintError::Signature)
+    by.verify_signature(algorithm, signed, &certificate.signature_value.data).map_err(|refusal| match refusal {
+        webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => LintError::Algorithm,
+        _ => LintError::Signature,
+    })
+}
+
+/// How a certificate that says this of its signature was signed; each goes with keys of one kind only.
+fn signed_with(algorithm: &AlgorithmIdentifier<'_>) -> Option<&'static dyn SignatureVerificationAlgorithm> {
+    let (oid, parameters) = (&algorithm.algorithm, algorithm.parameters.as_ref());
+    if *oid == OID_PKCS1_SHA256WITHRSA {
+        return parameters
+            .is_some_and(|parameters| parameters.as_null().is_ok())
+            .then_some(verify::RSA_PKCS1_2048_8192_SHA256);
+    }
+    let algorithm = match () {
+        () if *oid == OID_SIG_ECDSA_WITH_SHA256 => verify::ECDSA_P256_SHA256,
+        () if *oid == OID_SIG_ECDSA_WITH_SHA384 => verify::ECDSA_P384_SHA384,
+        () if *oid == OID_ML_DSA_44 => verify::ML_DSA_44,
+        () if *oid == OID_ML_DSA_65 => verify::ML_DSA_65,
+        () => return None,
+    };
+    parameters.is_none().then_some(algorithm)
 }
 
 #[cfg(test)]

@@ -153,10 +153,11 @@ impl Vault {
     }
 
     /// Removes the key of an authority that has expired.
-    pub(super) fn destroy(&self, id: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(id)) {
+    pub(super) fn destroy(&self, id: &str) -> Result<(), SealError> {
+        let path = self.path(id);
+        match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
+            removed => removed.map_err(|source| PrivateFileError::Io { path, source }.into()),
         }
     }
 

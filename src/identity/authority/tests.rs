@@ -1,5 +1,4 @@
 use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +17,7 @@ use crate::identity::bundle::Bundle;
 use crate::identity::journal::memory::{Fault, MemoryJournal};
 use crate::identity::journal::{AuthorityPublic, JournalStep, Journaled};
 
+mod custody;
 mod opening;
 mod operator;
 mod schedule;
@@ -50,6 +50,8 @@ struct Estate {
     journal: MemoryJournal,
     log: Arc<Log>,
     clock: ManualClock,
+    custody: Option<KeyCustody>,
+    key_type: KeyType,
     jwt_key_type: KeyType,
     jwt_rsa_hash: Hash,
 }
@@ -61,6 +63,8 @@ impl Estate {
             journal: MemoryJournal::default(),
             log: Arc::default(),
             clock: ManualClock::new(Timestamp::from_unix_seconds(START.cast_signed())),
+            custody: None,
+            key_type: KeyType::default(),
             jwt_key_type: KeyType::default(),
             jwt_rsa_hash: Hash::default(),
         }
@@ -71,9 +75,13 @@ impl Estate {
         let config = AuthorityConfig {
             trust_domain: ours(),
             ttl: LIFE,
+            key_type: self.key_type,
             jwt_key_type: self.jwt_key_type,
             jwt_rsa_hash: self.jwt_rsa_hash,
-            seal_key_file: data_dir.join("seal.key"),
+            custody: self
+                .custody
+                .clone()
+                .unwrap_or_else(|| KeyCustody::Sealed { seal_key_file: data_dir.join("seal.key") }),
             data_dir,
         };
         let ports = Ports {
@@ -89,7 +97,7 @@ impl Estate {
     }
 
     fn keys(&self) -> Vec<String> {
-        let files = fs::read_dir(self.directory.path().join("data/keys")).unwrap();
+        let Ok(files) = fs::read_dir(self.directory.path().join("data/keys")) else { return Vec::new() };
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
     }
 

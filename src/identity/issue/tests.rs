@@ -11,7 +11,7 @@ use super::*;
 use crate::evidence::JwtIssuanceRecord;
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
-use crate::identity::authority::{self, AuthorityConfig, AuthorityKind, Hash, KeyType};
+use crate::identity::authority::{self, AuthorityConfig, AuthorityKind, Hash, KeyCustody, KeyType};
 use crate::identity::journal::memory::MemoryJournal;
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{ConfiguredEntry, EntryTerms};
@@ -67,10 +67,11 @@ impl House {
         let config = AuthorityConfig {
             trust_domain: "example.org".parse().unwrap(),
             ttl: AUTHORITY_TTL,
+            key_type: KeyType::default(),
             jwt_key_type: KeyType::default(),
             jwt_rsa_hash: Hash::default(),
             data_dir: directory.path().join("data"),
-            seal_key_file: directory.path().join("data/seal.key"),
+            custody: KeyCustody::Sealed { seal_key_file: directory.path().join("data/seal.key") },
         };
         let (journal, log) = (Arc::new(MemoryJournal::default()), Arc::new(Log::default()));
         let ports = authority::Ports { journal, audit: log.clone(), entropy: entropy.clone() };

@@ -89,12 +89,18 @@ async fn a_tampered_or_readable_key_is_a_refusal_to_start() {
         changed[40] ^= 1;
         write_private(&path, &changed).unwrap();
         let error = estate.open().await.unwrap_err();
-        assert!(matches!(error, AuthorityError::Seal(SealError::Tampered { .. })), "{error}");
+        assert!(matches!(error, AuthorityError::Custody(CustodyError::Seal(SealError::Tampered { .. }))), "{error}");
 
         write_private(&path, &good).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let error = estate.open().await.unwrap_err();
-        assert!(matches!(error, AuthorityError::Seal(SealError::File(PrivateFileError::TooOpen { .. }))), "{error}");
+        assert!(
+            matches!(
+                error,
+                AuthorityError::Custody(CustodyError::Seal(SealError::File(PrivateFileError::TooOpen { .. })))
+            ),
+            "{error}"
+        );
         assert_eq!((estate.journaled().await, estate.keys().len()), (journaled, 2));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -150,12 +156,12 @@ async fn debug_shows_no_secret() {
     let estate = Estate::new();
     let authority = estate.open().await.unwrap();
     let now = estate.clock.now();
-    let seal_key = fs::read(Path::new(&authority.config.seal_key_file)).unwrap();
+    let seal_key = fs::read(authority.config.data_dir.join("seal.key")).unwrap();
     let (leaf, token) = (sign(&authority, LIFE, now).unwrap(), sign_token(&authority, LIFE, now).unwrap());
     let shown = format!("{authority:?} {leaf:?} {token:?}");
     let mut secrets = vec![seal_key, leaf.key.expose()[36..68].to_vec(), token.token.expose().clone().into_bytes()];
     for entry in estate.journaled().await.authorities {
-        secrets.push(authority.vault.unseal(&entry.id).unwrap().to_pkcs8().unwrap().expose()[36..68].to_vec());
+        secrets.push(authority.custody.find(&entry.id).unwrap().unwrap().to_pkcs8().unwrap().expose()[36..68].to_vec());
     }
     for secret in secrets {
         let list = secret.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");

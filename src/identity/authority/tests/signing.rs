@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::*;
 
@@ -126,9 +127,30 @@ async fn no_two_authorities_have_the_same_subject() {
     assert_ne!(subjects[0], subjects[1]);
 }
 
+/// The linter looks at every one, and the verifier of every Check takes what was signed.
+#[tokio::test]
+async fn certificates_of_every_kind_of_key_verify_with_the_bundle_also_after_a_restart() {
+    for key_type in KeyType::FOR_CERTIFICATES {
+        let estate = Estate { key_type, ..Estate::new() };
+        let first = estate.open().await.unwrap();
+        let restarted = estate.open().await.unwrap();
+        for authority in [first, restarted] {
+            let leaf = sign(&authority, LIFE, estate.clock.now()).unwrap().leaf.certificate;
+            let anchors: Vec<_> = bundle(&authority)
+                .certificates()
+                .map(|der| anchor_from_trusted_cert(der).unwrap().to_owned())
+                .collect();
+            let leaf = EndEntityCert::try_from(&leaf).unwrap();
+            let usage = KeyUsage::client_auth();
+            leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &[], estate.clock.now().into(), usage, None, None)
+                .unwrap_or_else(|error| panic!("{}: {error}", key_type.name()));
+        }
+    }
+}
+
 #[test]
 fn keys_of_every_kind_survive_their_document() {
-    for key_type in KeyType::ALL {
+    for key_type in KeyType::FOR_CERTIFICATES {
         let key = SigningKey::generate(key_type).unwrap();
         let again = SigningKey::from_pkcs8(key.to_pkcs8().unwrap().expose()).unwrap();
         assert_eq!(again.subject_public_key_info(), key.subject_public_key_info());
