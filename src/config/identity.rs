@@ -9,9 +9,9 @@ use super::entries;
 use super::node::{Node, Value};
 use super::reader::{Bound as _, Section, Setting};
 use super::values::text;
+use crate::edge::envoy::sds::UnknownNames;
 use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyCustody, KeyType, TokenConfig};
 use crate::identity::issue::LONGEST_JWT;
-use crate::edge::envoy::sds::UnknownNames;
 use crate::identity::registry::{ConfiguredEntry, Parents};
 
 const MINUTE: Duration = Duration::from_mins(1);
