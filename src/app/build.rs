@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use tonic::service::Routes;
 
 use super::identity::IdentityPlane;
 use super::metrics::Metrics;
@@ -15,6 +16,7 @@ use crate::decision::cache::DecisionCache;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts};
 use crate::edge::envoy::ext_authz::{ExtAuthz, ExtAuthzConfig, HeaderNames};
+use crate::edge::grpc::with_introspection;
 use crate::edge::http::authzen::{AuthzenConfig, authzen_router};
 use crate::edge::http::operations::operations_router;
 use crate::evidence::Audit;
@@ -31,6 +33,9 @@ use crate::store;
 
 /// The mode of a Unix socket whose address names none; the configuration gives each one.
 const UNIX_MODE: u32 = 0o600;
+
+/// What is served to workloads and their proxies.
+const WORKLOAD_SERVICES: [&str; 2] = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoveryService"];
 
 /// What every part needs.
 pub(super) struct Common {
@@ -85,6 +90,7 @@ impl App {
         let identity = IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
         let secrets = identity.secret_service(config, &common, metrics.sds, shutdown.signal());
+        let workload_api = identity.workload_api(config, &common, metrics.workload_api, shutdown.signal());
 
         let news = Arc::new(PolicyNews {
             audit: Arc::clone(&common.audit),
@@ -109,10 +115,11 @@ impl App {
         );
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
-        let secrets = tonic::service::Routes::new(secrets.into_server()).into_axum_router();
+        let workloads = Routes::new(secrets.into_server()).add_service(workload_api.into_server());
+        let workloads = with_introspection(workloads, &WORKLOAD_SERVICES, common.readiness.clone(), shutdown.signal())?;
         listeners.prepare("authzen", &config.listen.authzen, &questions)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks.router())?;
-        listeners.prepare("workload", &config.listen.workload, &secrets)?;
+        listeners.prepare("workload", &config.listen.workload, &workloads.into_axum_router())?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;
         drop(starting);

@@ -9,6 +9,7 @@ use super::AppError;
 use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
+use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
@@ -16,6 +17,7 @@ use crate::identity::authority::{self, Authority, AuthorityConfig};
 use crate::identity::issue::{self, Issuer, Ports};
 use crate::identity::registry::Registry;
 use crate::identity::registry::memory::MemoryRegistry;
+use crate::identity::workload::Workloads;
 use crate::server::UnixPeer;
 use crate::store::Store;
 
@@ -84,6 +86,24 @@ impl IdentityPlane {
         let (issuer, attestor) = (Arc::clone(&self.issuer), Arc::clone(&self.attestor));
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
         SecretService::new(names, issuer, attestor, clock, entropy, signal, metrics)
+    }
+
+    /// The Workload API over these parts.
+    pub(super) fn workload_api(
+        &self,
+        config: &Config,
+        common: &Common,
+        metrics: workload_api::Metrics,
+        signal: ShutdownSignal,
+    ) -> WorkloadService {
+        let settings = &config.identity.workload_api;
+        let settings = WorkloadApiConfig {
+            trust_domain: config.trust_domain.clone(),
+            allow_unauthenticated_verifiers: settings.allow_unauthenticated_verifiers,
+            allowed_foreign_jwt_claims: settings.allowed_foreign_jwt_claims.iter().cloned().collect(),
+        };
+        let workloads = Arc::new(Workloads::new(Arc::clone(&self.issuer), Arc::clone(&self.attestor)));
+        WorkloadService::new(settings, workloads, Arc::clone(&common.clock), signal, metrics)
     }
 }
 

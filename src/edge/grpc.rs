@@ -6,6 +6,7 @@
 mod health;
 
 use portcullis_spiffe_api::FILE_DESCRIPTOR_SET;
+use tonic::Extensions;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
@@ -13,6 +14,7 @@ use tonic_reflection::server::Builder;
 use self::health::HealthService;
 use crate::foundation::readiness::Readiness;
 use crate::foundation::shutdown::ShutdownSignal;
+use crate::server::{ConnectionInfo, Peer, UnixPeer};
 
 /// The services that are added here.
 const OWN: [&str; 3] =
@@ -54,6 +56,14 @@ pub fn with_introspection(
         .add_service(health.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_REQUEST_BYTES)))
+}
+
+/// The calling process. No other kind of caller can be attested.
+pub(super) fn unix_peer(extensions: &Extensions) -> Option<&UnixPeer> {
+    match extensions.get::<ConnectionInfo>().map(|connection| &connection.peer) {
+        Some(Peer::Unix(peer)) => Some(peer),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::attest::Attested;
 use super::attest::unix::{AttestError, UnixAttestor};
+use super::bundle::Bundle;
 use super::issue::{Changes, Identities, IssueError, Issuer};
 use crate::server::UnixPeer;
 
@@ -61,6 +62,20 @@ impl Workloads {
         let issuer = Arc::clone(&self.issuer);
         let identities = tokio::task::spawn_blocking(move || issuer.identities(&attested)).await;
         Ok(identities.map_err(|_cancelled| IdentifyError::Stopping)??)
+    }
+
+    /// The bundles that `peer` may verify others by, ours first; none, if no entry fits it. Issues nothing.
+    ///
+    /// # Errors
+    /// [`IdentifyError::NotAttested`], [`IdentifyError::Stopping`].
+    pub async fn bundles(&self, peer: &UnixPeer) -> Result<Vec<Arc<Bundle>>, IdentifyError> {
+        let attested = self.attest(peer).await?;
+        Ok(self.issuer.bundles(&attested))
+    }
+
+    /// The bundle of our own trust domain.
+    pub fn own_bundle(&self) -> Option<Arc<Bundle>> {
+        self.issuer.own_bundle()
     }
 
     /// Wakes when what callers are entitled to may have changed.
