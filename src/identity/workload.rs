@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use portcullis_spiffe::SpiffeId;
 use tokio::sync::Semaphore;
 
 use super::attest::Attested;
 use super::attest::unix::{AttestError, UnixAttestor};
 use super::bundle::Bundle;
-use super::issue::{Changes, Identities, IssueError, Issuer};
+use super::issue::{Changes, Identities, IssueError, Issuer, JwtSvid};
 use crate::server::UnixPeer;
 
 /// How many callers are identified at once, so that a change that concerns every stream does not take every thread.
@@ -62,6 +63,22 @@ impl Workloads {
         let issuer = Arc::clone(&self.issuer);
         let identities = tokio::task::spawn_blocking(move || issuer.identities(&attested)).await;
         Ok(identities.map_err(|_cancelled| IdentifyError::Stopping)??)
+    }
+
+    /// Tokens of `peer` for `audience`, one for each of its identities or for `only` that one; none, if no entry grants it.
+    ///
+    /// # Errors
+    /// [`IdentifyError`].
+    pub async fn jwt_svids(
+        &self,
+        peer: &UnixPeer,
+        audience: &[String],
+        only: Option<&SpiffeId>,
+    ) -> Result<Vec<JwtSvid>, IdentifyError> {
+        let attested = self.attest(peer).await?;
+        let (issuer, audience, only) = (Arc::clone(&self.issuer), audience.to_vec(), only.cloned());
+        let issued = tokio::task::spawn_blocking(move || issuer.jwt_svids(&attested, &audience, only.as_ref())).await;
+        Ok(issued.map_err(|_cancelled| IdentifyError::Stopping)??)
     }
 
     /// The bundles that `peer` may verify others by, ours first; none, if no entry fits it. Issues nothing.

@@ -7,17 +7,9 @@ use futures_util::future::BoxFuture;
 use portcullis_spiffe::SpiffeId;
 
 use crate::identity::bundle::Bundle;
-use crate::identity::issue::{Changes, Identities};
+use crate::identity::issue::{Changes, Identities, JwtSvid};
 use crate::identity::workload::{IdentifyError, Workloads};
 use crate::server::UnixPeer;
-
-/// UNTIL the branch `authority` is merged
-#[derive(Clone, Debug)]
-pub(super) struct JwtSvid {
-    pub(super) id: SpiffeId,
-    pub(super) hint: String,
-    pub(super) token: String,
-}
 
 /// Says who a caller is, and what that grants it.
 pub(super) trait Identify: fmt::Debug + Send + Sync {
@@ -59,11 +51,11 @@ impl Identify for Workloads {
 
     fn jwt_svids<'a>(
         &'a self,
-        _peer: &'a UnixPeer,
-        _audience: &'a [String],
-        _only: Option<&'a SpiffeId>,
+        peer: &'a UnixPeer,
+        audience: &'a [String],
+        only: Option<&'a SpiffeId>,
     ) -> BoxFuture<'a, Result<Vec<JwtSvid>, IdentifyError>> {
-        Box::pin(async { Err(IdentifyError::Stopping) }) // UNTIL the branch `authority` is merged
+        Box::pin(self.jwt_svids(peer, audience, only))
     }
 
     fn own_bundle(&self) -> Option<Arc<Bundle>> {

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tonic::codegen::InterceptedService;
 use tonic::{Extensions, Request, Response, Status};
 
-use super::identify::{Identify, JwtSvid};
+use super::identify::Identify;
 use super::session::Session;
 use super::view::{JwtBundles, View, X509Bundles, X509Svids, keep_first_of_hint};
 use super::{Metrics, WorkloadApiConfig, claims, header, refusal};
@@ -23,7 +23,7 @@ use crate::edge::grpc::unix_peer;
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::Seldom;
-use crate::identity::issue::Identities;
+use crate::identity::issue::{Identities, IssueError, JwtSvid};
 use crate::identity::svid::jwt;
 use crate::identity::workload::{IdentifyError, Workloads};
 use crate::server::{Place, Places, UnixPeer};
@@ -34,7 +34,8 @@ const MAX_STREAMS: usize = 4096;
 /// The largest request: a token and an audience.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// How much a token may name whom it is for, in bytes: the whole token travels in headers.
+/// How much a token may name whom it is for, in bytes: what is issued here must be short enough to be verified here, and
+/// to travel in a header.
 const MAX_AUDIENCE_BYTES: usize = 4096;
 
 /// The Workload API.
@@ -202,15 +203,22 @@ impl Shared {
         only: Option<&SpiffeId>,
     ) -> Result<JwtsvidResponse, Status> {
         let issued = self.plane.jwt_svids(peer, audience, only).await;
-        let mut issued = issued.map_err(|error| match self.fail(peer, &error) {
-            _ if matches!(error, IdentifyError::NotIssued(_)) => refusal::no_jwt_svid(),
-            status => status,
+        let mut issued = issued.map_err(|error| match &error {
+            IdentifyError::NotIssued(IssueError::Audience(reason)) => refusal::bad(reason),
+            _ => match (self.fail(peer, &error), error) {
+                (_, IdentifyError::NotIssued(_)) => refusal::no_jwt_svid(),
+                (status, _) => status,
+            },
         })?;
         keep_first_of_hint(&mut issued, |svid| &svid.hint);
         if issued.is_empty() {
             return Err(self.refuse(peer));
         }
-        let told = |svid: JwtSvid| Jwtsvid { spiffe_id: svid.id.to_string(), svid: svid.token, hint: svid.hint };
+        let told = |svid: JwtSvid| Jwtsvid {
+            spiffe_id: svid.id.to_string(),
+            svid: svid.token.expose().clone(),
+            hint: svid.hint,
+        };
         Ok(JwtsvidResponse { svids: issued.into_iter().map(told).collect() })
     }
 
