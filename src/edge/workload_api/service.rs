@@ -281,4 +281,6 @@ fn audience_of(mut names: Vec<String>) -> Result<Vec<String>, Status> {
 }
 
 #[cfg(test)]
+pub(super) mod fixture;
+#[cfg(test)]
 mod tests;

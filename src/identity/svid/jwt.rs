@@ -214,4 +214,4 @@ impl Algorithm {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,5 @@
 mod forged;
-mod mint;
+pub(crate) mod mint;
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -19,26 +19,26 @@ use crate::identity::bundle::{Bundle, JwtAuthority};
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 /// A key pair and the algorithm it signs with.
-pub(super) struct Key {
-    pub(super) algorithm: &'static str,
+pub(crate) struct Key {
+    pub(crate) algorithm: &'static str,
     /// `SubjectPublicKeyInfo`, DER.
-    pub(super) public_key: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
     sign: Sign,
 }
 
 impl Key {
-    pub(super) fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         Self::ecdsa("ES256", &ECDSA_P256_SHA256_FIXED_SIGNING)
     }
 
-    pub(super) fn ecdsa(algorithm: &'static str, signing: &'static EcdsaSigningAlgorithm) -> Self {
+    pub(crate) fn ecdsa(algorithm: &'static str, signing: &'static EcdsaSigningAlgorithm) -> Self {
         let pair = EcdsaKeyPair::generate(signing).unwrap();
         let public_key = pair.public_key().as_der().unwrap().as_ref().to_vec();
         let sign = move |message: &[u8]| pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
         Self { algorithm, public_key, sign: Box::new(sign) }
     }
 
-    pub(super) fn rsa(algorithm: &'static str, encoding: &'static dyn RsaEncoding) -> Self {
+    pub(crate) fn rsa(algorithm: &'static str, encoding: &'static dyn RsaEncoding) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let public_key = pair.public_key().as_der().unwrap().as_ref().to_vec();
         let sign = move |message: &[u8]| {
@@ -49,13 +49,13 @@ impl Key {
         Self { algorithm, public_key, sign: Box::new(sign) }
     }
 
-    pub(super) fn ed25519() -> Self {
+    pub(crate) fn ed25519() -> Self {
         let pair = Ed25519KeyPair::generate().unwrap();
         let public_key = pair.public_key().as_der().unwrap().as_ref().to_vec();
         Self { algorithm: "EdDSA", public_key, sign: Box::new(move |message| pair.sign(message).as_ref().to_vec()) }
     }
 
-    pub(super) fn all_kinds() -> Vec<Self> {
+    pub(crate) fn all_kinds() -> Vec<Self> {
         vec![
             Self::p256(),
             Self::ecdsa("ES384", &ECDSA_P384_SHA384_FIXED_SIGNING),
@@ -70,39 +70,39 @@ impl Key {
     }
 
     /// A key that signs in another way, under the same public key.
-    pub(super) fn but_signing(self, sign: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Self {
+    pub(crate) fn but_signing(self, sign: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Self {
         Self { sign: Box::new(sign), ..self }
     }
 }
 
 /// A token of these parts, signed.
-pub(super) fn token(header: &Value, claims: &Value, key: &Key) -> String {
+pub(crate) fn token(header: &Value, claims: &Value, key: &Key) -> String {
     token_of_texts(&header.to_string(), &claims.to_string(), key)
 }
 
 /// A token of these texts, whatever they are, signed.
-pub(super) fn token_of_texts(header: &str, claims: &str, key: &Key) -> String {
+pub(crate) fn token_of_texts(header: &str, claims: &str, key: &Key) -> String {
     let signed = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
     let signature = (key.sign)(signed.as_bytes());
     format!("{signed}.{}", encode(&signature))
 }
 
-pub(super) fn joined(header: &[u8], claims: &[u8], signature: &[u8]) -> String {
+pub(crate) fn joined(header: &[u8], claims: &[u8], signature: &[u8]) -> String {
     format!("{}.{}.{}", encode(header), encode(claims), encode(signature))
 }
 
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// `object` with a member set.
-pub(super) fn with(object: &Value, name: &str, value: impl Into<Value>) -> Value {
+pub(crate) fn with(object: &Value, name: &str, value: impl Into<Value>) -> Value {
     let mut object = object.clone();
     object[name] = value.into();
     object
 }
 
-pub(super) fn bundle<'a>(trust_domain: &str, keys: impl IntoIterator<Item = (&'a str, &'a Key)>) -> Arc<Bundle> {
+pub(crate) fn bundle<'a>(trust_domain: &str, keys: impl IntoIterator<Item = (&'a str, &'a Key)>) -> Arc<Bundle> {
     let authority = |(key_id, key): (&str, &Key)| JwtAuthority {
         key_id: key_id.to_owned(),
         public_key: key.public_key.clone(),
