@@ -25,3 +25,4 @@ mod rotation;
 mod sds;
 mod tcp;
 mod vectors;
+mod workload_api;
