@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use tonic::service::Routes;
 
 use super::identity::IdentityPlane;
 use super::metrics::Metrics;
@@ -16,7 +15,6 @@ use crate::decision::cache::DecisionCache;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts};
 use crate::edge::envoy::ext_authz::{ExtAuthz, ExtAuthzConfig, HeaderNames};
-use crate::edge::grpc::with_introspection;
 use crate::edge::http::authzen::{AuthzenConfig, authzen_router};
 use crate::edge::http::operations::operations_router;
 use crate::evidence::Audit;
@@ -33,9 +31,6 @@ use crate::store;
 
 /// The mode of a Unix socket whose address names none; the configuration gives each one.
 const UNIX_MODE: u32 = 0o600;
-
-/// What is served to workloads and their proxies.
-const WORKLOAD_SERVICES: [&str; 2] = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoveryService"];
 
 /// What every part needs.
 pub(super) struct Common {
@@ -89,8 +84,8 @@ impl App {
 
         let identity = IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
-        let secrets = identity.secret_service(config, &common, metrics.sds, shutdown.signal());
-        let workload_api = identity.workload_api(config, &common, metrics.workload_api, shutdown.signal());
+        let served = (metrics.sds, metrics.workload_api);
+        let workloads = identity.workload_router(config, &common, served, &shutdown)?;
 
         let news = Arc::new(PolicyNews {
             audit: Arc::clone(&common.audit),
@@ -115,11 +110,9 @@ impl App {
         );
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
-        let workloads = Routes::new(secrets.into_server()).add_service(workload_api.into_server());
-        let workloads = with_introspection(workloads, &WORKLOAD_SERVICES, common.readiness.clone(), shutdown.signal())?;
         listeners.prepare("authzen", &config.listen.authzen, &questions)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks.router())?;
-        listeners.prepare("workload", &config.listen.workload, &workloads.into_axum_router())?;
+        listeners.prepare("workload", &config.listen.workload, &workloads)?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;
         drop(starting);

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::time::sleep;
+use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
+use crate::edge::grpc::with_introspection;
 use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
@@ -16,7 +19,6 @@ use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::registry::Registry;
-use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::workload::Workloads;
 use crate::server::UnixPeer;
 use crate::store::Store;
@@ -24,9 +26,13 @@ use crate::store::Store;
 /// How long maintenance of the authority that failed is left alone.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
+/// What is served to workloads and their proxies.
+const WORKLOAD_SERVICES: [&str; 2] = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoveryService"];
+
 /// The parts of the identity plane.
 pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
+    pub(super) registry: Arc<Registry>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) attestor: Arc<UnixAttestor>,
 }
@@ -41,7 +47,7 @@ impl IdentityPlane {
         issue_metrics: issue::Metrics,
     ) -> Result<Self, AppError> {
         let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
-        let registry = open_registry(config, common).await?;
+        let registry = open_registry(config, common, store).await?;
         let ports = Ports {
             authority: Arc::clone(&authority),
             registry: Arc::clone(&registry),
@@ -63,17 +69,34 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, issuer, attestor })
+        Ok(Self { authority, registry, issuer, attestor })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
     pub(super) fn maintain(&self, tasks: &mut TaskGroup, common: &Common, shutdown: &Shutdown) {
         let (authority, clock) = (Arc::clone(&self.authority), Arc::clone(&common.clock));
         tasks.spawn("the authority", maintain_authority(authority, clock, shutdown.signal()));
+        let (registry, clock, signal) = (Arc::clone(&self.registry), Arc::clone(&common.clock), shutdown.signal());
+        tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });
+    }
+
+    /// All that workloads and their proxies are served.
+    pub(super) fn workload_router(
+        &self,
+        config: &Config,
+        common: &Common,
+        (sds, workload_api): (sds::Metrics, workload_api::Metrics),
+        shutdown: &Shutdown,
+    ) -> Result<Router, AppError> {
+        let secrets = self.secret_service(config, common, sds, shutdown.signal());
+        let workload_api = self.workload_api(config, common, workload_api, shutdown.signal());
+        let routes = Routes::new(secrets.into_server()).add_service(workload_api.into_server());
+        let readiness = common.readiness.clone();
+        Ok(with_introspection(routes, &WORKLOAD_SERVICES, readiness, shutdown.signal())?.into_axum_router())
     }
 
     /// The secret discovery service over these parts.
-    pub(super) fn secret_service(
+    fn secret_service(
         &self,
         config: &Config,
         common: &Common,
@@ -94,7 +117,7 @@ impl IdentityPlane {
     }
 
     /// The Workload API over these parts.
-    pub(super) fn workload_api(
+    fn workload_api(
         &self,
         config: &Config,
         common: &Common,
@@ -134,10 +157,12 @@ async fn open_authority(
 }
 
 /// The entries: what was kept, with those of the configuration as they stand there now.
-async fn open_registry(config: &Config, common: &Common) -> Result<Arc<Registry>, AppError> {
+async fn open_registry(config: &Config, common: &Common, store: &Arc<Store>) -> Result<Arc<Registry>, AppError> {
     let _opening = common.readiness.block("registry", "reading the registration entries");
     let (trust_domain, entropy) = (config.trust_domain.clone(), Arc::clone(&common.entropy));
-    let registry = Registry::open(trust_domain, Arc::new(MemoryRegistry::default()), entropy).await?;
+    let entries = Arc::new(store.entries(trust_domain.clone()));
+    let registry = Registry::open(trust_domain, entries, entropy).await?;
+    let registry = registry.handing_out_for(config.identity.parents.clone());
     registry.reconcile(config.identity.entries.clone(), common.clock.now()).await?;
     Ok(Arc::new(registry))
 }

@@ -59,10 +59,18 @@ impl Workloads {
     /// # Errors
     /// [`IdentifyError`].
     pub async fn identities(&self, peer: &UnixPeer) -> Result<Identities, IdentifyError> {
+        self.identify(peer).await.map(|(_attested, identities)| identities)
+    }
+
+    /// What is true of `peer` now, and what it is entitled to for that.
+    ///
+    /// # Errors
+    /// [`IdentifyError`].
+    pub async fn identify(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
         let attested = self.attest(peer).await?;
         let issuer = Arc::clone(&self.issuer);
-        let identities = tokio::task::spawn_blocking(move || issuer.identities(&attested)).await;
-        Ok(identities.map_err(|_cancelled| IdentifyError::Stopping)??)
+        let both = tokio::task::spawn_blocking(move || issuer.identities(&attested).map(|found| (attested, found)));
+        Ok(both.await.map_err(|_cancelled| IdentifyError::Stopping)??)
     }
 
     /// Tokens of `peer` for `audience`, one for each of its identities or for `only` that one; none, if no entry grants it.
@@ -77,17 +85,19 @@ impl Workloads {
     ) -> Result<Vec<JwtSvid>, IdentifyError> {
         let attested = self.attest(peer).await?;
         let (issuer, audience, only) = (Arc::clone(&self.issuer), audience.to_vec(), only.cloned());
-        let issued = tokio::task::spawn_blocking(move || issuer.jwt_svids(&attested, &audience, only.as_ref())).await;
-        Ok(issued.map_err(|_cancelled| IdentifyError::Stopping)??)
+        let tokens = tokio::task::spawn_blocking(move || issuer.jwt_svids(&attested, &audience, only.as_ref())).await;
+        Ok(tokens.map_err(|_cancelled| IdentifyError::Stopping)??)
     }
 
-    /// The bundles that `peer` may verify others by, ours first; none, if no entry fits it. Issues nothing.
+    /// What is true of `peer` now, and the bundles that it may verify others by, ours first; none, if no entry fits it.
+    /// Issues nothing.
     ///
     /// # Errors
     /// [`IdentifyError::NotAttested`], [`IdentifyError::Stopping`].
-    pub async fn bundles(&self, peer: &UnixPeer) -> Result<Vec<Arc<Bundle>>, IdentifyError> {
+    pub async fn bundles(&self, peer: &UnixPeer) -> Result<(Attested, Vec<Arc<Bundle>>), IdentifyError> {
         let attested = self.attest(peer).await?;
-        Ok(self.issuer.bundles(&attested))
+        let bundles = self.issuer.bundles(&attested);
+        Ok((attested, bundles))
     }
 
     /// The bundle of our own trust domain.

@@ -1,6 +1,7 @@
 //! What every store must do, run over both kinds.
 
 mod authorities;
+mod entries;
 mod postgres_fixture;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -9,7 +9,6 @@ const NAME: &str = "workload.spiffe.io";
 const VALUE: &str = "true";
 
 /// Lets a request through that has the header once, with the one value it may have.
-#[expect(clippy::result_large_err, reason = "tonic's interceptors are so")]
 pub(super) fn demand(request: Request<()>) -> Result<Request<()>, Status> {
     let mut values = request.metadata().get_all(NAME).iter();
     match (values.next(), values.next()) {

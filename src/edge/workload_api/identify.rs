@@ -1,23 +1,29 @@
 //! What this service needs of the identity plane, narrow enough to stand in for in a test.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use portcullis_spiffe::SpiffeId;
 
+use crate::identity::attest::Attested;
 use crate::identity::bundle::Bundle;
 use crate::identity::issue::{Changes, Identities, JwtSvid};
+use crate::identity::selector::Selector;
 use crate::identity::workload::{IdentifyError, Workloads};
 use crate::server::UnixPeer;
 
+/// What is true of a caller, and the bundles that it may verify others by.
+pub(super) type AttestedBundles = (Attested, Vec<Arc<Bundle>>);
+
 /// Says who a caller is, and what that grants it.
 pub(super) trait Identify: fmt::Debug + Send + Sync {
-    /// What `peer` is entitled to now; nothing, if no entry fits it.
-    fn identities<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Identities, IdentifyError>>;
+    /// What is true of `peer` now, and what it is entitled to for that; nothing, if no entry fits it.
+    fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>>;
 
-    /// The bundles alone, ours first; none, if no entry fits `peer`. Issues nothing.
-    fn bundles<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Vec<Arc<Bundle>>, IdentifyError>>;
+    /// The same with the bundles alone, ours first. Issues nothing.
+    fn bundles<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<AttestedBundles, IdentifyError>>;
 
     /// Tokens for `audience`, one for each identity of `peer` or for `only` that one; none, if no entry grants it.
     fn jwt_svids<'a>(
@@ -30,22 +36,22 @@ pub(super) trait Identify: fmt::Debug + Send + Sync {
     /// The bundle of our own trust domain.
     fn own_bundle(&self) -> Option<Arc<Bundle>>;
 
-    /// Wakes when what a caller is entitled to may have changed since this call.
-    fn changes(&self) -> Box<dyn Wake>;
+    /// Something to wait on for changes from now on.
+    fn changes(&self) -> Box<dyn Change>;
 }
 
-/// Something to wait for, again and again.
-pub(super) trait Wake: Send {
-    /// Ends at the next change.
-    fn changed(&mut self) -> BoxFuture<'_, ()>;
+/// What one stream waits on.
+pub(super) trait Change: Send {
+    /// Ends when what a caller with `selectors` is entitled to may have changed. A call that is given up loses nothing.
+    fn next<'a>(&'a mut self, selectors: &'a BTreeSet<Selector>) -> BoxFuture<'a, ()>;
 }
 
 impl Identify for Workloads {
-    fn identities<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Identities, IdentifyError>> {
-        Box::pin(self.identities(peer))
+    fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>> {
+        Box::pin(self.identify(peer))
     }
 
-    fn bundles<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Vec<Arc<Bundle>>, IdentifyError>> {
+    fn bundles<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<AttestedBundles, IdentifyError>> {
         Box::pin(self.bundles(peer))
     }
 
@@ -62,13 +68,13 @@ impl Identify for Workloads {
         self.own_bundle()
     }
 
-    fn changes(&self) -> Box<dyn Wake> {
+    fn changes(&self) -> Box<dyn Change> {
         Box::new(self.changes())
     }
 }
 
-impl Wake for Changes {
-    fn changed(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.changed())
+impl Change for Changes {
+    fn next<'a>(&'a mut self, selectors: &'a BTreeSet<Selector>) -> BoxFuture<'a, ()> {
+        Box::pin(self.changed_for(selectors))
     }
 }

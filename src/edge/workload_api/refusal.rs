@@ -27,12 +27,12 @@ pub(super) fn no_token() -> Status {
 }
 
 /// The text is no SPIFFE ID.
-pub(super) fn no_spiffe_id(reason: impl ToString) -> Status {
+pub(super) fn no_spiffe_id(reason: &impl ToString) -> Status {
     Status::invalid_argument(format!("invalid requested SPIFFE ID: {}", printable(&reason.to_string(), SHOWN)))
 }
 
 /// The client's words are wrong, for this reason.
-pub(super) fn bad(reason: impl ToString) -> Status {
+pub(super) fn bad(reason: &impl ToString) -> Status {
     Status::invalid_argument(printable(&reason.to_string(), SHOWN))
 }
 

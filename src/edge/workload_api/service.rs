@@ -17,7 +17,7 @@ use tonic::{Extensions, Request, Response, Status};
 
 use super::identify::Identify;
 use super::session::Session;
-use super::view::{JwtBundles, View, X509Bundles, X509Svids, keep_first_of_hint};
+use super::view::{JwtBundles, Look, View, X509Bundles, X509Svids, keep_first_of_hint};
 use super::{Metrics, WorkloadApiConfig, claims, header, refusal};
 use crate::edge::grpc::unix_peer;
 use crate::foundation::clock::Clock;
@@ -145,7 +145,7 @@ impl SpiffeWorkloadApi for WorkloadService {
             Ok(id) => Some(id),
             // A SPIFFE ID, but of no workload.
             Err(IdError::NoPath) => return Err(self.shared.refuse(&peer)),
-            Err(error) => return Err(refusal::no_spiffe_id(error)),
+            Err(error) => return Err(refusal::no_spiffe_id(&error)),
         };
         self.shared.tokens(&peer, &audience, only.as_ref()).await.map(Response::new)
     }
@@ -187,13 +187,13 @@ impl Shared {
         Ok(OpenStream { streams: self.metrics.streams.clone(), _place: place })
     }
 
-    /// The bundles that `peer` is told; `None`, if it is told none.
-    pub(super) async fn bundles(&self, peer: &UnixPeer) -> Result<Option<Identities>, IdentifyError> {
-        let mut bundles = self.plane.bundles(peer).await?;
+    /// What is true of `peer`, and the bundles that it is told.
+    pub(super) async fn bundles(&self, peer: &UnixPeer) -> Result<Look, IdentifyError> {
+        let (attested, mut bundles) = self.plane.bundles(peer).await?;
         if bundles.is_empty() && self.config.allow_unauthenticated_verifiers {
             bundles.extend(self.plane.own_bundle());
         }
-        Ok((!bundles.is_empty()).then_some(Identities { svids: Vec::new(), bundles }))
+        Ok((attested, (!bundles.is_empty()).then_some(Identities { svids: Vec::new(), bundles })))
     }
 
     async fn tokens(
@@ -225,7 +225,8 @@ impl Shared {
     /// Verifies a token by the bundles that are `peer`'s. A caller without an identity has ours: it learns nothing from
     /// it that the token does not say.
     async fn validate(&self, peer: &UnixPeer, audience: &str, token: &str) -> Result<ValidateJwtsvidResponse, Status> {
-        let mut bundles = self.plane.bundles(peer).await.map_err(|error| self.fail(peer, &error))?;
+        let found = self.plane.bundles(peer).await;
+        let (_attested, mut bundles) = found.map_err(|error| self.fail(peer, &error))?;
         if bundles.is_empty() {
             bundles.extend(self.plane.own_bundle());
         }
@@ -234,7 +235,7 @@ impl Shared {
         let token = verified.map_err(|error| {
             self.metrics.tokens_rejected.inc();
             tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "a token does not hold");
-            refusal::bad(error)
+            refusal::bad(&error)
         })?;
         self.metrics.tokens_verified.inc();
         let foreign = *token.id.trust_domain() != self.config.trust_domain;
@@ -274,7 +275,7 @@ fn audience_of(mut names: Vec<String>) -> Result<Vec<String>, Status> {
     match names.iter().map(String::len).sum::<usize>() {
         0 => Err(refusal::no_audience()),
         bytes if bytes > MAX_AUDIENCE_BYTES => {
-            Err(refusal::bad(format_args!("the audience has {bytes} bytes, more than {MAX_AUDIENCE_BYTES}")))
+            Err(refusal::bad(&format_args!("the audience has {bytes} bytes, more than {MAX_AUDIENCE_BYTES}")))
         }
         _ => Ok(names),
     }

@@ -1,6 +1,7 @@
 //! One open stream: waits for changes, renewals and the drain, and tells the caller what is new. It is pulled by the
 //! connection, so a client that does not read gets no more work done for it.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,13 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream};
 use tonic::Status;
 
-use super::identify::Wake;
+use super::identify::Change;
 use super::refusal;
 use super::service::{OpenStream, Shared};
 use super::view::View;
 use crate::foundation::shutdown::{Phase, ShutdownSignal};
 use crate::identity::issue::Identities;
+use crate::identity::selector::Selector;
 use crate::identity::workload::IdentifyError;
 use crate::server::UnixPeer;
 
@@ -28,8 +30,10 @@ const LOOK: Duration = Duration::from_secs(30);
 pub(super) struct Session<V> {
     shared: Arc<Shared>,
     peer: UnixPeer,
-    changes: Box<dyn Wake>,
+    changes: Box<dyn Change>,
     signal: ShutdownSignal,
+    /// What was true of the caller when it was looked at last.
+    selectors: BTreeSet<Selector>,
     /// What was told last.
     told: Option<Identities>,
     /// Whether what was told may not be right any more.
@@ -47,6 +51,7 @@ impl<V: View> Session<V> {
         Self {
             changes: shared.plane.changes(),
             signal: shared.signal.clone(),
+            selectors: BTreeSet::new(),
             told: None,
             stale: true,
             failing: false,
@@ -84,7 +89,7 @@ impl<V: View> Session<V> {
             tokio::select! {
                 biased;
                 () = self.signal.draining() => return Err(refusal::draining()),
-                () = self.changes.changed() => self.stale = true,
+                () = self.changes.next(&self.selectors) => self.stale = true,
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => self.stale |= self.is_due(),
             }
             if self.stale
@@ -99,7 +104,8 @@ impl<V: View> Session<V> {
     /// to hang up on someone who has something: the client keeps it, and this is tried again.
     async fn look(&mut self) -> Result<Option<V::Message>, Status> {
         match V::look(&self.shared, &self.peer).await {
-            Ok(Some(standing)) => {
+            Ok((attested, Some(standing))) => {
+                self.selectors = attested.selectors;
                 (self.stale, self.failing) = (false, false);
                 let is_news = self.told.as_ref().is_none_or(|told| !V::is_same(told, &standing));
                 let message = if is_news { Some(V::message(&standing)?) } else { None };
@@ -107,7 +113,7 @@ impl<V: View> Session<V> {
                 self.shared.metrics.messages.inc_by(u64::from(is_news));
                 Ok(message)
             }
-            Ok(None) => Err(self.shared.refuse(&self.peer)),
+            Ok((_attested, None)) => Err(self.shared.refuse(&self.peer)),
             Err(error @ IdentifyError::NotIssued(_)) if self.told.is_some() => {
                 self.shared.metrics.failures.inc();
                 if !std::mem::replace(&mut self.failing, true) {

@@ -13,18 +13,22 @@ use tonic::Status;
 use super::refusal;
 use super::service::Shared;
 use crate::foundation::telemetry::printable;
+use crate::identity::attest::Attested;
 use crate::identity::bundle::Bundle;
 use crate::identity::issue::{Identities, Svid};
 use crate::identity::workload::IdentifyError;
 use crate::server::UnixPeer;
+
+/// What was found out of a caller, and what there is to tell it.
+pub(super) type Look = (Attested, Option<Identities>);
 
 /// One kind of stream. What it looks at has the form of [`Identities`], with only those parts filled that it tells.
 pub(super) trait View: Send + Sync + 'static {
     /// What it sends.
     type Message: Send + 'static;
 
-    /// Finds out what there is to tell `peer` now; `None`, if it is entitled to nothing.
-    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Option<Identities>, IdentifyError>>;
+    /// Finds out what is true of `peer` now, and what there is to tell it for that; nothing, if it is entitled to nothing.
+    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Look, IdentifyError>>;
 
     /// Whether both would be told in the same words.
     fn is_same(one: &Identities, other: &Identities) -> bool;
@@ -45,11 +49,11 @@ pub(super) enum JwtBundles {}
 impl View for X509Svids {
     type Message = X509svidResponse;
 
-    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Option<Identities>, IdentifyError>> {
+    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Look, IdentifyError>> {
         Box::pin(async {
-            let mut identities = shared.plane.identities(peer).await?;
+            let (attested, mut identities) = shared.plane.identify(peer).await?;
             keep_first_of_hint(&mut identities.svids, |svid| &svid.hint);
-            Ok((!identities.svids.is_empty()).then_some(identities))
+            Ok((attested, (!identities.svids.is_empty()).then_some(identities)))
         })
     }
 
@@ -83,7 +87,7 @@ impl View for X509Svids {
 impl View for X509Bundles {
     type Message = X509BundlesResponse;
 
-    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Option<Identities>, IdentifyError>> {
+    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Look, IdentifyError>> {
         Box::pin(shared.bundles(peer))
     }
 
@@ -104,7 +108,7 @@ impl View for X509Bundles {
 impl View for JwtBundles {
     type Message = JwtBundlesResponse;
 
-    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Option<Identities>, IdentifyError>> {
+    fn look<'a>(shared: &'a Shared, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Look, IdentifyError>> {
         Box::pin(shared.bundles(peer))
     }
 

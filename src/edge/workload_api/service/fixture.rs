@@ -1,5 +1,6 @@
 //! An identity plane that does as it is told, and the service over it behind one connection in memory.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,16 +13,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint, Server};
 
-use super::super::identify::Wake;
+use super::super::identify::{AttestedBundles, Change};
 use super::*;
 use crate::foundation::clock::{ManualClock, Timestamp};
 use crate::foundation::entropy::EntropyError;
 use crate::foundation::secret::Secret;
 use crate::foundation::shutdown::Shutdown;
 use crate::foundation::telemetry::Registry;
+use crate::identity::attest::Attested;
 use crate::identity::attest::unix::AttestError;
 use crate::identity::bundle::Bundle;
 use crate::identity::issue::Svid;
+use crate::identity::selector::Selector;
 use crate::server::{ConnectionInfo, Peer};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);
@@ -66,12 +69,12 @@ impl FakePlane {
 }
 
 impl Identify for FakePlane {
-    fn identities<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Identities, IdentifyError>> {
-        Box::pin(async { self.answer(peer) })
+    fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>> {
+        Box::pin(async { self.answer(peer).map(|identities| (attested(), identities)) })
     }
 
-    fn bundles<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<Vec<Arc<Bundle>>, IdentifyError>> {
-        Box::pin(async { Ok(self.answer(peer)?.bundles) })
+    fn bundles<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<AttestedBundles, IdentifyError>> {
+        Box::pin(async { self.answer(peer).map(|identities| (attested(), identities.bundles)) })
     }
 
     fn jwt_svids<'a>(
@@ -92,19 +95,25 @@ impl Identify for FakePlane {
         self.own.lock().unwrap().clone()
     }
 
-    fn changes(&self) -> Box<dyn Wake> {
+    fn changes(&self) -> Box<dyn Change> {
         Box::new(self.changes.subscribe())
     }
 }
 
-impl Wake for watch::Receiver<()> {
-    fn changed(&mut self) -> BoxFuture<'_, ()> {
+impl Change for watch::Receiver<()> {
+    fn next<'a>(&'a mut self, selectors: &'a BTreeSet<Selector>) -> BoxFuture<'a, ()> {
+        assert_eq!(*selectors, attested().selectors, "what was found out before is what is waited for");
         Box::pin(async {
-            if watch::Receiver::changed(self).await.is_err() {
+            if self.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         })
     }
+}
+
+/// What is true of the one caller.
+fn attested() -> Attested {
+    Attested { pid: 42, selectors: [Selector::new("unix", String::from("uid:1000"))].into() }
 }
 
 /// The service behind one connection, in memory.

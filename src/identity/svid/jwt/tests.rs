@@ -183,12 +183,12 @@ proptest! {
     }
 
     #[test]
-    fn a_token_of_which_one_character_is_another_does_not_pass(at in any::<prop::sample::Index>(), to in "[A-Za-z0-9_.-]") {
+    fn a_token_of_which_one_character_is_another_does_not_pass(at in any::<prop::sample::Index>(), to in prop::char::ranges(vec!['A'..='Z', 'a'..='z', '0'..='9', '-'..='.', '_'..='_'].into())) {
         let key = Key::p256();
         let good = token(&header("ES256"), &claims(), &key);
         let at = at.index(good.len());
-        prop_assume!(!good[at..].starts_with(&to));
-        let bad = format!("{}{to}{}", &good[..at], &good[at + 1..]);
+        let bad: String = good.chars().enumerate().map(|(index, c)| if index == at { to } else { c }).collect();
+        prop_assume!(bad != good);
         prop_assert!(verify(&bad, "orders", &bundles(&key), NOW).is_err());
     }
 }

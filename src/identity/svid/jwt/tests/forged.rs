@@ -27,8 +27,8 @@ fn no_algorithm_at_all_is_not_one() {
 #[test]
 fn a_public_key_is_not_a_shared_secret() {
     for public in [Key::p256(), Key::rsa("RS256", &RSA_PKCS1_SHA256)] {
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", encode(&public.public_key));
-        for secret in [public.public_key.clone(), pem.into_bytes()] {
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", encode(&public.spki));
+        for secret in [public.spki.clone(), pem.into_bytes()] {
             let secret = hmac::Key::new(hmac::HMAC_SHA256, &secret);
             let signing = Key::p256().but_signing(move |message| hmac::sign(&secret, message).as_ref().to_vec());
             for name in ["HS256", "hs256", "ES256", "RS256"] {

@@ -21,8 +21,8 @@ type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 /// A key pair and the algorithm it signs with.
 pub(crate) struct Key {
     pub(crate) algorithm: &'static str,
-    /// `SubjectPublicKeyInfo`, DER.
-    pub(crate) public_key: Vec<u8>,
+    /// The public key: a `SubjectPublicKeyInfo`, DER.
+    pub(crate) spki: Vec<u8>,
     sign: Sign,
 }
 
@@ -33,26 +33,26 @@ impl Key {
 
     pub(crate) fn ecdsa(algorithm: &'static str, signing: &'static EcdsaSigningAlgorithm) -> Self {
         let pair = EcdsaKeyPair::generate(signing).unwrap();
-        let public_key = pair.public_key().as_der().unwrap().as_ref().to_vec();
-        let sign = move |message: &[u8]| pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
-        Self { algorithm, public_key, sign: Box::new(sign) }
+        let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
+        let sign = move |message: &[u8]| pair.sign(&random(), message).unwrap().as_ref().to_vec();
+        Self { algorithm, spki, sign: Box::new(sign) }
     }
 
     pub(crate) fn rsa(algorithm: &'static str, encoding: &'static dyn RsaEncoding) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-        let public_key = pair.public_key().as_der().unwrap().as_ref().to_vec();
+        let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
         let sign = move |message: &[u8]| {
             let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign(encoding, &SystemRandom::new(), message, &mut signature).unwrap();
+            pair.sign(encoding, &random(), message, &mut signature).unwrap();
             signature
         };
-        Self { algorithm, public_key, sign: Box::new(sign) }
+        Self { algorithm, spki, sign: Box::new(sign) }
     }
 
     pub(crate) fn ed25519() -> Self {
         let pair = Ed25519KeyPair::generate().unwrap();
-        let public_key = pair.public_key().as_der().unwrap().as_ref().to_vec();
-        Self { algorithm: "EdDSA", public_key, sign: Box::new(move |message| pair.sign(message).as_ref().to_vec()) }
+        let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
+        Self { algorithm: "EdDSA", spki, sign: Box::new(move |message| pair.sign(message).as_ref().to_vec()) }
     }
 
     pub(crate) fn all_kinds() -> Vec<Self> {
@@ -73,6 +73,11 @@ impl Key {
     pub(crate) fn but_signing(self, sign: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Self {
         Self { sign: Box::new(sign), ..self }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the library demands its own source, in tests too")]
+fn random() -> SystemRandom {
+    SystemRandom::new()
 }
 
 /// A token of these parts, signed.
@@ -105,7 +110,7 @@ pub(crate) fn with(object: &Value, name: &str, value: impl Into<Value>) -> Value
 pub(crate) fn bundle<'a>(trust_domain: &str, keys: impl IntoIterator<Item = (&'a str, &'a Key)>) -> Arc<Bundle> {
     let authority = |(key_id, key): (&str, &Key)| JwtAuthority {
         key_id: key_id.to_owned(),
-        public_key: key.public_key.clone(),
+        public_key: key.spki.clone(),
         expires_at: None,
         tainted: false,
     };
