@@ -1,13 +1,16 @@
 //! The command line: arguments and environment in, an exit code out. What it says, it says through [`Output`].
 
+mod files;
 mod output;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub use output::Output;
 
@@ -16,11 +19,15 @@ use crate::config::{Loaded, Override, Sources};
 use crate::decision::policy::PolicySet;
 use crate::server::InheritedSockets;
 
+use self::remote::{RemoteCommand, with_double_dashes};
+
 /// How the process ends (sysexits.h).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
     /// What was asked for is done.
     Success,
+    /// 1: a running gateway refused, or can't be reached.
+    Refused,
     /// 64, `EX_USAGE`: the command line or the configuration is wrong.
     Usage,
     /// 70, `EX_SOFTWARE`: something failed that the configuration is not to blame for.
@@ -31,6 +38,7 @@ impl Termination for Exit {
     fn report(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Success => 0,
+            Self::Refused => 1,
             Self::Usage => 64,
             Self::Fault => 70,
         })
@@ -40,6 +48,7 @@ impl Termination for Exit {
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done
+   1  a running gateway refused, or can't be reached
   64  the command line or the configuration is wrong
   70  anything else went wrong";
 
@@ -74,6 +83,13 @@ enum Command {
     /// Work with policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    #[command(flatten)]
+    Remote(RemoteCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,13 +163,15 @@ pub fn run(
     environment: BTreeMap<String, String>,
     output: &mut Output<'_>,
 ) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(with_double_dashes(arguments)) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return output.error(error.to_string().trim_end(), Exit::Usage),
         Err(help) => return output.print(&help.to_string()),
     };
     match cli.command {
         Command::Serve { source, takeover } => serve(source, takeover, environment, output),
+        Command::Completions { shell } => completions(shell, output),
+        Command::Remote(command) => remote::run(command, &environment, output),
         Command::Policy(PolicyCommand::Check { directory }) => check_policies(&directory, output),
         Command::Config(ConfigCommand::Check { source }) => {
             let file = source.config.display().to_string();
@@ -185,6 +203,12 @@ fn serve(source: SourceArgs, takeover: bool, environment: BTreeMap<String, Strin
         },
         Err(errors) => output.error(&errors, Exit::Usage),
     }
+}
+
+fn completions(shell: Shell, output: &mut Output<'_>) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+    output.print(&String::from_utf8_lossy(&script))
 }
 
 fn check_policies(directory: &Path, output: &mut Output<'_>) -> Exit {

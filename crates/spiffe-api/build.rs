@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = Config::new();
     // So that a message can refer to a key where it is kept, and hold no copy that nobody wipes.
     config.bytes([".X509SVID.x509_svid_key"]);
+    config.enable_type_names();
     tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

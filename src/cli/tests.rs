@@ -118,3 +118,78 @@ fn the_command_line_is_sound() {
     use clap::CommandFactory as _;
     Cli::command().debug_assert();
 }
+
+#[test]
+fn every_command_that_speaks_to_a_gateway_says_which_socket_it_can_not_reach_and_ends_with_1() {
+    let id = ["-spiffeID", "spiffe://example.org/web"];
+    let terms = [&["-parentID", "spiffe://example.org/node", "-selector", "unix:uid:0"], &id[..]].concat();
+    let commands: &[&[&str]] = &[
+        &["api", "fetch"],
+        &["api", "fetch", "x509"],
+        &["api", "fetch", "jwt", "-audience", "a,b"],
+        &["api", "validate", "jwt", "-audience", "a", "-svid", "x"],
+        &["api", "watch"],
+        &[&["entry", "create"], &terms[..]].concat(),
+        &[&["entry", "update", "-entryID", "web"], &terms[..]].concat(),
+        &["entry", "delete", "-entryID", "web"],
+        &["entry", "show"],
+        &["entry", "count"],
+        &["bundle", "show", "-format", "spiffe"],
+        &["bundle", "list", "-id", "spiffe://example.com"],
+        &["bundle", "delete", "-id", "example.com", "-mode", "dissociate"],
+        &["bundle", "count"],
+        &["token", "generate", "-ttl", "60"],
+        &["federation", "list"],
+        &["federation", "show", "-trustDomain", "example.com"],
+        &["federation", "refresh", "-id", "example.com"],
+        &["agent", "list", "-banned", "maybe"],
+        &["agent", "count"],
+        &[&["agent", "show"], &id[..]].concat(),
+        &[&["x509", "mint", "-ttl", "1h", "-dns", "web"], &id[..]].concat(),
+        &["x509", "revoke", "-serial", "0a"],
+        &[&["jwt", "mint", "-audience", "a"], &id[..]].concat(),
+        &["localauthority", "x509", "show"],
+        &["localauthority", "jwt", "activate", "-authorityID", "a"],
+        &["logger", "set", "-level", "WARN"],
+        &["healthcheck"],
+        &["explain", "identity", "--pid", "1"],
+    ];
+    for command in commands {
+        let said = portcullis(&[command, &["-socketPath", "/nowhere/a.sock"][..]].concat());
+        assert_eq!(said.exit, Exit::Refused, "{command:?}: {}", said.complaints);
+        assert!(said.complaints.contains("can't connect to `/nowhere/a.sock`: No such file"), "{}", said.complaints);
+    }
+}
+
+#[test]
+fn what_can_not_be_asked_is_refused_before_anyone_is_asked() {
+    for (command, complaint) in [
+        (&["entry", "create", "-spiffeID", "spiffe://example.org/web"][..], "at least one selector is required"),
+        (&["entry", "create", "-selector", "unix:uid:0"], "a parent ID is required if the node flag is not set"),
+        (&["entry", "create", "-node", "-selector", "unix:uid:0"], "a SPIFFE ID is required"),
+        (&["entry", "create", "-node", "-spiffeID", "spiffe://x/a", "-selector", "unix"], "formatted as type:value"),
+        (&["entry", "create", "-node", "-spiffeID", "http://x/a", "-selector", "a:b"], "`http://x/a`: "),
+        (&["entry", "create", "-data", "/nowhere"], "`/nowhere` can't be read: No such file"),
+        (&["api", "fetch", "jwt"], "audience must be specified"),
+        (&["federation", "create"], "trust domain is required"),
+        (&["federation", "create", "-trustDomain", "x", "-bundleEndpointURL", "u"], "unknown bundle endpoint profile"),
+        (&["x509", "mint", "-spiffeID", "spiffe://x"], "`spiffe://x`: "),
+    ] {
+        let said = portcullis(&[command, &["-socketPath", "/nowhere/a.sock"][..]].concat());
+        assert_eq!(said.exit, Exit::Refused, "{command:?}");
+        assert!(said.complaints.contains(complaint), "{command:?}: {}", said.complaints);
+    }
+    for command in
+        [&["x509", "mint", "-spiffeID", "spiffe://x/a", "-ttl", "1d"][..], &["logger", "set"], &["bundle", "set"]]
+    {
+        assert_eq!(portcullis(command).exit, Exit::Usage, "{command:?}");
+    }
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = portcullis(&["completions", shell]);
+        assert!(said.results.contains("localauthority"), "{shell}");
+    }
+}

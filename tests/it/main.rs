@@ -19,6 +19,7 @@ mod drain;
 mod ext_authz;
 mod mtls;
 mod operations;
+mod registry;
 mod reload;
 mod restart;
 mod rotation;

@@ -237,7 +237,9 @@ impl Authority {
             records.push(made.record(kind, AuthorityChange::Activate, by, now));
         }
         self.commit(&steps, records, now).await?;
-        replaced.iter().for_each(|one| self.destroy_key(&one.id));
+        for one in replaced {
+            self.destroy_key(&one.id);
+        }
         Ok(id)
     }
 

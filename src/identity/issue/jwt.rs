@@ -98,6 +98,19 @@ impl Default for JwtCache {
     }
 }
 
+#[cfg(test)]
+impl JwtCache {
+    /// Does now what the cache would do a little later.
+    pub(super) fn sync(&self) {
+        self.0.run_pending_tasks();
+    }
+
+    /// What it holds, as it is weighed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}
+
 impl fmt::Debug for JwtCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtCache").field("tokens", &self.0.entry_count()).finish()

@@ -125,6 +125,7 @@ fn verify(leaf: &[u8], authority: &[u8]) {
     let (leaf, anchor) = (EndEntityCert::try_from(&leaf).unwrap(), anchor_from_trusted_cert(&authority).unwrap());
     for usage in [KeyUsage::client_auth(), KeyUsage::server_auth()] {
         let now = SystemClock::new().now().into();
-        leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &[anchor.clone()], &[], now, usage, None, None).unwrap();
+        leaf.verify_for_usage(ALL_VERIFICATION_ALGS, std::slice::from_ref(&anchor), &[], now, usage, None, None)
+            .unwrap();
     }
 }
