@@ -395,7 +395,7 @@ identity:
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:46: identity.workload_api.allowed_foreign_jwt_claims: the name of a claim is not empty
-    p.yaml:3:91: identity.workload_api.allow_unauthenticated_verifiers: expected `true` or `false`, not a text
+    p.yaml:3:90: identity.workload_api.allow_unauthenticated_verifiers: expected `true` or `false`, found a text
     ");
 }
 
