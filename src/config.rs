@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use portcullis_spiffe::TrustDomain;
 
 pub use fault::{ConfigError, Fault};
-pub use identity::{Identity, Sds};
+pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use origin::Origin;

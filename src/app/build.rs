@@ -84,7 +84,8 @@ impl App {
 
         let identity = IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
-        let secrets = identity.secret_service(config, &common, metrics.sds, shutdown.signal());
+        let served = (metrics.sds, metrics.workload_api);
+        let workloads = identity.workload_router(config, &common, served, &shutdown)?;
 
         let news = Arc::new(PolicyNews {
             audit: Arc::clone(&common.audit),
@@ -109,10 +110,9 @@ impl App {
         );
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
-        let secrets = tonic::service::Routes::new(secrets.into_server()).into_axum_router();
         listeners.prepare("authzen", &config.listen.authzen, &questions)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks.router())?;
-        listeners.prepare("workload", &config.listen.workload, &secrets)?;
+        listeners.prepare("workload", &config.listen.workload, &workloads)?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;
         drop(starting);

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::time::sleep;
+use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
+use crate::edge::grpc::with_introspection;
+use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
@@ -21,6 +25,9 @@ use crate::store::Store;
 
 /// How long maintenance of the authority that failed is left alone.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
+
+/// What is served to workloads and their proxies.
+const WORKLOAD_SERVICES: [&str; 2] = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoveryService"];
 
 /// The parts of the identity plane.
 pub(super) struct IdentityPlane {
@@ -72,8 +79,23 @@ impl IdentityPlane {
         tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });
     }
 
+    /// All that workloads and their proxies are served.
+    pub(super) fn workload_router(
+        &self,
+        config: &Config,
+        common: &Common,
+        (sds, workload_api): (sds::Metrics, workload_api::Metrics),
+        shutdown: &Shutdown,
+    ) -> Result<Router, AppError> {
+        let secrets = self.secret_service(config, common, sds, shutdown.signal());
+        let workload_api = self.workload_api(config, common, workload_api, shutdown.signal());
+        let routes = Routes::new(secrets.into_server()).add_service(workload_api.into_server());
+        let readiness = common.readiness.clone();
+        Ok(with_introspection(routes, &WORKLOAD_SERVICES, readiness, shutdown.signal())?.into_axum_router())
+    }
+
     /// The secret discovery service over these parts.
-    pub(super) fn secret_service(
+    fn secret_service(
         &self,
         config: &Config,
         common: &Common,
@@ -91,6 +113,24 @@ impl IdentityPlane {
         };
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
         SecretService::new(names, Arc::clone(&self.workloads), clock, entropy, signal, metrics)
+    }
+
+    /// The Workload API over these parts.
+    fn workload_api(
+        &self,
+        config: &Config,
+        common: &Common,
+        metrics: workload_api::Metrics,
+        signal: ShutdownSignal,
+    ) -> WorkloadService {
+        let settings = &config.identity.workload_api;
+        let settings = WorkloadApiConfig {
+            trust_domain: config.trust_domain.clone(),
+            allow_unauthenticated_verifiers: settings.allow_unauthenticated_verifiers,
+            allowed_foreign_jwt_claims: settings.allowed_foreign_jwt_claims.iter().cloned().collect(),
+        };
+        let workloads = Arc::new(Workloads::new(Arc::clone(&self.issuer), Arc::clone(&self.attestor)));
+        WorkloadService::new(settings, workloads, Arc::clone(&common.clock), signal, metrics)
     }
 }
 

@@ -10,6 +10,7 @@ use super::policies::PolicyMetrics;
 use crate::decision::DecisionMetrics;
 use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
+use crate::edge::workload_api;
 use crate::evidence::json_lines;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::Registry;
@@ -27,6 +28,7 @@ pub(super) struct Metrics {
     pub(super) policies: PolicyMetrics,
     pub(super) sds: sds::Metrics,
     pub(super) server: ServerMetrics,
+    pub(super) workload_api: workload_api::Metrics,
 }
 
 impl Metrics {
@@ -48,6 +50,7 @@ impl Metrics {
             policies: PolicyMetrics::new(&mut registry),
             sds: sds::Metrics::new(&mut registry),
             server: ServerMetrics::new(&mut registry),
+            workload_api: workload_api::Metrics::new(&mut registry),
         };
         (metrics, Arc::new(registry))
     }

@@ -1,4 +1,4 @@
-//! The section `identity`: the authority, the entries and the names that SDS answers to.
+//! The section `identity`: the authority, the entries, and what the services for workloads answer.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,6 +55,17 @@ pub struct Identity {
     pub entries: Vec<ConfiguredEntry>,
     /// What SDS answers to.
     pub sds: Sds,
+    /// What the Workload API does beyond the least.
+    pub workload_api: WorkloadApi,
+}
+
+/// The section `identity.workload_api`. The names are those of SPIRE's agent.
+#[derive(Clone, Debug)]
+pub struct WorkloadApi {
+    /// Callers without an identity get our own bundles.
+    pub allow_unauthenticated_verifiers: bool,
+    /// Claims of foreign tokens that `ValidateJWTSVID` shows besides `sub`, `aud` and `exp`.
+    pub allowed_foreign_jwt_claims: Vec<String>,
 }
 
 /// The section `identity.sds`: names of secrets that are not SPIFFE IDs. They are SPIRE's.
@@ -91,6 +102,7 @@ impl Identity {
         let parents = entries::read_parents(section, trust_domain);
         let entries = entries::read(section, trust_domain, longest.unwrap_or(YEAR));
         let sds = section.section("sds", Sds::read);
+        let workload_api = section.section("workload_api", WorkloadApi::read);
         Some(Self {
             authority_ttl: authority_ttl?,
             authority_key_type: key_type.map(|CertificateKey(key_type)| key_type)?,
@@ -105,6 +117,7 @@ impl Identity {
             parents: parents?,
             entries: entries?,
             sds: sds?,
+            workload_api: workload_api?,
         })
     }
 }
@@ -238,6 +251,20 @@ impl Sds {
             default_all_bundles_name: default_all_bundles_name?,
             disable_spiffe_cert_validation: disable_spiffe_cert_validation?,
             unknown_names: unknown_names?,
+        })
+    }
+}
+
+impl WorkloadApi {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let allow_unauthenticated_verifiers = section.value("allow_unauthenticated_verifiers", "false");
+        let allowed_foreign_jwt_claims = section.list::<String>("allowed_foreign_jwt_claims", "[]");
+        if allowed_foreign_jwt_claims.iter().flatten().any(String::is_empty) {
+            section.fault("allowed_foreign_jwt_claims", "the name of a claim is not empty");
+        }
+        Some(Self {
+            allow_unauthenticated_verifiers: allow_unauthenticated_verifiers?,
+            allowed_foreign_jwt_claims: allowed_foreign_jwt_claims?,
         })
     }
 }

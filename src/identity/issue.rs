@@ -193,6 +193,22 @@ impl Issuer {
         Ok(Identities { svids, bundles })
     }
 
+    /// The bundles alone of what the workload is entitled to: those that it may verify others by. Signs nothing.
+    pub fn bundles(&self, attested: &Attested) -> Vec<Arc<Bundle>> {
+        let now = self.ports.clock.now();
+        let entries = self.ports.registry.load().entitled(&attested.selectors, now);
+        if entries.is_empty() {
+            return Vec::new();
+        }
+        let authority = &self.ports.authority;
+        bundles_for(&entries, authority.trust_domain(), &authority.bundles().load())
+    }
+
+    /// The bundle of our own trust domain.
+    pub fn own_bundle(&self) -> Option<Arc<Bundle>> {
+        self.ports.authority.bundles().load().get(self.ports.authority.trust_domain()).cloned()
+    }
+
     /// Whether any entry asks for the digest of the executable.
     pub fn wants_sha256(&self) -> bool {
         self.ports.registry.load().want_sha256()

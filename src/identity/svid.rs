@@ -1,8 +1,10 @@
-//! Verification of the leaf that a client showed to the proxy, on every question that the proxy asks.
+//! Verification of the leaf that a client showed to the proxy, on every question that the proxy asks; and, in [`jwt`], of
+//! tokens.
 //!
 //! The proxy has verified it too, but once a connection and by looser rules: a connection outlives its leaf and its
 //! bundle, and Envoy takes leaves with two URIs, with ungrammatical IDs or for servers only.
 
+pub mod jwt;
 mod presented;
 
 use std::fmt;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use portcullis_spiffe::SpiffeId;
 use tokio::sync::Semaphore;
 
 use super::attest::Attested;
 use super::attest::unix::{AttestError, UnixAttestor};
-use super::issue::{Changes, Identities, IssueError, Issuer};
+use super::bundle::Bundle;
+use super::issue::{Changes, Identities, IssueError, Issuer, JwtSvid};
 use crate::server::UnixPeer;
 
 /// How many callers are identified at once, so that a change that concerns every stream does not take every thread.
@@ -69,6 +71,38 @@ impl Workloads {
         let issuer = Arc::clone(&self.issuer);
         let both = tokio::task::spawn_blocking(move || issuer.identities(&attested).map(|found| (attested, found)));
         Ok(both.await.map_err(|_cancelled| IdentifyError::Stopping)??)
+    }
+
+    /// Tokens of `peer` for `audience`, one for each of its identities or for `only` that one; none, if no entry grants it.
+    ///
+    /// # Errors
+    /// [`IdentifyError`].
+    pub async fn jwt_svids(
+        &self,
+        peer: &UnixPeer,
+        audience: &[String],
+        only: Option<&SpiffeId>,
+    ) -> Result<Vec<JwtSvid>, IdentifyError> {
+        let attested = self.attest(peer).await?;
+        let (issuer, audience, only) = (Arc::clone(&self.issuer), audience.to_vec(), only.cloned());
+        let tokens = tokio::task::spawn_blocking(move || issuer.jwt_svids(&attested, &audience, only.as_ref())).await;
+        Ok(tokens.map_err(|_cancelled| IdentifyError::Stopping)??)
+    }
+
+    /// What is true of `peer` now, and the bundles that it may verify others by, ours first; none, if no entry fits it.
+    /// Issues nothing.
+    ///
+    /// # Errors
+    /// [`IdentifyError::NotAttested`], [`IdentifyError::Stopping`].
+    pub async fn bundles(&self, peer: &UnixPeer) -> Result<(Attested, Vec<Arc<Bundle>>), IdentifyError> {
+        let attested = self.attest(peer).await?;
+        let bundles = self.issuer.bundles(&attested);
+        Ok((attested, bundles))
+    }
+
+    /// The bundle of our own trust domain.
+    pub fn own_bundle(&self) -> Option<Arc<Bundle>> {
+        self.issuer.own_bundle()
     }
 
     /// Wakes when what callers are entitled to may have changed.

@@ -29,3 +29,4 @@ mod sds_revocation;
 mod sds_streams;
 mod tcp;
 mod vectors;
+mod workload_api;

@@ -8,6 +8,7 @@ pub(crate) mod mesh;
 pub(crate) mod process;
 pub(crate) mod sds;
 pub(crate) mod tls;
+pub(crate) mod workload_api;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -389,6 +389,18 @@ identity:
 }
 
 #[test]
+fn a_claim_without_a_name_and_a_verifier_that_is_neither_yes_nor_no() {
+    let yaml = "trust_domain: example.org
+identity:
+  workload_api: {allowed_foreign_jwt_claims: [iss, ''], allow_unauthenticated_verifiers: perhaps}
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:3:46: identity.workload_api.allowed_foreign_jwt_claims: the name of a claim is not empty
+    p.yaml:3:90: identity.workload_api.allow_unauthenticated_verifiers: expected `true` or `false`, found a text
+    ");
+}
+
+#[test]
 fn a_dash_without_quotes_and_a_bad_filter() {
     let yaml = "trust_domain: example.org
 audit: {file: ~}

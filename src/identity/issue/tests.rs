@@ -382,6 +382,13 @@ async fn our_own_bundle_comes_first_then_those_federated_with_that_are_known() {
     let found = house.identities(1).unwrap();
     let names: Vec<_> = found.bundles.iter().map(|bundle| bundle.trust_domain.as_str()).collect();
     assert_eq!(names, ["example.org", "aardvark.test", "zebra.test"]);
+
+    let recorded = house.recorded();
+    let attested = |uid: u32| Attested { pid: 1, selectors: [Selector::new("unix", format!("uid:{uid}"))].into() };
+    assert_eq!(house.issuer.bundles(&attested(1)), found.bundles, "the bundles alone are the same");
+    assert_eq!(house.issuer.bundles(&attested(2)), [], "no entry");
+    assert_eq!(house.issuer.own_bundle().as_ref(), found.bundles.first());
+    assert_eq!(house.recorded(), recorded, "and cost no signature");
 }
 
 #[tokio::test]
