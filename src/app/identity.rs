@@ -129,8 +129,7 @@ impl IdentityPlane {
             allow_unauthenticated_verifiers: settings.allow_unauthenticated_verifiers,
             allowed_foreign_jwt_claims: settings.allowed_foreign_jwt_claims.iter().cloned().collect(),
         };
-        let workloads = Arc::new(Workloads::new(Arc::clone(&self.issuer), Arc::clone(&self.attestor)));
-        WorkloadService::new(settings, workloads, Arc::clone(&common.clock), signal, metrics)
+        WorkloadService::new(settings, Arc::clone(&self.workloads), Arc::clone(&common.clock), signal, metrics)
     }
 }
 
