@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::decision::policy::LoadError;
+use crate::edge::grpc::ReflectionError;
 use crate::evidence::json_lines::{FinishError, SinkError, Writer};
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
@@ -65,6 +66,9 @@ pub enum AppError {
     /// The authority can't be opened.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The gRPC services can't be described.
+    #[error(transparent)]
+    Reflection(#[from] ReflectionError),
     /// A setting that another room refuses.
     #[error("{0}")]
     Setting(String),

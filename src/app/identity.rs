@@ -10,13 +10,15 @@ use super::AppError;
 use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
-use crate::edge::spire_api::{EntryService, LoggerService};
+use crate::edge::grpc::with_introspection;
+use crate::edge::spire_api::{AgentPorts, AgentService, DebugService, EntryService, LoggerService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
 use crate::identity::issue::{self, Issuer, Ports};
+use crate::identity::join_token::JoinTokens;
 use crate::identity::registry::Registry;
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::server::UnixPeer;
@@ -25,12 +27,21 @@ use crate::store::Store;
 /// How long maintenance of the authority that failed is left alone.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
+/// The services of the admin API, for reflection and health.
+const ADMIN_SERVICES: &[&str] = &[
+    "spire.api.server.agent.v1.Agent",
+    "spire.api.server.debug.v1.Debug",
+    "spire.api.server.entry.v1.Entry",
+    "spire.api.server.logger.v1.Logger",
+];
+
 /// The parts of the identity plane.
 pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) attestor: Arc<UnixAttestor>,
     registry: Arc<Registry>,
+    store: Arc<Store>,
 }
 
 impl IdentityPlane {
@@ -60,7 +71,7 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, issuer, attestor, registry })
+        Ok(Self { authority, issuer, attestor, registry, store: Arc::clone(store) })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -91,10 +102,35 @@ impl IdentityPlane {
     }
 
     /// The services of the admin API over these parts.
-    pub(super) fn admin_services(&self, config: &Config, common: &Common, log: LogLevels) -> Routes {
-        let (trust_domain, registry) = (config.trust_domain.clone(), Arc::clone(&self.registry));
-        let entries = EntryService::new(trust_domain, registry, Arc::clone(&common.clock));
-        Routes::default().add_service(entries.into_server()).add_service(LoggerService::new(log).into_server())
+    pub(super) fn admin_services(
+        &self,
+        config: &Config,
+        common: &Common,
+        log: LogLevels,
+        signal: ShutdownSignal,
+    ) -> Result<Routes, AppError> {
+        let (trust_domain, clock) = (&config.trust_domain, &common.clock);
+        let (bundles, registry) = (self.authority.bundles(), &self.registry);
+        let entries = EntryService::new(trust_domain.clone(), Arc::clone(registry), Arc::clone(clock));
+        let agents = AgentService::new(AgentPorts {
+            trust_domain: trust_domain.clone(),
+            bundles: Arc::clone(bundles),
+            join_tokens: JoinTokens::new(
+                trust_domain.clone(),
+                Arc::clone(&self.store) as _,
+                Arc::clone(&common.entropy),
+            ),
+            registry: Arc::clone(registry),
+            clock: Arc::clone(clock),
+        });
+        let about =
+            DebugService::new(trust_domain.clone(), Arc::clone(bundles), Arc::clone(registry), Arc::clone(clock));
+        let services = Routes::default()
+            .add_service(agents.into_server())
+            .add_service(about.into_server())
+            .add_service(entries.into_server())
+            .add_service(LoggerService::new(log).into_server());
+        Ok(with_introspection(services, ADMIN_SERVICES, common.readiness.clone(), signal)?)
     }
 }
 
