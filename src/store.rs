@@ -2,6 +2,7 @@
 //! anyway; the same statements serve both, and `contract` holds both to the same behaviour.
 
 mod authorities;
+mod entries;
 mod federation;
 mod join_tokens;
 mod postgres;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use portcullis_spiffe::TrustDomain;
 use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
+
+pub use self::entries::EntryStore;
 
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use portcullis_spiffe::TrustDomain;
 use tokio::sync::Mutex;
-use tokio::task::JoinError;
 
 pub use self::check::BundleProblem;
 pub use self::delete::{BundleUse, DeleteMode};
@@ -83,11 +82,11 @@ impl Federation {
         trust_domain: TrustDomain,
         store: Arc<dyn FederationStore>,
         bundles: Arc<Watched<Bundles>>,
-    ) -> Result<Arc<Self>, FederationStoreError> {
+    ) -> Result<Self, FederationStoreError> {
         let relationships = Watched::new(Relationships::new());
         let federation = Self { trust_domain, store, bundles, relationships, sequence: Mutex::new(0) };
         federation.reload(&mut *federation.sequence.lock().await).await?;
-        Ok(Arc::new(federation))
+        Ok(federation)
     }
 
     /// Whether we have a bundle of `trust_domain`, so that an entry may federate with it.
@@ -114,7 +113,7 @@ impl Federation {
     ///
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
-    pub async fn create_bundle(self: &Arc<Self>, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
+    pub async fn create_bundle(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
         let bundle = self.foreign(bundle)?;
         self.write(move |known, _| match known.get(&bundle.trust_domain) {
             Some(_) => Err(FederationError::Exists(bundle.trust_domain.clone())),
@@ -127,7 +126,7 @@ impl Federation {
     ///
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
-    pub async fn set_bundle(self: &Arc<Self>, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
+    pub async fn set_bundle(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
         let bundle = self.foreign(bundle)?;
         self.write(move |known, _| Ok((Arc::clone(&bundle), vec![put(known, &bundle)?]))).await
     }
@@ -138,7 +137,7 @@ impl Federation {
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
     pub async fn update_bundle(
-        self: &Arc<Self>,
+        &self,
         trust_domain: TrustDomain,
         change: impl Fn(&mut Bundle) + Send + Sync + 'static,
     ) -> Result<Arc<Bundle>, FederationError> {
@@ -158,7 +157,7 @@ impl Federation {
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
     pub async fn create_relationship(
-        self: &Arc<Self>,
+        &self,
         relationship: Relationship,
         bundle: Option<Bundle>,
     ) -> Result<Arc<Relationship>, FederationError> {
@@ -183,7 +182,7 @@ impl Federation {
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
     pub async fn update_relationship(
-        self: &Arc<Self>,
+        &self,
         trust_domain: TrustDomain,
         change: impl Fn(&mut Relationship) + Send + Sync + 'static,
         bundle: Option<Bundle>,
@@ -206,7 +205,7 @@ impl Federation {
     ///
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
-    pub async fn delete_relationship(self: &Arc<Self>, trust_domain: TrustDomain) -> Result<(), FederationError> {
+    pub async fn delete_relationship(&self, trust_domain: TrustDomain) -> Result<(), FederationError> {
         self.write(move |_, relationships| {
             if relationships.contains_key(&trust_domain) {
                 Ok(((), vec![FederationWrite::DeleteRelationship(trust_domain.clone())]))
@@ -242,34 +241,27 @@ impl Federation {
         Ok(Arc::new(checked(bundle)?))
     }
 
-    /// Makes the change that `plan` makes of what is known. It is made whole even if nobody waits for it any more: a
-    /// bundle that is gone from the store must not stay trusted because a client hung up.
-    async fn write<T: Send + 'static>(
-        self: &Arc<Self>,
-        plan: impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError>
-        + Send
-        + Sync
-        + 'static,
+    /// Makes the change that `plan` makes of what is known. If it is dropped half-way, it may be in the store and not yet in
+    /// memory, where the next look at the store brings it.
+    async fn write<T>(
+        &self,
+        plan: impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError>,
     ) -> Result<T, FederationError> {
-        let this = Arc::clone(self);
-        let writing = tokio::spawn(async move {
-            let mut sequence = this.sequence.lock().await;
-            this.catch_up(&mut sequence).await?;
-            for _try in 1..TRIES {
-                match this.try_write(&mut sequence, &plan).await {
-                    Err(FederationError::Store(FederationStoreError::Raced)) => this.reload(&mut sequence).await?,
-                    done => return done,
-                }
+        let mut sequence = self.sequence.lock().await;
+        self.catch_up(&mut sequence).await?;
+        for _try in 1..TRIES {
+            match self.try_write(&mut sequence, &plan).await {
+                Err(FederationError::Store(FederationStoreError::Raced)) => self.reload(&mut sequence).await?,
+                done => return done,
             }
-            this.try_write(&mut sequence, &plan).await
-        });
-        writing.await.map_err(|died: JoinError| FederationStoreError::Failed(Box::new(died)))?
+        }
+        self.try_write(&mut sequence, &plan).await
     }
 
     async fn try_write<T>(
         &self,
         sequence: &mut u64,
-        plan: &(impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError> + Send + Sync),
+        plan: &impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError>,
     ) -> Result<T, FederationError> {
         let (value, writes) = plan(&self.bundles.load(), &self.relationships.load())?;
         *sequence = self.store.apply(&self.trust_domain, *sequence, &writes).await?;

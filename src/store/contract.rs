@@ -1,5 +1,6 @@
 //! What every store must do, run over both kinds.
 
+mod entries;
 mod federation;
 mod postgres_fixture;
 

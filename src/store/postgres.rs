@@ -29,11 +29,12 @@ pub(super) async fn open(url: &str) -> Result<Database<Postgres>, StoreError> {
 }
 
 fn migrator() -> Migrator {
-    let migration = |version, name: &'static str, sql: &'static str| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    let migration = |version, name: &'static str, statements: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, statements.into_sql_str(), false)
     };
     Migrator::with_migrations(vec![
         migration(1, "authorities", include_str!("../../migrations/postgres/0001_authorities.sql")),
+        migration(3, "entries", include_str!("../../migrations/postgres/0003_entries.sql")),
         migration(4, "federation", include_str!("../../migrations/postgres/0004_federation.sql")),
     ])
 }

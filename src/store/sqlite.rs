@@ -41,11 +41,12 @@ pub(super) async fn open(path: &Path) -> Result<Database<Sqlite>, StoreError> {
 }
 
 fn migrator() -> Migrator {
-    let migration = |version, name: &'static str, sql: &'static str| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    let migration = |version, name: &'static str, statements: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, statements.into_sql_str(), false)
     };
     Migrator::with_migrations(vec![
         migration(1, "authorities", include_str!("../../migrations/sqlite/0001_authorities.sql")),
+        migration(3, "entries", include_str!("../../migrations/sqlite/0003_entries.sql")),
         migration(4, "federation", include_str!("../../migrations/sqlite/0004_federation.sql")),
     ])
 }

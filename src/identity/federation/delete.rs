@@ -1,7 +1,5 @@
 //! Deleting a foreign bundle that registration entries may need.
 
-use std::sync::Arc;
-
 use portcullis_spiffe::TrustDomain;
 
 use super::{Federation, FederationError, FederationWrite};
@@ -47,7 +45,7 @@ impl Federation {
     /// # Errors
     /// [`FederationError`]; then the bundle is still there.
     pub async fn delete_bundle(
-        self: &Arc<Self>,
+        &self,
         trust_domain: TrustDomain,
         mode: DeleteMode,
         registry: &Registry,
