@@ -6,6 +6,6 @@ pub mod record;
 
 pub use audit::{AppendError, Audit};
 pub use record::{
-    AdministrationRecord, CacheState, DecisionId, DecisionRecord, Edge, IssuanceRecord, Outcome, PolicyLoadRecord,
-    Record,
+    AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
+    DecisionRecord, Edge, Initiator, IssuanceRecord, JwtIssuanceRecord, Outcome, PolicyLoadRecord, Record,
 };

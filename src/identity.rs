@@ -8,6 +8,7 @@ pub mod federation;
 pub mod issue;
 pub mod join_token;
 pub mod journal;
+mod jwt;
 pub mod registry;
 pub mod selector;
 pub mod svid;

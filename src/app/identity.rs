@@ -17,7 +17,7 @@ use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
-use crate::identity::issue::{self, Issuer, Ports};
+use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::join_token::JoinTokens;
 use crate::identity::registry::Registry;
 use crate::server::UnixPeer;
@@ -61,7 +61,12 @@ impl IdentityPlane {
             clock: Arc::clone(&common.clock),
             entropy: Arc::clone(&common.entropy),
         };
-        let issuer = Arc::new(Issuer::new(ports, config.identity.x509_svid_ttl, issue_metrics));
+        let issuing = IssueConfig {
+            x509_svid_ttl: config.identity.x509_svid_ttl,
+            jwt_svid_ttl: config.identity.jwt_svid_ttl,
+            jwt_issuer: config.identity.jwt_issuer.clone(),
+        };
+        let issuer = Arc::new(Issuer::new(ports, issuing, issue_metrics));
         if !config.listen.workload.is_empty() {
             warn_of_an_old_kernel(config.identity.attest_by_pid_lookup);
         }
@@ -146,11 +151,14 @@ async fn open_authority(
     let settings = AuthorityConfig {
         trust_domain: config.trust_domain.clone(),
         ttl: config.identity.authority_ttl,
+        jwt_key_type: config.identity.jwt_key_type,
+        jwt_rsa_hash: config.identity.jwt_rsa_hash,
         data_dir: config.data_dir.clone(),
         seal_key_file: config.identity.seal_key_file.clone(),
     };
-    let entropy = Arc::clone(&common.entropy);
-    Ok(Arc::new(Authority::open(settings, store, entropy, metrics, common.clock.now()).await?))
+    let (audit, entropy) = (Arc::clone(&common.audit), Arc::clone(&common.entropy));
+    let ports = authority::Ports { journal: store, audit, entropy };
+    Ok(Arc::new(Authority::open(settings, ports, metrics, common.clock.now()).await?))
 }
 
 /// The entries: what was kept, with those of the configuration as they stand there now.

@@ -17,6 +17,7 @@ use portcullis_spiffe::TrustDomain;
 use tokio::sync::{Mutex, watch};
 
 pub use self::check::EntryProblem;
+pub(in crate::identity) use self::check::check_dns_names;
 pub use self::entries::Entries;
 pub use self::entry::{AdditionalAttributes, ConfiguredEntry, Entry, EntrySource, EntryTerms};
 pub use self::parents::Parents;
