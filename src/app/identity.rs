@@ -11,7 +11,9 @@ use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
 use crate::edge::grpc::with_introspection;
-use crate::edge::spire_api::{AgentPorts, AgentService, DebugService, EntryService, LoggerService};
+use crate::edge::spire_api::{
+    AgentPorts, AgentService, DebugService, EntryService, LocalAuthorityService, LoggerService, SvidService,
+};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
@@ -31,7 +33,9 @@ const ADMIN_SERVICES: &[&str] = &[
     "spire.api.server.agent.v1.Agent",
     "spire.api.server.debug.v1.Debug",
     "spire.api.server.entry.v1.Entry",
+    "spire.api.server.localauthority.v1.LocalAuthority",
     "spire.api.server.logger.v1.Logger",
+    "spire.api.server.svid.v1.SVID",
 ];
 
 /// The parts of the identity plane.
@@ -131,10 +135,14 @@ impl IdentityPlane {
         });
         let about =
             DebugService::new(trust_domain.clone(), Arc::clone(bundles), Arc::clone(registry), Arc::clone(clock));
+        let authorities = LocalAuthorityService::new(Arc::clone(&self.authority), Arc::clone(clock));
+        let svids = SvidService::new(trust_domain.clone(), Arc::clone(&self.issuer));
         let services = Routes::default()
             .add_service(agents.into_server())
             .add_service(about.into_server())
             .add_service(entries.into_server())
+            .add_service(authorities.into_server())
+            .add_service(svids.into_server())
             .add_service(LoggerService::new(log).into_server());
         Ok(with_introspection(services, ADMIN_SERVICES, common.readiness.clone(), signal)?)
     }

@@ -24,10 +24,12 @@ mod debug;
 mod entry;
 mod gate;
 mod ids;
+mod local_authority;
 mod logger;
 mod matching;
 mod page;
 mod status;
+mod svid;
 
 use std::sync::Arc;
 
@@ -42,7 +44,9 @@ pub use self::debug::DebugService;
 pub use self::entry::EntryService;
 pub use self::gate::Allowed;
 use self::gate::Gate;
+pub use self::local_authority::LocalAuthorityService;
 pub use self::logger::LoggerService;
+pub use self::svid::SvidService;
 use crate::evidence::Audit;
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::ShutdownSignal;

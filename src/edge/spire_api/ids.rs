@@ -41,6 +41,13 @@ pub(super) fn workload(ours: &TrustDomain, id: Option<&Spiffeid>) -> Result<Spif
     }
 }
 
+/// An ID of `ours` that a workload may have, as a URI.
+pub(super) fn of_uri(ours: &TrustDomain, uri: &str) -> Result<SpiffeId, IdFault> {
+    let rest = uri.strip_prefix("spiffe://").ok_or_else(|| IdFault::Malformed(words(&IdError::Scheme, "")))?;
+    let (name, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    workload(ours, Some(&Spiffeid { trust_domain: name.to_owned(), path: path.to_owned() }))
+}
+
 /// An ID of `ours` that an agent may have.
 pub(super) fn agent(ours: &TrustDomain, id: Option<&Spiffeid>) -> Result<SpiffeId, IdFault> {
     let id = own(ours, id, "an agent in")?;

@@ -37,6 +37,11 @@ pub(super) fn no_agents() -> Status {
     Status::unimplemented("this call is for remote agents, and there are none yet")
 }
 
+/// A call that is about WIT-SVIDs.
+pub(super) fn no_wit() -> Status {
+    Status::unimplemented("WIT functionality is disabled")
+}
+
 /// Refuses a batch of more items than we take.
 pub(super) fn check_batch(items: usize) -> Result<(), Status> {
     if items <= super::MAX_BATCH {
