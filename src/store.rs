@@ -128,6 +128,10 @@ impl AuthorityJournal for Store {
         self.journal().read(trust_domain)
     }
 
+    fn has_left<'a>(&'a self, trust_domain: &'a TrustDomain, id: &'a str) -> JournalFuture<'a, bool> {
+        self.journal().has_left(trust_domain, id)
+    }
+
     fn apply<'a>(
         &'a self,
         trust_domain: &'a TrustDomain,

@@ -19,6 +19,8 @@ const READ: &str = "
     WHERE s.trust_domain = $1
     ORDER BY a.created_at, a.id";
 
+const HAS_LEFT: &str = "SELECT id FROM authorities WHERE trust_domain = $1 AND id = $2 AND retired_at IS NOT NULL";
+
 const ADD: &str = "
     INSERT INTO authorities
         (trust_domain, id, kind, public, expires_at, created_at, activated_at, superseded_at, tainted_at)
@@ -89,6 +91,15 @@ where
             let authorities =
                 rows.into_iter().filter_map(|row| authority(row).transpose()).collect::<Result<_, _>>()?;
             Ok(Journaled { authorities, sequence })
+        })
+    }
+
+    fn has_left<'a>(&'a self, trust_domain: &'a TrustDomain, id: &'a str) -> JournalFuture<'a, bool> {
+        Box::pin(async move {
+            let mut connection = self.pool.acquire().await.map_err(failed)?;
+            let query = sqlx::query_as(HAS_LEFT).bind(trust_domain.to_string()).bind(id.to_owned());
+            let found: Option<(String,)> = query.fetch_optional(&mut *connection).await.map_err(failed)?;
+            Ok(found.is_some())
         })
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn open(url: &str) -> Result<Database<Postgres>, StoreError> {
     Ok(Database { pool, begin: BEGIN })
 }
 
-fn migrator() -> Migrator {
+pub(super) fn migrator() -> Migrator {
     let migration = |version, name: &'static str, statements: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, statements.into_sql_str(), false)
     };
