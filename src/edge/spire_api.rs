@@ -18,6 +18,7 @@
 //! that changes several things, and could not change all, says so with [`Call::changed`]. Statuses are made by
 //! [`status`], which is also where errors' texts are made fit for a wire.
 
+mod bundle;
 mod call;
 mod entry;
 mod gate;
@@ -26,6 +27,7 @@ mod logger;
 mod matching;
 mod page;
 mod status;
+mod trustdomain;
 
 use std::sync::Arc;
 
@@ -34,11 +36,13 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tonic::service::Routes;
 
+pub use self::bundle::BundleService;
 pub use self::call::Call;
 pub use self::entry::EntryService;
 pub use self::gate::Allowed;
 use self::gate::Gate;
 pub use self::logger::LoggerService;
+pub use self::trustdomain::TrustDomainService;
 use crate::evidence::Audit;
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::ShutdownSignal;
