@@ -18,8 +18,10 @@
 //! that changes several things, and could not change all, says so with [`Call::changed`]. Statuses are made by
 //! [`status`], which is also where errors' texts are made fit for a wire.
 
+mod agent;
 mod bundle;
 mod call;
+mod debug;
 mod entry;
 mod gate;
 mod ids;
@@ -36,8 +38,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tonic::service::Routes;
 
+pub use self::agent::{AgentPorts, AgentService};
 pub use self::bundle::BundleService;
 pub use self::call::Call;
+pub use self::debug::DebugService;
 pub use self::entry::EntryService;
 pub use self::gate::Allowed;
 use self::gate::Gate;

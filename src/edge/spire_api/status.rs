@@ -55,11 +55,6 @@ pub(super) fn item(code: Code, message: impl Display) -> types::Status {
     types::Status { code: code.into(), message: printable(&message.to_string(), MAX_MESSAGE) }
 }
 
-/// An item that ended as a call would have.
-pub(super) fn item_of(status: &Status) -> types::Status {
-    item(status.code(), status.message())
-}
-
 /// The name of a code in records and metrics.
 pub(super) const fn name(code: Code) -> &'static str {
     match code {
