@@ -7,7 +7,7 @@ mod check;
 mod delete;
 mod follow;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod relationship;
 mod store;
 

@@ -310,4 +310,4 @@ pub(super) fn not_done(what: &'static str, error: &FederationError) -> types::St
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

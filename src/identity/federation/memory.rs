@@ -10,7 +10,7 @@ use crate::identity::bundle::Bundle;
 
 /// Keeps one trust domain's federation as long as it lives.
 #[derive(Debug, Default)]
-pub(super) struct MemoryFederation(Mutex<Kept>);
+pub(crate) struct MemoryFederation(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
