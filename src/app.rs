@@ -22,6 +22,7 @@ use crate::evidence::json_lines::{FinishError, SinkError, Writer};
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
 use crate::identity::authority::AuthorityError;
+use crate::identity::federation::FederationStoreError;
 use crate::identity::registry::{ReconcileError, RegistryError};
 use crate::server::{BindError, InheritedSockets};
 use crate::store::{Store, StoreError};
@@ -63,6 +64,9 @@ pub enum AppError {
     /// Those of the configuration can't stand.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
+    /// The bundles of others, or the relationships with them, can't be read.
+    #[error("the federation can't be read: {0}")]
+    Federation(#[from] FederationStoreError),
     /// The authority can't be opened.
     #[error(transparent)]
     Authority(#[from] AuthorityError),

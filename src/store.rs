@@ -7,6 +7,7 @@ mod federation;
 mod join_tokens;
 mod postgres;
 mod sqlite;
+mod wait;
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +16,12 @@ use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
 
 pub use self::entries::EntryStore;
+pub use self::federation::FederationTables;
 
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::files::PrivateFileError;
 use crate::foundation::lock::LockError;
-use crate::identity::federation::{Federated, FederationFuture, FederationStore, FederationWrite};
 use crate::identity::join_token::{JoinTokenFuture, JoinTokenStore};
 use crate::identity::journal::{AuthorityJournal, JournalFuture, JournalStep, Journaled};
 
@@ -108,13 +109,6 @@ impl Store {
         }
     }
 
-    fn federation(&self) -> &dyn FederationStore {
-        match &self.0 {
-            Backend::Sqlite(database) => database,
-            Backend::Postgres(database) => database,
-        }
-    }
-
     fn join_tokens(&self) -> &dyn JoinTokenStore {
         match &self.0 {
             Backend::Sqlite(database) => database,
@@ -139,25 +133,6 @@ impl AuthorityJournal for Store {
         now: Timestamp,
     ) -> JournalFuture<'a, u64> {
         self.journal().apply(trust_domain, steps, now)
-    }
-}
-
-impl FederationStore for Store {
-    fn load<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, Federated> {
-        self.federation().load(trust_domain)
-    }
-
-    fn sequence<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, u64> {
-        self.federation().sequence(trust_domain)
-    }
-
-    fn apply<'a>(
-        &'a self,
-        trust_domain: &'a TrustDomain,
-        expected: u64,
-        writes: &'a [FederationWrite],
-    ) -> FederationFuture<'a, u64> {
-        self.federation().apply(trust_domain, expected, writes)
     }
 }
 

@@ -34,3 +34,14 @@ CREATE TABLE join_tokens (
 );
 
 CREATE INDEX join_tokens_expiry ON join_tokens (expires_at);
+
+-- Tells every process that listens, once a change is committed.
+CREATE FUNCTION notify_federation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('portcullis_federation', '');
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER federation_changed AFTER INSERT OR UPDATE ON federation_sequences
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_federation();

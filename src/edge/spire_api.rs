@@ -19,6 +19,7 @@
 //! [`status`], which is also where errors' texts are made fit for a wire.
 
 mod agent;
+mod bundle;
 mod call;
 mod debug;
 mod entry;
@@ -30,6 +31,7 @@ mod matching;
 mod page;
 mod status;
 mod svid;
+mod trustdomain;
 
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ use prometheus_client::metrics::family::Family;
 use tonic::service::Routes;
 
 pub use self::agent::{AgentPorts, AgentService};
+pub use self::bundle::BundleService;
 pub use self::call::Call;
 pub use self::debug::DebugService;
 pub use self::entry::EntryService;
@@ -47,6 +50,7 @@ use self::gate::Gate;
 pub use self::local_authority::LocalAuthorityService;
 pub use self::logger::LoggerService;
 pub use self::svid::SvidService;
+pub use self::trustdomain::TrustDomainService;
 use crate::evidence::Audit;
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::ShutdownSignal;

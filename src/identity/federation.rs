@@ -5,8 +5,9 @@
 
 mod check;
 mod delete;
+mod follow;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod relationship;
 mod store;
 
@@ -264,7 +265,7 @@ impl Federation {
         plan: &impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError>,
     ) -> Result<T, FederationError> {
         let (value, writes) = plan(&self.bundles.load(), &self.relationships.load())?;
-        *sequence = self.store.apply(&self.trust_domain, *sequence, &writes).await?;
+        *sequence = self.store.apply(*sequence, &writes).await?;
         self.bundles.update(|known| {
             writes.iter().fold(None, |changed, write| written(changed.as_ref().unwrap_or(known), write).or(changed))
         });
@@ -287,14 +288,14 @@ impl Federation {
     }
 
     async fn catch_up(&self, sequence: &mut u64) -> Result<(), FederationStoreError> {
-        if self.store.sequence(&self.trust_domain).await? != *sequence {
+        if self.store.sequence().await? != *sequence {
             self.reload(sequence).await?;
         }
         Ok(())
     }
 
     async fn reload(&self, sequence: &mut u64) -> Result<(), FederationStoreError> {
-        let federated = self.store.load(&self.trust_domain).await?;
+        let federated = self.store.load().await?;
         let ours = |trust_domain: &TrustDomain| *trust_domain == self.trust_domain;
         let mut wanted: BTreeMap<_, _> =
             federated.bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), bundle)).collect();

@@ -3,7 +3,6 @@
 mod authorities;
 mod entries;
 mod federation;
-mod entries;
 mod postgres_fixture;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -2,6 +2,7 @@
 //! whole, and nobody asks the database what is in it.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,7 +12,8 @@ use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use sqlx::{Encode, Executor, FromRow, IntoArguments, Transaction, Type};
 
-use super::Database;
+use super::wait::Waiter;
+use super::{Backend, Database, Store};
 use crate::foundation::clock::Timestamp;
 use crate::identity::bundle::{Bundle, JwtAuthority, X509Authority};
 use crate::identity::federation::{
@@ -47,6 +49,29 @@ const PUT_RELATIONSHIP: &str = "
 const DELETE_RELATIONSHIP: &str =
     "DELETE FROM federation_relationships WHERE trust_domain = $1 AND foreign_domain = $2";
 
+/// The channel that the trigger of migration 4 notifies.
+const CHANNEL: &str = "portcullis_federation";
+
+/// The federation of one trust domain in a store.
+#[derive(Debug)]
+pub struct FederationTables {
+    store: Arc<Store>,
+    trust_domain: TrustDomain,
+    waiter: Waiter,
+}
+
+/// What [`FederationTables`] needs of a database of either kind.
+trait Tables: Send + Sync {
+    fn load<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, Federated>;
+    fn sequence<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, u64>;
+    fn apply<'a>(
+        &'a self,
+        trust_domain: &'a TrustDomain,
+        expected: u64,
+        writes: &'a [FederationWrite],
+    ) -> FederationFuture<'a, u64>;
+}
+
 type RelationshipRow = (String, String, Option<String>);
 
 /// A bundle as its column has it.
@@ -79,7 +104,41 @@ struct StoredJwt {
     tainted: bool,
 }
 
-impl<DB: sqlx::Database> FederationStore for Database<DB>
+impl Store {
+    /// The federation of `trust_domain`.
+    pub fn federation(self: &Arc<Self>, trust_domain: TrustDomain) -> FederationTables {
+        FederationTables { store: Arc::clone(self), trust_domain, waiter: Waiter::new(CHANNEL) }
+    }
+}
+
+impl FederationTables {
+    fn tables(&self) -> &dyn Tables {
+        match &self.store.0 {
+            Backend::Sqlite(database) => database,
+            Backend::Postgres(database) => database,
+        }
+    }
+}
+
+impl FederationStore for FederationTables {
+    fn load(&self) -> FederationFuture<'_, Federated> {
+        self.tables().load(&self.trust_domain)
+    }
+
+    fn sequence(&self) -> FederationFuture<'_, u64> {
+        self.tables().sequence(&self.trust_domain)
+    }
+
+    fn apply<'a>(&'a self, expected: u64, writes: &'a [FederationWrite]) -> FederationFuture<'a, u64> {
+        self.tables().apply(&self.trust_domain, expected, writes)
+    }
+
+    fn wait(&self) -> FederationFuture<'_, ()> {
+        Box::pin(async { self.waiter.wait(&self.store.0).await.map_err(failed) })
+    }
+}
+
+impl<DB: sqlx::Database> Tables for Database<DB>
 where
     DB::Arguments: IntoArguments<DB>,
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,

@@ -10,7 +10,7 @@ use crate::identity::bundle::Bundle;
 
 /// Keeps one trust domain's federation as long as it lives.
 #[derive(Debug, Default)]
-pub(super) struct MemoryFederation(Mutex<Kept>);
+pub(crate) struct MemoryFederation(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -26,7 +26,7 @@ impl MemoryFederation {
 }
 
 impl FederationStore for MemoryFederation {
-    fn load<'a>(&'a self, _: &'a TrustDomain) -> FederationFuture<'a, Federated> {
+    fn load(&self) -> FederationFuture<'_, Federated> {
         Box::pin(async {
             let kept = self.kept();
             Ok(Federated {
@@ -37,16 +37,11 @@ impl FederationStore for MemoryFederation {
         })
     }
 
-    fn sequence<'a>(&'a self, _: &'a TrustDomain) -> FederationFuture<'a, u64> {
+    fn sequence(&self) -> FederationFuture<'_, u64> {
         Box::pin(async { Ok(self.kept().sequence) })
     }
 
-    fn apply<'a>(
-        &'a self,
-        _: &'a TrustDomain,
-        expected: u64,
-        writes: &'a [FederationWrite],
-    ) -> FederationFuture<'a, u64> {
+    fn apply<'a>(&'a self, expected: u64, writes: &'a [FederationWrite]) -> FederationFuture<'a, u64> {
         Box::pin(async move {
             let mut kept = self.kept();
             if kept.sequence != expected {
@@ -67,5 +62,9 @@ impl FederationStore for MemoryFederation {
             kept.sequence += 1;
             Ok(kept.sequence)
         })
+    }
+
+    fn wait(&self) -> FederationFuture<'_, ()> {
+        Box::pin(std::future::pending())
     }
 }

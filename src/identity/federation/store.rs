@@ -8,7 +8,7 @@ use portcullis_spiffe::TrustDomain;
 use super::Relationship;
 use crate::identity::bundle::Bundle;
 
-/// All that is kept of one trust domain's federation, at one moment.
+/// All that is kept of a trust domain's federation, at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Federated {
     /// The bundles of others, in no order.
@@ -47,19 +47,19 @@ pub enum FederationStoreError {
 /// A future that the port returns, so that it can be a trait object.
 pub type FederationFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, FederationStoreError>> + Send + 'a>>;
 
-/// Where a trust domain's federation is kept. Few and small things that seldom change: whoever missed a change loads all.
+/// Where one trust domain's federation is kept. Few and small things that seldom change: whoever missed a change loads
+/// all.
 pub trait FederationStore: fmt::Debug + Send + Sync {
-    /// All that is kept for `trust_domain`, which is our own.
-    fn load<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, Federated>;
+    /// All that is kept.
+    fn load(&self) -> FederationFuture<'_, Federated>;
 
     /// Which change was the last: a look at one row.
-    fn sequence<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, u64>;
+    fn sequence(&self) -> FederationFuture<'_, u64>;
 
     /// Does all of `writes` or none, durably, if the last change is still `expected`. Returns the number of this one.
-    fn apply<'a>(
-        &'a self,
-        trust_domain: &'a TrustDomain,
-        expected: u64,
-        writes: &'a [FederationWrite],
-    ) -> FederationFuture<'a, u64>;
+    fn apply<'a>(&'a self, expected: u64, writes: &'a [FederationWrite]) -> FederationFuture<'a, u64>;
+
+    /// Ends when another process may have changed something since the last call; it need not have. The first call, and
+    /// one after a lost connection, end at once. For one caller at a time.
+    fn wait(&self) -> FederationFuture<'_, ()>;
 }

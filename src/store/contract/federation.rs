@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::identity::bundle::{Bundle, JwtAuthority, X509Authority};
-use crate::identity::federation::{EndpointProfile, FederationStoreError, Relationship};
+use crate::identity::federation::{
+    EndpointProfile, Federated, FederationStore, FederationStoreError, FederationWrite, Relationship,
+};
 
 /// Runs every case, each on a fresh store whose URL is `url(case)`.
 pub(super) async fn keeps_the_contract(url: &impl AsyncFn(&str) -> String) {
@@ -14,6 +16,7 @@ pub(super) async fn keeps_the_contract(url: &impl AsyncFn(&str) -> String) {
     a_write_on_old_knowledge_changes_nothing(&url("federation_raced").await).await;
     domains_have_a_federation_each(&url("federation_domains").await).await;
     two_writers_never_lose_a_change(&url("federation_racing").await).await;
+    who_waits_hears_of_a_change(&url("federation_waiting").await).await;
     a_token_is_redeemed_once(&url("tokens").await).await;
     expired_tokens_are_void_and_forgotten(&url("tokens_expired").await).await;
 }
@@ -43,28 +46,31 @@ fn put(name: &str) -> FederationWrite {
     FederationWrite::PutBundle(Arc::new(bundle(name)))
 }
 
-async fn load(store: &Store, trust_domain: &TrustDomain) -> Federated {
-    let mut federated = FederationStore::load(store, trust_domain).await.unwrap();
+async fn tables(url: &str, trust_domain: &str) -> FederationTables {
+    Arc::new(open(url).await.unwrap()).federation(domain(trust_domain))
+}
+
+async fn load(tables: &FederationTables) -> Federated {
+    let mut federated = tables.load().await.unwrap();
     federated.bundles.sort_by(|a, b| a.trust_domain.cmp(&b.trust_domain));
     federated.relationships.sort_by(|a, b| a.trust_domain.cmp(&b.trust_domain));
     federated
 }
 
 async fn what_was_put_comes_back_whole(url: &str) {
-    let (store, ours) = (open(url).await.unwrap(), domain("example.org"));
-    assert_eq!(load(&store, &ours).await, Federated::default());
+    let ours = tables(url, "example.org").await;
+    assert_eq!(load(&ours).await, Federated::default());
     let web = relationship("a.example", EndpointProfile::Web);
     let spiffe = relationship("b.example", EndpointProfile::Spiffe("spiffe://b.example/bundles".parse().unwrap()));
-    let put_relationship =
-        |relationship: &Relationship| FederationWrite::PutRelationship(Arc::new(relationship.clone()));
+    let put_relationship = |kept: &Relationship| FederationWrite::PutRelationship(Arc::new(kept.clone()));
     let writes = [put("a.example"), put("b.example"), put_relationship(&web), put_relationship(&spiffe)];
-    assert_eq!(store.apply(&ours, 0, &writes).await.unwrap(), 1);
-    assert_eq!(FederationStore::sequence(&store, &ours).await.unwrap(), 1);
+    assert_eq!(ours.apply(0, &writes).await.unwrap(), 1);
+    assert_eq!(ours.sequence().await.unwrap(), 1);
     // Not closed: a process that was killed does not close either.
-    drop(store);
-    let store = open(url).await.unwrap();
+    drop(ours);
+    let ours = tables(url, "example.org").await;
     let bundles = vec![bundle("a.example"), bundle("b.example")];
-    assert_eq!(load(&store, &ours).await, Federated { bundles, relationships: vec![web, spiffe.clone()], sequence: 1 });
+    assert_eq!(load(&ours).await, Federated { bundles, relationships: vec![web, spiffe.clone()], sequence: 1 });
 
     let emptied = Bundle::of_x509(domain("b.example"), [], 0);
     let now_web = Relationship { profile: EndpointProfile::Web, ..spiffe };
@@ -75,41 +81,40 @@ async fn what_was_put_comes_back_whole(url: &str) {
         FederationWrite::DeleteRelationship(domain("a.example")),
         put_relationship(&now_web),
     ];
-    assert_eq!(store.apply(&ours, 1, &writes).await.unwrap(), 2);
+    assert_eq!(ours.apply(1, &writes).await.unwrap(), 2);
     let rest = Federated { bundles: vec![emptied], relationships: vec![now_web], sequence: 2 };
-    assert_eq!(load(&store, &ours).await, rest);
+    assert_eq!(load(&ours).await, rest);
 }
 
 async fn a_write_on_old_knowledge_changes_nothing(url: &str) {
-    let (store, ours) = (open(url).await.unwrap(), domain("example.org"));
+    let ours = tables(url, "example.org").await;
     for expected in [1, 7] {
-        let raced = store.apply(&ours, expected, &[put("a.example")]).await;
+        let raced = ours.apply(expected, &[put("a.example")]).await;
         assert!(matches!(raced, Err(FederationStoreError::Raced)));
     }
-    store.apply(&ours, 0, &[put("a.example")]).await.unwrap();
-    let raced = store.apply(&ours, 0, &[FederationWrite::DeleteBundle(domain("a.example"))]).await;
+    ours.apply(0, &[put("a.example")]).await.unwrap();
+    let raced = ours.apply(0, &[FederationWrite::DeleteBundle(domain("a.example"))]).await;
     assert!(matches!(raced, Err(FederationStoreError::Raced)));
     let kept = Federated { bundles: vec![bundle("a.example")], relationships: vec![], sequence: 1 };
-    assert_eq!(load(&store, &ours).await, kept);
+    assert_eq!(load(&ours).await, kept);
 }
 
 async fn domains_have_a_federation_each(url: &str) {
-    let (store, ours, theirs) = (open(url).await.unwrap(), domain("example.org"), domain("example.com"));
-    store.apply(&ours, 0, &[put("a.example")]).await.unwrap();
-    assert_eq!(load(&store, &theirs).await, Federated::default());
-    store.apply(&theirs, 0, &[FederationWrite::DeleteBundle(domain("a.example"))]).await.unwrap();
-    assert_eq!(load(&store, &ours).await.bundles.len(), 1);
+    let (ours, theirs) = (tables(url, "example.org").await, tables(url, "example.com").await);
+    ours.apply(0, &[put("a.example")]).await.unwrap();
+    assert_eq!(load(&theirs).await, Federated::default());
+    theirs.apply(0, &[FederationWrite::DeleteBundle(domain("a.example"))]).await.unwrap();
+    assert_eq!(load(&ours).await.bundles.len(), 1);
 }
 
 async fn two_writers_never_lose_a_change(url: &str) {
     const EACH: usize = 20;
-    let ours = domain("example.org");
     let writer = async |name: &str| {
-        let store = open(url).await.unwrap();
+        let ours = tables(url, "example.org").await;
         for number in 0..EACH {
             loop {
-                let expected = FederationStore::sequence(&store, &ours).await.unwrap();
-                match store.apply(&ours, expected, &[put(&format!("{name}{number}.example"))]).await {
+                let expected = ours.sequence().await.unwrap();
+                match ours.apply(expected, &[put(&format!("{name}{number}.example"))]).await {
                     Ok(_) => break,
                     Err(FederationStoreError::Raced) => {}
                     Err(error) => panic!("{error}"),
@@ -118,8 +123,21 @@ async fn two_writers_never_lose_a_change(url: &str) {
         }
     };
     tokio::join!(writer("a"), writer("b"));
-    let federated = load(&open(url).await.unwrap(), &ours).await;
+    let federated = load(&tables(url, "example.org").await).await;
     assert_eq!((federated.bundles.len(), federated.sequence), (2 * EACH, 2 * EACH as u64));
+}
+
+async fn who_waits_hears_of_a_change(url: &str) {
+    let (ours, other) = (tables(url, "example.org").await, tables(url, "example.org").await);
+    ours.wait().await.unwrap();
+    let seen = async {
+        while ours.sequence().await.unwrap() == 0 {
+            ours.wait().await.unwrap();
+        }
+    };
+    let writes = [put("a.example")];
+    let ((), written) = tokio::join!(seen, other.apply(0, &writes));
+    assert_eq!(written.unwrap(), 1);
 }
 
 const NOON: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);

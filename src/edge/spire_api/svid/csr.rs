@@ -142,6 +142,9 @@ fn check(extension: &X509Extension<'_>) -> Result<(), CsrFault> {
 /// That whoever asks has the private key.
 fn verify(request: &X509CertificationRequest<'_>) -> Result<(), CsrFault> {
     let key = &request.certification_request_info.subject_pki;
+    if request.signature_value.unused_bits != 0 {
+        return Err(CsrFault::Malformed);
+    }
     let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
     let algorithm = algorithm(&request.signature_algorithm.algorithm, curve.as_ref()).ok_or(CsrFault::Algorithm)?;
     UnparsedPublicKey::new(algorithm, &key.subject_public_key.data)
