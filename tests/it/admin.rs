@@ -20,6 +20,7 @@ use tonic::transport::Channel;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::{eventually, sds};
 
+#[expect(clippy::unnecessary_wraps, reason = "as messages have it")]
 fn id(path: &str) -> Option<Spiffeid> {
     Some(Spiffeid { trust_domain: "example.org".into(), path: path.into() })
 }
