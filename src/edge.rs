@@ -4,3 +4,4 @@ pub mod envoy;
 pub mod grpc;
 pub mod http;
 pub mod workload_api;
+pub mod spire_api;

@@ -107,6 +107,23 @@ impl Authzen {
     }
 }
 
+/// The section `admin`: who may call the admin API, beside root and the user that the process runs as.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Effective user ids.
+    pub allowed_uids: Vec<u32>,
+    /// Effective group ids.
+    pub allowed_gids: Vec<u32>,
+}
+
+impl Admin {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let users = section.list("allowed_uids", "[]");
+        let groups = section.list("allowed_gids", "[]");
+        Some(Self { allowed_uids: users?, allowed_gids: groups? })
+    }
+}
+
 /// The section `audit`.
 #[derive(Clone, Debug)]
 pub struct Audit {

@@ -2,6 +2,7 @@
 
 mod authorities;
 mod entries;
+mod federation;
 mod postgres_fixture;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +17,7 @@ fn domain(name: &str) -> TrustDomain {
 /// Runs every case, each on a fresh store whose URL is `url(case)`.
 async fn keeps_the_contract(url: impl AsyncFn(&str) -> String) {
     authorities::keep_the_contract(&url).await;
+    federation::keeps_the_contract(&url).await;
 }
 
 #[tokio::test]
