@@ -150,18 +150,18 @@ async fn a_follower_sees_what_another_process_does(url: &str) {
         let federation = Federation::load(domain("example.org"), kept, Arc::clone(&bundles)).await.unwrap();
         (federation, bundles.subscribe())
     };
-    let ((one, _), (other, mut changes)) = (process().await, process().await);
+    let ((one, _), (other, mut epochs)) = (process().await, process().await);
     let shutdown = Shutdown::default();
-    let changed = async {
+    let seen = async {
         for sequence in 1..=3 {
             one.set_bundle(Bundle::of_x509(domain("a.example"), [], sequence)).await.unwrap();
-            changes.changed().await.unwrap();
+            epochs.changed().await.unwrap();
             assert_eq!(other.bundle(&domain("a.example")).unwrap().sequence, sequence);
         }
     };
     tokio::select! {
         () = other.follow(shutdown.signal()) => panic!("nobody told it to stop"),
-        () = changed => {}
+        () = seen => {}
     }
 }
 
