@@ -3,5 +3,5 @@
 pub mod envoy;
 pub mod grpc;
 pub mod http;
-pub mod workload_api;
 pub mod spire_api;
+pub mod workload_api;

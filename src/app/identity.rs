@@ -12,11 +12,11 @@ use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
 use crate::edge::grpc::with_introspection;
-use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
 use crate::edge::spire_api::{
     AgentPorts, AgentService, BundleService, DebugService, EntryService, LocalAuthorityService, LoggerService,
     SvidService, TrustDomainService,
 };
+use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::foundation::telemetry::LogLevels;

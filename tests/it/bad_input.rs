@@ -133,7 +133,8 @@ fn bad_questions(good: &CheckRequest) -> Vec<(&'static str, Vec<u8>)> {
     all
 }
 
-fn good_question(chain: &str) -> CheckRequest {
+/// A question that is allowed, if `chain` is `web`'s.
+pub(crate) fn good_question(chain: &str) -> CheckRequest {
     let certificate = percent_encoding::utf8_percent_encode(chain, percent_encoding::NON_ALPHANUMERIC).to_string();
     let header = |key: &str, value: &str| HeaderValue {
         key: key.into(),
@@ -173,7 +174,8 @@ fn attributes(question: &mut CheckRequest) -> &mut AttributeContext {
     question.attributes.as_mut().unwrap()
 }
 
-fn source(question: &mut CheckRequest) -> &mut Peer {
+/// The calling workload, as Envoy tells it.
+pub(crate) fn source(question: &mut CheckRequest) -> &mut Peer {
     attributes(question).source.as_mut().unwrap()
 }
 
@@ -198,7 +200,7 @@ fn set(question: &mut CheckRequest, pseudo: &str, value: &str, field: fn(&mut Ht
 
 /// What Envoy would do with the answer, by the table of measured semantics: it allows whenever the status is absent
 /// or zero, whatever else the answer says.
-fn allows(answer: &CheckResponse) -> bool {
+pub(crate) fn allows(answer: &CheckResponse) -> bool {
     answer.status.as_ref().is_none_or(|status| status.code == 0)
 }
 
@@ -207,7 +209,8 @@ fn clean(option: &envoy_types::pb::envoy::config::core::v3::HeaderValueOption) -
     header.value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-async fn ask(socket: &Path, message: &[u8]) -> CheckResponse {
+/// One `Check`.
+pub(crate) async fn ask(socket: &Path, message: &[u8]) -> CheckResponse {
     ask_with(socket, message, None).await
 }
 

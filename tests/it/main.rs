@@ -18,6 +18,7 @@ mod bad_input;
 mod cli;
 mod drain;
 mod ext_authz;
+mod federation;
 mod mtls;
 mod operations;
 mod registry;

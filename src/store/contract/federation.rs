@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::identity::bundle::{Bundle, JwtAuthority, X509Authority};
+use crate::foundation::shutdown::Shutdown;
+use crate::foundation::watched::Watched;
+use crate::identity::bundle::{Bundle, Bundles, JwtAuthority, X509Authority};
 use crate::identity::federation::{
-    EndpointProfile, Federated, FederationStore, FederationStoreError, FederationWrite, Relationship,
+    EndpointProfile, Federated, Federation, FederationStore, FederationStoreError, FederationWrite, Relationship,
 };
 
 /// Runs every case, each on a fresh store whose URL is `url(case)`.
@@ -17,6 +19,7 @@ pub(super) async fn keeps_the_contract(url: &impl AsyncFn(&str) -> String) {
     domains_have_a_federation_each(&url("federation_domains").await).await;
     two_writers_never_lose_a_change(&url("federation_racing").await).await;
     who_waits_hears_of_a_change(&url("federation_waiting").await).await;
+    a_follower_sees_what_another_process_does(&url("federation_followed").await).await;
     a_token_is_redeemed_once(&url("tokens").await).await;
     expired_tokens_are_void_and_forgotten(&url("tokens_expired").await).await;
 }
@@ -138,6 +141,28 @@ async fn who_waits_hears_of_a_change(url: &str) {
     let writes = [put("a.example")];
     let ((), written) = tokio::join!(seen, other.apply(0, &writes));
     assert_eq!(written.unwrap(), 1);
+}
+
+async fn a_follower_sees_what_another_process_does(url: &str) {
+    let process = async || {
+        let bundles = Arc::new(Watched::new(Bundles::default()));
+        let kept = Arc::new(tables(url, "example.org").await);
+        let federation = Federation::load(domain("example.org"), kept, Arc::clone(&bundles)).await.unwrap();
+        (federation, bundles.subscribe())
+    };
+    let ((one, _), (other, mut epochs)) = (process().await, process().await);
+    let shutdown = Shutdown::default();
+    let seen = async {
+        for sequence in 1..=3 {
+            one.set_bundle(Bundle::of_x509(domain("a.example"), [], sequence)).await.unwrap();
+            epochs.changed().await.unwrap();
+            assert_eq!(other.bundle(&domain("a.example")).unwrap().sequence, sequence);
+        }
+    };
+    tokio::select! {
+        () = other.follow(shutdown.signal()) => panic!("nobody told it to stop"),
+        () = seen => {}
+    }
 }
 
 const NOON: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);

@@ -15,7 +15,7 @@ use super::super::tests::{Desk, clock, now};
 use super::*;
 use crate::evidence::{AppendError, Audit, Record};
 use crate::foundation::entropy::SystemEntropy;
-use crate::identity::authority::{self, Authority, AuthorityConfig, Hash, KeyType};
+use crate::identity::authority::{self, Authority, AuthorityConfig, Hash, KeyCustody, KeyType};
 use crate::identity::issue::{self, IssueConfig};
 use crate::identity::journal::memory::MemoryJournal;
 use crate::identity::registry::Registry;
@@ -48,7 +48,8 @@ impl Office {
             jwt_key_type: KeyType::default(),
             jwt_rsa_hash: Hash::default(),
             data_dir: directory.path().join("data"),
-            seal_key_file: directory.path().join("data/seal.key"),
+            key_type: KeyType::default(),
+            custody: KeyCustody::Sealed { seal_key_file: directory.path().join("data/seal.key") },
         };
         let journal = Arc::new(MemoryJournal::default());
         let ports = authority::Ports { journal, audit: Arc::new(Shredder), entropy: Arc::clone(&entropy) as _ };

@@ -16,8 +16,8 @@ fn web(name: &str, url: &str) -> FederationRelationship {
     }
 }
 
-fn spiffe(id: &str) -> Option<BundleEndpointProfile> {
-    Some(BundleEndpointProfile::HttpsSpiffe(HttpsspiffeProfile { endpoint_spiffe_id: id.into() }))
+fn spiffe(id: &str) -> BundleEndpointProfile {
+    BundleEndpointProfile::HttpsSpiffe(HttpsspiffeProfile { endpoint_spiffe_id: id.into() })
 }
 
 impl Office {
@@ -62,7 +62,7 @@ async fn a_relationship_is_made_changed_and_ended() {
     let certificate = types::X509Certificate { asn1: authority("f.org"), tainted: false };
     let bundle = types::Bundle { x509_authorities: vec![certificate], sequence_number: 5, ..of("f.org") };
     let given = FederationRelationship {
-        bundle_endpoint_profile: spiffe("spiffe://f.org/b"),
+        bundle_endpoint_profile: Some(spiffe("spiffe://f.org/b")),
         trust_domain_bundle: Some(bundle),
         ..web("f.org", "https://h/b")
     };
@@ -118,8 +118,8 @@ async fn what_can_not_be_a_relationship_is_refused() {
         (web("f.org", "https://u:p@h"), format!("{converted}bundle endpoint URL must not contain user info")),
         (web("f.org", "https://x y"), format!("{converted}failed to parse bundle endpoint URL: ")),
         (with(None), format!("{converted}missing bundle endpoint profile")),
-        (with(spiffe("")), format!("{converted}failed to parse endpoint SPIFFE ID: ")),
-        (with(spiffe("bad")), format!("{converted}failed to parse endpoint SPIFFE ID: ")),
+        (with(Some(spiffe(""))), format!("{converted}failed to parse endpoint SPIFFE ID: ")),
+        (with(Some(spiffe("bad"))), format!("{converted}failed to parse endpoint SPIFFE ID: ")),
         (
             bringing(of("other.org")),
             format!(
