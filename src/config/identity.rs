@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_spiffe::TrustDomain;
 
+use super::attestors::Attestors;
 use super::entries;
 use super::node::Value;
 use super::reader::{Bound as _, Section};
@@ -33,6 +34,8 @@ pub struct Identity {
     pub max_executable_bytes: u64,
     /// On a kernel that can't vouch for callers, attest the process that has the caller's id.
     pub attest_by_pid_lookup: bool,
+    /// Whom to ask about callers, beside the kernel.
+    pub attestors: Attestors,
     /// Who gets which identity, in the order of the configuration.
     pub entries: Vec<ConfiguredEntry>,
     /// What SDS answers to.
@@ -59,6 +62,7 @@ impl Identity {
         let x509_svid_ttl = section.bounded("x509_svid_ttl", "1h", (SHORTEST_SVID, YEAR));
         let max_executable_bytes = section.bounded("max_executable_bytes", "536870912", (1, u64::MAX));
         let attest_by_pid_lookup = section.value("attest_by_pid_lookup", "false");
+        let attestors = section.section("attestors", Attestors::read);
         let longest = authority_ttl.map(|ttl: Duration| ttl / AUTHORITY_LEAVES);
         if let (Some(ttl), Some(longest)) = (x509_svid_ttl, longest)
             && ttl > longest
@@ -66,6 +70,9 @@ impl Identity {
             section.fault(section.culprit(&["authority_ttl", "x509_svid_ttl"]), too_long(ttl));
         }
         let entries = entries::read(section, trust_domain, longest.unwrap_or(YEAR));
+        if let (Some(entries), Some(attestors)) = (&entries, &attestors) {
+            attestors.check_entries(section, entries);
+        }
         let sds = section.section("sds", Sds::read);
         Some(Self {
             authority_ttl: authority_ttl?,
@@ -73,6 +80,7 @@ impl Identity {
             x509_svid_ttl: x509_svid_ttl?,
             max_executable_bytes: max_executable_bytes?,
             attest_by_pid_lookup: attest_by_pid_lookup?,
+            attestors: attestors?,
             entries: entries?,
             sds: sds?,
         })

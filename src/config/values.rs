@@ -10,10 +10,28 @@ use super::node::{Node, Value};
 use super::reader::{Bound, Setting};
 use crate::edge::envoy::ext_authz::HeaderNames;
 use crate::foundation::telemetry::LogFormat;
-use crate::identity::selector::Selector;
+use crate::identity::selector::{KNOWN_KINDS, Selector};
 
 /// The units of a duration, longest first, in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// What is known of a process in a pod.
+const K8S_FACTS: [&str; 14] = [
+    "ns",
+    "sa",
+    "container-name",
+    "container-image",
+    "node-name",
+    "pod-label",
+    "pod-owner",
+    "pod-owner-uid",
+    "pod-uid",
+    "pod-name",
+    "pod-image",
+    "pod-image-count",
+    "pod-init-image",
+    "pod-init-image-count",
+];
 
 /// The text in `node`, or a message that says what should stand there.
 pub(super) fn text<'a>(node: &'a Node, expected: &str) -> Result<&'a str, String> {
@@ -123,11 +141,25 @@ impl Setting for Selector {
 }
 
 /// A selector that attestation can never report would leave its entry dead without a word, so it is an error.
-fn check_selector(selector: &Selector) -> Result<(), &'static str> {
-    if selector.kind() != "unix" {
-        return Err("there is no attestor of this type; known is `unix`");
-    }
+fn check_selector(selector: &Selector) -> Result<(), String> {
     let (fact, value) = selector.value().split_once(':').unwrap_or((selector.value(), ""));
+    let known: &[&str] = match selector.kind() {
+        "unix" => return check_unix_selector(fact, value).map_err(str::to_owned),
+        "docker" => &["label", "env", "image_id", "image_config_digest"],
+        "k8s" => &K8S_FACTS,
+        // Of a unit without a file the path is empty.
+        "systemd" if fact == "fragment_path" && selector.value().contains(':') => return Ok(()),
+        "systemd" => &["id", "fragment_path"],
+        _ => return Err(format!("there is no attestor of this type; known are `{}`", KNOWN_KINDS.join("`, `"))),
+    };
+    match (known.contains(&fact), value) {
+        (true, "") => Err(format!("`{}:{fact}` needs a value", selector.kind())),
+        (true, _) => Ok(()),
+        (false, _) => Err(format!("known of `{}` are `{}`", selector.kind(), known.join("`, `"))),
+    }
+}
+
+fn check_unix_selector(fact: &str, value: &str) -> Result<(), &'static str> {
     let number = || value.parse::<u32>().is_ok_and(|number| number.to_string() == value);
     match fact {
         "uid" | "gid" if number() => Ok(()),

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+/// The types of selectors that there are attestors for.
+pub const KNOWN_KINDS: [&str; 4] = ["docker", "k8s", "systemd", "unix"];
+
 /// One fact about a workload, e.g. `unix:uid:1000`: type `unix`, value `uid:1000`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Selector {

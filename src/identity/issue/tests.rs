@@ -78,7 +78,7 @@ impl House {
 
     fn identities(&self, uid: u32) -> Result<Identities, IssueError> {
         let selectors = [Selector::new("unix", format!("uid:{uid}"))].into();
-        self.issuer.identities(&Attested { pid: 1, selectors })
+        self.issuer.identities(&Attested { pid: 1, selectors, failures: Vec::new() })
     }
 
     fn svid(&self, uid: u32) -> Arc<Svid> {
