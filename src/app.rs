@@ -89,14 +89,14 @@ impl AppError {
 /// # Errors
 /// [`AppError`]: whatever keeps the process from starting or from going on.
 pub fn serve(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<(), AppError> {
-    let _log = start_logging(&config.log)?;
+    let log = start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK)
         .build()
         .map_err(AppError::Runtime)?;
     runtime.block_on(async {
-        let app = App::build(config, inherited, takeover).await?;
+        let app = App::build(config, log.levels(), inherited, takeover).await?;
         app.run(config.shutdown.deadline).await
     })
 }

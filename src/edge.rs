@@ -2,3 +2,4 @@
 
 pub mod envoy;
 pub mod http;
+pub mod spire_api;

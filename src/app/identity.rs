@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
+use crate::edge::spire_api::LoggerService;
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
+use crate::foundation::telemetry::LogLevels;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
 use crate::identity::issue::{self, Issuer, Ports};
@@ -27,6 +30,7 @@ pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) attestor: Arc<UnixAttestor>,
+    registry: Arc<Registry>,
 }
 
 impl IdentityPlane {
@@ -56,7 +60,7 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, issuer, attestor })
+        Ok(Self { authority, issuer, attestor, registry })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -84,6 +88,11 @@ impl IdentityPlane {
         let (issuer, attestor) = (Arc::clone(&self.issuer), Arc::clone(&self.attestor));
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
         SecretService::new(names, issuer, attestor, clock, entropy, signal, metrics)
+    }
+
+    /// The services of the admin API over these parts.
+    pub(super) fn admin_services(&self, log: LogLevels) -> Routes {
+        Routes::default().add_service(LoggerService::new(log).into_server())
     }
 }
 

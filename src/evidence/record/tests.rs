@@ -52,7 +52,7 @@ fn decision(time: Timestamp) -> DecisionRecord {
     }
 }
 
-fn examples() -> [Record; 3] {
+fn examples() -> [Record; 4] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -71,7 +71,21 @@ fn examples() -> [Record; 3] {
         policies: 12,
         error: Some("policies/orders.cedar:7: unexpected token `}`".into()),
     };
-    [Record::Decision(decision(time).into()), Record::Issuance(issuance.into()), Record::PolicyLoad(load.into())]
+    let administration = AdministrationRecord {
+        time,
+        method: "spire.api.server.entry.v1.Entry/BatchDeleteEntry".into(),
+        uid: Some(0),
+        pid: Some(4711),
+        subjects: vec!["5ac0b39c-8176-45dc-ab22-7daf8ecc7290".into()],
+        code: Some("ok"),
+        error: None,
+    };
+    [
+        Record::Decision(decision(time).into()),
+        Record::Issuance(issuance.into()),
+        Record::PolicyLoad(load.into()),
+        Record::Administration(administration.into()),
+    ]
 }
 
 /// The part of the document about one kind of record.
