@@ -2,6 +2,8 @@
 //! anyway; the same statements serve both, and `contract` holds both to the same behaviour.
 
 mod authorities;
+mod federation;
+mod join_tokens;
 mod postgres;
 mod sqlite;
 
@@ -12,8 +14,11 @@ use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
 
 use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::Digest;
 use crate::foundation::files::PrivateFileError;
 use crate::foundation::lock::LockError;
+use crate::identity::federation::{Federated, FederationFuture, FederationStore, FederationWrite};
+use crate::identity::join_token::{JoinTokenFuture, JoinTokenStore};
 use crate::identity::journal::{AuthorityEntry, AuthorityJournal, JournalFuture, Journaled};
 
 /// An open database, migrated to what this version needs.
@@ -99,6 +104,20 @@ impl Store {
             Backend::Postgres(database) => database,
         }
     }
+
+    fn federation(&self) -> &dyn FederationStore {
+        match &self.0 {
+            Backend::Sqlite(database) => database,
+            Backend::Postgres(database) => database,
+        }
+    }
+
+    fn join_tokens(&self) -> &dyn JoinTokenStore {
+        match &self.0 {
+            Backend::Sqlite(database) => database,
+            Backend::Postgres(database) => database,
+        }
+    }
 }
 
 impl AuthorityJournal for Store {
@@ -121,6 +140,46 @@ impl AuthorityJournal for Store {
         now: Timestamp,
     ) -> JournalFuture<'a, u64> {
         self.journal().retire_authority(trust_domain, id, now)
+    }
+}
+
+impl FederationStore for Store {
+    fn load<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, Federated> {
+        self.federation().load(trust_domain)
+    }
+
+    fn sequence<'a>(&'a self, trust_domain: &'a TrustDomain) -> FederationFuture<'a, u64> {
+        self.federation().sequence(trust_domain)
+    }
+
+    fn apply<'a>(
+        &'a self,
+        trust_domain: &'a TrustDomain,
+        expected: u64,
+        writes: &'a [FederationWrite],
+    ) -> FederationFuture<'a, u64> {
+        self.federation().apply(trust_domain, expected, writes)
+    }
+}
+
+impl JoinTokenStore for Store {
+    fn add<'a>(
+        &'a self,
+        trust_domain: &'a TrustDomain,
+        digest: Digest,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> JoinTokenFuture<'a, bool> {
+        self.join_tokens().add(trust_domain, digest, expires_at, now)
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        trust_domain: &'a TrustDomain,
+        digest: Digest,
+        now: Timestamp,
+    ) -> JoinTokenFuture<'a, bool> {
+        self.join_tokens().redeem(trust_domain, digest, now)
     }
 }
 

@@ -17,7 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, [&root])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), FileDescriptorSet::encode_to_vec(&descriptors))?;
-    tonic_prost_build::configure().compile_fds_with_config(descriptors, Config::new())?;
+    let mut config = Config::new();
+    // So that a message can refer to a key where it is kept, and hold no copy that nobody wipes.
+    config.bytes([".X509SVID.x509_svid_key"]);
+    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
     Ok(())
 }
 

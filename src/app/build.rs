@@ -94,7 +94,7 @@ impl App {
         identity.maintain(&mut tasks, &common, &shutdown);
         let secrets = identity.secret_service(config, &common, metrics.sds, shutdown.signal());
         let admin = admin_api(&config.admin, &common, metrics.admin);
-        let administration = admin.router(identity.admin_services(log));
+        let administration = admin.router(identity.admin_services(config, &common, log));
         tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));
 
         let news = Arc::new(PolicyNews {

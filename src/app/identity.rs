@@ -10,7 +10,7 @@ use super::AppError;
 use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
-use crate::edge::spire_api::LoggerService;
+use crate::edge::spire_api::{EntryService, LoggerService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
@@ -91,8 +91,10 @@ impl IdentityPlane {
     }
 
     /// The services of the admin API over these parts.
-    pub(super) fn admin_services(&self, log: LogLevels) -> Routes {
-        Routes::default().add_service(LoggerService::new(log).into_server())
+    pub(super) fn admin_services(&self, config: &Config, common: &Common, log: LogLevels) -> Routes {
+        let (trust_domain, registry) = (config.trust_domain.clone(), Arc::clone(&self.registry));
+        let entries = EntryService::new(trust_domain, registry, Arc::clone(&common.clock));
+        Routes::default().add_service(entries.into_server()).add_service(LoggerService::new(log).into_server())
     }
 }
 

@@ -19,8 +19,12 @@
 //! [`status`], which is also where errors' texts are made fit for a wire.
 
 mod call;
+mod entry;
 mod gate;
+mod ids;
 mod logger;
+mod matching;
+mod page;
 mod status;
 
 use std::sync::Arc;
@@ -31,6 +35,7 @@ use prometheus_client::metrics::family::Family;
 use tonic::service::Routes;
 
 pub use self::call::Call;
+pub use self::entry::EntryService;
 pub use self::gate::Allowed;
 use self::gate::Gate;
 pub use self::logger::LoggerService;
@@ -41,6 +46,9 @@ use crate::foundation::telemetry::Registry;
 
 /// The most items that one batch may have. SPIRE has no such bound but that of the message.
 pub const MAX_BATCH: usize = 10_000;
+
+/// The longest message that a service takes, in bytes: what gRPC in Go takes by default, and so SPIRE.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// The gate that all calls of the admin API pass.
 #[derive(Clone, Debug)]

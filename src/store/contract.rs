@@ -1,5 +1,6 @@
 //! What every store must do, run over both kinds.
 
+mod federation;
 mod postgres_fixture;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,6 +31,7 @@ async fn keeps_the_contract(url: impl AsyncFn(&str) -> String) {
     two_openers_never_share_a_sequence(&url("racing").await).await;
     hostile_text_is_only_text(&url("hostile").await).await;
     a_time_beyond_what_a_column_holds_is_an_error(&url("times").await).await;
+    federation::keeps_the_contract(&url).await;
 }
 
 async fn nothing_is_there_at_first(url: &str) {

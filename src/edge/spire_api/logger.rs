@@ -8,7 +8,7 @@ use portcullis_spiffe_api::spire::api::types::{self, LogLevel};
 use tonic::{Request, Response, Status};
 use tracing::level_filters::LevelFilter;
 
-use super::{Call, status};
+use super::{Call, MAX_MESSAGE_BYTES, status};
 use crate::foundation::telemetry::{LogEnded, LogLevels};
 
 /// The service.
@@ -21,9 +21,9 @@ impl LoggerService {
         Self(levels)
     }
 
-    /// As tonic takes it.
+    /// As tonic takes it, with its limits set.
     pub fn into_server(self) -> LoggerServer<Self> {
-        LoggerServer::new(self)
+        LoggerServer::new(self).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     fn levels(&self) -> Response<types::Logger> {

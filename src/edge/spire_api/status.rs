@@ -32,6 +32,11 @@ pub(super) fn unrecorded() -> Status {
     Status::unavailable("the call could not be recorded")
 }
 
+/// A call that is for agents of other machines.
+pub(super) fn no_agents() -> Status {
+    Status::unimplemented("this call is for remote agents, and there are none yet")
+}
+
 /// Refuses a batch of more items than we take.
 pub(super) fn check_batch(items: usize) -> Result<(), Status> {
     if items <= super::MAX_BATCH {
