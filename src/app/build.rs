@@ -90,7 +90,8 @@ impl App {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let common = Common { audit: Arc::new(sink), clock, entropy, readiness };
 
-        let identity = IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue).await?;
+        let identity =
+            IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
         let secrets = identity.secret_service(config, &common, metrics.sds, shutdown.signal());
         let admin = admin_api(&config.admin, &common, metrics.admin);

@@ -8,17 +8,25 @@ use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::daemons::docker::Docker;
+use crate::daemons::kubelet::Kubelet;
+use crate::daemons::systemd::Systemd;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
-use crate::edge::spire_api::{EntryService, LoggerService};
+use crate::edge::spire_api::{EntryService, IdentityService, LoggerService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
+use crate::identity::attest::WorkloadAttestor;
+use crate::identity::attest::attestors::{self, Attestors};
+use crate::identity::attest::container::Containers;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
+use crate::identity::explain::Explainer;
 use crate::identity::issue::{self, Issuer, Ports};
 use crate::identity::registry::Registry;
 use crate::identity::registry::memory::MemoryRegistry;
+use crate::identity::workload::Workloads;
 use crate::server::UnixPeer;
 use crate::store::Store;
 
@@ -28,8 +36,7 @@ const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 /// The parts of the identity plane.
 pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
-    pub(super) issuer: Arc<Issuer>,
-    pub(super) attestor: Arc<UnixAttestor>,
+    pub(super) workloads: Arc<Workloads>,
     registry: Arc<Registry>,
 }
 
@@ -41,6 +48,7 @@ impl IdentityPlane {
         store: &Arc<Store>,
         authority_metrics: authority::Metrics,
         issue_metrics: issue::Metrics,
+        attest_metrics: &attestors::Metrics,
     ) -> Result<Self, AppError> {
         let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
         let registry = open_registry(config, common).await?;
@@ -60,7 +68,9 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, issuer, attestor, registry })
+        let others = attestors(&config.identity.attestors, common, attest_metrics);
+        let workloads = Workloads::new(issuer, attestor).with_attestors(others, Containers::default());
+        Ok(Self { authority, workloads: Arc::new(workloads), registry })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -84,18 +94,32 @@ impl IdentityPlane {
             default_bundle_name: settings.default_bundle_name.clone(),
             default_all_bundles_name: settings.default_all_bundles_name.clone(),
             disable_spiffe_cert_validation: settings.disable_spiffe_cert_validation,
+            unknown_names: settings.unknown_names,
         };
-        let (issuer, attestor) = (Arc::clone(&self.issuer), Arc::clone(&self.attestor));
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
-        SecretService::new(names, issuer, attestor, clock, entropy, signal, metrics)
+        SecretService::new(names, Arc::clone(&self.workloads), clock, entropy, signal, metrics)
     }
 
     /// The services of the admin API over these parts.
     pub(super) fn admin_services(&self, config: &Config, common: &Common, log: LogLevels) -> Routes {
         let (trust_domain, registry) = (config.trust_domain.clone(), Arc::clone(&self.registry));
         let entries = EntryService::new(trust_domain, registry, Arc::clone(&common.clock));
-        Routes::default().add_service(entries.into_server()).add_service(LoggerService::new(log).into_server())
+        let (workloads, registry) = (Arc::clone(&self.workloads), Arc::clone(&self.registry));
+        let explainer = Explainer::new(workloads, registry, Arc::clone(&common.clock));
+        Routes::default()
+            .add_service(entries.into_server())
+            .add_service(LoggerService::new(log).into_server())
+            .add_service(IdentityService::new(explainer).into_server())
     }
+}
+
+/// Those who are asked about callers beside the kernel.
+fn attestors(config: &config::Attestors, common: &Common, metrics: &attestors::Metrics) -> Attestors {
+    let mut asked: Vec<Arc<dyn WorkloadAttestor>> = Vec::new();
+    asked.extend(config.docker.clone().map(|docker| Arc::new(Docker::new(docker)) as _));
+    asked.extend(config.k8s.clone().map(|k8s| Arc::new(Kubelet::new(k8s, Arc::clone(&common.clock))) as _));
+    asked.extend(config.systemd.clone().map(|bus| Arc::new(Systemd::new(bus)) as _));
+    Attestors::new(asked, config.timeout, Arc::clone(&common.clock), metrics)
 }
 
 /// The authority, open: it can sign.

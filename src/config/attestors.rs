@@ -72,7 +72,7 @@ fn read_k8s(section: &mut Section<'_>, timeout: Option<Duration>) -> Option<Kube
     {
         let key = section.culprit(&["poll_attempts", "poll_interval"]);
         let message = format!(
-            "{attempts} attempts, one in {}, take longer than `identity.attestors.timeout`, which is {}",
+            "{attempts} attempts, one in {}, do not fit into `identity.attestors.timeout`, which is {}",
             interval.spoken(),
             timeout.spoken()
         );

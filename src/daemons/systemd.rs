@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use tokio::sync::Mutex;
 use zbus::connection::Builder;
-use zbus::{Connection, Error, Fd, Message, OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, Error, Fd, Message, OwnedObjectPath, OwnedVariant, fdo};
 
 use crate::identity::attest::{AttestFuture, AttestorError, Caller, WorkloadAttestor};
 use crate::server::UnixPeer;
@@ -23,9 +23,6 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// systemd's word for a process that is in none of its units, as one in a container may be.
 const NO_UNIT: [&str; 2] = ["org.freedesktop.systemd1.NoUnitForPID", "org.freedesktop.systemd1.NoSuchUnit"];
-
-/// What the answer is to a question that is not known.
-const UNKNOWN: &str = "org.freedesktop.DBus.Error.UnknownMethod";
 
 /// Asks systemd.
 #[derive(Debug)]
@@ -84,7 +81,7 @@ async fn unit(connection: &Connection, peer: &UnixPeer) -> zbus::Result<Option<O
                 let (path, _id, _invocation): (OwnedObjectPath, String, Vec<u8>) = answer.body().deserialize()?;
                 return Ok(Some(path));
             }
-            Err(error) if is_named(&error, &[UNKNOWN]) => {}
+            Err(Error::FDO(error)) if matches!(*error, fdo::Error::UnknownMethod(_)) => {}
             Err(error) => return no_unit(error),
         }
     }
@@ -96,17 +93,16 @@ async fn unit(connection: &Connection, peer: &UnixPeer) -> zbus::Result<Option<O
 }
 
 fn no_unit(error: Error) -> zbus::Result<Option<OwnedObjectPath>> {
-    if is_named(&error, &NO_UNIT) { Ok(None) } else { Err(error) }
+    match error {
+        Error::MethodError(name, ..) if NO_UNIT.contains(&name.as_str()) => Ok(None),
+        error => Err(error),
+    }
 }
 
 async fn property(connection: &Connection, unit: &OwnedObjectPath, name: &str) -> zbus::Result<String> {
     let answer: Message = connection.call_method(Some(SYSTEMD), unit, Some(PROPERTIES), "Get", &(UNIT, name)).await?;
     let value: OwnedVariant = answer.body().deserialize()?;
     String::try_from(value)
-}
-
-fn is_named(error: &Error, names: &[&str]) -> bool {
-    matches!(error, Error::MethodError(name, ..) if names.contains(&name.as_str()))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@
 mod call;
 mod entry;
 mod gate;
+mod identity;
 mod ids;
 mod logger;
 mod matching;
@@ -38,6 +39,7 @@ pub use self::call::Call;
 pub use self::entry::EntryService;
 pub use self::gate::Allowed;
 use self::gate::Gate;
+pub use self::identity::IdentityService;
 pub use self::logger::LoggerService;
 use crate::evidence::Audit;
 use crate::foundation::clock::Clock;

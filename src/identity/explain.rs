@@ -1,5 +1,6 @@
 //! Why a process gets what it gets, and what keeps it from the rest: for operators, who ask about any process.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ const MAX_NEAR_MISSES: usize = 20;
 /// What there is to say of a process.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// All that attestation found, sorted.
-    pub selectors: Vec<Selector>,
+    /// All that attestation found.
+    pub selectors: BTreeSet<Selector>,
     /// Attestors that could say nothing.
     pub failures: Vec<AttestorFailure>,
     /// The entries that grant it something, in the order in which it gets them.
@@ -32,7 +33,7 @@ pub struct NearMiss {
     /// The entry.
     pub entry: Arc<Entry>,
     /// The selectors that the process lacks.
-    pub missing: Vec<Selector>,
+    pub missing: BTreeSet<Selector>,
     /// What else is in the way.
     pub obstacle: Option<Obstacle>,
 }
@@ -92,8 +93,7 @@ impl Explainer {
         let (entries, now) = (self.registry.load(), self.clock.now());
         let granted = entries.entitled(&attested.selectors, now);
         let near_misses = near_misses(&entries, &granted, &attested.selectors, now);
-        let selectors = attested.selectors.into_iter().collect();
-        Ok(Explanation { selectors, failures: attested.failures, granted, near_misses })
+        Ok(Explanation { selectors: attested.selectors, failures: attested.failures, granted, near_misses })
     }
 }
 
@@ -101,7 +101,7 @@ impl Explainer {
 fn near_misses(
     entries: &Entries,
     granted: &[Arc<Entry>],
-    selectors: &std::collections::BTreeSet<Selector>,
+    selectors: &BTreeSet<Selector>,
     now: Timestamp,
 ) -> Vec<NearMiss> {
     let missing = |entry: &Arc<Entry>| entry.terms.selectors.difference(selectors).count();

@@ -115,4 +115,4 @@ impl Workloads {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,6 +12,7 @@
 mod support;
 
 mod architecture;
+mod attest;
 mod authzen;
 mod bad_input;
 mod cli;
@@ -23,5 +24,7 @@ mod reload;
 mod restart;
 mod rotation;
 mod sds;
+mod sds_envoy;
+mod sds_revocation;
 mod tcp;
 mod vectors;

@@ -144,12 +144,50 @@ identity:
         - unix:uid:1
         - unix
         - unix:uid:web
-        - k8s:ns:default
+        - windows:user_sid:S-1-5-21
+        - k8s:ns-label:tier:web
+        - docker:label
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:7:11: identity.entries[0].selectors: `unix`: a selector has the form `type:value`, both not empty
     p.yaml:8:11: identity.entries[0].selectors: `unix:uid:web`: a uid or gid is a plain decimal number
-    p.yaml:9:11: identity.entries[0].selectors: `k8s:ns:default`: there is no attestor of this type; known is `unix`
+    p.yaml:9:11: identity.entries[0].selectors: `windows:user_sid:S-1-5-21`: there is no attestor of this type; known are `docker`, `k8s`, `systemd`, `unix`
+    p.yaml:10:11: identity.entries[0].selectors: `k8s:ns-label:tier:web`: known of `k8s` are `ns`, `sa`, `container-name`, `container-image`, `node-name`, `pod-label`, `pod-owner`, `pod-owner-uid`, `pod-uid`, `pod-name`, `pod-image`, `pod-image-count`, `pod-init-image`, `pod-init-image-count`
+    p.yaml:11:11: identity.entries[0].selectors: `docker:label`: `docker:label` needs a value
+    ");
+}
+
+#[test]
+fn attestors() {
+    let yaml = "trust_domain: example.org
+identity:
+  attestors:
+    timeout: 5s
+    docker: {sockets: [/run/docker.sock]}
+    k8s:
+      node_name: no name
+      kubelet_port: 0
+      poll_attempts: 10
+      poll_interval: 500ms
+  entries:
+    - {spiffe_id: spiffe://example.org/a, selectors: [k8s:ns:default, unix:uid:1]}
+    - {spiffe_id: spiffe://example.org/b, selectors: ['systemd:id:web.service']}
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:5:14: identity.attestors.docker.sockets: unknown key; did you mean `identity.attestors.docker.socket`?
+    p.yaml:7:18: identity.attestors.k8s.node_name: `no name` is neither a host name nor an IP address
+    p.yaml:8:21: identity.attestors.k8s.kubelet_port: 0 is less than 1
+    p.yaml:10:22: identity.attestors.k8s.poll_interval: 10 attempts, one in 500ms, do not fit into `identity.attestors.timeout`, which is 5s
+    ");
+    let dead = "trust_domain: example.org
+identity:
+  attestors: {docker: {}}
+  entries:
+    - {spiffe_id: spiffe://example.org/a, selectors: ['docker:label:app:web']}
+    - {spiffe_id: spiffe://example.org/b, selectors: ['systemd:id:web.service']}
+";
+    insta::assert_snapshot!(complaints(&sources(dead)), @r"
+    p.yaml:5:5: identity.entries[1].selectors: no workload has `systemd` selectors unless there is `identity.attestors.systemd`
     ");
 }
 
@@ -338,11 +376,12 @@ ext_authz: {identity_header: x-portcullis-decision-id}
 fn sds_names_that_clash() {
     let yaml = "trust_domain: example.org
 identity:
-  sds: {default_svid_name: ALL, default_bundle_name: 'spiffe://a'}
+  sds: {default_svid_name: ALL, default_bundle_name: 'spiffe://a', unknown_names: error}
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:28: identity.sds.default_svid_name: two secrets have the name `ALL`
     p.yaml:3:54: identity.sds.default_bundle_name: the name of a secret is not empty and does not begin with `spiffe:`
+    p.yaml:3:83: identity.sds.unknown_names: `error` is neither `wait` nor `refuse`
     ");
 }
 

@@ -39,15 +39,21 @@
 //! ended or became another program gets nothing more. An answer that Envoy rejected is not sent again until it differs.
 //! Every stream ends with `UNAVAILABLE` when the process drains.
 
+mod delta;
+#[cfg(test)]
+mod fixture;
 mod identify;
 mod metrics;
 mod names;
 mod node;
 mod pem;
+mod protocol;
 mod secret;
 mod service;
 mod session;
-mod stream;
+mod state_of_the_world;
+mod subscriptions;
+mod version;
 
 use portcullis_spiffe::TrustDomain;
 
@@ -69,6 +75,18 @@ pub struct SdsConfig {
     /// otherwise for itself with `disable_spiffe_cert_validation` in its metadata. All bundles together can't be
     /// spelt so: any authority could then speak for any trust domain.
     pub disable_spiffe_cert_validation: bool,
+    /// What happens to a stream that asks for what nobody grants.
+    pub unknown_names: UnknownNames,
+}
+
+/// What happens to a stream that asks for a name that can't be answered.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum UnknownNames {
+    /// It gets its other names, and this one once an entry grants it.
+    #[default]
+    Wait,
+    /// It ends, as SPIRE's does.
+    Refuse,
 }
 
 impl SdsConfig {
@@ -80,6 +98,7 @@ impl SdsConfig {
             default_bundle_name: String::from("ROOTCA"),
             default_all_bundles_name: String::from("ALL"),
             disable_spiffe_cert_validation: false,
+            unknown_names: UnknownNames::Wait,
         }
     }
 }
