@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 
 use crate::foundation::clock::SystemClock;
 use crate::foundation::telemetry::Registry;
@@ -170,14 +171,16 @@ impl FakeHttp {
         self.0.lock().unwrap().asked.clone()
     }
 
-    /// Serves on `listener` until the test ends.
-    pub(super) fn serve_unix(&self, listener: UnixListener) {
-        let server = self.clone();
-        tokio::spawn(async move {
+    /// Serves on `listener` as long as what is returned lives.
+    pub(super) fn serve_unix(&self, listener: UnixListener) -> JoinSet<()> {
+        let (server, mut serving) = (self.clone(), JoinSet::new());
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(server.clone().serve(stream));
+                connections.spawn(server.clone().serve(stream));
             }
         });
+        serving
     }
 
     /// Serves one connection.

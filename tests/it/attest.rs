@@ -1,5 +1,6 @@
 //! Attestors beside the kernel, as workloads and operators see them. The systemd here is its interface by
 //! `org.freedesktop.systemd1(5)`, and its bus no more than a `Hello`.
+#![expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "methods of D-Bus are made so")]
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use portcullis_spiffe_api::portcullis::identity::v1::identity_client::IdentityCl
 use portcullis_spiffe_api::portcullis::identity::v1::{ExplainRequest, ExplainResponse};
 use serde_json::json;
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use zbus::connection::Builder;
 use zbus::{Guid, ObjectPath, OwnedFd, OwnedObjectPath, interface};
@@ -50,11 +52,13 @@ impl Unit {
     }
 }
 
-/// A systemd for which every process is one of `web.service`; says where its bus is.
-fn systemd(home: &Home) -> PathBuf {
+/// A systemd for which every process is one of `web.service`; says where its bus is. It is there as long as the
+/// second of what is returned lives.
+fn systemd(home: &Home) -> (PathBuf, JoinSet<()>) {
     let bus = home.path().join("bus");
     let listener = UnixListener::bind(&bus).unwrap();
-    tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
         let mut connections = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
             let builder = Builder::unix_stream(stream.into_std().unwrap()).server(Guid::generate()).p2p();
@@ -62,7 +66,7 @@ fn systemd(home: &Home) -> PathBuf {
             connections.push(builder.serve_at("/org/freedesktop/systemd1", Manager).build().await.unwrap());
         }
     });
-    bus
+    (bus, serving)
 }
 
 fn entry(name: &str, selectors: &[&str]) -> serde_json::Value {
@@ -92,7 +96,8 @@ async fn a_unit_of_systemd_gets_its_identity_and_an_operator_is_told_why_it_gets
         entry("near", &["systemd:id:web.service", "unix:uid:54321"]),
         entry("web", &["systemd:id:web.service", "systemd:fragment_path:/etc/systemd/system/web.service"]),
     ];
-    let _gateway = start(&home, &systemd(&home), &entries).await;
+    let (bus, _serving) = systemd(&home);
+    let _gateway = start(&home, &bus, &entries).await;
     fetch(&home.workload_socket(), &["spiffe://example.org/web"]).await.unwrap();
     assert_eq!(fetch_code(&home.workload_socket(), &["spiffe://example.org/near"]).await, Code::PermissionDenied);
 

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use tempfile::TempDir;
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::daemons::contract::{
@@ -14,6 +15,7 @@ const IMAGE: &str = "/images/sha256:4bb46517cac397bdb0bab6eba09b0e1f8e90ddd17cf9
 /// Docker, with one container.
 struct FakeDocker {
     _directory: TempDir,
+    _serving: JoinSet<()>,
     server: FakeHttp,
     attestor: Arc<Docker>,
 }
@@ -29,12 +31,12 @@ impl FakeDocker {
         let server = FakeHttp::new();
         server.answer(&path(), StatusCode::OK, recorded("docker-container.json"));
         server.answer(IMAGE, StatusCode::OK, recorded("docker-image.json"));
-        server.serve_unix(UnixListener::bind(directory.path().join(socket)).unwrap());
+        let serving = server.serve_unix(UnixListener::bind(directory.path().join(socket)).unwrap());
         let config = DockerConfig {
             socket: directory.path().join("docker.sock"),
             podman_socket: directory.path().join("podman.sock"),
         };
-        Self { _directory: directory, server, attestor: Arc::new(Docker::new(config)) }
+        Self { _directory: directory, _serving: serving, server, attestor: Arc::new(Docker::new(config)) }
     }
 
     async fn found(&self, container: Container) -> Result<Vec<String>, AttestorError> {

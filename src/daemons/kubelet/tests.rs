@@ -3,10 +3,12 @@ use std::sync::Mutex as SyncMutex;
 
 use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{NamedGroup, ServerConfig};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -19,6 +21,7 @@ use crate::identity::attest::container::ContainerId;
 /// A kubelet with a certificate for `node-1`, signed by a CA of its own.
 struct FakeKubelet {
     _directory: TempDir,
+    _serving: JoinSet<()>,
     server: FakeHttp,
     config: KubeletConfig,
     attestor: Arc<Kubelet>,
@@ -48,7 +51,8 @@ impl FakeKubelet {
         let port = listener.local_addr().unwrap().port();
         let (server, groups) = (FakeHttp::new(), Arc::new(SyncMutex::default()));
         server.answer("/pods", StatusCode::OK, recorded("pods.json"));
-        tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), server.clone(), Arc::clone(&groups)));
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), server.clone(), Arc::clone(&groups)));
 
         let mut config = KubeletConfig {
             node_name: None,
@@ -61,7 +65,7 @@ impl FakeKubelet {
         };
         change(&mut config);
         let attestor = Arc::new(Kubelet::new(config.clone(), Arc::new(SystemClock::new())));
-        Self { _directory: directory, server, config, attestor, groups }
+        Self { _directory: directory, _serving: serving, server, config, attestor, groups }
     }
 
     async fn found(&self, container: Container) -> Result<Vec<String>, AttestorError> {
@@ -75,11 +79,15 @@ async fn serve(
     server: FakeHttp,
     groups: Arc<SyncMutex<Vec<NamedGroup>>>,
 ) {
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let (acceptor, server, groups) = (acceptor.clone(), server.clone(), Arc::clone(&groups));
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            groups.lock().unwrap().extend(stream.get_ref().1.negotiated_key_exchange_group().map(|group| group.name()));
+            groups
+                .lock()
+                .unwrap()
+                .extend(stream.get_ref().1.negotiated_key_exchange_group().map(SupportedKxGroup::name));
             server.serve(stream).await;
         });
     }
@@ -185,7 +193,7 @@ async fn a_container_that_is_not_in_the_list_yet_is_waited_for_and_then_told_as_
 /// spire#3957: the kubelet's JSON was most of the attestor's work.
 #[tokio::test]
 async fn callers_share_one_list() {
-    let kubelet = FakeKubelet::with(|config| config.poll_interval = Duration::from_secs(600)).await;
+    let kubelet = FakeKubelet::with(|config| config.poll_interval = Duration::from_mins(10)).await;
     let callers = (0..32).map(|_| kubelet.found(in_pod()));
     for found in futures_util::future::join_all(callers).await {
         found.unwrap();

@@ -1,4 +1,5 @@
 //! The systemd here is its interface by `org.freedesktop.systemd1(5)`, and the bus no more than a `Hello`.
+#![expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "methods of D-Bus are made so")]
 
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd as _;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex as SyncMutex};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 use zbus::{DBusError, Guid, ObjectPath, OwnedFd, interface};
 
 use super::*;
@@ -91,6 +93,7 @@ impl Web {
 
 struct FakeSystemd {
     _directory: TempDir,
+    _serving: JoinSet<()>,
     state: State,
     attestor: Arc<Systemd>,
 }
@@ -107,8 +110,9 @@ impl FakeSystemd {
             connections: Vec::new(),
         };
         let state = Arc::new(SyncMutex::new(told));
-        tokio::spawn(serve(UnixListener::bind(&bus).unwrap(), Arc::clone(&state)));
-        Self { _directory: directory, state, attestor: Arc::new(Systemd::new(bus)) }
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(UnixListener::bind(&bus).unwrap(), Arc::clone(&state)));
+        Self { _directory: directory, _serving: serving, state, attestor: Arc::new(Systemd::new(bus)) }
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
@@ -117,10 +121,11 @@ impl FakeSystemd {
 }
 
 async fn serve(listener: UnixListener, state: State) {
+    let mut connections = JoinSet::new();
     while let Ok((mut stream, _)) = listener.accept().await {
         let behaviour = state.lock().unwrap().behaviour;
         let state = Arc::clone(&state);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             match behaviour {
                 Behaviour::Answers => {
                     let stream = stream.into_std().unwrap();

@@ -158,6 +158,7 @@ impl Containers {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unreadable(error: io::Error) -> ContainerError {
     ContainerError::Unreadable(error.to_string())
 }
@@ -165,12 +166,10 @@ fn unreadable(error: io::Error) -> ContainerError {
 /// The paths in `/proc/PID/cgroup`, whose lines are `ID:CONTROLLERS:PATH`. Neither of the first two can hold a colon, nor
 /// the third a line break.
 fn paths(cgroups: &str) -> Result<Vec<&str>, ContainerError> {
-    let path = |line: &'_ str| line.splitn(3, ':').nth(2).filter(|path| path.starts_with('/')).is_some();
-    let lines = cgroups.lines();
-    if !lines.clone().all(path) {
-        return Err(ContainerError::Malformed);
-    }
-    Ok(lines.filter_map(|line| line.splitn(3, ':').nth(2)).collect())
+    cgroups
+        .lines()
+        .map(|line| line.splitn(3, ':').nth(2).filter(|path| path.starts_with('/')).ok_or(ContainerError::Malformed))
+        .collect()
 }
 
 /// The container that all hierarchies in `cgroups` agree on. One that names none has no say: a runtime need not use every
@@ -238,7 +237,7 @@ fn named(groups: &[&str]) -> Option<Container> {
         // containerd, told to write groups itself and given a slice as their parent.
         ["system.slice", "containerd.service", name, ..] | [name, ..] if name.contains(':') => in_colons(name),
         // systemd hands services and scopes over to others, but never slices (`Delegate=`, systemd.resource-control(5)).
-        [slice, rest @ ..] if slice.ends_with(".slice") => in_slice(slice, rest),
+        [slice, rest @ ..] if is_slice(slice) => in_slice(slice, rest),
         _ => None,
     }
 }
@@ -262,7 +261,7 @@ fn beside(groups: &[&str]) -> Option<Container> {
 /// Below the slices of systemd: `a.slice/a-b.slice/docker-ID.scope`.
 fn in_slice(slice: &str, rest: &[&str]) -> Option<Container> {
     let [next, below @ ..] = rest else { return None };
-    if next.ends_with(".slice") {
+    if is_slice(next) {
         return in_slice(next, below);
     }
     let pod = pod_of_slice(slice);
@@ -275,10 +274,7 @@ fn in_slice(slice: &str, rest: &[&str]) -> Option<Container> {
 
 /// Below `kubepods`, written by the kubelet itself: `burstable/podUID/ID`.
 fn in_pods(groups: &[&str]) -> Option<Container> {
-    let (pod, name) = match groups {
-        ["burstable" | "besteffort", pod, name, ..] | [pod, name, ..] => (pod, name),
-        _ => return None,
-    };
+    let (["burstable" | "besteffort", pod, name, ..] | [pod, name, ..]) = groups else { return None };
     let pod = pod_uid(pod.strip_prefix("pod")?, '-')?;
     let runtime = if ContainerId::parse(name).is_some() { Runtime::Untold } else { Runtime::Cri };
     Some(Container { id: cri_id(name)?, runtime, pod: Some(pod) })
@@ -299,6 +295,10 @@ fn plain(id: &str, runtime: Runtime) -> Option<Container> {
 /// the container.
 fn cri_id(name: &str) -> Option<ContainerId> {
     ContainerId::parse(name.strip_prefix("crio-").unwrap_or(name))
+}
+
+fn is_slice(name: &str) -> bool {
+    name.strip_suffix(".slice").is_some()
 }
 
 /// `docker-ID.scope` and the like.

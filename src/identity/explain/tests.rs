@@ -31,7 +31,7 @@ async fn it_says_what_was_found_what_was_granted_and_what_was_nearly() {
     let late = "the container is not in the kubelet's list of pods (yet)";
     let others: Vec<Arc<dyn crate::identity::attest::WorkloadAttestor>> =
         vec![Told::new("docker", Ok("label:app:web")), Told::new("k8s", Err(late))];
-    let workloads = Arc::new(house.workloads(others, Duration::from_secs(600)));
+    let workloads = Arc::new(house.workloads(others, Duration::from_mins(10)));
     let explainer = Explainer::new(workloads, Arc::clone(&house.registry), house.clock.clone());
 
     let found = explainer.explain(sleeper.pid()).await.unwrap();
@@ -50,7 +50,7 @@ async fn it_says_what_was_found_what_was_granted_and_what_was_nearly() {
 #[tokio::test]
 async fn of_a_process_that_is_not_there_nothing_is_said() {
     let house = House::new([]).await;
-    let workloads = Arc::new(house.workloads(Vec::new(), Duration::from_secs(600)));
+    let workloads = Arc::new(house.workloads(Vec::new(), Duration::from_mins(10)));
     let explainer = Explainer::new(workloads, Arc::clone(&house.registry), house.clock.clone());
     let mut ended = Sleeper::start();
     ended.0.kill().unwrap();
@@ -64,7 +64,7 @@ async fn of_a_process_that_is_not_there_nothing_is_said() {
 async fn few_of_many_entries_are_named_the_nearest_first() {
     let many = (0..100).map(|number| entry(&format!("e{number}"), [&*format!("unix:uid:9{number}"), "unix:gid:99999"]));
     let house = House::new(many.chain([entry("nearest", ["unix:uid:99999"])])).await;
-    let (workloads, sleeper) = (house.workloads(Vec::new(), Duration::from_secs(600)), Sleeper::start());
+    let (workloads, sleeper) = (house.workloads(Vec::new(), Duration::from_mins(10)), Sleeper::start());
     let explainer = Explainer::new(Arc::new(workloads), Arc::clone(&house.registry), house.clock.clone());
     let found = explainer.explain(sleeper.pid()).await.unwrap();
     assert_eq!(found.near_misses.len(), MAX_NEAR_MISSES);

@@ -154,7 +154,7 @@ pub(crate) fn entry<const N: usize>(name: &str, selectors: [&str; N]) -> Configu
 }
 
 const DOCKER: &str = "/docker/09bc3d7ade839efec32b6bec4ec79d099027a668ddba043083ec21d3c3b8f1e6";
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 fn of_kind(attested: &Attested, kind: &str) -> Vec<String> {
     attested.selectors.iter().filter(|found| found.kind() == kind).map(ToString::to_string).collect()

@@ -20,7 +20,7 @@ async fn desk() -> (House, Sleeper, Desk) {
     let sleeper = Sleeper::start();
     house.put(&sleeper.pid().to_string(), DOCKER);
     let others: Vec<Arc<dyn WorkloadAttestor>> = vec![Told::new("docker", Err("is not there"))];
-    let workloads = Arc::new(house.workloads(others, Duration::from_secs(600)));
+    let workloads = Arc::new(house.workloads(others, Duration::from_mins(10)));
     let explainer = Explainer::new(workloads, Arc::clone(&house.registry), house.clock.clone());
     let desk = Desk::new(Routes::default().add_service(IdentityService::new(explainer).into_server()));
     (house, sleeper, desk)

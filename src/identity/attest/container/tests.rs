@@ -31,8 +31,8 @@ fn found(line: &str, view: &View) -> Result<Option<(Runtime, Option<Pod>)>, Cont
     })
 }
 
-fn uid() -> Option<Pod> {
-    Some(Pod::Uid(UID.to_owned()))
+fn uid() -> Pod {
+    Pod::Uid(UID.to_owned())
 }
 
 /// W: the shapes that Docker, Podman, containerd and CRI-O give to the groups of their containers, by control group
@@ -49,32 +49,32 @@ fn containers_are_found_in_the_control_groups_of_every_manager() {
         ("0::/machine.slice/libpod-~.scope", Runtime::Podman, None),
         ("0::/machine.slice/libpod-~.scope/container", Runtime::Podman, None),
         ("4:pids:/libpod_parent/libpod-~", Runtime::Podman, None),
-        ("11:hugetlb:/kubepods/burstable/pod@/~", Runtime::Untold, uid()),
-        ("10:devices:/kubepods/besteffort/pod@/~", Runtime::Untold, uid()),
-        ("10:devices:/kubepods/pod@/~", Runtime::Untold, uid()),
-        ("10:devices:/kubepods/pod@/crio-~", Runtime::Cri, uid()),
-        ("0::/kubelet/kubepods/besteffort/pod@/~", Runtime::Untold, uid()),
+        ("11:hugetlb:/kubepods/burstable/pod@/~", Runtime::Untold, Some(uid())),
+        ("10:devices:/kubepods/besteffort/pod@/~", Runtime::Untold, Some(uid())),
+        ("10:devices:/kubepods/pod@/~", Runtime::Untold, Some(uid())),
+        ("10:devices:/kubepods/pod@/crio-~", Runtime::Cri, Some(uid())),
+        ("0::/kubelet/kubepods/besteffort/pod@/~", Runtime::Untold, Some(uid())),
         (
             "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod#.slice/docker-~.scope",
             Runtime::Docker,
-            uid(),
+            Some(uid()),
         ),
-        ("0::/kubepods.slice/kubepods-pod#.slice/cri-containerd-~.scope", Runtime::Cri, uid()),
+        ("0::/kubepods.slice/kubepods-pod#.slice/cri-containerd-~.scope", Runtime::Cri, Some(uid())),
         (
             "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod#.slice/crio-~.scope",
             Runtime::Cri,
-            uid(),
+            Some(uid()),
         ),
         (
             "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod#.slice/crio-~.scope/container",
             Runtime::Cri,
-            uid(),
+            Some(uid()),
         ),
         (
             "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/\
              kubelet-kubepods-burstable-pod#.slice/cri-containerd-~.scope",
             Runtime::Cri,
-            uid(),
+            Some(uid()),
         ),
         (
             "0::/kubepods.slice/kubepods-burstable.slice/\
@@ -82,8 +82,12 @@ fn containers_are_found_in_the_control_groups_of_every_manager() {
             Runtime::Cri,
             static_pod,
         ),
-        ("0::/system.slice/containerd.service/kubepods-burstable-pod#.slice:cri-containerd:~", Runtime::Cri, uid()),
-        ("0::/kubepods-besteffort-pod#.slice:cri-containerd:~", Runtime::Cri, uid()),
+        (
+            "0::/system.slice/containerd.service/kubepods-burstable-pod#.slice:cri-containerd:~",
+            Runtime::Cri,
+            Some(uid()),
+        ),
+        ("0::/kubepods-besteffort-pod#.slice:cri-containerd:~", Runtime::Cri, Some(uid())),
     ] {
         assert_eq!(found(line, &from_the_machine()), Ok(Some((runtime, pod))), "{line}");
     }
@@ -139,8 +143,8 @@ fn a_process_that_can_make_control_groups_does_not_pose_as_another_container() {
         ("0::/docker/~/docker/%", Runtime::Docker, None),
         ("0::/system.slice/docker-~.scope/docker-%.scope", Runtime::Docker, None),
         ("0::/docker/~/kubepods/pod@/%", Runtime::Docker, None),
-        ("0::/kubepods/pod@/~/kubepods/podffffffff-ffff-ffff-ffff-ffffffffffff/%", Runtime::Untold, uid()),
-        ("0::/kubepods.slice/kubepods-pod#.slice/cri-containerd-~.scope/crio-%.scope", Runtime::Cri, uid()),
+        ("0::/kubepods/pod@/~/kubepods/podffffffff-ffff-ffff-ffff-ffffffffffff/%", Runtime::Untold, Some(uid())),
+        ("0::/kubepods.slice/kubepods-pod#.slice/cri-containerd-~.scope/crio-%.scope", Runtime::Cri, Some(uid())),
     ] {
         assert_eq!(found(nested, &from_the_machine()), Ok(Some((runtime, pod))), "{nested}");
     }
@@ -152,7 +156,7 @@ fn hierarchies_that_disagree_name_no_container() {
     assert!(matches!(found(both, &from_the_machine()), Err(ContainerError::Ambiguous(..))));
     // A hierarchy without a container has no say, and of two that agree the one with the pod is the better witness.
     let mixed = "5:pids:/docker/~\n4:memory:/kubepods/pod@/~\n1:cpu:/\n0::/system.slice/containerd.service";
-    assert_eq!(found(mixed, &from_the_machine()), Ok(Some((Runtime::Untold, uid()))));
+    assert_eq!(found(mixed, &from_the_machine()), Ok(Some((Runtime::Untold, Some(uid())))));
 }
 
 #[test]
@@ -161,13 +165,13 @@ fn from_a_container_of_our_own_the_others_are_beside_it() {
         ("0::/../crio-~.scope", Runtime::Cri, Some(Pod::Untold)),
         ("0::/../cri-containerd-~.scope/init", Runtime::Cri, Some(Pod::Untold)),
         ("0::/../~", Runtime::Untold, Some(Pod::Untold)),
-        ("0::/../../pod@/~", Runtime::Untold, uid()),
-        ("0::/../../../besteffort/pod@/~", Runtime::Untold, uid()),
-        ("0::/../../kubepods-burstable-pod#.slice/cri-containerd-~.scope", Runtime::Cri, uid()),
+        ("0::/../../pod@/~", Runtime::Untold, Some(uid())),
+        ("0::/../../../besteffort/pod@/~", Runtime::Untold, Some(uid())),
+        ("0::/../../kubepods-burstable-pod#.slice/cri-containerd-~.scope", Runtime::Cri, Some(uid())),
         (
             "0::/../../../kubepods-besteffort.slice/kubepods-besteffort-pod#.slice/cri-containerd-~.scope",
             Runtime::Cri,
-            uid(),
+            Some(uid()),
         ),
         ("0::/../docker-~.scope", Runtime::Docker, None),
         ("0::/../../machine.slice/libpod-~.scope/container", Runtime::Podman, None),
@@ -200,7 +204,7 @@ fn pods_of_a_node_that_is_a_container_itself_are_seen_from_a_pod_of_it() {
     let view = View { whole: true, own: own.map(path).to_vec() };
     // kind's nodes have containerd's groups in one hierarchy and only its own in another.
     let cgroups = "1:cpuset:/docker/%/kubelet/kubepods/pod@/~\n0::/docker/%/system.slice/containerd.service";
-    assert_eq!(found(cgroups, &view), Ok(Some((Runtime::Untold, uid()))));
+    assert_eq!(found(cgroups, &view), Ok(Some((Runtime::Untold, Some(uid())))));
     // From outside, all of them are processes of the container that the node is.
     let outside = find(&path(cgroups), &from_the_machine()).unwrap().unwrap();
     assert_eq!((outside.id.as_str(), outside.pod), (OTHER, None));
