@@ -5,6 +5,7 @@
 //! depend on come last. A successor takes over all listeners, that one too, at once and only when it can answer: one that
 //! fails to start must not take anything from the process that runs.
 
+mod admin;
 mod build;
 mod identity;
 mod metrics;

@@ -3,6 +3,7 @@
 //! What is in a [`Config`] is valid by itself; what only the machine can tell, such as whether a file may be opened, is
 //! found out by whoever opens it. `docs/configuration.md` is the reference of all keys.
 
+mod attestors;
 mod entries;
 mod fault;
 mod identity;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_spiffe::TrustDomain;
 
+pub use attestors::Attestors;
 pub use fault::{ConfigError, Fault};
 pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};

@@ -4,6 +4,7 @@
 pub mod attest;
 pub mod authority;
 pub mod bundle;
+pub mod explain;
 pub mod federation;
 pub mod issue;
 pub mod join_token;

@@ -12,6 +12,7 @@
 //! | [`decision`] | what they may do |
 //! | [`edge`] | wire in, wire out |
 //! | [`store`] | SQL behind the rooms' ports |
+//! | [`daemons`] | attestors that ask daemons of the machine |
 //!
 //! Then [`config`], [`app`] (the one place that knows both a port and its adapter) and [`cli`]. `docs/architecture.md`
 //! walks one request through all of them; `tests/it/architecture.rs` fails on an import against this order.
@@ -26,6 +27,8 @@ pub mod decision;
 
 pub mod edge;
 pub mod store;
+
+pub mod daemons;
 
 pub mod config;
 

@@ -90,7 +90,8 @@ impl App {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let common = Common { audit: Arc::new(sink), clock, entropy, readiness };
 
-        let identity = IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue).await?;
+        let identity =
+            IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
         let served = (metrics.sds, metrics.workload_api);
         let workloads = identity.workload_router(config, &common, served, &shutdown)?;

@@ -9,22 +9,22 @@ use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::daemons::docker::Docker;
+use crate::daemons::kubelet::Kubelet;
+use crate::daemons::systemd::Systemd;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
 use crate::edge::grpc::with_introspection;
-use crate::edge::spire_api::{
-    AgentPorts, AgentService, BundleService, DebugService, EntryService, LocalAuthorityService, LoggerService,
-    SvidService, TrustDomainService,
-};
 use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
-use crate::foundation::telemetry::LogLevels;
+use crate::identity::attest::WorkloadAttestor;
+use crate::identity::attest::attestors::{self, Attestors};
+use crate::identity::attest::container::Containers;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
 use crate::identity::federation::Federation;
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
-use crate::identity::join_token::JoinTokens;
 use crate::identity::registry::Registry;
 use crate::identity::workload::Workloads;
 use crate::server::UnixPeer;
@@ -35,26 +35,14 @@ const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
 /// What is served to workloads and their proxies.
 const WORKLOAD_SERVICES: [&str; 2] = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoveryService"];
-/// The services of the admin API, for reflection and health.
-const ADMIN_SERVICES: &[&str] = &[
-    "spire.api.server.agent.v1.Agent",
-    "spire.api.server.bundle.v1.Bundle",
-    "spire.api.server.debug.v1.Debug",
-    "spire.api.server.entry.v1.Entry",
-    "spire.api.server.localauthority.v1.LocalAuthority",
-    "spire.api.server.logger.v1.Logger",
-    "spire.api.server.svid.v1.SVID",
-    "spire.api.server.trustdomain.v1.TrustDomain",
-];
-
 /// The parts of the identity plane.
 pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
     pub(super) registry: Arc<Registry>,
     pub(super) workloads: Arc<Workloads>,
-    federation: Arc<Federation>,
-    issuer: Arc<Issuer>,
-    store: Arc<Store>,
+    pub(super) federation: Arc<Federation>,
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) store: Arc<Store>,
 }
 
 impl IdentityPlane {
@@ -65,6 +53,7 @@ impl IdentityPlane {
         store: &Arc<Store>,
         authority_metrics: authority::Metrics,
         issue_metrics: issue::Metrics,
+        attest_metrics: &attestors::Metrics,
     ) -> Result<Self, AppError> {
         let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
         let registry = open_registry(config, common, store).await?;
@@ -90,8 +79,10 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        let workloads = Arc::new(Workloads::new(Arc::clone(&issuer), attestor));
-        Ok(Self { authority, registry, federation, issuer, workloads, store: Arc::clone(store) })
+        let others = attestors(&config.identity.attestors, common, attest_metrics);
+        let workloads = Workloads::new(Arc::clone(&issuer), attestor).with_attestors(others, Containers::default());
+        let (workloads, store) = (Arc::new(workloads), Arc::clone(store));
+        Ok(Self { authority, registry, workloads, federation, issuer, store })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -156,52 +147,15 @@ impl IdentityPlane {
         };
         WorkloadService::new(settings, Arc::clone(&self.workloads), Arc::clone(&common.clock), signal, metrics)
     }
+}
 
-    /// The services of the admin API over these parts.
-    pub(super) fn admin_services(
-        &self,
-        config: &Config,
-        common: &Common,
-        log: LogLevels,
-        signal: ShutdownSignal,
-    ) -> Result<Routes, AppError> {
-        let (trust_domain, clock) = (&config.trust_domain, &common.clock);
-        let (bundles, registry) = (self.authority.bundles(), &self.registry);
-        let entries = EntryService::new(trust_domain.clone(), Arc::clone(registry), Arc::clone(clock));
-        let agents = AgentService::new(AgentPorts {
-            trust_domain: trust_domain.clone(),
-            bundles: Arc::clone(bundles),
-            join_tokens: JoinTokens::new(
-                trust_domain.clone(),
-                Arc::clone(&self.store) as _,
-                Arc::clone(&common.entropy),
-            ),
-            registry: Arc::clone(registry),
-            clock: Arc::clone(clock),
-        });
-        let about =
-            DebugService::new(trust_domain.clone(), Arc::clone(bundles), Arc::clone(registry), Arc::clone(clock));
-        let authorities = LocalAuthorityService::new(Arc::clone(&self.authority), Arc::clone(clock));
-        let svids = SvidService::new(trust_domain.clone(), Arc::clone(&self.issuer));
-        let foreign = BundleService::new(
-            trust_domain.clone(),
-            Arc::clone(bundles),
-            Arc::clone(&self.federation),
-            Arc::clone(registry),
-            Arc::clone(clock),
-        );
-        let relationships = TrustDomainService::new(trust_domain.clone(), Arc::clone(&self.federation));
-        let services = Routes::default()
-            .add_service(agents.into_server())
-            .add_service(foreign.into_server())
-            .add_service(relationships.into_server())
-            .add_service(about.into_server())
-            .add_service(entries.into_server())
-            .add_service(authorities.into_server())
-            .add_service(svids.into_server())
-            .add_service(LoggerService::new(log).into_server());
-        Ok(with_introspection(services, ADMIN_SERVICES, common.readiness.clone(), signal)?)
-    }
+/// Those who are asked about callers beside the kernel.
+fn attestors(config: &config::Attestors, common: &Common, metrics: &attestors::Metrics) -> Attestors {
+    let mut asked: Vec<Arc<dyn WorkloadAttestor>> = Vec::new();
+    asked.extend(config.docker.clone().map(|docker| Arc::new(Docker::new(docker)) as _));
+    asked.extend(config.k8s.clone().map(|k8s| Arc::new(Kubelet::new(k8s, Arc::clone(&common.clock))) as _));
+    asked.extend(config.systemd.clone().map(|bus| Arc::new(Systemd::new(bus)) as _));
+    Attestors::new(asked, config.timeout, Arc::clone(&common.clock), metrics)
 }
 
 /// The authority, open: it can sign.

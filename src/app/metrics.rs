@@ -15,12 +15,14 @@ use crate::edge::workload_api;
 use crate::evidence::json_lines;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::Registry;
+use crate::identity::attest::attestors;
 use crate::identity::{authority, issue};
 use crate::server::ServerMetrics;
 
 /// The handles of every room.
 pub(super) struct Metrics {
     pub(super) admin: spire_api::Metrics,
+    pub(super) attest: attestors::Metrics,
     pub(super) audit: json_lines::Metrics,
     pub(super) authority: authority::Metrics,
     pub(super) authzen: authzen::Metrics,
@@ -44,6 +46,7 @@ impl Metrics {
         registry.register("portcullis_start_time_seconds", "When the process started, in seconds since 1970", started);
         let metrics = Self {
             admin: spire_api::Metrics::new(&mut registry),
+            attest: attestors::Metrics::new(&mut registry),
             audit: json_lines::Metrics::new(&mut registry),
             authority: authority::Metrics::new(&mut registry),
             authzen: authzen::Metrics::new(&mut registry),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_spiffe::TrustDomain;
 
+use super::attestors::Attestors;
 use super::entries;
 use super::node::{Node, Value};
 use super::reader::{Bound as _, Section, Setting};
@@ -51,6 +52,8 @@ pub struct Identity {
     pub attest_by_pid_lookup: bool,
     /// Whose entries are handed out.
     pub parents: Parents,
+    /// Whom to ask about callers, beside the kernel.
+    pub attestors: Attestors,
     /// Who gets which identity, in the order of the configuration.
     pub entries: Vec<ConfiguredEntry>,
     /// What SDS answers to.
@@ -92,6 +95,7 @@ impl Identity {
         let x509_svid_ttl = section.bounded("x509_svid_ttl", "1h", (SHORTEST_SVID, YEAR));
         let max_executable_bytes = section.bounded("max_executable_bytes", "536870912", (1, u64::MAX));
         let attest_by_pid_lookup = section.value("attest_by_pid_lookup", "false");
+        let attestors = section.section("attestors", Attestors::read);
         let longest = authority_ttl.map(|ttl: Duration| ttl / AUTHORITY_LEAVES);
         if let (Some(ttl), Some(longest)) = (x509_svid_ttl, longest)
             && ttl > longest
@@ -101,6 +105,9 @@ impl Identity {
         let jwt = Jwt::read(section, longest);
         let parents = entries::read_parents(section, trust_domain);
         let entries = entries::read(section, trust_domain, longest.unwrap_or(YEAR));
+        if let (Some(entries), Some(attestors)) = (&entries, &attestors) {
+            attestors.check_entries(section, entries);
+        }
         let sds = section.section("sds", Sds::read);
         let workload_api = section.section("workload_api", WorkloadApi::read);
         Some(Self {
@@ -115,6 +122,7 @@ impl Identity {
             max_executable_bytes: max_executable_bytes?,
             attest_by_pid_lookup: attest_by_pid_lookup?,
             parents: parents?,
+            attestors: attestors?,
             entries: entries?,
             sds: sds?,
             workload_api: workload_api?,

@@ -222,6 +222,24 @@ impl Section<'_> {
         result
     }
 
+    /// The section `key`, if it is there: one that switches something on by being there. Its keys are known either way.
+    pub(super) fn optional_section<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&mut Section<'_>) -> Option<T>,
+    ) -> Optional<T> {
+        if self.members.iter().any(|member| member.key == key) {
+            return self.section(key, read).map_or(Optional::Wrong, Optional::Given);
+        }
+        // Read for its keys alone: nothing that is wrong with nothing is anybody's fault.
+        let faults = self.reader.faults.len();
+        let nothing = Node { origin: Origin::Default, value: Value::Nothing };
+        self.reader.known.insert(without_indexes(&join(&self.path, key)));
+        self.reader.mapping(&join(&self.path, key), nothing, read);
+        self.reader.faults.truncate(faults);
+        Optional::Absent
+    }
+
     /// Has `config show` print `key` with a value that was derived, before all others.
     pub(super) fn show_derived(&mut self, key: &str, text: &str) {
         let node = Node { origin: Origin::Default, value: Value::Text(text.to_owned()) };

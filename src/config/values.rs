@@ -19,6 +19,24 @@ use crate::identity::selector::{KNOWN_KINDS, Selector};
 /// The units of a duration, longest first, in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
+/// What is known of a process in a pod.
+const K8S_FACTS: [&str; 14] = [
+    "ns",
+    "sa",
+    "container-name",
+    "container-image",
+    "node-name",
+    "pod-label",
+    "pod-owner",
+    "pod-owner-uid",
+    "pod-uid",
+    "pod-name",
+    "pod-image",
+    "pod-image-count",
+    "pod-init-image",
+    "pod-init-image-count",
+];
+
 /// The text in `node`, or a message that says what should stand there.
 pub(super) fn text<'a>(node: &'a Node, expected: &str) -> Result<&'a str, String> {
     match &node.value {
@@ -121,22 +139,31 @@ impl Setting for Selector {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
         let text = text(node, "a selector such as `unix:uid:1000`")?;
         let selector: Self = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
-        if !KNOWN_KINDS.contains(&selector.kind()) {
-            return Err(format!(
-                "`{text}`: there is no attestor of this type; known are `{}`",
-                KNOWN_KINDS.join("`, `")
-            ));
-        }
-        if selector.kind() == "unix" {
-            check_unix(&selector).map_err(|reason| format!("`{text}`: {reason}"))?;
-        }
+        check_selector(&selector).map_err(|reason| format!("`{text}`: {reason}"))?;
         Ok(selector)
     }
 }
 
 /// A selector that attestation can never report would leave its entry dead without a word, so it is an error.
-fn check_unix(selector: &Selector) -> Result<(), &'static str> {
+fn check_selector(selector: &Selector) -> Result<(), String> {
     let (fact, value) = selector.value().split_once(':').unwrap_or((selector.value(), ""));
+    let known: &[&str] = match selector.kind() {
+        "unix" => return check_unix_selector(fact, value).map_err(str::to_owned),
+        "docker" => &["label", "env", "image_id", "image_config_digest"],
+        "k8s" => &K8S_FACTS,
+        // Of a unit without a file the path is empty.
+        "systemd" if fact == "fragment_path" && selector.value().contains(':') => return Ok(()),
+        "systemd" => &["id", "fragment_path"],
+        _ => return Err(format!("there is no attestor of this type; known are `{}`", KNOWN_KINDS.join("`, `"))),
+    };
+    match (known.contains(&fact), value) {
+        (true, "") => Err(format!("`{}:{fact}` needs a value", selector.kind())),
+        (true, _) => Ok(()),
+        (false, _) => Err(format!("known of `{}` are `{}`", selector.kind(), known.join("`, `"))),
+    }
+}
+
+fn check_unix_selector(fact: &str, value: &str) -> Result<(), &'static str> {
     let number = || value.parse::<u32>().is_ok_and(|number| number.to_string() == value);
     match fact {
         "uid" | "gid" if number() => Ok(()),

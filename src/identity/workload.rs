@@ -5,8 +5,10 @@ use std::sync::Arc;
 use portcullis_spiffe::SpiffeId;
 use tokio::sync::Semaphore;
 
-use super::attest::Attested;
+use super::attest::attestors::Attestors;
+use super::attest::container::Containers;
 use super::attest::unix::{AttestError, UnixAttestor};
+use super::attest::{Attested, Caller};
 use super::bundle::Bundle;
 use super::issue::{Changes, Identities, IssueError, Issuer, JwtSvid};
 use crate::server::UnixPeer;
@@ -19,6 +21,8 @@ const MAX_IDENTIFYING: usize = 16;
 pub struct Workloads {
     issuer: Arc<Issuer>,
     attestor: Arc<UnixAttestor>,
+    /// Those who know more than the base, and where their containers are seen.
+    others: Option<(Attestors, Containers)>,
     turns: Semaphore,
 }
 
@@ -40,18 +44,34 @@ pub enum IdentifyError {
 impl Workloads {
     /// Hands out what `issuer` issues to callers whom `attestor` attests.
     pub fn new(issuer: Arc<Issuer>, attestor: Arc<UnixAttestor>) -> Self {
-        Self { issuer, attestor, turns: Semaphore::new(MAX_IDENTIFYING) }
+        Self { issuer, attestor, others: None, turns: Semaphore::new(MAX_IDENTIFYING) }
     }
 
-    /// What is true of `peer` now.
+    /// Asks `others` too about every caller; `containers` says which one a caller is in.
+    #[must_use]
+    pub fn with_attestors(self, others: Attestors, containers: Containers) -> Self {
+        Self { others: Some((others, containers)).filter(|(others, _)| !others.is_empty()), ..self }
+    }
+
+    /// What is true of `peer` now: of one process, from the first look at it to the last.
+    ///
+    /// Those who know more than the base are asked between two looks, for they know a process only by its number, and may
+    /// take their time. If the second look does not find what the first found, nothing is said at all.
     ///
     /// # Errors
     /// [`IdentifyError::NotAttested`], [`IdentifyError::Stopping`].
     pub async fn attest(&self, peer: &UnixPeer) -> Result<Attested, IdentifyError> {
-        let _turn = self.turns.acquire().await.map_err(|_closed| IdentifyError::Stopping)?;
-        let (attestor, peer, with_sha256) = (Arc::clone(&self.attestor), peer.clone(), self.issuer.wants_sha256());
-        let attested = tokio::task::spawn_blocking(move || attestor.attest(&peer, with_sha256)).await;
-        Ok(attested.map_err(|_cancelled| IdentifyError::Stopping)??)
+        let Some((others, containers)) = &self.others else { return Ok(self.look(peer, None).await?.0) };
+        let (mut attested, caller) = self.look(peer, Some(containers)).await?;
+        // No turn is held here: a daemon that hangs must not keep those waiting whom it does not concern.
+        let (selectors, failures) = others.attest(&caller).await;
+        let (again, same) = self.look(peer, Some(containers)).await?;
+        if again != attested || same.container != caller.container {
+            return Err(AttestError::Changed.into());
+        }
+        attested.selectors.extend(selectors);
+        attested.failures = failures;
+        Ok(attested)
     }
 
     /// What `peer` is entitled to now; nothing, if no entry fits it.
@@ -68,6 +88,7 @@ impl Workloads {
     /// [`IdentifyError`].
     pub async fn identify(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
         let attested = self.attest(peer).await?;
+        let _turn = self.turn().await?;
         let issuer = Arc::clone(&self.issuer);
         let both = tokio::task::spawn_blocking(move || issuer.identities(&attested).map(|found| (attested, found)));
         Ok(both.await.map_err(|_cancelled| IdentifyError::Stopping)??)
@@ -109,4 +130,31 @@ impl Workloads {
     pub fn changes(&self) -> Changes {
         self.issuer.changes()
     }
+
+    /// What the base says of `peer` now, and the container that it is in. The base looks last: so the number was the
+    /// process's own when the container was read by it.
+    async fn look(
+        &self,
+        peer: &UnixPeer,
+        containers: Option<&Containers>,
+    ) -> Result<(Attested, Caller), IdentifyError> {
+        let _turn = self.turn().await?;
+        let (attestor, with_sha256) = (Arc::clone(&self.attestor), self.issuer.wants_sha256());
+        let (peer, containers) = (peer.clone(), containers.cloned());
+        let look = move || {
+            let container = containers.map_or(Ok(None), |containers| containers.of(peer.pid));
+            let attested = attestor.attest(&peer, with_sha256)?;
+            Ok((attested, Caller { peer, container }))
+        };
+        let looked: Result<_, AttestError> =
+            tokio::task::spawn_blocking(look).await.map_err(|_cancelled| IdentifyError::Stopping)?;
+        Ok(looked?)
+    }
+
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, IdentifyError> {
+        self.turns.acquire().await.map_err(|_closed| IdentifyError::Stopping)
+    }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -51,6 +51,8 @@ pub enum PeerPidfd {
     Vouched(Arc<OwnedFd>),
     /// The kernel has no such word to give. This is the process that had the id when we looked.
     LookedUp(LookedUp),
+    /// Nobody connected: this is the process whose id somebody gave who asks about it.
+    Named(Arc<OwnedFd>),
 }
 
 impl UnixPeer {
@@ -65,6 +67,15 @@ impl UnixPeer {
         let accepted = BootTicks::now();
         let credentials = getsockopt(socket, sockopt::PeerCredentials)?;
         Self::from_answers(credentials, getsockopt(socket, sockopt::PeerPidfd), accepted)
+    }
+
+    /// The process that has the id `pid` now, as if it had connected; `None` if there is none, if we may not see it, or if
+    /// this system gives out no handles.
+    ///
+    /// # Errors
+    /// The system has no file descriptor left, or procfs can't be read.
+    pub fn named(pid: i32) -> io::Result<Option<Self>> {
+        lookup::named(pid)
     }
 
     /// Whether this kernel vouches for peers, that is, knows `SO_PEERPIDFD`.
@@ -99,7 +110,7 @@ impl UnixPeer {
 impl AsFd for PeerPidfd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Vouched(pidfd) => pidfd.as_fd(),
+            Self::Vouched(pidfd) | Self::Named(pidfd) => pidfd.as_fd(),
             Self::LookedUp(found) => found.pidfd.as_fd(),
         }
     }

@@ -13,6 +13,7 @@ mod support;
 
 mod admin;
 mod architecture;
+mod attest;
 mod authzen;
 mod bad_input;
 mod cli;

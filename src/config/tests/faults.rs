@@ -145,11 +145,49 @@ identity:
         - unix
         - unix:uid:web
         - gcp:zone:a
+        - k8s:ns-label:tier:web
+        - docker:label
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:7:11: identity.entries[0].selectors: `unix`: a selector has the form `type:value`, both not empty
     p.yaml:8:11: identity.entries[0].selectors: `unix:uid:web`: a uid or gid is a plain decimal number
     p.yaml:9:11: identity.entries[0].selectors: `gcp:zone:a`: there is no attestor of this type; known are `unix`, `docker`, `k8s`, `systemd`
+    p.yaml:10:11: identity.entries[0].selectors: `k8s:ns-label:tier:web`: known of `k8s` are `ns`, `sa`, `container-name`, `container-image`, `node-name`, `pod-label`, `pod-owner`, `pod-owner-uid`, `pod-uid`, `pod-name`, `pod-image`, `pod-image-count`, `pod-init-image`, `pod-init-image-count`
+    p.yaml:11:11: identity.entries[0].selectors: `docker:label`: `docker:label` needs a value
+    ");
+}
+
+#[test]
+fn attestors() {
+    let yaml = "trust_domain: example.org
+identity:
+  attestors:
+    timeout: 5s
+    docker: {sockets: [/run/docker.sock]}
+    k8s:
+      node_name: no name
+      kubelet_port: 0
+      poll_attempts: 10
+      poll_interval: 500ms
+  entries:
+    - {spiffe_id: spiffe://example.org/a, selectors: [k8s:ns:default, unix:uid:1]}
+    - {spiffe_id: spiffe://example.org/b, selectors: ['systemd:id:web.service']}
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:5:14: identity.attestors.docker.sockets: unknown key; did you mean `identity.attestors.docker.socket`?
+    p.yaml:7:18: identity.attestors.k8s.node_name: `no name` is neither a host name nor an IP address
+    p.yaml:8:21: identity.attestors.k8s.kubelet_port: 0 is less than 1
+    p.yaml:10:22: identity.attestors.k8s.poll_interval: 10 attempts, one in 500ms, do not fit into `identity.attestors.timeout`, which is 5s
+    ");
+    let dead = "trust_domain: example.org
+identity:
+  attestors: {docker: {}}
+  entries:
+    - {spiffe_id: spiffe://example.org/a, selectors: ['docker:label:app:web']}
+    - {spiffe_id: spiffe://example.org/b, selectors: ['systemd:id:web.service']}
+";
+    insta::assert_snapshot!(complaints(&sources(dead)), @r"
+    p.yaml:5:5: identity.entries[1].selectors: no workload has `systemd` selectors unless there is `identity.attestors.systemd`
     ");
 }
 

@@ -7,7 +7,9 @@ use super::*;
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
 const SMALLEST: &str = "trust_domain: a
-identity: {entries: [{spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']}]}";
+identity:
+  attestors: {docker: {}, k8s: {}, systemd: {}}
+  entries: [{spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']}]";
 
 /// Each key with its default, if it has one, from rows such as `` | `key` | type | `default` | meaning | ``.
 fn documented() -> BTreeMap<&'static str, Option<&'static str>> {

@@ -45,6 +45,17 @@ fn a_selector_that_can_never_match_is_refused() {
         assert!(read_text::<Selector>(good).is_ok(), "{good}");
     }
     assert!(read_text::<Selector>(&format!("unix:sha256:{digest}")).is_ok());
+    for good in [
+        "docker:label:app:web",
+        "docker:env:A=",
+        "k8s:pod-owner:ReplicaSet:web",
+        "k8s:pod-image-count:1",
+        "systemd:id:web.service",
+        "systemd:fragment_path:/etc/systemd/system/web.service",
+        "systemd:fragment_path:",
+    ] {
+        assert!(read_text::<Selector>(good).is_ok(), "{good}");
+    }
     for bad in [
         "unix",
         "unix:",
@@ -59,6 +70,13 @@ fn a_selector_that_can_never_match_is_refused() {
         "unix:sha256:abc",
         "unix:colour:red",
         "gcp:zone:a",
+        "k8s:namespace:default",
+        "k8s:ns:",
+        "k8s:ns-label:a:b",
+        "docker:image:nginx",
+        "systemd:id",
+        "systemd:fragment_path",
+        "azure:x:y",
     ] {
         assert!(read_text::<Selector>(bad).is_err(), "{bad}");
     }

@@ -2,7 +2,7 @@
 
 mod filter;
 mod patch;
-mod wire;
+pub(super) mod wire;
 
 use std::sync::Arc;
 

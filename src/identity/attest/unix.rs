@@ -64,6 +64,9 @@ pub enum AttestError {
     /// It executed one program after another while we looked.
     #[error("the calling process does not stop changing its executable")]
     Unsettled,
+    /// What is true of it changed while others were asked about it.
+    #[error("the calling process became another while it was attested")]
+    Changed,
     /// Something that must be there could not be read.
     #[error("can't read the calling process's {what}: {source}")]
     Unreadable {
@@ -145,7 +148,7 @@ impl UnixAttestor {
         }
         check_alive(pidfd)?;
         let selectors = selectors.into_iter().map(|value| Selector::new("unix", value)).collect();
-        Ok(Attested { pid: peer.pid, selectors })
+        Ok(Attested { pid: peer.pid, selectors, failures: Vec::new() })
     }
 
     fn executable(&self, process: &Process, with_sha256: bool) -> Result<Vec<String>, AttestError> {

@@ -95,7 +95,7 @@ impl House {
 
     fn identities(&self, uid: u32) -> Result<Identities, IssueError> {
         let selectors = [Selector::new("unix", format!("uid:{uid}"))].into();
-        self.issuer.identities(&Attested { pid: 1, selectors })
+        self.issuer.identities(&Attested { pid: 1, selectors, failures: Vec::new() })
     }
 
     fn svid(&self, uid: u32) -> Arc<Svid> {
@@ -384,7 +384,11 @@ async fn our_own_bundle_comes_first_then_those_federated_with_that_are_known() {
     assert_eq!(names, ["example.org", "aardvark.test", "zebra.test"]);
 
     let recorded = house.recorded();
-    let attested = |uid: u32| Attested { pid: 1, selectors: [Selector::new("unix", format!("uid:{uid}"))].into() };
+    let attested = |uid: u32| Attested {
+        pid: 1,
+        selectors: [Selector::new("unix", format!("uid:{uid}"))].into(),
+        failures: Vec::new(),
+    };
     assert_eq!(house.issuer.bundles(&attested(1)), found.bundles, "the bundles alone are the same");
     assert_eq!(house.issuer.bundles(&attested(2)), [], "no entry");
     assert_eq!(house.issuer.own_bundle().as_ref(), found.bundles.first());

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::{PeerPidfd, UnixPeer};
 use crate::foundation::clock::since_boot;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
@@ -40,23 +41,49 @@ impl LookedUp {
     /// The process that has the id `pid` now; `None` if there is none, if we may not see it, or if this system gives out
     /// no handles.
     pub(super) fn by_id(pid: i32, accepted: BootTicks) -> io::Result<Option<Self>> {
-        use rustix::io::Errno;
-
-        let Some(id) = Pid::from_raw(pid.max(0)) else {
-            return Ok(None);
-        };
-        let pidfd = match pidfd_open(id, PidfdFlags::empty()) {
-            Ok(pidfd) => Arc::new(pidfd),
-            // No such process; a mere thread has the id (EINVAL, later ENOENT); a kernel before 5.3; a sandbox.
-            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT | Errno::NOSYS | Errno::PERM) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-        };
+        let Some(pidfd) = open(pid)? else { return Ok(None) };
         match BootTicks::of_start(pid) {
             Ok(started) => Ok(Some(Self { pidfd, started, accepted })),
             Err(error) if is_out_of_sight(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+/// The process that has the id `pid` now, as a peer. It may become another user between the two things that are read
+/// here; who asks about it learns what it was at one moment of those.
+pub(super) fn named(pid: i32) -> io::Result<Option<UnixPeer>> {
+    let Some(pidfd) = open(pid)? else { return Ok(None) };
+    let status = match fs::read(format!("/proc/{pid}/status")) {
+        Ok(status) => status,
+        Err(error) if is_out_of_sight(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (Some(uid), Some(gid)) = (effective(&status, b"Uid:"), effective(&status, b"Gid:")) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    Ok(Some(UnixPeer { pid, uid, gid, pidfd: Some(PeerPidfd::Named(pidfd)) }))
+}
+
+/// A handle on the process that has the id `pid` now.
+fn open(pid: i32) -> io::Result<Option<Arc<OwnedFd>>> {
+    use rustix::io::Errno;
+
+    let Some(id) = Pid::from_raw(pid.max(0)) else {
+        return Ok(None);
+    };
+    match pidfd_open(id, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(Arc::new(pidfd))),
+        // No such process; a mere thread has the id (EINVAL, later ENOENT); a kernel before 5.3; a sandbox.
+        Err(Errno::SRCH | Errno::INVAL | Errno::NOENT | Errno::NOSYS | Errno::PERM) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The effective id in a line of `/proc/PID/status`: the second of four (`proc_pid_status(5)`).
+fn effective(status: &[u8], key: &[u8]) -> Option<u32> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(key))?;
+    str::from_utf8(line).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// A moment in clock ticks since boot, rounded down: how the kernel tells when a process started.

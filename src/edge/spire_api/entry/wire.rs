@@ -10,7 +10,7 @@ use crate::foundation::clock::Timestamp;
 use crate::identity::registry::Entry;
 
 /// `entry` with the fields of `mask`, or all; its id is always there.
-pub(super) fn masked(entry: &Entry, mask: Option<&types::EntryMask>) -> types::Entry {
+pub(in crate::edge::spire_api) fn masked(entry: &Entry, mask: Option<&types::EntryMask>) -> types::Entry {
     let full = full(entry);
     let Some(mask) = mask else { return full };
     types::Entry {

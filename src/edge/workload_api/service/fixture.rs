@@ -113,7 +113,7 @@ impl Change for watch::Receiver<()> {
 
 /// What is true of the one caller.
 fn attested() -> Attested {
-    Attested { pid: 42, selectors: [Selector::new("unix", String::from("uid:1000"))].into() }
+    Attested { pid: 42, selectors: [Selector::new("unix", String::from("uid:1000"))].into(), failures: Vec::new() }
 }
 
 /// The service behind one connection, in memory.

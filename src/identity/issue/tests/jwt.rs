@@ -12,7 +12,7 @@ fn audience(names: &[&str]) -> Vec<String> {
 }
 
 fn attested(uid: u32) -> Attested {
-    Attested { pid: 1, selectors: [Selector::new("unix", format!("uid:{uid}"))].into() }
+    Attested { pid: 1, selectors: [Selector::new("unix", format!("uid:{uid}"))].into(), failures: Vec::new() }
 }
 
 impl House {

@@ -67,7 +67,9 @@ impl Identify for FakePlane {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let source = std::io::Error::other("gone");
         let answer = match self.answer.lock().unwrap().clone() {
-            Told::Entitled(identities) => Ok((Attested { pid: 42, selectors: BTreeSet::new() }, identities)),
+            Told::Entitled(identities) => {
+                Ok((Attested { pid: 42, selectors: BTreeSet::new(), failures: Vec::new() }, identities))
+            }
             Told::Gone => Err(AttestError::Unreadable { what: "/proc/42/exe", source }.into()),
             Told::Failing => Err(IssueError::from(EntropyError).into()),
         };
