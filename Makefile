@@ -1,6 +1,7 @@
 # make demo      see it work: real Envoys, real mTLS, real decisions; KEEP=1 leaves it up
 # make test      every test, on the real thing
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
+# make bench     what it costs, each figure beside its limit
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
@@ -9,7 +10,7 @@ export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
 VECTORS ?= ../shared/vectors
 
-.PHONY: demo test vectors check fmt clippy doc deny envoy postgres clean help
+.PHONY: bench demo test vectors check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -24,6 +25,9 @@ test: envoy postgres
 vectors: envoy
 	@test -d "$(VECTORS)" || { echo "no vectors at $(VECTORS): set VECTORS to the folder that has cedar-corpus.tar.gz" >&2; exit 1; }
 	VECTORS="$(abspath $(VECTORS))" $(CARGO) test --test it vectors -- --ignored --nocapture
+
+bench:
+	$(CARGO) bench --bench identity
 
 check: fmt clippy doc
 
