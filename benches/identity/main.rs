@@ -3,7 +3,7 @@
 //! Each figure stands beside its limit or its peer, since machines differ and are noisy: read the ratios. The client runs
 //! on the same cores as the gateway, so what it costs is in every figure.
 
-#![expect(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a program of its own, for people")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program of its own, for people")]
 
 mod gateway;
 mod propagation;
