@@ -2,6 +2,7 @@
 # make test      every test, on the real thing
 # make test-pkcs11  keys in a token, on SoftHSM (installed if missing)
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
+# make bench     what it costs, each figure beside its limit
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
@@ -10,7 +11,7 @@ export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
 VECTORS ?= ../shared/vectors
 
-.PHONY: demo test test-pkcs11 vectors check fmt clippy doc deny envoy postgres clean help
+.PHONY: bench demo test test-pkcs11 vectors check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -28,6 +29,9 @@ test-pkcs11:
 vectors: envoy
 	@test -d "$(VECTORS)" || { echo "no vectors at $(VECTORS): set VECTORS to the folder that has cedar-corpus.tar.gz" >&2; exit 1; }
 	VECTORS="$(abspath $(VECTORS))" $(CARGO) test --test it vectors -- --ignored --nocapture
+
+bench:
+	$(CARGO) bench --bench identity
 
 check: fmt clippy doc
 
