@@ -1,15 +1,19 @@
 # make demo      see it work: real Envoys, real mTLS, real decisions; KEEP=1 leaves it up
 # make test      every test, on the real thing
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
+# make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
 ENVOY_HOME := target/envoy-$(ENVOY_VERSION)
 export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
+PORTCULLIS ?= target/release/portcullis
+# Words of the names of the interop cases to run; none runs all.
+CASES ?=
 VECTORS ?= ../shared/vectors
 
-.PHONY: demo test vectors check fmt clippy doc deny envoy postgres clean help
+.PHONY: demo test vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -24,6 +28,14 @@ test: envoy postgres
 vectors: envoy
 	@test -d "$(VECTORS)" || { echo "no vectors at $(VECTORS): set VECTORS to the folder that has cedar-corpus.tar.gz" >&2; exit 1; }
 	VECTORS="$(abspath $(VECTORS))" $(CARGO) test --test it vectors -- --ignored --nocapture
+
+interop:
+	$(CARGO) build --release --bin portcullis
+	python3 tests/interop/run.py --portcullis $(PORTCULLIS) $(CASES)
+
+# make interop-tools  only builds the clients, into ~/.cache/portcullis/interop
+interop-tools:
+	python3 tests/interop/run.py --install --portcullis $(PORTCULLIS)
 
 check: fmt clippy doc
 
