@@ -3,15 +3,19 @@
 # make test-pkcs11  keys in a token, on SoftHSM (installed if missing)
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
 # make bench     what it costs, each figure beside its limit
+# make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
 ENVOY_HOME := target/envoy-$(ENVOY_VERSION)
 export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
+PORTCULLIS ?= target/release/portcullis
+# Words of the names of the interop cases to run; none runs all.
+CASES ?=
 VECTORS ?= ../shared/vectors
 
-.PHONY: bench demo test test-pkcs11 vectors check fmt clippy doc deny envoy postgres clean help
+.PHONY: bench demo test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -32,6 +36,13 @@ vectors: envoy
 
 bench:
 	$(CARGO) bench --bench identity
+interop:
+	$(CARGO) build --release --bin portcullis
+	python3 tests/interop/run.py --portcullis $(PORTCULLIS) $(CASES)
+
+# make interop-tools  only builds the clients, into ~/.cache/portcullis/interop
+interop-tools:
+	python3 tests/interop/run.py --install --portcullis $(PORTCULLIS)
 
 check: fmt clippy doc
 

@@ -1,0 +1,17 @@
+"""Every case, in the order in which they run."""
+
+from __future__ import annotations
+
+from cases import admin, authorities, federation, libraries, workload
+from cases.case import Case
+
+CASES: tuple[Case, ...] = (
+    *admin.CASES,
+    *federation.CASES,
+    *workload.CASES,
+    *libraries.CASES,
+    # Last, because they replace the authorities that all others rely on.
+    *authorities.CASES,
+)
+
+__all__ = ["CASES", "Case"]

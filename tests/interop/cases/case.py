@@ -1,0 +1,15 @@
+"""One case: what must work, with which client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import Bench
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    client: str
+    check: Callable[[Bench], None]
