@@ -5,4 +5,7 @@ pub mod json_lines;
 pub mod record;
 
 pub use audit::{AppendError, Audit};
-pub use record::{CacheState, DecisionId, DecisionRecord, Edge, IssuanceRecord, Outcome, PolicyLoadRecord, Record};
+pub use record::{
+    AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId, DecisionRecord, Edge, Initiator,
+    IssuanceRecord, JwtIssuanceRecord, Outcome, PolicyLoadRecord, Record,
+};

@@ -6,6 +6,7 @@ pub mod authority;
 pub mod bundle;
 pub mod issue;
 pub mod journal;
+mod jwt;
 pub mod registry;
 pub mod selector;
 pub mod svid;

@@ -14,7 +14,7 @@ use sqlx::{Pool, Postgres, Sqlite};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::files::PrivateFileError;
 use crate::foundation::lock::LockError;
-use crate::identity::journal::{AuthorityEntry, AuthorityJournal, JournalFuture, Journaled};
+use crate::identity::journal::{AuthorityJournal, JournalFuture, JournalStep, Journaled};
 
 /// An open database, migrated to what this version needs.
 #[derive(Debug)]
@@ -106,21 +106,13 @@ impl AuthorityJournal for Store {
         self.journal().read(trust_domain)
     }
 
-    fn add_authority<'a>(
+    fn apply<'a>(
         &'a self,
         trust_domain: &'a TrustDomain,
-        authority: &'a AuthorityEntry,
-    ) -> JournalFuture<'a, u64> {
-        self.journal().add_authority(trust_domain, authority)
-    }
-
-    fn retire_authority<'a>(
-        &'a self,
-        trust_domain: &'a TrustDomain,
-        id: &'a str,
+        steps: &'a [JournalStep<'a>],
         now: Timestamp,
     ) -> JournalFuture<'a, u64> {
-        self.journal().retire_authority(trust_domain, id, now)
+        self.journal().apply(trust_domain, steps, now)
     }
 }
 

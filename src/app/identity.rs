@@ -13,7 +13,7 @@ use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
-use crate::identity::issue::{self, Issuer, Ports};
+use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::registry::Registry;
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::server::UnixPeer;
@@ -47,7 +47,12 @@ impl IdentityPlane {
             clock: Arc::clone(&common.clock),
             entropy: Arc::clone(&common.entropy),
         };
-        let issuer = Arc::new(Issuer::new(ports, config.identity.x509_svid_ttl, issue_metrics));
+        let issuing = IssueConfig {
+            x509_svid_ttl: config.identity.x509_svid_ttl,
+            jwt_svid_ttl: config.identity.jwt_svid_ttl,
+            jwt_issuer: config.identity.jwt_issuer.clone(),
+        };
+        let issuer = Arc::new(Issuer::new(ports, issuing, issue_metrics));
         if !config.listen.workload.is_empty() {
             warn_of_an_old_kernel(config.identity.attest_by_pid_lookup);
         }
@@ -98,11 +103,14 @@ async fn open_authority(
     let settings = AuthorityConfig {
         trust_domain: config.trust_domain.clone(),
         ttl: config.identity.authority_ttl,
+        jwt_key_type: config.identity.jwt_key_type,
+        jwt_rsa_hash: config.identity.jwt_rsa_hash,
         data_dir: config.data_dir.clone(),
         seal_key_file: config.identity.seal_key_file.clone(),
     };
-    let entropy = Arc::clone(&common.entropy);
-    Ok(Arc::new(Authority::open(settings, store, entropy, metrics, common.clock.now()).await?))
+    let (audit, entropy) = (Arc::clone(&common.audit), Arc::clone(&common.entropy));
+    let ports = authority::Ports { journal: store, audit, entropy };
+    Ok(Arc::new(Authority::open(settings, ports, metrics, common.clock.now()).await?))
 }
 
 /// The entries: what was kept, with those of the configuration as they stand there now.

@@ -78,7 +78,7 @@ fn read_one(
         Some(ttl) if *ttl < SHORTEST_SVID => {
             section.fault("x509_svid_ttl", format!("{} is less than {}", ttl.spoken(), SHORTEST_SVID.spoken()));
         }
-        Some(ttl) if *ttl > longest_ttl => section.fault("x509_svid_ttl", too_long(*ttl)),
+        Some(ttl) if *ttl > longest_ttl => section.fault("x509_svid_ttl", too_long("an X.509-SVID", *ttl)),
         Some(_) | None => {}
     }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 use portcullis_spiffe::TrustDomain;
 
 use super::entries;
-use super::node::Value;
-use super::reader::{Bound as _, Section};
+use super::node::{Node, Value};
+use super::reader::{Bound as _, Section, Setting};
+use super::values::text;
+use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyType};
+use crate::identity::issue::LONGEST_JWT;
 use crate::identity::registry::ConfiguredEntry;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -16,15 +19,25 @@ const YEAR: Duration = Duration::from_hours(365 * 24);
 /// The shortest life of a leaf: below it, rotation at half life is a storm.
 pub(super) const SHORTEST_SVID: Duration = Duration::from_secs(10);
 
-/// An authority lives at least this many times as long as what it signs, so that a leaf that is signed near its end
-/// need not be cut short.
-const AUTHORITY_LEAVES: u32 = 6;
+/// How long a JWT-SVID lives by default, unless the authority is too short-lived for that.
+const JWT_TTL: Duration = Duration::from_mins(5);
+
+/// The longest `iss`, in bytes.
+const MAX_ISSUER: usize = 1024;
 
 /// The section `identity`.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// How long the signing authority lives.
+    /// How long a signing authority lives, of either kind.
     pub authority_ttl: Duration,
+    /// What keys sign JWT-SVIDs.
+    pub jwt_key_type: KeyType,
+    /// What an RSA key signs JWT-SVIDs with.
+    pub jwt_rsa_hash: Hash,
+    /// `iss` of JWT-SVIDs, if they are to have one.
+    pub jwt_issuer: Option<String>,
+    /// How long a JWT-SVID lives whose entry says nothing else.
+    pub jwt_svid_ttl: Duration,
     /// The file of the key that the authority's private key is sealed with.
     pub seal_key_file: PathBuf,
     /// How long a leaf lives whose entry says nothing else.
@@ -63,12 +76,17 @@ impl Identity {
         if let (Some(ttl), Some(longest)) = (x509_svid_ttl, longest)
             && ttl > longest
         {
-            section.fault(section.culprit(&["authority_ttl", "x509_svid_ttl"]), too_long(ttl));
+            section.fault(section.culprit(&["authority_ttl", "x509_svid_ttl"]), too_long("an X.509-SVID", ttl));
         }
+        let jwt = Jwt::read(section, longest);
         let entries = entries::read(section, trust_domain, longest.unwrap_or(YEAR));
         let sds = section.section("sds", Sds::read);
         Some(Self {
             authority_ttl: authority_ttl?,
+            jwt_key_type: jwt.key_type?,
+            jwt_rsa_hash: jwt.rsa_hash?,
+            jwt_issuer: jwt.issuer?,
+            jwt_svid_ttl: jwt.svid_ttl?,
             seal_key_file: seal_key_file?,
             x509_svid_ttl: x509_svid_ttl?,
             max_executable_bytes: max_executable_bytes?,
@@ -79,9 +97,61 @@ impl Identity {
     }
 }
 
-/// The complaint about a leaf that would live for `ttl`.
-pub(super) fn too_long(ttl: Duration) -> String {
-    format!("an X.509-SVID of {} needs an `identity.authority_ttl` of six times as much", ttl.spoken())
+/// The keys `identity.jwt_*`.
+struct Jwt {
+    key_type: Option<KeyType>,
+    rsa_hash: Option<Hash>,
+    #[expect(clippy::option_option, reason = "the outer one says that it is wrong, the inner one that it is absent")]
+    issuer: Option<Option<String>>,
+    svid_ttl: Option<Duration>,
+}
+
+impl Jwt {
+    /// `longest` is how long an SVID may live at most, which is also the default for short-lived authorities.
+    fn read(section: &mut Section<'_>, longest: Option<Duration>) -> Self {
+        let key_type = section.value("jwt_key_type", KeyType::default().name());
+        let rsa_hash = section.value("jwt_rsa_algorithm", "RS256");
+        let issuer = section.optional::<String>("jwt_issuer").valid();
+        if let Some(Some(issuer)) = &issuer
+            && (issuer.is_empty() || issuer.len() > MAX_ISSUER || issuer.chars().any(char::is_control))
+        {
+            section.fault("jwt_issuer", format!("an issuer has 1 to {MAX_ISSUER} bytes and no control characters"));
+        }
+        let default = longest.unwrap_or(JWT_TTL).clamp(SHORTEST_SVID, JWT_TTL).spoken();
+        let svid_ttl = section.bounded("jwt_svid_ttl", &default, (SHORTEST_SVID, LONGEST_JWT));
+        if let (Some(ttl), Some(longest)) = (svid_ttl, longest)
+            && ttl > longest
+        {
+            section.fault(section.culprit(&["authority_ttl", "jwt_svid_ttl"]), too_long("a JWT-SVID", ttl));
+        }
+        Self { key_type, rsa_hash, issuer, svid_ttl }
+    }
+}
+
+impl Setting for KeyType {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let expected = || Self::ALL.map(|one| format!("`{}`", one.name())).join(", ");
+        let given = text(node, &expected())?;
+        let found = Self::ALL.into_iter().find(|one| one.name() == given);
+        found.ok_or_else(|| format!("`{given}` is none of {}", expected()))
+    }
+}
+
+impl Setting for Hash {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        const EXPECTED: &str = "`RS256`, `RS384`, `RS512`";
+        match text(node, EXPECTED)? {
+            "RS256" => Ok(Self::Sha256),
+            "RS384" => Ok(Self::Sha384),
+            "RS512" => Ok(Self::Sha512),
+            other => Err(format!("`{other}` is none of {EXPECTED}")),
+        }
+    }
+}
+
+/// The complaint about an SVID that would live for `ttl`.
+pub(super) fn too_long(svid: &str, ttl: Duration) -> String {
+    format!("{svid} of {} needs an `identity.authority_ttl` of six times as much", ttl.spoken())
 }
 
 impl Sds {

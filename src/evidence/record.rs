@@ -111,8 +111,12 @@ impl CacheState {
 pub enum Record {
     /// A question was answered.
     Decision(Box<DecisionRecord>),
-    /// An SVID was signed.
+    /// An X.509-SVID was signed.
     Issuance(Box<IssuanceRecord>),
+    /// A JWT-SVID was signed.
+    JwtIssuance(Box<JwtIssuanceRecord>),
+    /// One of our authorities changes its place.
+    AuthorityChange(Box<AuthorityChangeRecord>),
     /// A policy directory was read, for good or ill.
     PolicyLoad(Box<PolicyLoadRecord>),
 }
@@ -160,14 +164,14 @@ pub struct DecisionRecord {
     pub request_id: Option<String>,
 }
 
-/// An SVID that was signed.
+/// An X.509-SVID that was signed.
 #[derive(Clone, Debug, Serialize)]
 pub struct IssuanceRecord {
     /// When.
     pub time: Timestamp,
     /// For whom.
     pub spiffe_id: String,
-    /// By which registration entry.
+    /// By which registration entry; empty if an administrator asked for it.
     pub entry_id: String,
     /// Serial number of the certificate, hexadecimal.
     pub serial: String,
@@ -175,6 +179,119 @@ pub struct IssuanceRecord {
     pub leaf: Digest,
     /// Subject key id of the authority that signed, hexadecimal.
     pub authority: String,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+}
+
+/// A JWT-SVID that was signed. The token itself is in no record: who has it is whom it names.
+#[derive(Clone, Debug, Serialize)]
+pub struct JwtIssuanceRecord {
+    /// When.
+    pub time: Timestamp,
+    /// For whom.
+    pub spiffe_id: String,
+    /// By which registration entry; empty if an administrator asked for it.
+    pub entry_id: String,
+    /// To whom it may be shown.
+    pub audience: Vec<String>,
+    /// SHA-256 of the token.
+    pub token: Digest,
+    /// Its `jti`, if it has one.
+    pub jti: Option<String>,
+    /// The `kid` of the authority that signed.
+    pub authority: String,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+}
+
+/// What an authority signs.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorityKind {
+    /// X.509-SVIDs.
+    X509,
+    /// JWT-SVIDs.
+    Jwt,
+}
+
+impl AuthorityKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::X509, Self::Jwt];
+
+    /// The name in records, logs and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X509 => "x509",
+            Self::Jwt => "jwt",
+        }
+    }
+}
+
+/// What becomes of an authority.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorityChange {
+    /// It was made, and is in the bundle before it signs.
+    Prepare,
+    /// It signs from now on; the one that did until now is old.
+    Activate,
+    /// It is no longer trusted to be ours alone: what it signed is replaced.
+    Taint,
+    /// It leaves the bundle: what it signed is refused.
+    Revoke,
+    /// It was prepared and another takes its place: it leaves the bundle without ever having signed.
+    Discard,
+    /// It leaves the bundle because its time is over.
+    Expire,
+}
+
+impl AuthorityChange {
+    /// The name in records and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Activate => "activate",
+            Self::Taint => "taint",
+            Self::Revoke => "revoke",
+            Self::Discard => "discard",
+            Self::Expire => "expire",
+        }
+    }
+}
+
+/// Who wants an authority changed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initiator {
+    /// Someone who may call the admin API.
+    Operator,
+    /// The dates of the authorities.
+    Schedule,
+}
+
+impl Initiator {
+    /// The name in records and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
+/// A change of one of our authorities.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuthorityChangeRecord {
+    /// When.
+    pub time: Timestamp,
+    /// What it signs.
+    pub kind: AuthorityKind,
+    /// Its subject key id, hexadecimal; of one that signs JWT-SVIDs also the `kid`.
+    pub authority: String,
+    /// What becomes of it.
+    pub change: AuthorityChange,
+    /// Who wants it.
+    pub by: Initiator,
     /// Until when it is valid.
     pub not_after: Timestamp,
 }

@@ -1,5 +1,8 @@
 //! The use case of the identity plane: attested → entitled → signed → recorded → handed out.
 
+mod jwt;
+mod mint;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,9 +12,13 @@ use prometheus_client::metrics::counter::Counter;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
+pub use self::jwt::{AudienceError, JwtSvid, LONGEST_JWT};
+pub use self::mint::{MintJwt, MintX509, MintedX509, NotMintable};
 use super::attest::Attested;
-use super::authority::{Authority, AuthorityError, LeafRequest, SignedLeaf};
-use super::bundle::{Bundle, Bundles};
+
+use self::jwt::JwtCache;
+use super::authority::{Authority, AuthorityError, CertifiedLeaf, LeafRequest};
+use super::bundle::{Bundle, Bundles, X509Authority};
 use super::registry::{Entries, Entry, Registry};
 use crate::evidence::{AppendError, Audit, IssuanceRecord, Record};
 use crate::foundation::clock::{Clock, Timestamp};
@@ -43,6 +50,17 @@ pub struct Svid {
     pub renew_at: Timestamp,
 }
 
+/// How SVIDs are issued.
+#[derive(Clone, Debug)]
+pub struct IssueConfig {
+    /// How long an X.509-SVID lives whose entry says nothing else.
+    pub x509_svid_ttl: Duration,
+    /// How long a JWT-SVID lives whose entry says nothing else.
+    pub jwt_svid_ttl: Duration,
+    /// `iss` of JWT-SVIDs; without it they have none.
+    pub jwt_issuer: Option<String>,
+}
+
 /// All that a workload is entitled to now.
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
@@ -66,6 +84,12 @@ pub enum IssueError {
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// A JWT-SVID is asked for, and not for whom it can be.
+    #[error(transparent)]
+    Audience(#[from] AudienceError),
+    /// What an administrator asks for is nothing that we give out.
+    #[error(transparent)]
+    NotMintable(#[from] NotMintable),
 }
 
 /// What the issuer works with.
@@ -87,6 +111,7 @@ pub struct Ports {
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     issued: Counter,
+    jwt_issued: Counter,
     failed: Counter,
 }
 
@@ -95,7 +120,8 @@ impl Metrics {
     pub fn new(registry: &mut telemetry::Registry) -> Self {
         let metrics = Self::default();
         registry.register("portcullis_svids_issued", "X.509-SVIDs signed and recorded", metrics.issued.clone());
-        registry.register("portcullis_svid_failures", "X.509-SVIDs that could not be made", metrics.failed.clone());
+        registry.register("portcullis_jwt_svids_issued", "JWT-SVIDs signed and recorded", metrics.jwt_issued.clone());
+        registry.register("portcullis_svid_failures", "SVIDs that could not be made", metrics.failed.clone());
         metrics
     }
 }
@@ -105,9 +131,10 @@ impl Metrics {
 #[derive(Debug)]
 pub struct Issuer {
     ports: Ports,
-    default_ttl: Duration,
+    config: IssueConfig,
     metrics: Metrics,
     slots: Mutex<Slots>,
+    jwts: JwtCache,
 }
 
 /// What is kept per entry. A slot's own lock is held while it is filled, so one entry is never signed for twice at a
@@ -130,9 +157,9 @@ struct Issued {
 }
 
 impl Issuer {
-    /// An issuer that has issued nothing yet. `default_ttl` is for entries that name none.
-    pub fn new(ports: Ports, default_ttl: Duration, metrics: Metrics) -> Self {
-        Self { ports, default_ttl, metrics, slots: Mutex::default() }
+    /// An issuer that has issued nothing yet.
+    pub fn new(ports: Ports, config: IssueConfig, metrics: Metrics) -> Self {
+        Self { ports, config, metrics, slots: Mutex::default(), jwts: JwtCache::default() }
     }
 
     /// What the workload is entitled to at this moment. An SVID that is not yet due for renewal is handed out again;
@@ -179,24 +206,22 @@ impl Issuer {
     fn svid(&self, slot: &Slot, entry: &Arc<Entry>, now: Timestamp) -> Result<Arc<Svid>, IssueError> {
         let mut slot = lock(slot);
         let bundles = self.ports.authority.bundles().load();
-        let in_place = slot.take().filter(|issued| self.is_good(issued, entry, &bundles, now));
+        let in_place = slot.take().and_then(|issued| {
+            let tainted = self.taint_of(&issued, &bundles)?;
+            is_good(&issued, entry, now).then_some((issued, tainted))
+        });
         let issued = match in_place {
-            Some(issued) if now < issued.svid.renew_at => issued,
-            in_place => self.renewed(in_place, entry, now)?,
+            Some((issued, false)) if now < issued.svid.renew_at => issued,
+            in_place => self.renewed(in_place.map(|(issued, _)| issued), entry, now)?,
         };
         Ok(slot.insert(issued).svid.clone())
     }
 
-    /// Whether an SVID may still be handed out for `entry`, due for renewal or not. After the clock was set back one may not
-    /// be valid yet, and would not be for as long.
-    fn is_good(&self, issued: &Issued, entry: &Arc<Entry>, bundles: &Bundles, now: Timestamp) -> bool {
-        let own = bundles.get(self.ports.authority.trust_domain());
-        issued.entry == *entry
-            && issued.not_before <= now
-            && now < issued.svid.not_after
-            && own.is_some_and(|bundle| {
-                bundle.certificates().any(|certificate| *certificate == issued.authority_certificate)
-            })
+    /// Whether the authority that signed is tainted; `None` if it is no longer in the bundle.
+    fn taint_of(&self, issued: &Issued, bundles: &Bundles) -> Option<bool> {
+        let own = bundles.get(self.ports.authority.trust_domain())?;
+        let signed = |authority: &&X509Authority| authority.certificate == issued.authority_certificate;
+        own.x509_authorities.iter().find(signed).map(|authority| authority.tainted)
     }
 
     /// A new SVID; failing that the one in place, if there is one.
@@ -216,23 +241,46 @@ impl Issuer {
 
     /// Signs and records.
     fn issue(&self, entry: &Arc<Entry>, now: Timestamp) -> Result<Issued, IssueError> {
-        let ttl = entry.terms.x509_svid_ttl.unwrap_or(self.default_ttl);
+        let ttl = entry.terms.x509_svid_ttl.unwrap_or(self.config.x509_svid_ttl);
+        let ttl = ttl.min(self.ports.authority.longest_svid());
         let request = LeafRequest { spiffe_id: &entry.terms.spiffe_id, dns_names: &entry.terms.dns_names, ttl };
         let signed = self.ports.authority.sign(&request, now)?;
-        let renew_at = renewal(now, signed.not_after, &*self.ports.entropy)?;
-        self.ports.audit.append(Record::Issuance(Box::new(record(entry, &signed, now))))?;
-        self.metrics.issued.inc();
+        let (leaf, key) = (signed.leaf, signed.key);
+        let renew_at = renewal(now, leaf.not_after, &*self.ports.entropy)?;
+        self.record(&entry.terms.spiffe_id, &entry.id, &leaf, now)?;
         let svid = Svid {
             id: entry.terms.spiffe_id.clone(),
             entry_id: entry.id.clone(),
             hint: entry.terms.hint.clone(),
-            chain: vec![signed.certificate],
-            key: signed.key,
-            not_after: signed.not_after,
+            chain: vec![leaf.certificate],
+            key,
+            not_after: leaf.not_after,
             renew_at,
         };
-        let (not_before, authority_certificate) = (signed.not_before, signed.authority_certificate);
+        let (not_before, authority_certificate) = (leaf.not_before, leaf.authority_certificate);
         Ok(Issued { svid: Arc::new(svid), entry: entry.clone(), not_before, authority_certificate })
+    }
+
+    /// Records a leaf, before it leaves. `entry_id` is empty if no entry granted it.
+    fn record(
+        &self,
+        spiffe_id: &SpiffeId,
+        entry_id: &str,
+        leaf: &CertifiedLeaf,
+        now: Timestamp,
+    ) -> Result<(), AppendError> {
+        let record = IssuanceRecord {
+            time: now,
+            spiffe_id: spiffe_id.to_string(),
+            entry_id: entry_id.to_owned(),
+            serial: leaf.serial.clone(),
+            leaf: Digest::of(&leaf.certificate),
+            authority: leaf.authority.to_string(),
+            not_after: leaf.not_after,
+        };
+        self.ports.audit.append(Record::Issuance(Box::new(record)))?;
+        self.metrics.issued.inc();
+        Ok(())
     }
 
     /// The slot of `entry`. Those of entries that are gone from the registry go when its epoch moves.
@@ -281,6 +329,12 @@ async fn moved(epochs: &mut watch::Receiver<Epoch>) {
     }
 }
 
+/// Whether an SVID may still be handed out for `entry`, due for renewal or not. After the clock was set back one may not
+/// be valid yet, and would not be for as long.
+fn is_good(issued: &Issued, entry: &Arc<Entry>, now: Timestamp) -> bool {
+    issued.entry == *entry && issued.not_before <= now && now < issued.svid.not_after
+}
+
 /// When to renew what lives from `now` to `not_after`: at half of its life, ± 10 % of that, so that what was issued
 /// together is not renewed together.
 fn renewal(now: Timestamp, not_after: Timestamp, entropy: &dyn Entropy) -> Result<Timestamp, EntropyError> {
@@ -288,18 +342,6 @@ fn renewal(now: Timestamp, not_after: Timestamp, entropy: &dyn Entropy) -> Resul
     let spread = u64::try_from((tenth * 2).as_nanos()).unwrap_or(u64::MAX);
     let jitter = u64::from_le_bytes(random(entropy)?) % spread.max(1);
     Ok(now.after(tenth * 9).after(Duration::from_nanos(jitter)))
-}
-
-fn record(entry: &Entry, signed: &SignedLeaf, now: Timestamp) -> IssuanceRecord {
-    IssuanceRecord {
-        time: now,
-        spiffe_id: entry.terms.spiffe_id.to_string(),
-        entry_id: entry.id.to_string(),
-        serial: signed.serial.clone(),
-        leaf: Digest::of(&signed.certificate),
-        authority: signed.authority.to_string(),
-        not_after: signed.not_after,
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,6 +13,7 @@ use portcullis_spiffe::TrustDomain;
 use tokio::sync::{Mutex, watch};
 
 pub use self::check::EntryProblem;
+pub(in crate::identity) use self::check::check_dns_names;
 pub use self::entry::{AdditionalAttributes, ConfiguredEntry, Entry, EntrySource, EntryTerms};
 pub use self::store::{Changed, Registered, RegistryStore, StoreError, StoreFuture, Write};
 

@@ -7,25 +7,44 @@ use sqlx::{Encode, Executor, FromRow, IntoArguments, Transaction, Type};
 
 use super::Database;
 use crate::foundation::clock::Timestamp;
-use crate::identity::journal::{AuthorityEntry, AuthorityJournal, JournalError, JournalFuture, Journaled};
+use crate::identity::journal::{
+    AuthorityEntry, AuthorityJournal, AuthorityPublic, JournalError, JournalFuture, JournalStep, Journaled, StaleStep,
+};
 
 /// One statement, so one moment: the sequence belongs to these authorities.
 const READ: &str = "
-    SELECT s.sequence, a.id, a.certificate, a.created_at
+    SELECT s.sequence, a.id, a.kind, a.public, a.expires_at, a.created_at, a.activated_at, a.superseded_at, a.tainted_at
     FROM bundle_sequences s
     LEFT JOIN authorities a ON a.trust_domain = s.trust_domain AND a.retired_at IS NULL
     WHERE s.trust_domain = $1
     ORDER BY a.created_at, a.id";
 
 const ADD: &str = "
-    INSERT INTO authorities (id, trust_domain, certificate, created_at)
-    VALUES ($1, $2, $3, $4)
-    ON CONFLICT (id) DO NOTHING
+    INSERT INTO authorities
+        (trust_domain, id, kind, public, expires_at, created_at, activated_at, superseded_at, tainted_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT DO NOTHING
     RETURNING id";
 
-const RETIRE: &str = "
-    UPDATE authorities SET retired_at = $1
-    WHERE trust_domain = $2 AND id = $3 AND retired_at IS NULL
+const ACTIVATE: &str = "
+    UPDATE authorities SET activated_at = $3
+    WHERE trust_domain = $1 AND id = $2 AND retired_at IS NULL AND activated_at IS NULL
+    RETURNING id";
+
+const SUPERSEDE: &str = "
+    UPDATE authorities SET superseded_at = $3
+    WHERE trust_domain = $1 AND id = $2
+        AND retired_at IS NULL AND activated_at IS NOT NULL AND superseded_at IS NULL
+    RETURNING id";
+
+const TAINT: &str = "
+    UPDATE authorities SET tainted_at = $3
+    WHERE trust_domain = $1 AND id = $2 AND retired_at IS NULL AND tainted_at IS NULL
+    RETURNING id";
+
+const REMOVE: &str = "
+    UPDATE authorities SET retired_at = $3
+    WHERE trust_domain = $1 AND id = $2 AND retired_at IS NULL
     RETURNING id";
 
 const MOVE_SEQUENCE: &str = "
@@ -36,14 +55,25 @@ const MOVE_SEQUENCE: &str = "
 
 const SEQUENCE: &str = "SELECT sequence FROM bundle_sequences WHERE trust_domain = $1";
 
-/// A row of [`READ`]. A trust domain whose authorities are all retired has one row without an authority.
-type ReadRow = (i64, Option<String>, Option<Vec<u8>>, Option<i64>);
+/// A row of [`READ`]. A trust domain whose authorities have all left has one row without an authority.
+type ReadRow = (
+    i64,
+    Option<String>,
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+);
 
 impl<DB: sqlx::Database> AuthorityJournal for Database<DB>
 where
     DB::Arguments: IntoArguments<DB>,
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     for<'q> i64: Encode<'q, DB> + Type<DB>,
+    for<'q> Option<i64>: Encode<'q, DB> + Type<DB>,
     for<'q> String: Encode<'q, DB> + Type<DB>,
     for<'q> Vec<u8>: Encode<'q, DB> + Type<DB>,
     for<'r> ReadRow: FromRow<'r, DB::Row>,
@@ -56,39 +86,48 @@ where
             let query = sqlx::query_as::<DB, ReadRow>(READ).bind(trust_domain.to_string());
             let rows = query.fetch_all(&mut *connection).await.map_err(failed)?;
             let sequence = rows.first().map_or(Ok(0), |row| u64::try_from(row.0)).map_err(failed)?;
-            let authorities = rows.into_iter().filter_map(authority).collect::<Result<_, _>>()?;
+            let authorities =
+                rows.into_iter().filter_map(|row| authority(row).transpose()).collect::<Result<_, _>>()?;
             Ok(Journaled { authorities, sequence })
         })
     }
 
-    fn add_authority<'a>(
+    fn apply<'a>(
         &'a self,
         trust_domain: &'a TrustDomain,
-        authority: &'a AuthorityEntry,
-    ) -> JournalFuture<'a, u64> {
-        Box::pin(async move {
-            let insert = sqlx::query_as(ADD)
-                .bind(authority.id.clone())
-                .bind(trust_domain.to_string())
-                .bind(authority.certificate.clone())
-                .bind(stored(authority.created_at)?);
-            let mut transaction = self.pool.begin_with(self.begin).await.map_err(failed)?;
-            let added: Option<(String,)> = insert.fetch_optional(&mut *transaction).await.map_err(failed)?;
-            commit(transaction, trust_domain, added.is_some()).await
-        })
-    }
-
-    fn retire_authority<'a>(
-        &'a self,
-        trust_domain: &'a TrustDomain,
-        id: &'a str,
+        steps: &'a [JournalStep<'a>],
         now: Timestamp,
     ) -> JournalFuture<'a, u64> {
         Box::pin(async move {
-            let retire = sqlx::query_as(RETIRE).bind(stored(now)?).bind(trust_domain.to_string()).bind(id.to_owned());
             let mut transaction = self.pool.begin_with(self.begin).await.map_err(failed)?;
-            let retired: Option<(String,)> = retire.fetch_optional(&mut *transaction).await.map_err(failed)?;
-            commit(transaction, trust_domain, retired.is_some()).await
+            for step in steps {
+                let (id, statement) = match step {
+                    JournalStep::Add(entry) => (&*entry.id, ADD),
+                    JournalStep::Activate(id) => (*id, ACTIVATE),
+                    JournalStep::Supersede(id) => (*id, SUPERSEDE),
+                    JournalStep::Taint(id) => (*id, TAINT),
+                    JournalStep::Remove(id) => (*id, REMOVE),
+                };
+                let query = sqlx::query_as(statement).bind(trust_domain.to_string()).bind(id.to_owned());
+                let query = match step {
+                    JournalStep::Add(entry) => {
+                        let (public, expires_at) = columns(&entry.public)?;
+                        query
+                            .bind(entry.kind().name().to_owned())
+                            .bind(public)
+                            .bind(expires_at)
+                            .bind(stored(entry.created_at)?)
+                            .bind(entry.activated_at.map(stored).transpose()?)
+                            .bind(entry.superseded_at.map(stored).transpose()?)
+                            .bind(entry.tainted_at.map(stored).transpose()?)
+                    }
+                    _ => query.bind(stored(now)?),
+                };
+                // What is not committed is rolled back when it is dropped.
+                let changed: Option<(String,)> = query.fetch_optional(&mut *transaction).await.map_err(failed)?;
+                changed.ok_or_else(|| failed(StaleStep(id.to_owned())))?;
+            }
+            commit(transaction, trust_domain, steps.iter().any(JournalStep::is_public)).await
         })
     }
 }
@@ -111,15 +150,50 @@ where
     sequence.map_or(Ok(0), |(sequence,)| u64::try_from(sequence).map_err(failed))
 }
 
-fn authority(row: ReadRow) -> Option<Result<AuthorityEntry, JournalError>> {
-    let (_, Some(id), Some(certificate), Some(created_at)) = row else { return None };
-    let created_at = u64::try_from(created_at).map(Timestamp::from_unix_nanos).map_err(failed);
-    Some(created_at.map(|created_at| AuthorityEntry { id, certificate, created_at }))
+/// What `public` and `expires_at` hold.
+fn columns(public: &AuthorityPublic) -> Result<(Vec<u8>, Option<i64>), JournalError> {
+    Ok(match public {
+        AuthorityPublic::X509 { certificate } => (certificate.clone(), None),
+        AuthorityPublic::Jwt { public_key, expires_at } => (public_key.clone(), Some(stored(*expires_at)?)),
+    })
+}
+
+fn authority(row: ReadRow) -> Result<Option<AuthorityEntry>, JournalError> {
+    let (_, id, kind, public, expires_at, created_at, activated_at, superseded_at, tainted_at) = row;
+    let (Some(id), Some(kind), Some(public), Some(created_at)) = (id, kind, public, created_at) else {
+        return Ok(None);
+    };
+    let public = match (&*kind, expires_at) {
+        ("x509", _) => AuthorityPublic::X509 { certificate: public },
+        ("jwt", Some(expires_at)) => AuthorityPublic::Jwt { public_key: public, expires_at: read(expires_at)? },
+        _ => return Err(failed(UnknownKind { id, kind })),
+    };
+    Ok(Some(AuthorityEntry {
+        id,
+        public,
+        created_at: read(created_at)?,
+        activated_at: activated_at.map(read).transpose()?,
+        superseded_at: superseded_at.map(read).transpose()?,
+        tainted_at: tainted_at.map(read).transpose()?,
+    }))
+}
+
+/// A row that this version did not write.
+#[derive(Debug, thiserror::Error)]
+#[error("authority {id} is of the kind `{kind}`, which this version of portcullis does not know, or lacks its expiry")]
+struct UnknownKind {
+    id: String,
+    kind: String,
 }
 
 /// A time as a column has it, which ends in the year 2262.
 fn stored(time: Timestamp) -> Result<i64, JournalError> {
     i64::try_from(time.unix_nanos()).map_err(failed)
+}
+
+/// The same, from a column.
+fn read(nanos: i64) -> Result<Timestamp, JournalError> {
+    u64::try_from(nanos).map(Timestamp::from_unix_nanos).map_err(failed)
 }
 
 fn failed(error: impl Error + Send + Sync + 'static) -> JournalError {

@@ -29,11 +29,11 @@ pub(super) async fn open(url: &str) -> Result<Database<Postgres>, StoreError> {
 }
 
 fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "authorities".into(),
-        MigrationType::Simple,
-        include_str!("../../migrations/postgres/0001_authorities.sql").into_sql_str(),
-        false,
-    )])
+    let migration = |version, name: &'static str, statements: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, statements.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "authorities", include_str!("../../migrations/postgres/0001_authorities.sql")),
+        migration(2, "authority places", include_str!("../../migrations/postgres/0002_authority_places.sql")),
+    ])
 }

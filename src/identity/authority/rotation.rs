@@ -1,5 +1,6 @@
-//! When authorities change places. Which of them signs is a function of their dates and of now, and is stored nowhere:
-//! every process that reads the same journal comes to the same answer, also after a crash.
+//! When authorities of one kind change places: a function of the places that the journal has them in, of their dates and
+//! of now. Every process that reads the same journal comes to the same answer, also after a crash; what is due but not
+//! yet written down is done by the next maintenance of whichever comes first.
 //!
 //! ```text
 //! first   |------------- signs -------------1/2------------- signs ----------5/6-- still trusted --|
@@ -8,23 +9,45 @@
 
 use super::template::Validity;
 use crate::foundation::clock::Timestamp;
+use crate::identity::journal::AuthorityStage;
 
-/// An authority as the rules see it.
+/// When an authority was made, and when it is valid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Term {
     pub(super) created_at: Timestamp,
     pub(super) validity: Validity,
 }
 
-/// What the rules say at one moment.
+/// An authority as the rules see it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Standing {
+    pub(super) stage: AuthorityStage,
+    pub(super) tainted: bool,
+    pub(super) term: Term,
+}
+
+/// What the rules say at one moment. Authorities are named by their index.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Plan {
-    /// The index of the one that signs; `None` if none can.
+    /// The one that signs; `None` if none can.
     pub(super) signer: Option<usize>,
-    /// Whether a further one must be made now.
-    pub(super) prepare: bool,
-    /// When the rules say something else again, if nobody adds an authority before.
+    /// What must be done now. There may be more when it is done.
+    pub(super) due: Option<Due>,
+    /// When the rules say something else again, if nobody changes anything before.
     pub(super) next: Timestamp,
+}
+
+/// Something that the dates call for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Due {
+    /// Take this one out of the bundle.
+    Expire(usize),
+    /// Let this one, which is prepared, sign.
+    Activate(usize),
+    /// Make a further one and prepare it.
+    Prepare,
+    /// Make one that signs at once, for there is none that could.
+    Begin,
 }
 
 impl Term {
@@ -52,20 +75,55 @@ impl Term {
     }
 }
 
-/// What to do at `now` with `terms`, which are sorted by age, oldest first.
-pub(super) fn plan(terms: &[Term], now: Timestamp) -> Plan {
-    let mut valid = terms.iter().enumerate().filter(|(_, term)| term.is_valid(now)).peekable();
-    let Some((mut signer, mut signing)) = valid.next() else {
-        return Plan { signer: None, prepare: true, next: now };
-    };
-    while let Some((index, successor)) = valid.next_if(|(_, successor)| signing.hand_over_at(successor) <= now) {
-        (signer, signing) = (index, successor);
+impl Standing {
+    /// A tainted one never signs again, whatever its place.
+    fn can_sign(&self, now: Timestamp) -> bool {
+        self.term.is_valid(now) && !self.tainted
     }
-    let successor = valid.peek().map(|(_, successor)| *successor);
-    let step = successor.map_or_else(|| signing.prepare_at(), |successor| signing.hand_over_at(successor));
-    let expiries = terms.iter().map(|term| term.validity.not_after).filter(|expiry| now < *expiry);
-    let next = expiries.fold(step, Timestamp::min);
-    Plan { signer: Some(signer), prepare: successor.is_none() && signing.prepare_at() <= now, next }
+}
+
+/// What to do at `now` with `authorities`, which are sorted by age, oldest first.
+pub(super) fn plan(authorities: &[Standing], now: Timestamp) -> Plan {
+    if let Some(expired) = authorities.iter().position(|one| one.term.validity.not_after <= now) {
+        let signer = signer(authorities, now);
+        return Plan { signer, due: Some(Due::Expire(expired)), next: now };
+    }
+    let signer = signer(authorities, now);
+    let at = |stage| authorities.iter().find(|one| one.stage == stage);
+    let (due, step) = match signer.and_then(|index| Some((index, authorities.get(index)?))) {
+        None => (Some(Due::Begin), now),
+        Some((index, one)) => match (one.stage, at(AuthorityStage::Prepared)) {
+            (AuthorityStage::Prepared, _) => (Some(Due::Activate(index)), now),
+            (AuthorityStage::Active, Some(successor)) => (None, one.term.hand_over_at(&successor.term)),
+            (AuthorityStage::Active, None) => {
+                let at = one.term.prepare_at();
+                ((at <= now).then_some(Due::Prepare), at)
+            }
+            // The clock was set back to before the active one was made, or there is none.
+            (AuthorityStage::Old, None) if at(AuthorityStage::Active).is_none_or(|active| active.tainted) => {
+                (Some(Due::Begin), now)
+            }
+            (AuthorityStage::Old, _) => (None, Timestamp::MAX),
+        },
+    };
+    let dates = authorities.iter().flat_map(|one| [one.term.validity.not_before, one.term.validity.not_after]);
+    let next = dates.filter(|date| now < *date).fold(step, Timestamp::min);
+    Plan { signer, due, next: next.max(now) }
+}
+
+/// Who signs: the active one until its successor takes over; failing these an old one, which only a clock that was set
+/// back leads to.
+fn signer(authorities: &[Standing], now: Timestamp) -> Option<usize> {
+    let usable = |stage| {
+        let fits = move |one: &Standing| one.stage == stage && one.can_sign(now);
+        let index = authorities.iter().rposition(fits)?;
+        Some((index, authorities.get(index)?))
+    };
+    match (usable(AuthorityStage::Active), usable(AuthorityStage::Prepared)) {
+        (Some((_, active)), Some((index, prepared))) if active.term.hand_over_at(&prepared.term) <= now => Some(index),
+        (Some((index, _)), _) | (None, Some((index, _))) => Some(index),
+        (None, None) => usable(AuthorityStage::Old).map(|(index, _)| index),
+    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Validity {
 }
 
 /// `time` without its fraction of a second.
-fn whole_seconds(time: Timestamp) -> Timestamp {
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_unix_nanos(time.unix_seconds().saturating_mul(1_000_000_000))
 }
 

@@ -28,28 +28,60 @@ struct State {
 
 #[derive(Clone, Debug, Default)]
 struct Domain {
+    /// With whether it has left the bundle.
     authorities: Vec<(AuthorityEntry, bool)>,
     sequence: u64,
+}
+
+impl Domain {
+    fn take(&mut self, step: JournalStep<'_>, now: Timestamp) -> Result<(), StaleStep> {
+        let at = Some(now);
+        match step {
+            JournalStep::Add(entry) => {
+                let known = self.authorities.iter().any(|(known, _)| known.id == entry.id);
+                let taken = |(known, gone): &(AuthorityEntry, bool)| {
+                    let is_unique = known.stage() != AuthorityStage::Old;
+                    !gone && is_unique && known.kind() == entry.kind() && known.stage() == entry.stage()
+                };
+                if known || self.authorities.iter().any(taken) {
+                    return Err(StaleStep(entry.id.clone()));
+                }
+                self.authorities.push((entry.clone(), false));
+                self.authorities.sort_by(|(a, _), (b, _)| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+                Ok(())
+            }
+            JournalStep::Activate(id) => {
+                self.find(id, |entry| entry.stage() == AuthorityStage::Prepared)?.0.activated_at = at;
+                Ok(())
+            }
+            JournalStep::Supersede(id) => {
+                self.find(id, |entry| entry.stage() == AuthorityStage::Active)?.0.superseded_at = at;
+                Ok(())
+            }
+            JournalStep::Taint(id) => {
+                self.find(id, |entry| entry.tainted_at.is_none())?.0.tainted_at = at;
+                Ok(())
+            }
+            JournalStep::Remove(id) => {
+                self.find(id, |_entry| true)?.1 = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn find(
+        &mut self,
+        id: &str,
+        is_fit: impl Fn(&AuthorityEntry) -> bool,
+    ) -> Result<&mut (AuthorityEntry, bool), StaleStep> {
+        let found = self.authorities.iter_mut().find(|(entry, gone)| entry.id == id && !gone && is_fit(entry));
+        found.ok_or_else(|| StaleStep(id.to_owned()))
+    }
 }
 
 impl MemoryJournal {
     pub(crate) fn fail_next(&self, fault: Fault) {
         self.0.lock().unwrap().fault = fault;
-    }
-
-    /// Applies `change`, which says whether it changed anything.
-    fn change(&self, domain: &TrustDomain, change: impl FnOnce(&mut Domain) -> bool) -> Result<u64, JournalError> {
-        let mut state = self.0.lock().unwrap();
-        let fault = std::mem::take(&mut state.fault);
-        let mut changed = state.domains.get(domain).cloned().unwrap_or_default();
-        if change(&mut changed) {
-            changed.sequence += 1;
-        }
-        let sequence = changed.sequence;
-        if fault != Fault::BeforeCommit {
-            state.domains.insert(domain.clone(), changed);
-        }
-        if fault == Fault::None { Ok(sequence) } else { Err(JournalError("injected".into())) }
     }
 }
 
@@ -57,36 +89,30 @@ impl AuthorityJournal for MemoryJournal {
     fn read<'a>(&'a self, trust_domain: &'a TrustDomain) -> JournalFuture<'a, Journaled> {
         Box::pin(async move {
             let domain = self.0.lock().unwrap().domains.get(trust_domain).cloned().unwrap_or_default();
-            let authorities = domain.authorities.into_iter().filter(|(_, retired)| !retired).map(|(a, _)| a).collect();
+            let authorities = domain.authorities.into_iter().filter(|(_, gone)| !gone).map(|(a, _)| a).collect();
             Ok(Journaled { authorities, sequence: domain.sequence })
         })
     }
 
-    fn add_authority<'a>(
+    fn apply<'a>(
         &'a self,
         trust_domain: &'a TrustDomain,
-        authority: &'a AuthorityEntry,
+        steps: &'a [JournalStep<'a>],
+        now: Timestamp,
     ) -> JournalFuture<'a, u64> {
         Box::pin(async move {
-            self.change(trust_domain, |domain| {
-                let new = domain.authorities.iter().all(|(known, _)| known.id != authority.id);
-                domain.authorities.extend(new.then(|| (authority.clone(), false)));
-                new
-            })
-        })
-    }
-
-    fn retire_authority<'a>(
-        &'a self,
-        trust_domain: &'a TrustDomain,
-        id: &'a str,
-        _now: Timestamp,
-    ) -> JournalFuture<'a, u64> {
-        Box::pin(async move {
-            self.change(trust_domain, |domain| {
-                let found = domain.authorities.iter_mut().find(|(known, retired)| known.id == id && !retired);
-                found.map(|(_, retired)| *retired = true).is_some()
-            })
+            let mut state = self.0.lock().unwrap();
+            let fault = std::mem::take(&mut state.fault);
+            let mut changed = state.domains.get(trust_domain).cloned().unwrap_or_default();
+            for step in steps {
+                changed.take(*step, now).map_err(|stale| JournalError(stale.into()))?;
+            }
+            changed.sequence += u64::from(steps.iter().any(JournalStep::is_public));
+            let sequence = changed.sequence;
+            if fault != Fault::BeforeCommit {
+                state.domains.insert(trust_domain.clone(), changed);
+            }
+            if fault == Fault::None { Ok(sequence) } else { Err(JournalError("injected".into())) }
         })
     }
 }

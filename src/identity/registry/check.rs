@@ -80,17 +80,23 @@ pub(super) fn check(terms: &EntryTerms, trust_domain: &TrustDomain) -> Result<()
     if terms.spiffe_id.path().split('/').nth(1) == Some("spire") {
         return Err(EntryProblem::Reserved(terms.spiffe_id.to_string()));
     }
+    check_dns_names(&terms.dns_names)?;
+    if terms.hint.len() > MAX_HINT {
+        return Err(EntryProblem::HintTooLong(terms.hint.len()));
+    }
+    Ok(())
+}
+
+/// Whether these can all stand in one certificate.
+pub(in crate::identity) fn check_dns_names(dns_names: &[String]) -> Result<(), EntryProblem> {
     let mut names = HashSet::new();
-    for name in &terms.dns_names {
+    for name in dns_names {
         if !is_dns_name(name) {
             return Err(EntryProblem::DnsName(printable(name, MAX_SHOWN)));
         }
         if !names.insert(name.to_ascii_lowercase()) {
             return Err(EntryProblem::DuplicateDnsName(name.clone()));
         }
-    }
-    if terms.hint.len() > MAX_HINT {
-        return Err(EntryProblem::HintTooLong(terms.hint.len()));
     }
     Ok(())
 }
