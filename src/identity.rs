@@ -8,6 +8,7 @@ pub mod issue;
 pub mod journal;
 mod jwt;
 pub mod registry;
+pub mod revocation;
 pub mod selector;
 pub mod svid;
 pub mod workload;

@@ -3,6 +3,7 @@
 
 mod authorities;
 mod postgres;
+mod revocations;
 mod sqlite;
 
 use std::path::{Path, PathBuf};

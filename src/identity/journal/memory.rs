@@ -30,6 +30,7 @@ struct State {
 struct Domain {
     /// With whether it has left the bundle.
     authorities: Vec<(AuthorityEntry, bool)>,
+    revoked: Vec<RevokedLeaf>,
     sequence: u64,
 }
 
@@ -64,6 +65,17 @@ impl Domain {
             }
             JournalStep::Remove(id) => {
                 self.find(id, |_entry| true)?.1 = true;
+                self.revoked.retain(|leaf| leaf.authority != id);
+                Ok(())
+            }
+            JournalStep::Revoke(leaf) => {
+                self.find(&leaf.authority, |entry| entry.kind() == AuthorityKind::X509)?;
+                let of = |leaf: &RevokedLeaf| (leaf.authority.clone(), leaf.serial.clone());
+                if self.revoked.iter().any(|known| of(known) == of(leaf)) {
+                    return Err(StaleStep(leaf.authority.clone()));
+                }
+                self.revoked.push(leaf.clone());
+                self.revoked.sort_by_key(|leaf| (leaf.revoked_at, leaf.serial.clone()));
                 Ok(())
             }
         }
@@ -90,7 +102,7 @@ impl AuthorityJournal for MemoryJournal {
         Box::pin(async move {
             let domain = self.0.lock().unwrap().domains.get(trust_domain).cloned().unwrap_or_default();
             let authorities = domain.authorities.into_iter().filter(|(_, gone)| !gone).map(|(a, _)| a).collect();
-            Ok(Journaled { authorities, sequence: domain.sequence })
+            Ok(Journaled { authorities, revoked: domain.revoked, sequence: domain.sequence })
         })
     }
 
