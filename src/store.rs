@@ -2,6 +2,7 @@
 //! anyway; the same statements serve both, and `contract` holds both to the same behaviour.
 
 mod authorities;
+mod entries;
 mod postgres;
 mod revocations;
 mod sqlite;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use portcullis_spiffe::TrustDomain;
 use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
+
+pub use self::entries::EntryStore;
 
 use crate::foundation::clock::Timestamp;
 use crate::foundation::files::PrivateFileError;
@@ -105,6 +108,10 @@ impl Store {
 impl AuthorityJournal for Store {
     fn read<'a>(&'a self, trust_domain: &'a TrustDomain) -> JournalFuture<'a, Journaled> {
         self.journal().read(trust_domain)
+    }
+
+    fn has_left<'a>(&'a self, trust_domain: &'a TrustDomain, id: &'a str) -> JournalFuture<'a, bool> {
+        self.journal().has_left(trust_domain, id)
     }
 
     fn apply<'a>(

@@ -15,7 +15,6 @@ use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::registry::Registry;
-use crate::identity::registry::memory::MemoryRegistry;
 use crate::server::UnixPeer;
 use crate::store::Store;
 
@@ -25,6 +24,7 @@ const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 /// The parts of the identity plane.
 pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
+    pub(super) registry: Arc<Registry>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) attestor: Arc<UnixAttestor>,
 }
@@ -39,7 +39,7 @@ impl IdentityPlane {
         issue_metrics: issue::Metrics,
     ) -> Result<Self, AppError> {
         let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
-        let registry = open_registry(config, common).await?;
+        let registry = open_registry(config, common, store).await?;
         let ports = Ports {
             authority: Arc::clone(&authority),
             registry: Arc::clone(&registry),
@@ -61,13 +61,15 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, issuer, attestor })
+        Ok(Self { authority, registry, issuer, attestor })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
     pub(super) fn maintain(&self, tasks: &mut TaskGroup, common: &Common, shutdown: &Shutdown) {
         let (authority, clock) = (Arc::clone(&self.authority), Arc::clone(&common.clock));
         tasks.spawn("the authority", maintain_authority(authority, clock, shutdown.signal()));
+        let (registry, clock, signal) = (Arc::clone(&self.registry), Arc::clone(&common.clock), shutdown.signal());
+        tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });
     }
 
     /// The secret discovery service over these parts.
@@ -114,10 +116,12 @@ async fn open_authority(
 }
 
 /// The entries: what was kept, with those of the configuration as they stand there now.
-async fn open_registry(config: &Config, common: &Common) -> Result<Arc<Registry>, AppError> {
+async fn open_registry(config: &Config, common: &Common, store: &Arc<Store>) -> Result<Arc<Registry>, AppError> {
     let _opening = common.readiness.block("registry", "reading the registration entries");
     let (trust_domain, entropy) = (config.trust_domain.clone(), Arc::clone(&common.entropy));
-    let registry = Registry::open(trust_domain, Arc::new(MemoryRegistry::default()), entropy).await?;
+    let entries = Arc::new(store.entries(trust_domain.clone()));
+    let registry = Registry::open(trust_domain, entries, entropy).await?;
+    let registry = registry.handing_out_for(config.identity.parents.clone());
     registry.reconcile(config.identity.entries.clone(), common.clock.now()).await?;
     Ok(Arc::new(registry))
 }

@@ -8,15 +8,19 @@ use std::time::Duration;
 use portcullis_spiffe::{SpiffeId, TrustDomain};
 
 use super::identity::{SHORTEST_SVID, too_long};
-use super::node::Node;
+use super::node::{Node, Value};
 use super::reader::{Bound as _, Section, Setting};
 use super::values::text;
+use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Hasher;
-use crate::identity::registry::{ConfiguredEntry, EntryTerms};
+use crate::identity::registry::{
+    AdditionalAttributes, ConfiguredEntry, EntryProblem, EntryTerms, Parents, check_dns_name, check_dns_names,
+    check_federates_with, check_hint, check_id, check_parent_id, check_selectors, check_spiffe_id,
+};
 use crate::identity::selector::Selector;
 
-/// The longest id of an entry and the longest hint, in bytes.
-const MAX_NAME: usize = 255;
+/// The path of a server, the parent of aliases.
+const SERVER: &str = "/spire/server";
 
 /// How much of a digest makes an id: 128 bits.
 const ID_DIGITS: usize = 32;
@@ -42,6 +46,29 @@ pub(super) fn read(
     })
 }
 
+/// Reads whose entries this process hands out: those of any parent, or of these and of the agent that it is itself.
+pub(super) fn read_parents(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>) -> Option<Parents> {
+    let parents = section.one_or_more::<Parent>("parents", "any")?;
+    if matches!(parents.as_slice(), [Parent::Any]) {
+        return Some(Parents::Any);
+    }
+    let ours = trust_domain?;
+    let mut ids = vec![local_agent(ours)?];
+    for parent in parents {
+        match parent {
+            Parent::Any => section.fault("parents", "`any` stands alone"),
+            Parent::This(id) if id.path() == SERVER => {
+                section.fault("parents", format!("`{id}` is the parent of aliases, which are for no workload"));
+            }
+            Parent::This(id) => {
+                complain(section, "parents", Some(check_parent_id(&id, ours)));
+                ids.push(id);
+            }
+        }
+    }
+    Some(Parents::these(ids))
+}
+
 fn read_one(
     section: &mut Section<'_>,
     trust_domain: Option<&TrustDomain>,
@@ -50,40 +77,29 @@ fn read_one(
     let id = section.optional::<Name>("id");
     let spiffe_id = section.required::<SpiffeId>("spiffe_id");
     let parent_id = section.optional::<SpiffeId>("parent_id");
-    let selectors = section.required_list::<Selector>("selectors");
-    let x509_svid_ttl = section.optional::<Duration>("x509_svid_ttl");
-    let dns_names = section.list::<DnsName>("dns_names", "[]");
-    let federates_with = section.list::<TrustDomain>("federates_with", "[]");
+    let selectors: Option<BTreeSet<_>> = section.required_list::<Selector>("selectors").map(BTreeSet::from_iter);
+    let x509_svid_ttl = read_ttl(section, "x509_svid_ttl", longest_ttl);
+    let jwt_svid_ttl = read_ttl(section, "jwt_svid_ttl", longest_ttl);
+    let federates_with: Option<BTreeSet<_>> =
+        section.list::<TrustDomain>("federates_with", "[]").map(BTreeSet::from_iter);
+    let admin = section.value("admin", "false");
+    let downstream = section.value("downstream", "false");
+    let expires_at = section.optional::<Timestamp>("expires_at");
+    let dns_names: Option<Vec<_>> =
+        section.list("dns_names", "[]").map(|names| names.into_iter().map(|DnsName(name)| name).collect());
+    let store_svid = section.value("store_svid", "false");
     let hint = section.value::<Hint>("hint", "\"\"");
+    let additional = read_additional(section);
 
     if let Some(ours) = trust_domain {
-        check_ours(section, "spiffe_id", spiffe_id.as_ref(), ours);
-        check_ours(section, "parent_id", parent_id.given(), ours);
-        if federates_with.as_ref().is_some_and(|foreign| foreign.contains(ours)) {
-            section.fault("federates_with", format!("`{ours}` is this trust domain itself"));
-        }
+        complain(section, "spiffe_id", spiffe_id.as_ref().map(|id| check_spiffe_id(id, ours)));
+        complain(section, "parent_id", parent_id.given().map(|id| check_parent_id(id, ours)));
+        complain(section, "federates_with", federates_with.as_ref().map(|all| check_federates_with(all, ours)));
     }
-    if let Some(id) = spiffe_id.as_ref().filter(|id| id.path().split('/').nth(1) == Some("spire")) {
-        section.fault("spiffe_id", format!("`{id}`: `/spire` is reserved for the infrastructure"));
-    }
-    for (index, DnsName(name)) in dns_names.iter().flatten().enumerate() {
-        if dns_names.iter().flatten().take(index).any(|DnsName(other)| other == name) {
-            section.fault("dns_names", format!("`{name}` is there twice"));
-        }
-    }
-    if selectors.as_ref().is_some_and(Vec::is_empty) {
-        section.fault("selectors", "an entry without selectors would fit every workload; name at least one");
-    }
-    match x509_svid_ttl.given() {
-        Some(ttl) if *ttl < SHORTEST_SVID => {
-            section.fault("x509_svid_ttl", format!("{} is less than {}", ttl.spoken(), SHORTEST_SVID.spoken()));
-        }
-        Some(ttl) if *ttl > longest_ttl => section.fault("x509_svid_ttl", too_long("an X.509-SVID", *ttl)),
-        Some(_) | None => {}
-    }
+    complain(section, "dns_names", dns_names.as_deref().map(check_dns_names));
+    complain(section, "selectors", selectors.as_ref().map(check_selectors));
 
-    let (spiffe_id, parent_id) = (spiffe_id?, parent_id.valid()?);
-    let selectors: BTreeSet<Selector> = selectors?.into_iter().collect();
+    let (spiffe_id, parent_id, selectors) = (spiffe_id?, parent_id.valid()?, selectors?);
     let id = if let Some(Name(id)) = id.valid()? {
         id
     } else {
@@ -96,24 +112,57 @@ fn read_one(
         None => local_agent(trust_domain?)?,
     };
     let terms = EntryTerms {
-        x509_svid_ttl: x509_svid_ttl.valid()?,
-        dns_names: dns_names?.into_iter().map(|DnsName(name)| name).collect(),
-        federates_with: federates_with?.into_iter().collect(),
+        x509_svid_ttl: x509_svid_ttl?,
+        jwt_svid_ttl: jwt_svid_ttl?,
+        federates_with: federates_with?,
+        admin: admin?,
+        downstream: downstream?,
+        expires_at: expires_at.valid()?,
+        dns_names: dns_names?,
+        store_svid: store_svid?,
         hint: hint?.0,
+        additional: additional?,
         ..EntryTerms::new(spiffe_id, parent_id, selectors)
     };
     Some(ConfiguredEntry { id: id.into(), terms })
 }
 
-/// The parent of entries that name none: the agent that this process is itself.
-fn local_agent(trust_domain: &TrustDomain) -> Option<SpiffeId> {
-    format!("{}/spire/agent/portcullis", trust_domain.id_string()).parse().ok()
+/// How long an SVID of the entry lives, if it says so.
+#[expect(clippy::option_option, reason = "the outer one is only there for `?`")]
+fn read_ttl(section: &mut Section<'_>, key: &str, longest: Duration) -> Option<Option<Duration>> {
+    let ttl = section.optional::<Duration>(key);
+    match ttl.given() {
+        Some(ttl) if *ttl < SHORTEST_SVID => {
+            section.fault(key, format!("{} is less than {}", ttl.spoken(), SHORTEST_SVID.spoken()));
+        }
+        Some(ttl) if *ttl > longest => section.fault(key, too_long(*ttl)),
+        Some(_) | None => {}
+    }
+    ttl.valid()
 }
 
-fn check_ours(section: &mut Section<'_>, key: &str, id: Option<&SpiffeId>, ours: &TrustDomain) {
-    if let Some(id) = id.filter(|id| id.trust_domain() != ours) {
-        section.fault(key, format!("`{id}` is not of the trust domain `{ours}`"));
+/// SPIRE keeps these apart; an entry that has none of them is not one that has them all unset.
+#[expect(clippy::option_option, reason = "the outer one is only there for `?`")]
+fn read_additional(section: &mut Section<'_>) -> Option<Option<AdditionalAttributes>> {
+    let disable_x509_svid_prefetch = section.value("disable_x509_svid_prefetch", "false");
+    let jwt_svid_include_jti = section.value("jwt_svid_include_jti", "false");
+    let additional = AdditionalAttributes {
+        disable_x509_svid_prefetch: disable_x509_svid_prefetch?,
+        jwt_svid_include_jti: jwt_svid_include_jti?,
+    };
+    Some((additional != AdditionalAttributes::default()).then_some(additional))
+}
+
+/// Puts on record what the registry says against the value of `key`.
+fn complain(section: &mut Section<'_>, key: &str, checked: Option<Result<(), EntryProblem>>) {
+    if let Some(Err(problem)) = checked {
+        section.fault(key, problem.to_string());
     }
+}
+
+/// The parent of entries that name none: the agent that this process is itself.
+pub(super) fn local_agent(trust_domain: &TrustDomain) -> Option<SpiffeId> {
+    format!("{}/spire/agent/portcullis", trust_domain.id_string()).parse().ok()
 }
 
 /// An id that stays the same as long as the entry grants the same to the same: a digest of just that.
@@ -126,18 +175,27 @@ fn derived_id(spiffe_id: &SpiffeId, parent_id: Option<&SpiffeId>, selectors: &BT
     hasher.finish().to_string().chars().take(ID_DIGITS).collect()
 }
 
-/// The id of an entry, in SPIRE's grammar.
+/// One of `identity.parents`.
+enum Parent {
+    Any,
+    This(SpiffeId),
+}
+
+impl Setting for Parent {
+    fn read(node: &Node, base: &Path) -> Result<Self, String> {
+        match &node.value {
+            Value::Text(text) if text == "any" => Ok(Self::Any),
+            _ => SpiffeId::read(node, base).map(Self::This),
+        }
+    }
+}
+
+/// The id of an entry.
 struct Name(String);
 
 impl Setting for Name {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
-        let id = text(node, "an id")?;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-        if (1..=MAX_NAME).contains(&id.len()) && id.bytes().all(plain) {
-            Ok(Self(id.to_owned()))
-        } else {
-            Err(format!("`{id}`: an id has 1 to {MAX_NAME} letters, digits, `.`, `-` and `_`"))
-        }
+        checked(text(node, "an id")?, check_id).map(Self)
     }
 }
 
@@ -146,34 +204,19 @@ struct Hint(String);
 
 impl Setting for Hint {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
-        let hint = text(node, "a text")?;
-        if hint.len() <= MAX_NAME && !hint.contains(char::is_control) {
-            Ok(Self(hint.to_owned()))
-        } else {
-            Err(format!("a hint has at most {MAX_NAME} bytes and no control characters"))
-        }
+        checked(text(node, "a text")?, check_hint).map(Self)
     }
 }
 
-/// A name that may stand in a certificate's subject alternative name (RFC 5280 section 4.2.1.6, RFC 1123 section 2.1).
-/// No wildcard: a workload is one host's worth of trust.
+/// A name that may stand in a certificate's subject alternative name.
 struct DnsName(String);
 
 impl Setting for DnsName {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
-        let name = text(node, "a DNS name")?;
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(inner)
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        let numeric_end = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-        if name.len() <= 253 && name.split('.').all(label) && !numeric_end {
-            Ok(Self(name.to_owned()))
-        } else {
-            Err(format!("`{name}` is not a DNS name in lower case"))
-        }
+        checked(text(node, "a DNS name")?, check_dns_name).map(Self)
     }
+}
+
+fn checked(text: &str, check: impl Fn(&str) -> Result<(), EntryProblem>) -> Result<String, String> {
+    check(text).map(|()| text.to_owned()).map_err(|problem| problem.to_string())
 }

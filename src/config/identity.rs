@@ -11,7 +11,7 @@ use super::reader::{Bound as _, Section, Setting};
 use super::values::text;
 use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyType};
 use crate::identity::issue::LONGEST_JWT;
-use crate::identity::registry::ConfiguredEntry;
+use crate::identity::registry::{ConfiguredEntry, Parents};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -46,6 +46,8 @@ pub struct Identity {
     pub max_executable_bytes: u64,
     /// On a kernel that can't vouch for callers, attest the process that has the caller's id.
     pub attest_by_pid_lookup: bool,
+    /// Whose entries are handed out.
+    pub parents: Parents,
     /// Who gets which identity, in the order of the configuration.
     pub entries: Vec<ConfiguredEntry>,
     /// What SDS answers to.
@@ -76,9 +78,10 @@ impl Identity {
         if let (Some(ttl), Some(longest)) = (x509_svid_ttl, longest)
             && ttl > longest
         {
-            section.fault(section.culprit(&["authority_ttl", "x509_svid_ttl"]), too_long("an X.509-SVID", ttl));
+            section.fault(section.culprit(&["authority_ttl", "x509_svid_ttl"]), too_long(ttl));
         }
         let jwt = Jwt::read(section, longest);
+        let parents = entries::read_parents(section, trust_domain);
         let entries = entries::read(section, trust_domain, longest.unwrap_or(YEAR));
         let sds = section.section("sds", Sds::read);
         Some(Self {
@@ -91,6 +94,7 @@ impl Identity {
             x509_svid_ttl: x509_svid_ttl?,
             max_executable_bytes: max_executable_bytes?,
             attest_by_pid_lookup: attest_by_pid_lookup?,
+            parents: parents?,
             entries: entries?,
             sds: sds?,
         })
@@ -122,7 +126,7 @@ impl Jwt {
         if let (Some(ttl), Some(longest)) = (svid_ttl, longest)
             && ttl > longest
         {
-            section.fault(section.culprit(&["authority_ttl", "jwt_svid_ttl"]), too_long("a JWT-SVID", ttl));
+            section.fault(section.culprit(&["authority_ttl", "jwt_svid_ttl"]), too_long(ttl));
         }
         Self { key_type, rsa_hash, issuer, svid_ttl }
     }
@@ -150,8 +154,8 @@ impl Setting for Hash {
 }
 
 /// The complaint about an SVID that would live for `ttl`.
-pub(super) fn too_long(svid: &str, ttl: Duration) -> String {
-    format!("{svid} of {} needs an `identity.authority_ttl` of six times as much", ttl.spoken())
+pub(super) fn too_long(ttl: Duration) -> String {
+    format!("an SVID of {} needs an `identity.authority_ttl` of six times as much", ttl.spoken())
 }
 
 impl Sds {

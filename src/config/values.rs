@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use http::HeaderName;
 use portcullis_spiffe::{SpiffeId, TrustDomain};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::node::{Node, Value};
 use super::reader::{Bound, Setting};
 use crate::edge::envoy::ext_authz::HeaderNames;
+use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::LogFormat;
-use crate::identity::selector::Selector;
+use crate::identity::selector::{KNOWN_KINDS, Selector};
 
 /// The units of a duration, longest first, in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -117,16 +120,21 @@ impl Setting for Selector {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
         let text = text(node, "a selector such as `unix:uid:1000`")?;
         let selector: Self = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
-        check_selector(&selector).map_err(|reason| format!("`{text}`: {reason}"))?;
+        if !KNOWN_KINDS.contains(&selector.kind()) {
+            return Err(format!(
+                "`{text}`: there is no attestor of this type; known are `{}`",
+                KNOWN_KINDS.join("`, `")
+            ));
+        }
+        if selector.kind() == "unix" {
+            check_unix(&selector).map_err(|reason| format!("`{text}`: {reason}"))?;
+        }
         Ok(selector)
     }
 }
 
 /// A selector that attestation can never report would leave its entry dead without a word, so it is an error.
-fn check_selector(selector: &Selector) -> Result<(), &'static str> {
-    if selector.kind() != "unix" {
-        return Err("there is no attestor of this type; known is `unix`");
-    }
+fn check_unix(selector: &Selector) -> Result<(), &'static str> {
     let (fact, value) = selector.value().split_once(':').unwrap_or((selector.value(), ""));
     let number = || value.parse::<u32>().is_ok_and(|number| number.to_string() == value);
     match fact {
@@ -139,6 +147,18 @@ fn check_selector(selector: &Selector) -> Result<(), &'static str> {
         "sha256" if value.len() == 64 && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) => Ok(()),
         "sha256" => Err("a SHA-256 digest has 64 lower-case hexadecimal digits"),
         _ => Err("known are `unix:uid`, `unix:gid`, `unix:user`, `unix:group`, `unix:path` and `unix:sha256`"),
+    }
+}
+
+/// A moment as RFC 3339 has it, not before 1970.
+impl Setting for Timestamp {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let expected = "a time such as `2027-01-31T18:00:00Z`";
+        let text = text(node, expected)?;
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp_nanos);
+        // As columns hold it: until the year 2262.
+        let nanos = moment.and_then(|nanos| i64::try_from(nanos).ok()).and_then(|nanos| u64::try_from(nanos).ok());
+        nanos.map(Self::from_unix_nanos).ok_or_else(|| format!("`{text}` is not {expected}"))
     }
 }
 

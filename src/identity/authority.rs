@@ -41,7 +41,7 @@ use self::rotation::Term;
 use self::seal::Vault;
 use self::signers::Signers;
 use super::bundle::Bundles;
-use super::journal::{AuthorityJournal, JournalError};
+use super::journal::{AuthorityJournal, JournalError, Journaled};
 use crate::evidence::{AppendError, Audit};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::entropy::{Entropy, EntropyError};
@@ -238,11 +238,9 @@ impl Authority {
             return Err(AuthorityError::JournalLost { trust_domain: config.trust_domain.clone(), mark });
         }
         let vault = Vault::open(config.data_dir.join("keys"), &config.seal_key_file, in_use, &*ports.entropy)?;
-        for orphan in vault.ids()?.iter().filter(|id| known.authorities.iter().all(|entry| entry.id != **id)) {
-            tracing::warn!(key = %orphan, "a sealed key belongs to no authority in the journal; it is ignored");
-        }
         let bundles = Arc::new(Watched::new(Bundles::default()));
         let authority = Self { config, ports, vault, signers: ArcSwap::default(), bundles, metrics };
+        authority.clear_out(&known).await?;
         authority.settle(now).await?;
         // From here on an empty journal is a lost one. A crash before this is the same as one before the journal's entry.
         if !mark.exists() {
@@ -274,6 +272,18 @@ impl Authority {
     /// How long an SVID may live at most without ever being cut short by the end of who signed it.
     pub fn longest_svid(&self) -> Duration {
         self.config.ttl / AUTHORITY_LEAVES
+    }
+
+    /// Destroys the keys of authorities that have left the bundle, where a crash came before that.
+    async fn clear_out(&self, known: &Journaled) -> Result<(), AuthorityError> {
+        for orphan in self.vault.ids()?.iter().filter(|id| known.authorities.iter().all(|entry| entry.id != **id)) {
+            if self.ports.journal.has_left(self.trust_domain(), orphan).await? {
+                self.destroy_key(orphan);
+            } else {
+                tracing::warn!(key = %orphan, "a sealed key belongs to no authority in the journal; it is ignored");
+            }
+        }
+        Ok(())
     }
 
     /// The lock of the data directory, under which alone the journal and the keys are written.

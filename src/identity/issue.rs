@@ -1,5 +1,6 @@
 //! The use case of the identity plane: attested → entitled → signed → recorded → handed out.
 
+mod changes;
 mod jwt;
 mod mint;
 
@@ -7,16 +8,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portcullis_spiffe::SpiffeId;
+use portcullis_spiffe::{SpiffeId, TrustDomain};
 use prometheus_client::metrics::counter::Counter;
 use rustls_pki_types::CertificateDer;
-use tokio::sync::watch;
 
+pub use self::changes::Changes;
 pub use self::jwt::{AudienceError, JwtSvid, LONGEST_JWT};
 pub use self::mint::{MintJwt, MintX509, MintedX509, NotMintable};
-use super::attest::Attested;
 
 use self::jwt::JwtCache;
+use super::attest::Attested;
 use super::authority::{Authority, AuthorityError, CertifiedLeaf, LeafRequest};
 use super::bundle::{Bundle, Bundles, X509Authority};
 use super::registry::{Entries, Entry, Registry};
@@ -28,6 +29,10 @@ use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::secret::Secret;
 use crate::foundation::telemetry;
 use crate::foundation::watched::Epoch;
+
+/// How long the slots of entries that are gone stay, at most, once another is asked for: a change of the registry costs
+/// no look at all slots.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a renewal that failed is left alone, at the least.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -143,6 +148,8 @@ pub struct Issuer {
 #[derive(Debug, Default)]
 struct Slots {
     epoch: Epoch,
+    /// When those of entries that are gone were last thrown away ([`Clock::elapsed`]).
+    swept: Duration,
     by_entry: HashMap<Arc<str>, Arc<Slot>>,
 }
 
@@ -183,25 +190,19 @@ impl Issuer {
             svids.push(self.svid(&slot, entry, now)?);
         }
         // Read after signing: who signed is in here.
-        let bundles = self.bundles_for(&entries, &self.ports.authority.bundles().load());
+        let own = self.ports.authority.trust_domain();
+        let bundles = bundles_for(&entries, own, &self.ports.authority.bundles().load());
         Ok(Identities { svids, bundles })
     }
 
     /// Whether any entry asks for the digest of the executable.
     pub fn wants_sha256(&self) -> bool {
-        let asks = |entry: &Arc<Entry>| {
-            entry
-                .terms
-                .selectors
-                .iter()
-                .any(|selector| selector.kind() == "unix" && selector.value().starts_with("sha256:"))
-        };
-        self.ports.registry.load().iter().any(asks)
+        self.ports.registry.load().want_sha256()
     }
 
-    /// Ends after the registry or the bundles changed since `changes` was made.
+    /// Wakes when what a workload is entitled to may have changed since this call.
     pub fn changes(&self) -> Changes {
-        Changes { registry: self.ports.registry.subscribe(), bundles: self.ports.authority.bundles().subscribe() }
+        Changes::new(&self.ports)
     }
 
     /// The SVID of `entry`: the one in `slot`, or a new one.
@@ -289,50 +290,27 @@ impl Issuer {
         Ok(())
     }
 
-    /// The slot of `entry`. Those of entries that are gone from the registry go when its epoch moves.
+    /// The slot of `entry`. Those of entries that are gone from the registry go soon after its epoch moves.
     fn slot(&self, entry: &Arc<Entry>, registry: &Entries, epoch: Epoch) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
-        if slots.epoch < epoch {
-            slots.epoch = epoch;
+        let elapsed = self.ports.clock.elapsed();
+        if slots.epoch < epoch && elapsed.saturating_sub(slots.swept) >= SWEEP_PAUSE {
+            (slots.epoch, slots.swept) = (epoch, elapsed);
             slots.by_entry.retain(|id, _| registry.get(id).is_some());
         }
         slots.by_entry.entry(entry.id.clone()).or_default().clone()
     }
-
-    fn bundles_for(&self, entries: &[Arc<Entry>], bundles: &Bundles) -> Vec<Arc<Bundle>> {
-        let own = self.ports.authority.trust_domain();
-        let foreign: BTreeMap<_, _> = entries
-            .iter()
-            .flat_map(|entry| &entry.terms.federates_with)
-            .filter(|domain| *domain != own)
-            .filter_map(|domain| Some((domain, bundles.get(domain)?)))
-            .collect();
-        bundles.get(own).into_iter().chain(foreign.into_values()).cloned().collect()
-    }
 }
 
-/// Wakes its holder when what a workload is entitled to may have changed.
-#[derive(Debug)]
-pub struct Changes {
-    registry: watch::Receiver<Epoch>,
-    bundles: watch::Receiver<Epoch>,
-}
-
-impl Changes {
-    /// Ends at the next change.
-    pub async fn changed(&mut self) {
-        tokio::select! {
-            () = moved(&mut self.registry) => {}
-            () = moved(&mut self.bundles) => {}
-        }
-    }
-}
-
-/// Ends when the epoch moves; never, if nobody is left to move it.
-async fn moved(epochs: &mut watch::Receiver<Epoch>) {
-    if epochs.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// The bundles for those who are entitled to `entries`: `own` first.
+fn bundles_for(entries: &[Arc<Entry>], own: &TrustDomain, bundles: &Bundles) -> Vec<Arc<Bundle>> {
+    let foreign: BTreeMap<_, _> = entries
+        .iter()
+        .flat_map(|entry| &entry.terms.federates_with)
+        .filter(|domain| *domain != own)
+        .filter_map(|domain| Some((domain, bundles.get(domain)?)))
+        .collect();
+    bundles.get(own).into_iter().chain(foreign.into_values()).cloned().collect()
 }
 
 /// Whether an SVID may still be handed out for `entry`, due for renewal or not. After the clock was set back one may not

@@ -146,6 +146,9 @@ pub trait AuthorityJournal: fmt::Debug + Send + Sync {
     /// The authorities of `trust_domain` and the sequence that belongs to them, read as one.
     fn read<'a>(&'a self, trust_domain: &'a TrustDomain) -> JournalFuture<'a, Journaled>;
 
+    /// Whether the authority `id` was in the bundle once and has left it.
+    fn has_left<'a>(&'a self, trust_domain: &'a TrustDomain, id: &'a str) -> JournalFuture<'a, bool>;
+
     /// Takes these steps at `now`, in this order, all or none. One that its authority is not in the state for is a
     /// failure that [`StaleStep`] is the cause of. Returns the sequence.
     fn apply<'a>(

@@ -1,24 +1,31 @@
 //! Registration entries: which workload, told by its selectors, gets which identity. The model is SPIRE's.
 
 mod check;
+mod entries;
 mod entry;
+mod follow;
+#[cfg(test)]
 pub(crate) mod memory;
+mod parents;
 mod store;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use portcullis_spiffe::TrustDomain;
 use tokio::sync::{Mutex, watch};
 
-pub use self::check::EntryProblem;
-pub(in crate::identity) use self::check::check_dns_names;
+pub use self::check::{
+    EntryProblem, check_dns_name, check_dns_names, check_federates_with, check_hint, check_id, check_parent_id,
+    check_selectors, check_spiffe_id,
+};
+pub use self::entries::Entries;
 pub use self::entry::{AdditionalAttributes, ConfiguredEntry, Entry, EntrySource, EntryTerms};
+pub use self::parents::Parents;
 pub use self::store::{Changed, Registered, RegistryStore, StoreError, StoreFuture, Write};
 
-use self::check::{MAX_SHOWN, check, is_entry_id};
-use super::selector::Selector;
+use self::check::{MAX_SHOWN, check};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::telemetry::printable;
@@ -28,7 +35,7 @@ use crate::foundation::watched::{Epoch, Snapshot, Watched};
 const API_RANKS: u64 = 1 << 32;
 
 /// How often a batch is tried again that lost a race against another process.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 /// The entries of one trust domain: kept in the store, read from memory.
 #[derive(Debug)]
@@ -39,14 +46,6 @@ pub struct Registry {
     entries: Watched<Entries>,
     /// The number of the last change in `entries`; held while there is a write.
     sequence: Mutex<u64>,
-}
-
-/// All entries at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Entries {
-    /// By rank, then id.
-    ordered: Vec<Arc<Entry>>,
-    by_id: HashMap<Arc<str>, Arc<Entry>>,
 }
 
 /// Makes new terms of old ones; done again if another process changed the entry meanwhile.
@@ -120,55 +119,6 @@ impl fmt::Debug for Change {
     }
 }
 
-impl Entries {
-    fn new(entries: impl IntoIterator<Item = Arc<Entry>>) -> Self {
-        let by_id: HashMap<_, _> = entries.into_iter().map(|entry| (Arc::clone(&entry.id), entry)).collect();
-        let mut ordered: Vec<_> = by_id.values().cloned().collect();
-        ordered.sort_by(|a, b| (a.rank, &a.id).cmp(&(b.rank, &b.id)));
-        Self { ordered, by_id }
-    }
-
-    /// All, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.ordered.iter()
-    }
-
-    /// The entry with this id.
-    pub fn get(&self, id: &str) -> Option<&Arc<Entry>> {
-        self.by_id.get(id)
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ordered.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ordered.is_empty()
-    }
-
-    /// Those that grant an identity at `now` to a workload with `selectors`, in order.
-    pub fn entitled(&self, selectors: &BTreeSet<Selector>, now: Timestamp) -> Vec<Arc<Entry>> {
-        let grants = |entry: &&Arc<Entry>| {
-            !entry.terms.selectors.is_empty()
-                && entry.is_for_workloads()
-                && entry.is_alive(now)
-                && entry.terms.selectors.is_subset(selectors)
-        };
-        self.ordered.iter().filter(grants).cloned().collect()
-    }
-
-    /// The entry that grants the same to the same.
-    fn similar(&self, terms: &EntryTerms) -> Option<&Arc<Entry>> {
-        self.by_id.values().find(|entry| {
-            let known = &entry.terms;
-            (&known.spiffe_id, &known.parent_id, &known.selectors)
-                == (&terms.spiffe_id, &terms.parent_id, &terms.selectors)
-        })
-    }
-}
-
 impl Registry {
     /// The registry of `trust_domain` with all that the store holds.
     ///
@@ -180,8 +130,20 @@ impl Registry {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, RegistryError> {
         let registered = store.load().await?;
-        let entries = Watched::new(Entries::new(registered.entries.into_iter().map(Arc::new)));
+        let entries = Watched::new(Entries::new(registered.entries, Arc::default()));
         Ok(Self { trust_domain, store, entropy, entries, sequence: Mutex::new(registered.sequence) })
+    }
+
+    /// The registry that hands out only what these parents may.
+    #[must_use]
+    pub fn handing_out_for(self, parents: Parents) -> Self {
+        let parents = Arc::new(parents);
+        self.entries.update(|entries| {
+            let mut entries = entries.clone();
+            entries.parents = Arc::clone(&parents);
+            Some(entries)
+        });
+        self
     }
 
     /// The entries now.
@@ -189,7 +151,7 @@ impl Registry {
         self.entries.load()
     }
 
-    /// Wakes after each change.
+    /// Wakes after each change, and when an entry expires.
     pub fn subscribe(&self) -> watch::Receiver<Epoch> {
         self.entries.subscribe()
     }
@@ -205,43 +167,49 @@ impl Registry {
         changes: Vec<Change>,
         now: Timestamp,
     ) -> Result<Vec<Result<Arc<Entry>, EntryProblem>>, RegistryError> {
-        let mut sequence = self.sequence.lock().await;
-        for _try in 1..TRIES {
-            match self.try_apply(&mut sequence, source, &changes, now).await {
-                Err(RegistryError::Store(StoreError::Raced)) => self.catch_up(&mut sequence).await?,
-                done => return done,
+        self.write(|draft| {
+            let mut made = Vec::with_capacity(changes.len());
+            for change in &changes {
+                made.push(self.change(draft, change, source, now)?);
             }
-        }
-        self.try_apply(&mut sequence, source, &changes, now).await
+            Ok(made)
+        })
+        .await
     }
 
     /// Makes the entries of the configuration be exactly `wanted`, in this order: makes, changes and deletes as few as that
-    /// takes.
+    /// takes. What has expired is not wanted. The configuration is what the operator wrote last, so an entry of the API
+    /// that has the id of a wanted one, or grants the same to the same, makes way for it.
     ///
     /// # Errors
     /// [`ReconcileError`]: then nothing was changed.
     pub async fn reconcile(&self, wanted: Vec<ConfiguredEntry>, now: Timestamp) -> Result<(), ReconcileError> {
-        let mut sequence = self.sequence.lock().await;
-        let mut entries = Entries::clone(&self.entries.load());
-        let of_config = |entry: &&Arc<Entry>| entry.source == EntrySource::Config;
-        let known: HashMap<_, _> =
-            entries.iter().filter(of_config).map(|entry| (Arc::clone(&entry.id), Arc::clone(entry))).collect();
-        entries.by_id.retain(|id, _entry| !known.contains_key(id));
-        let mut writes = Vec::new();
-        for (rank, ConfiguredEntry { id, terms }) in (0..).zip(wanted) {
-            let made = self.create(&entries, Some(&id), &terms, (EntrySource::Config, rank), now)?;
-            let made = made.map_err(|problem| ReconcileError::Entry { entry: printable(&id, MAX_SHOWN), problem })?;
-            let entry = known.get(&id).map_or(made, |known| succeed(known, terms, rank));
-            if known.get(&id) != Some(&entry) {
-                writes.push(Write::Put(Arc::clone(&entry)));
-            }
-            entries.by_id.insert(id, entry);
+        let is_alive = |wanted: &ConfiguredEntry| wanted.terms.expires_at.is_none_or(|expires_at| now < expires_at);
+        let (wanted, expired): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_alive);
+        let displaced = self.write(|draft| self.configure(draft, &wanted, now)).await?;
+        for ConfiguredEntry { id, terms } in expired {
+            tracing::warn!(entry = %id, spiffe_id = %terms.spiffe_id, "an entry of the configuration has expired; take it out");
         }
-        let gone = known.into_keys().filter(|id| !entries.by_id.contains_key(id));
-        writes.extend(gone.map(Write::Delete));
-        if !writes.is_empty() {
-            *sequence = self.store.apply(*sequence, writes).await.map_err(RegistryError::from)?;
-            self.entries.replace(Entries::new(entries.by_id.into_values()));
+        for entry in displaced {
+            let spiffe_id = &entry.terms.spiffe_id;
+            tracing::warn!(entry = %entry.id, %spiffe_id, "an entry made over the API made way for one of the configuration");
+        }
+        Ok(())
+    }
+
+    /// Deletes what has expired at `now`, whoever made it.
+    async fn delete_expired(&self, now: Timestamp) -> Result<(), RegistryError> {
+        let deleted = self
+            .write(|draft| {
+                let expired: Vec<_> = draft.entries.expired(now).cloned().collect();
+                for entry in &expired {
+                    draft.delete(&entry.id);
+                }
+                Ok::<_, RegistryError>(expired)
+            })
+            .await?;
+        for entry in deleted {
+            tracing::info!(entry = %entry.id, spiffe_id = %entry.terms.spiffe_id, "an expired entry was deleted");
         }
         Ok(())
     }
@@ -255,74 +223,97 @@ impl Registry {
     }
 
     async fn catch_up(&self, sequence: &mut u64) -> Result<(), RegistryError> {
-        let changed = self.store.changes_since(*sequence).await?;
-        if changed.sequence != *sequence {
-            let mut entries = self.entries.load().by_id.clone();
-            entries.retain(|id, _entry| !changed.deleted.contains(id));
-            entries.extend(changed.put.into_iter().map(|entry| (Arc::clone(&entry.id), Arc::new(entry))));
-            self.entries.replace(Entries::new(entries.into_values()));
-            *sequence = changed.sequence;
-        }
+        let known = self.entries.load();
+        let (entries, last) = match self.store.changes_since(*sequence).await? {
+            Some(changed) if changed.sequence == *sequence => return Ok(()),
+            Some(changed) => {
+                let mut entries = Entries::clone(&known);
+                // All of the old ones go first: entries may have exchanged what they grant.
+                for id in changed.deleted.iter().chain(changed.put.iter().map(|entry| &entry.id)) {
+                    entries.remove(id);
+                }
+                for entry in changed.put {
+                    entries.put(Arc::new(entry));
+                }
+                (entries, changed.sequence)
+            }
+            None => {
+                let registered = self.store.load().await?;
+                (Entries::new(registered.entries, Arc::clone(&known.parents)), registered.sequence)
+            }
+        };
+        self.entries.replace(entries);
+        *sequence = last;
         Ok(())
     }
 
-    async fn try_apply(
-        &self,
-        sequence: &mut u64,
-        source: EntrySource,
-        changes: &[Change],
-        now: Timestamp,
-    ) -> Result<Vec<Result<Arc<Entry>, EntryProblem>>, RegistryError> {
-        let mut entries = Entries::clone(&self.entries.load());
-        let (mut results, mut writes) = (Vec::with_capacity(changes.len()), Vec::new());
-        for change in changes {
-            let rank = API_RANKS + *sequence + u64::try_from(writes.len()).unwrap_or(u64::MAX >> 1);
-            let made = match change {
-                Change::Create { id, terms } => self.create(&entries, id.as_deref(), terms, (source, rank), now)?,
-                Change::Update { id, change } => self.update(&entries, id, change, source),
-                Change::Delete { id } => existing(&entries, id, source),
-            };
-            if let Ok(entry) = &made {
-                entries.by_id.remove(&entry.id);
-                if let Change::Delete { .. } = change {
-                    writes.push(Write::Delete(Arc::clone(&entry.id)));
-                } else {
-                    entries.by_id.insert(Arc::clone(&entry.id), Arc::clone(entry));
-                    writes.push(Write::Put(Arc::clone(entry)));
-                }
+    /// Does durably what `plan` drafts; plans again if another process was faster.
+    async fn write<T, E: From<RegistryError>>(&self, plan: impl Fn(&mut Draft) -> Result<T, E> + Send) -> Result<T, E> {
+        let mut sequence = self.sequence.lock().await;
+        let mut tries = TRIES;
+        loop {
+            let mut draft = Draft::new(&self.entries.load(), *sequence);
+            let outcome = plan(&mut draft)?;
+            if draft.writes.is_empty() {
+                return Ok(outcome);
             }
-            results.push(made);
+            tries -= 1;
+            match self.store.apply(*sequence, draft.writes).await {
+                Ok(last) => {
+                    *sequence = last;
+                    self.entries.replace(draft.entries);
+                    return Ok(outcome);
+                }
+                Err(StoreError::Raced) if tries > 0 => self.catch_up(&mut sequence).await?,
+                Err(error) => return Err(RegistryError::from(error).into()),
+            }
         }
-        if !writes.is_empty() {
-            *sequence = self.store.apply(*sequence, writes).await?;
-            self.entries.replace(Entries::new(entries.by_id.into_values()));
+    }
+
+    fn change(
+        &self,
+        draft: &mut Draft,
+        change: &Change,
+        source: EntrySource,
+        now: Timestamp,
+    ) -> Result<Result<Arc<Entry>, EntryProblem>, EntropyError> {
+        let made = match change {
+            Change::Create { id, terms } => self.create(draft, id.as_deref(), terms, source, now)?,
+            Change::Update { id, change } => self.update(&draft.entries, id, change, source),
+            Change::Delete { id } => existing(&draft.entries, id, source),
+        };
+        if let Ok(entry) = &made {
+            match change {
+                Change::Delete { .. } => draft.delete(&entry.id),
+                Change::Create { .. } | Change::Update { .. } => draft.put(entry),
+            }
         }
-        Ok(results)
+        Ok(made)
     }
 
     fn create(
         &self,
-        entries: &Entries,
+        draft: &Draft,
         id: Option<&str>,
         terms: &EntryTerms,
-        (source, rank): (EntrySource, u64),
+        source: EntrySource,
         now: Timestamp,
     ) -> Result<Result<Arc<Entry>, EntryProblem>, EntropyError> {
-        let id: Arc<str> = match id {
-            Some(id) if !is_entry_id(id) => return Ok(Err(EntryProblem::Id(printable(id, MAX_SHOWN)))),
+        let id = match id {
             Some(id) => id.into(),
             None => uuid::Builder::from_random_bytes(random(&*self.entropy)?).into_uuid().to_string().into(),
         };
-        if let Err(problem) = check(terms, &self.trust_domain) {
-            return Ok(Err(problem));
+        let entry = Entry { id, terms: terms.clone(), revision: 0, created_at: now, source, rank: draft.rank() };
+        Ok(self.check_new(&draft.entries, &entry).map(|()| Arc::new(entry)))
+    }
+
+    fn check_new(&self, entries: &Entries, entry: &Entry) -> Result<(), EntryProblem> {
+        check_id(&entry.id)?;
+        check(&entry.terms, &self.trust_domain)?;
+        if entries.get(&entry.id).is_some() {
+            return Err(EntryProblem::DuplicateId);
         }
-        if entries.by_id.contains_key(&id) {
-            return Ok(Err(EntryProblem::DuplicateId));
-        }
-        if let Some(similar) = entries.similar(terms) {
-            return Ok(Err(EntryProblem::Similar(Arc::clone(similar))));
-        }
-        Ok(Ok(Arc::new(Entry { id, terms: terms.clone(), revision: 0, created_at: now, source, rank })))
+        entries.similar(&entry.terms).map_or(Ok(()), |similar| Err(EntryProblem::Similar(Arc::clone(similar))))
     }
 
     fn update(
@@ -342,12 +333,84 @@ impl Registry {
         changed.revision = known.revision.saturating_add(1);
         Ok(Arc::new(changed))
     }
+
+    /// Drafts what [`Self::reconcile`] does; says which entries of the API make way.
+    fn configure(
+        &self,
+        draft: &mut Draft,
+        wanted: &[ConfiguredEntry],
+        now: Timestamp,
+    ) -> Result<Vec<Arc<Entry>>, ReconcileError> {
+        let of_config = |entry: &&Arc<Entry>| entry.source == EntrySource::Config;
+        let mut known: HashMap<_, _> =
+            draft.entries.iter().filter(of_config).map(|entry| (Arc::clone(&entry.id), Arc::clone(entry))).collect();
+        for id in known.keys() {
+            draft.entries.remove(id);
+        }
+        let mut displaced = Vec::new();
+        for (rank, ConfiguredEntry { id, terms }) in (0..).zip(wanted) {
+            let of_api = |entry: &&Arc<Entry>| entry.source == EntrySource::Api;
+            let (taken, similar) = (draft.entries.get(id), draft.entries.similar(terms));
+            for entry in [taken, similar].into_iter().flatten().filter(of_api).cloned().collect::<Vec<_>>() {
+                if draft.entries.get(&entry.id).is_some() {
+                    draft.delete(&entry.id);
+                    displaced.push(entry);
+                }
+            }
+            let known = known.remove(id);
+            let entry = Arc::new(configured(known.as_deref(), id, terms, rank, now));
+            self.check_new(&draft.entries, &entry)
+                .map_err(|problem| ReconcileError::Entry { entry: printable(id, MAX_SHOWN), problem })?;
+            if known.is_some_and(|known| known == entry) {
+                draft.entries.put(entry);
+            } else {
+                draft.put(&entry);
+            }
+        }
+        for id in known.keys() {
+            draft.delete(id);
+        }
+        Ok(displaced)
+    }
 }
 
-/// What becomes of `known` when the configuration says `terms`.
-fn succeed(known: &Arc<Entry>, terms: EntryTerms, rank: u64) -> Arc<Entry> {
-    let revision = known.revision + u64::from(known.terms != terms);
-    Arc::new(Entry { terms, revision, rank, ..Entry::clone(known) })
+/// Changes that are thought out and not yet made.
+struct Draft {
+    /// As they will be.
+    entries: Entries,
+    writes: Vec<Write>,
+    sequence: u64,
+}
+
+impl Draft {
+    fn new(entries: &Entries, sequence: u64) -> Self {
+        Self { entries: entries.clone(), writes: Vec::new(), sequence }
+    }
+
+    /// The rank of an entry that is made next: after all that there are.
+    fn rank(&self) -> u64 {
+        let writes = u64::try_from(self.writes.len()).unwrap_or(u64::MAX >> 2);
+        API_RANKS.saturating_add(self.sequence).saturating_add(writes)
+    }
+
+    fn put(&mut self, entry: &Arc<Entry>) {
+        self.entries.put(Arc::clone(entry));
+        self.writes.push(Write::Put(Arc::clone(entry)));
+    }
+
+    fn delete(&mut self, id: &Arc<str>) {
+        self.entries.remove(id);
+        self.writes.push(Write::Delete(Arc::clone(id)));
+    }
+}
+
+/// What the entry `id`, which may be `known` already, becomes when the configuration says `terms`.
+fn configured(known: Option<&Entry>, id: &Arc<str>, terms: &EntryTerms, rank: u64, now: Timestamp) -> Entry {
+    let (revision, created_at) = match known {
+        Some(known) => (known.revision.saturating_add(u64::from(known.terms != *terms)), known.created_at),
+        None => (0, now),
+    };
+    Entry { id: Arc::clone(id), terms: terms.clone(), revision, created_at, source: EntrySource::Config, rank }
 }
 
 /// The entry `id`, if `source` may change it.

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+/// The types of selector that an attestor of ours can find. One of another type fits nobody.
+pub const KNOWN_KINDS: [&str; 4] = ["unix", "docker", "k8s", "systemd"];
+
 /// One fact about a workload, e.g. `unix:uid:1000`: type `unix`, value `uid:1000`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Selector {

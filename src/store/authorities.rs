@@ -26,6 +26,8 @@ const READ: &str = "
     WHERE s.trust_domain = $1
     ORDER BY created_at, id, public";
 
+const HAS_LEFT: &str = "SELECT id FROM authorities WHERE trust_domain = $1 AND id = $2 AND retired_at IS NOT NULL";
+
 const ADD: &str = "
     INSERT INTO authorities
         (trust_domain, id, kind, public, expires_at, created_at, activated_at, superseded_at, tainted_at)
@@ -102,6 +104,15 @@ where
                 }
             }
             Ok(journaled)
+        })
+    }
+
+    fn has_left<'a>(&'a self, trust_domain: &'a TrustDomain, id: &'a str) -> JournalFuture<'a, bool> {
+        Box::pin(async move {
+            let mut connection = self.pool.acquire().await.map_err(failed)?;
+            let query = sqlx::query_as(HAS_LEFT).bind(trust_domain.to_string()).bind(id.to_owned());
+            let found: Option<(String,)> = query.fetch_optional(&mut *connection).await.map_err(failed)?;
+            Ok(found.is_some())
         })
     }
 

@@ -28,12 +28,13 @@ pub(super) async fn open(url: &str) -> Result<Database<Postgres>, StoreError> {
     Ok(Database { pool, begin: BEGIN })
 }
 
-fn migrator() -> Migrator {
+pub(super) fn migrator() -> Migrator {
     let migration = |version, name: &'static str, statements: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, statements.into_sql_str(), false)
     };
     Migrator::with_migrations(vec![
         migration(1, "authorities", include_str!("../../migrations/postgres/0001_authorities.sql")),
         migration(2, "authority places", include_str!("../../migrations/postgres/0002_authority_places.sql")),
+        migration(3, "entries", include_str!("../../migrations/postgres/0003_entries.sql")),
     ])
 }

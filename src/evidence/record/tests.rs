@@ -8,6 +8,15 @@ use super::*;
 use crate::foundation::entropy::EntropyError;
 use crate::foundation::watched::Watched;
 
+const CHANGES: [AuthorityChange; 6] = [
+    AuthorityChange::Prepare,
+    AuthorityChange::Activate,
+    AuthorityChange::Taint,
+    AuthorityChange::Revoke,
+    AuthorityChange::Discard,
+    AuthorityChange::Expire,
+];
+
 const DOCUMENT: &str = include_str!("../../../docs/records.md");
 
 #[derive(Debug)]
@@ -52,7 +61,7 @@ fn decision(time: Timestamp) -> DecisionRecord {
     }
 }
 
-fn examples() -> [Record; 3] {
+fn examples() -> [Record; 5] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -71,7 +80,31 @@ fn examples() -> [Record; 3] {
         policies: 12,
         error: Some("policies/orders.cedar:7: unexpected token `}`".into()),
     };
-    [Record::Decision(decision(time).into()), Record::Issuance(issuance.into()), Record::PolicyLoad(load.into())]
+    let token = JwtIssuanceRecord {
+        time,
+        spiffe_id: "spiffe://example.org/orders".into(),
+        entry_id: "orders".into(),
+        audience: vec!["billing".into()],
+        token: Digest::of(b"the token in compact form"),
+        jti: Some("3q2-7wAAAAAAAAAAAAAAAA".into()),
+        authority: "9b1deb4d3b7d4bad".into(),
+        not_after: time.after(std::time::Duration::from_mins(5)),
+    };
+    let change = AuthorityChangeRecord {
+        time,
+        kind: AuthorityKind::X509,
+        authority: "5a0e8c4471b2d9f3".into(),
+        change: AuthorityChange::Taint,
+        by: Initiator::Operator,
+        not_after: time.after(std::time::Duration::from_hours(24)),
+    };
+    [
+        Record::Decision(decision(time).into()),
+        Record::Issuance(issuance.into()),
+        Record::JwtIssuance(token.into()),
+        Record::AuthorityChange(change.into()),
+        Record::PolicyLoad(load.into()),
+    ]
 }
 
 /// The part of the document about one kind of record.
@@ -108,6 +141,23 @@ fn the_document_has_every_value_of_the_fixed_lists() {
     let states = [CacheState::Hit, CacheState::Miss, CacheState::Bypass].map(CacheState::name);
     for name in edges.iter().chain(&outcomes).chain(&states) {
         assert!(section("decision").contains(&format!("`{name}`")), "`{name}`");
+    }
+}
+
+#[test]
+fn the_document_has_every_change_of_an_authority() {
+    let section = section("authority_change");
+    for change in CHANGES {
+        assert!(section.contains(&format!("`{}`", change.name())), "{change:?}");
+        assert_eq!(serde_json::to_value(change).unwrap(), change.name());
+    }
+    for by in [Initiator::Operator, Initiator::Schedule] {
+        assert!(section.contains(&format!("`{}`", by.name())), "{by:?}");
+        assert_eq!(serde_json::to_value(by).unwrap(), by.name());
+    }
+    for kind in AuthorityKind::ALL {
+        assert!(section.contains(&format!("`{}`", kind.name())), "{kind:?}");
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
 }
 

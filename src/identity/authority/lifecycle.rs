@@ -288,7 +288,7 @@ impl Authority {
         Ok(())
     }
 
-    fn destroy_key(&self, id: &str) {
+    pub(super) fn destroy_key(&self, id: &str) {
         if let Err(error) = self.vault.destroy(id) {
             tracing::warn!(authority = %id, %error, "the key of an authority that left the bundle can't be removed");
         }

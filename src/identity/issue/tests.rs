@@ -8,9 +8,10 @@ use tempfile::TempDir;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::*;
+use crate::evidence::JwtIssuanceRecord;
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
-use crate::identity::authority::{self, AuthorityConfig};
+use crate::identity::authority::{self, AuthorityConfig, Hash, KeyType};
 use crate::identity::journal::memory::MemoryJournal;
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{ConfiguredEntry, EntryTerms};
@@ -18,11 +19,13 @@ use crate::identity::selector::Selector;
 
 const AUTHORITY_TTL: Duration = Duration::from_mins(200);
 const TTL: Duration = Duration::from_secs(1000);
+const JWT_TTL: Duration = Duration::from_mins(5);
 
 /// An audit log that can be made to refuse.
 #[derive(Debug, Default)]
 struct Log {
     records: Mutex<Vec<IssuanceRecord>>,
+    tokens: Mutex<Vec<JwtIssuanceRecord>>,
     full: AtomicBool,
 }
 
@@ -31,8 +34,12 @@ impl Audit for Log {
         if self.full.load(Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
-        let Record::Issuance(issuance) = record else { panic!("{record:?}") };
-        self.records.lock().unwrap().push(*issuance);
+        match record {
+            Record::Issuance(issuance) => self.records.lock().unwrap().push(*issuance),
+            Record::JwtIssuance(issuance) => self.tokens.lock().unwrap().push(*issuance),
+            Record::AuthorityChange(_) => {}
+            Record::Decision(_) | Record::PolicyLoad(_) => panic!("{record:?}"),
+        }
         Ok(())
     }
 }
@@ -54,14 +61,16 @@ impl House {
         let config = AuthorityConfig {
             trust_domain: "example.org".parse().unwrap(),
             ttl: AUTHORITY_TTL,
+            jwt_key_type: KeyType::default(),
+            jwt_rsa_hash: Hash::default(),
             data_dir: directory.path().join("data"),
             seal_key_file: directory.path().join("data/seal.key"),
         };
-        let journal = Arc::new(MemoryJournal::default());
+        let (journal, log) = (Arc::new(MemoryJournal::default()), Arc::new(Log::default()));
+        let ports = authority::Ports { journal, audit: log.clone(), entropy: entropy.clone() };
         let metrics = authority::Metrics::default();
-        let authority =
-            Arc::new(Authority::open(config, journal, entropy.clone(), metrics, clock.now()).await.unwrap());
-        let (store, log) = (Arc::new(MemoryRegistry::default()), Arc::new(Log::default()));
+        let authority = Arc::new(Authority::open(config, ports, metrics, clock.now()).await.unwrap());
+        let store = Arc::new(MemoryRegistry::default());
         let registry = Registry::open(authority.trust_domain().clone(), store, entropy.clone()).await.unwrap();
         registry.reconcile(entries.into_iter().collect(), clock.now()).await.unwrap();
         let registry = Arc::new(registry);
@@ -72,7 +81,8 @@ impl House {
             clock: clock.clone(),
             entropy,
         };
-        let issuer = Issuer::new(ports, TTL, Metrics::default());
+        let config = IssueConfig { x509_svid_ttl: TTL, jwt_svid_ttl: JWT_TTL, jwt_issuer: None };
+        let issuer = Issuer::new(ports, config, Metrics::default());
         Self { _directory: directory, authority, registry, log, clock, issuer }
     }
 
@@ -283,7 +293,7 @@ async fn a_changed_entry_never_gets_its_old_svid_even_if_renewal_fails() {
 }
 
 #[tokio::test]
-async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_the_authoritys() {
+async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_a_sixth_of_the_authoritys() {
     let ttl = |seconds| Some(Duration::from_secs(seconds));
     let house = House::new([
         entry("default", 1),
@@ -292,7 +302,7 @@ async fn a_life_is_the_entrys_own_or_the_default_and_never_beyond_the_authoritys
     ])
     .await;
     let life = |uid| house.svid(uid).not_after.since(house.clock.now());
-    assert_eq!((life(1), life(2), life(3)), (TTL, Duration::from_mins(1), AUTHORITY_TTL));
+    assert_eq!((life(1), life(2), life(3)), (TTL, Duration::from_mins(1), AUTHORITY_TTL / 6));
 }
 
 #[tokio::test]

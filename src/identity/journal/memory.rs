@@ -106,6 +106,14 @@ impl AuthorityJournal for MemoryJournal {
         })
     }
 
+    fn has_left<'a>(&'a self, trust_domain: &'a TrustDomain, id: &'a str) -> JournalFuture<'a, bool> {
+        Box::pin(async move {
+            let state = self.0.lock().unwrap();
+            let mut known = state.domains.get(trust_domain).into_iter().flat_map(|domain| &domain.authorities);
+            Ok(known.any(|(entry, gone)| entry.id == id && *gone))
+        })
+    }
+
     fn apply<'a>(
         &'a self,
         trust_domain: &'a TrustDomain,

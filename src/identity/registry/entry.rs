@@ -7,6 +7,7 @@ use std::time::Duration;
 use portcullis_spiffe::{SpiffeId, TrustDomain};
 
 use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::{Digest, Hasher};
 use crate::identity::selector::Selector;
 
 /// A registration entry, as the registry keeps it.
@@ -104,6 +105,16 @@ impl EntryTerms {
             additional: None,
         }
     }
+
+    /// A digest of what is granted to whom: of the identity, the parent and the selectors. No two entries share one.
+    pub fn grant(&self) -> Digest {
+        let mut hasher = Hasher::new();
+        hasher.field(self.spiffe_id.as_str().as_bytes()).field(self.parent_id.as_str().as_bytes());
+        for selector in &self.selectors {
+            hasher.field(selector.kind().as_bytes()).field(selector.value().as_bytes());
+        }
+        hasher.finish()
+    }
 }
 
 impl Entry {
@@ -114,6 +125,11 @@ impl Entry {
 
     /// Whether it grants an identity to workloads, and is neither an alias of agents nor meant for a store.
     pub fn is_for_workloads(&self) -> bool {
-        self.terms.parent_id.path() != "/spire/server" && !self.terms.store_svid
+        !self.is_alias() && !self.terms.store_svid
+    }
+
+    /// Whether it gives agents a further name, under which they may be a parent, and no workload an identity.
+    pub fn is_alias(&self) -> bool {
+        self.terms.parent_id.path() == "/spire/server"
     }
 }

@@ -55,7 +55,7 @@ impl RegistryStore for MemoryRegistry {
         })
     }
 
-    fn changes_since(&self, sequence: u64) -> StoreFuture<'_, Changed> {
+    fn changes_since(&self, sequence: u64) -> StoreFuture<'_, Option<Changed>> {
         Box::pin(async move {
             let kept = self.kept();
             let mut changed = Changed { sequence: kept.sequence, ..Changed::default() };
@@ -65,7 +65,7 @@ impl RegistryStore for MemoryRegistry {
                     None => changed.deleted.push(Arc::clone(id)),
                 }
             }
-            Ok(changed)
+            Ok(Some(changed))
         })
     }
 

@@ -34,6 +34,24 @@ pub enum Write {
     Delete(Arc<str>),
 }
 
+impl Write {
+    /// Which entry it concerns.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Put(entry) => &entry.id,
+            Self::Delete(id) => id,
+        }
+    }
+
+    /// What the entry is afterwards; `None` if there is none.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Put(entry) => Some(entry),
+            Self::Delete(_) => None,
+        }
+    }
+}
+
 /// Why the store did not take or give entries.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,9 +76,11 @@ pub trait RegistryStore: fmt::Debug + Send + Sync {
     /// Does all of `writes` or none, durably, if the last change is still `expected`. Returns the number of the last of them.
     fn apply(&self, expected: u64, writes: Vec<Write>) -> StoreFuture<'_, u64>;
 
-    /// What changed after the change `sequence`. Costs a look at one row if nothing did.
-    fn changes_since(&self, sequence: u64) -> StoreFuture<'_, Changed>;
+    /// What changed after the change `sequence`; `None` if that is no longer known, and all must be loaded. Costs a look
+    /// at one row if nothing did.
+    fn changes_since(&self, sequence: u64) -> StoreFuture<'_, Option<Changed>>;
 
-    /// Ends when another process may have changed something; it need not have. Ends after some time anyway.
+    /// Ends when another process may have changed something since the last call; it need not have. The first call, and
+    /// one after a lost connection, end at once. For one caller at a time.
     fn wait(&self) -> StoreFuture<'_, ()>;
 }

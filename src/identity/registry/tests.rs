@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
+
 use super::memory::MemoryRegistry;
 use super::*;
 use crate::foundation::entropy::SystemEntropy;
+use crate::identity::selector::Selector;
 
 const NOW: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);
 

@@ -7,7 +7,7 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 
-use super::super::keys::SigningKey;
+use super::super::keys::{KeyType, SigningKey};
 use super::super::template;
 use super::*;
 use crate::foundation::entropy::SystemEntropy;
@@ -34,7 +34,7 @@ impl Mint {
 
     /// A leaf of `ttl`, made `age` seconds into the life of an authority.
     fn at(born: Timestamp, authority_ttl: Duration, age: u64, ttl: Duration) -> Self {
-        let key = SigningKey::generate().unwrap();
+        let key = SigningKey::generate(KeyType::EcP256).unwrap();
         let serial = Serial::new(&SystemEntropy::new()).unwrap();
         let limits = Validity::new(born, authority_ttl);
         let params = template::authority(&"example.org".parse().unwrap(), &serial, limits).unwrap();
@@ -45,7 +45,15 @@ impl Mint {
         let serial = Serial::new(&SystemEntropy::new()).unwrap();
         let validity = Validity::new(born.after(Duration::from_secs(age)), ttl).within(limits);
         let params = template::leaf(&ID.parse().unwrap(), &dns_names, &serial, validity).unwrap();
-        Self { authority, issuer, key: SigningKey::generate().unwrap(), serial, validity, dns_names, params }
+        Self {
+            authority,
+            issuer,
+            key: SigningKey::generate(KeyType::EcP256).unwrap(),
+            serial,
+            validity,
+            dns_names,
+            params,
+        }
     }
 
     fn sign(&self) -> Vec<u8> {
@@ -194,7 +202,7 @@ fn the_key_ids_lead_to_the_keys() {
     assert_eq!(without, LintError::AuthorityKeyId);
 
     let mint = Mint::new();
-    let stranger = SigningKey::generate().unwrap();
+    let stranger = SigningKey::generate(KeyType::EcP256).unwrap();
     let der = mint.params.signed_by(&stranger, &mint.issuer).unwrap().der().to_vec();
     assert_eq!(mint.check(&der), Err(LintError::PublicKey));
 }
@@ -229,7 +237,7 @@ fn a_leaf_that_outlives_its_authority_fails_though_it_was_meant() {
 #[test]
 fn only_the_authority_itself_signs() {
     let mut mint = Mint::new();
-    let impostor = Issuer::from_ca_cert_der(&mint.authority, SigningKey::generate().unwrap()).unwrap();
+    let impostor = Issuer::from_ca_cert_der(&mint.authority, SigningKey::generate(KeyType::EcP256).unwrap()).unwrap();
     let der = mint.params.signed_by(&mint.key, &impostor).unwrap().der().to_vec();
     assert_eq!(mint.check(&der), Err(LintError::Signature));
 
@@ -245,7 +253,7 @@ fn only_the_authority_itself_signs() {
 #[test]
 fn an_authority_is_ours_and_can_sign() {
     let id = "spiffe://example.org";
-    let key = SigningKey::generate().unwrap();
+    let key = SigningKey::generate(KeyType::EcP256).unwrap();
     let public_key = key.subject_public_key_info();
     let serial = Serial::new(&SystemEntropy::new()).unwrap();
     let validity = Validity::new(Timestamp::from_unix_seconds(1_800_000_000), Duration::from_mins(1));

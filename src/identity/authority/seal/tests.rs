@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use rcgen::PublicKeyData as _;
 use tempfile::TempDir;
 
+use super::super::keys::KeyType;
 use super::*;
 use crate::foundation::entropy::SystemEntropy;
 
@@ -27,7 +28,7 @@ impl Place {
 
     /// A new key, sealed; its id and public half.
     fn seal_one(&self) -> (String, Vec<u8>) {
-        let key = SigningKey::generate().unwrap();
+        let key = SigningKey::generate(KeyType::EcP256).unwrap();
         let id = hex::encode(key.id());
         self.open(false).unwrap().seal(&id, &key, &SystemEntropy::new()).unwrap();
         (id, key.subject_public_key_info())

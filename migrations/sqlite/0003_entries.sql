@@ -1,0 +1,31 @@
+-- Registration entries. Every process holds all of them in memory and answers questions from there, so that no statement
+-- asks about a part of one: what an entry says is one JSON text. `grants` is a digest of identity, parent and selectors,
+-- which no two entries share. Times are nanoseconds since 1970-01-01T00:00:00Z.
+CREATE TABLE entries (
+    trust_domain TEXT    NOT NULL,
+    id           TEXT    NOT NULL,
+    grants       TEXT    NOT NULL,
+    terms        TEXT    NOT NULL,
+    revision     INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    source       TEXT    NOT NULL CHECK (source IN ('config', 'api')),
+    rank         INTEGER NOT NULL,
+    PRIMARY KEY (trust_domain, id),
+    UNIQUE (trust_domain, grants)
+) STRICT;
+
+-- The number of the last change to a trust domain's entries. Whoever writes takes this row first, so that changes are
+-- numbered in the order in which they are committed. Changes up to `pruned` are no longer in the log.
+CREATE TABLE entry_sequences (
+    trust_domain TEXT    NOT NULL PRIMARY KEY,
+    sequence     INTEGER NOT NULL CHECK (sequence > 0),
+    pruned       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Which entry each change concerned.
+CREATE TABLE entry_changes (
+    trust_domain TEXT    NOT NULL,
+    sequence     INTEGER NOT NULL,
+    id           TEXT    NOT NULL,
+    PRIMARY KEY (trust_domain, sequence)
+) STRICT, WITHOUT ROWID;
