@@ -3,6 +3,7 @@
 mod authorities;
 mod entries;
 mod postgres_fixture;
+mod revocations;
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -16,6 +17,7 @@ fn domain(name: &str) -> TrustDomain {
 /// Runs every case, each on a fresh store whose URL is `url(case)`.
 async fn keeps_the_contract(url: impl AsyncFn(&str) -> String) {
     authorities::keep_the_contract(&url).await;
+    revocations::keep_the_contract(&url).await;
 }
 
 #[tokio::test]

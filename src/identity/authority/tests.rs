@@ -20,6 +20,7 @@ use crate::identity::journal::{AuthorityPublic, JournalStep, Journaled};
 
 mod opening;
 mod operator;
+mod revocation;
 mod schedule;
 mod signing;
 
