@@ -17,10 +17,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::decision::policy::LoadError;
+use crate::edge::grpc::ReflectionError;
 use crate::evidence::json_lines::{FinishError, SinkError, Writer};
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
 use crate::identity::authority::AuthorityError;
+use crate::identity::federation::FederationStoreError;
 use crate::identity::registry::{ReconcileError, RegistryError};
 use crate::server::{BindError, InheritedSockets};
 use crate::store::{Store, StoreError};
@@ -62,9 +64,15 @@ pub enum AppError {
     /// Those of the configuration can't stand.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
+    /// The bundles of others, or the relationships with them, can't be read.
+    #[error("the federation can't be read: {0}")]
+    Federation(#[from] FederationStoreError),
     /// The authority can't be opened.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The gRPC services can't be described.
+    #[error(transparent)]
+    Reflection(#[from] ReflectionError),
     /// A setting that another room refuses.
     #[error("{0}")]
     Setting(String),
@@ -89,14 +97,14 @@ impl AppError {
 /// # Errors
 /// [`AppError`]: whatever keeps the process from starting or from going on.
 pub fn serve(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<(), AppError> {
-    let _log = start_logging(&config.log)?;
+    let log = start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK)
         .build()
         .map_err(AppError::Runtime)?;
     runtime.block_on(async {
-        let app = App::build(config, inherited, takeover).await?;
+        let app = App::build(config, log.levels(), inherited, takeover).await?;
         app.run(config.shutdown.deadline).await
     })
 }

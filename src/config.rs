@@ -26,7 +26,7 @@ pub use identity::{Identity, Sds};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use origin::Origin;
-pub use sections::{Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shutdown};
+pub use sections::{Admin, Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shutdown};
 pub use show::ShowError;
 pub use store::{Store, StoreUrl};
 
@@ -54,6 +54,8 @@ pub struct Config {
     pub ext_authz: ExtAuthz,
     /// `AuthZEN`'s questions.
     pub authzen: Authzen,
+    /// The admin API.
+    pub admin: Admin,
     /// Decision records.
     pub audit: Audit,
     /// Logs.
@@ -108,6 +110,7 @@ impl Config {
         let decision = section.section("decision", Decision::read);
         let ext_authz = section.section("ext_authz", ExtAuthz::read);
         let authzen = section.section("authzen", Authzen::read);
+        let admin = section.section("admin", Admin::read);
         let audit = section.section("audit", |section| Audit::read(section, data));
         let log = section.section("log", sections::read_log);
         let limits = section.section("limits", Limits::read);
@@ -121,6 +124,7 @@ impl Config {
             decision: decision?,
             ext_authz: ext_authz?,
             authzen: authzen?,
+            admin: admin?,
             audit: audit?,
             log: log?,
             limits: limits?,

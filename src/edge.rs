@@ -1,4 +1,6 @@
 //! Wire in, wire out, and nothing else: each module translates one wire format to a use case's terms and back.
 
 pub mod envoy;
+pub mod grpc;
 pub mod http;
+pub mod spire_api;

@@ -6,6 +6,6 @@ pub mod record;
 
 pub use audit::{AppendError, Audit};
 pub use record::{
-    AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId, DecisionRecord, Edge, Initiator,
-    IssuanceRecord, JwtIssuanceRecord, Outcome, PolicyLoadRecord, Record,
+    AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
+    DecisionRecord, Edge, Initiator, IssuanceRecord, JwtIssuanceRecord, Outcome, PolicyLoadRecord, Record,
 };

@@ -1,9 +1,11 @@
-//! What every room stands on and nothing of ours is below: time, randomness, secrets, snapshots, shutdown, telemetry.
+//! What every room stands on and nothing of ours is below: time, randomness, secrets, JSON, snapshots, shutdown,
+//! telemetry.
 
 pub mod clock;
 pub mod digest;
 pub mod entropy;
 pub mod files;
+pub mod json;
 pub mod lock;
 pub mod readiness;
 pub mod secret;

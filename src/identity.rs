@@ -4,7 +4,9 @@
 pub mod attest;
 pub mod authority;
 pub mod bundle;
+pub mod federation;
 pub mod issue;
+pub mod join_token;
 pub mod journal;
 mod jwt;
 pub mod registry;

@@ -3,9 +3,12 @@
 
 mod authorities;
 mod entries;
+mod federation;
+mod join_tokens;
 mod postgres;
 mod revocations;
 mod sqlite;
+mod wait;
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +17,13 @@ use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
 
 pub use self::entries::EntryStore;
+pub use self::federation::FederationTables;
 
 use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::Digest;
 use crate::foundation::files::PrivateFileError;
 use crate::foundation::lock::LockError;
+use crate::identity::join_token::{JoinTokenFuture, JoinTokenStore};
 use crate::identity::journal::{AuthorityJournal, JournalFuture, JournalStep, Journaled};
 
 /// An open database, migrated to what this version needs.
@@ -103,6 +109,13 @@ impl Store {
             Backend::Postgres(database) => database,
         }
     }
+
+    fn join_tokens(&self) -> &dyn JoinTokenStore {
+        match &self.0 {
+            Backend::Sqlite(database) => database,
+            Backend::Postgres(database) => database,
+        }
+    }
 }
 
 impl AuthorityJournal for Store {
@@ -121,6 +134,27 @@ impl AuthorityJournal for Store {
         now: Timestamp,
     ) -> JournalFuture<'a, u64> {
         self.journal().apply(trust_domain, steps, now)
+    }
+}
+
+impl JoinTokenStore for Store {
+    fn add<'a>(
+        &'a self,
+        trust_domain: &'a TrustDomain,
+        digest: Digest,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> JoinTokenFuture<'a, bool> {
+        self.join_tokens().add(trust_domain, digest, expires_at, now)
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        trust_domain: &'a TrustDomain,
+        digest: Digest,
+        now: Timestamp,
+    ) -> JoinTokenFuture<'a, bool> {
+        self.join_tokens().redeem(trust_domain, digest, now)
     }
 }
 

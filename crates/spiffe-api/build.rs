@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("descriptors.bin"), FileDescriptorSet::encode_to_vec(&descriptors))?;
     let mut config = Config::new();
     config.enable_type_names();
+    // So that a message can refer to a key where it is kept, and hold no copy that nobody wipes.
+    config.bytes([".X509SVID.x509_svid_key"]);
     tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -75,6 +75,7 @@ class Stack:
             "PORTCULLIS_LISTEN__EXT_AUTHZ": f"unix:{self.run}/ext_authz.sock?mode=0666",
             "PORTCULLIS_LISTEN__AUTHZEN": f"tcp:127.0.0.1:{self.ports['authzen']}",
             "PORTCULLIS_LISTEN__OPERATIONS": f"tcp:127.0.0.1:{self.ports['operations']}",
+            "PORTCULLIS_LISTEN__ADMIN": f"unix:{self.run}/admin.sock",
             "PORTCULLIS_DECISION__POLICIES": str(self.policies),
             "PORTCULLIS_IDENTITY__X509_SVID_TTL": SVID_TTL,
             "PORTCULLIS_IDENTITY__ENTRIES": self.entries(WORKLOADS),
@@ -92,6 +93,7 @@ class Stack:
             "PORTCULLIS_LISTEN__EXT_AUTHZ": f"unix:{home}/ext_authz.sock",
             "PORTCULLIS_LISTEN__AUTHZEN": f"unix:{home}/authzen.sock",
             "PORTCULLIS_LISTEN__OPERATIONS": f"unix:{home}/operations.sock",
+            "PORTCULLIS_LISTEN__ADMIN": f"unix:{home}/admin.sock",
             "PORTCULLIS_DECISION__POLICIES": str(self.policies),
             "PORTCULLIS_IDENTITY__ENTRIES": self.entries(("impostor",), "web"),
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use nix::unistd::geteuid;
 
 use super::identity::IdentityPlane;
 use super::metrics::Metrics;
@@ -17,12 +18,14 @@ use crate::decision::{Authorizer, Ports as DecisionPorts};
 use crate::edge::envoy::ext_authz::{ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, authzen_router};
 use crate::edge::http::operations::operations_router;
+use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
 use crate::evidence::json_lines::{Destination, JsonLines, JsonLinesConfig};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
+use crate::foundation::telemetry::LogLevels;
 use crate::foundation::watched::Watched;
 use crate::identity::authority::Authority;
 use crate::identity::svid::LeafVerifier;
@@ -54,7 +57,12 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`]: the first thing that keeps the process from serving all that it was told to.
-    pub async fn build(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<Self, AppError> {
+    pub async fn build(
+        config: &Config,
+        log: LogLevels,
+        inherited: InheritedSockets,
+        takeover: bool,
+    ) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (metrics, metrics_registry) = Metrics::register(clock.now());
         let (shutdown, mut tasks, readiness) = (Shutdown::default(), TaskGroup::default(), Readiness::default());
@@ -85,6 +93,9 @@ impl App {
         let identity = IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
         let secrets = identity.secret_service(config, &common, metrics.sds, shutdown.signal());
+        let admin = admin_api(&config.admin, &common, metrics.admin);
+        let administration = admin.router(identity.admin_services(config, &common, log, shutdown.signal())?);
+        tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));
 
         let news = Arc::new(PolicyNews {
             audit: Arc::clone(&common.audit),
@@ -110,6 +121,7 @@ impl App {
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
         let secrets = tonic::service::Routes::new(secrets.into_server()).into_axum_router();
+        listeners.prepare("admin", &config.listen.admin, &administration)?;
         listeners.prepare("authzen", &config.listen.authzen, &questions)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks.router())?;
         listeners.prepare("workload", &config.listen.workload, &secrets)?;
@@ -165,6 +177,12 @@ fn decision_ports(
         clock: Arc::clone(&common.clock),
         entropy: Arc::clone(&common.entropy),
     }
+}
+
+fn admin_api(config: &config::Admin, common: &Common, metrics: spire_api::Metrics) -> AdminApi {
+    let mut allowed = Allowed { uids: config.allowed_uids.clone(), gids: config.allowed_gids.clone() };
+    allowed.uids.extend([0, geteuid().as_raw()]);
+    AdminApi::new(allowed, Arc::clone(&common.audit), Arc::clone(&common.clock), metrics)
 }
 
 fn ext_authz_config(config: &config::ExtAuthz) -> Result<ExtAuthzConfig, AppError> {

@@ -4,16 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
 use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
+use crate::edge::grpc::with_introspection;
+use crate::edge::spire_api::{
+    AgentPorts, AgentService, BundleService, DebugService, EntryService, LocalAuthorityService, LoggerService,
+    SvidService, TrustDomainService,
+};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
+use crate::foundation::telemetry::LogLevels;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
+use crate::identity::federation::Federation;
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
+use crate::identity::join_token::JoinTokens;
 use crate::identity::registry::Registry;
 use crate::server::UnixPeer;
 use crate::store::Store;
@@ -21,12 +30,26 @@ use crate::store::Store;
 /// How long maintenance of the authority that failed is left alone.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
+/// The services of the admin API, for reflection and health.
+const ADMIN_SERVICES: &[&str] = &[
+    "spire.api.server.agent.v1.Agent",
+    "spire.api.server.bundle.v1.Bundle",
+    "spire.api.server.debug.v1.Debug",
+    "spire.api.server.entry.v1.Entry",
+    "spire.api.server.localauthority.v1.LocalAuthority",
+    "spire.api.server.logger.v1.Logger",
+    "spire.api.server.svid.v1.SVID",
+    "spire.api.server.trustdomain.v1.TrustDomain",
+];
+
 /// The parts of the identity plane.
 pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
     pub(super) registry: Arc<Registry>,
+    federation: Arc<Federation>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) attestor: Arc<UnixAttestor>,
+    store: Arc<Store>,
 }
 
 impl IdentityPlane {
@@ -40,6 +63,7 @@ impl IdentityPlane {
     ) -> Result<Self, AppError> {
         let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
         let registry = open_registry(config, common, store).await?;
+        let federation = open_federation(config, common, store, &authority).await?;
         let ports = Ports {
             authority: Arc::clone(&authority),
             registry: Arc::clone(&registry),
@@ -61,7 +85,7 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, registry, issuer, attestor })
+        Ok(Self { authority, registry, federation, issuer, attestor, store: Arc::clone(store) })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -70,6 +94,8 @@ impl IdentityPlane {
         tasks.spawn("the authority", maintain_authority(authority, clock, shutdown.signal()));
         let (registry, clock, signal) = (Arc::clone(&self.registry), Arc::clone(&common.clock), shutdown.signal());
         tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });
+        let (federation, signal) = (Arc::clone(&self.federation), shutdown.signal());
+        tasks.spawn("the federation", async move { federation.follow(signal).await });
     }
 
     /// The secret discovery service over these parts.
@@ -91,6 +117,52 @@ impl IdentityPlane {
         let (issuer, attestor) = (Arc::clone(&self.issuer), Arc::clone(&self.attestor));
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
         SecretService::new(names, issuer, attestor, clock, entropy, signal, metrics)
+    }
+
+    /// The services of the admin API over these parts.
+    pub(super) fn admin_services(
+        &self,
+        config: &Config,
+        common: &Common,
+        log: LogLevels,
+        signal: ShutdownSignal,
+    ) -> Result<Routes, AppError> {
+        let (trust_domain, clock) = (&config.trust_domain, &common.clock);
+        let (bundles, registry) = (self.authority.bundles(), &self.registry);
+        let entries = EntryService::new(trust_domain.clone(), Arc::clone(registry), Arc::clone(clock));
+        let agents = AgentService::new(AgentPorts {
+            trust_domain: trust_domain.clone(),
+            bundles: Arc::clone(bundles),
+            join_tokens: JoinTokens::new(
+                trust_domain.clone(),
+                Arc::clone(&self.store) as _,
+                Arc::clone(&common.entropy),
+            ),
+            registry: Arc::clone(registry),
+            clock: Arc::clone(clock),
+        });
+        let about =
+            DebugService::new(trust_domain.clone(), Arc::clone(bundles), Arc::clone(registry), Arc::clone(clock));
+        let authorities = LocalAuthorityService::new(Arc::clone(&self.authority), Arc::clone(clock));
+        let svids = SvidService::new(trust_domain.clone(), Arc::clone(&self.issuer));
+        let foreign = BundleService::new(
+            trust_domain.clone(),
+            Arc::clone(bundles),
+            Arc::clone(&self.federation),
+            Arc::clone(registry),
+            Arc::clone(clock),
+        );
+        let relationships = TrustDomainService::new(trust_domain.clone(), Arc::clone(&self.federation));
+        let services = Routes::default()
+            .add_service(agents.into_server())
+            .add_service(foreign.into_server())
+            .add_service(relationships.into_server())
+            .add_service(about.into_server())
+            .add_service(entries.into_server())
+            .add_service(authorities.into_server())
+            .add_service(svids.into_server())
+            .add_service(LoggerService::new(log).into_server());
+        Ok(with_introspection(services, ADMIN_SERVICES, common.readiness.clone(), signal)?)
     }
 }
 
@@ -124,6 +196,19 @@ async fn open_registry(config: &Config, common: &Common, store: &Arc<Store>) -> 
     let registry = registry.handing_out_for(config.identity.parents.clone());
     registry.reconcile(config.identity.entries.clone(), common.clock.now()).await?;
     Ok(Arc::new(registry))
+}
+
+/// The bundles of others, beside our own.
+async fn open_federation(
+    config: &Config,
+    common: &Common,
+    store: &Arc<Store>,
+    authority: &Authority,
+) -> Result<Arc<Federation>, AppError> {
+    let _opening = common.readiness.block("federation", "reading the bundles of others");
+    let kept = Arc::new(store.federation(config.trust_domain.clone()));
+    let bundles = Arc::clone(authority.bundles());
+    Ok(Arc::new(Federation::load(config.trust_domain.clone(), kept, bundles).await?))
 }
 
 /// Keeps the authority in shape until the drain starts.

@@ -10,6 +10,7 @@ use super::policies::PolicyMetrics;
 use crate::decision::DecisionMetrics;
 use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
+use crate::edge::spire_api;
 use crate::evidence::json_lines;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::Registry;
@@ -18,6 +19,7 @@ use crate::server::ServerMetrics;
 
 /// The handles of every room.
 pub(super) struct Metrics {
+    pub(super) admin: spire_api::Metrics,
     pub(super) audit: json_lines::Metrics,
     pub(super) authority: authority::Metrics,
     pub(super) authzen: authzen::Metrics,
@@ -39,6 +41,7 @@ impl Metrics {
         started.set(now.unix_seconds());
         registry.register("portcullis_start_time_seconds", "When the process started, in seconds since 1970", started);
         let metrics = Self {
+            admin: spire_api::Metrics::new(&mut registry),
             audit: json_lines::Metrics::new(&mut registry),
             authority: authority::Metrics::new(&mut registry),
             authzen: authzen::Metrics::new(&mut registry),

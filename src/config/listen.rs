@@ -19,6 +19,9 @@ const DEFAULT_MODE: u32 = 0o660;
 /// The mode of the workload socket whose address names none: every process may ask who it is.
 const WORKLOAD_MODE: u32 = 0o666;
 
+/// The mode of the admin socket whose address names none: only the user that we run as may connect, and root.
+const ADMIN_MODE: u32 = 0o600;
+
 /// The section `listen`. An empty list switches a service off.
 #[derive(Clone, Debug)]
 pub struct Listen {
@@ -30,6 +33,8 @@ pub struct Listen {
     pub authzen: Vec<Address>,
     /// Metrics and health.
     pub operations: Vec<Address>,
+    /// SPIRE's server API; Unix sockets only, since it is the kernel that says who calls.
+    pub admin: Vec<Address>,
     /// Whether a TCP address may be other than loopback, although nothing is encrypted there.
     pub plaintext_beyond_loopback: bool,
 }
@@ -49,10 +54,16 @@ impl Listen {
         let ext_authz = addresses::<DEFAULT_MODE>(section, "ext_authz", "unix:run/ext_authz.sock");
         let authzen = addresses::<DEFAULT_MODE>(section, "authzen", "tcp:127.0.0.1:8181");
         let operations = addresses::<DEFAULT_MODE>(section, "operations", "tcp:127.0.0.1:9901");
+        let admin = addresses::<ADMIN_MODE>(section, "admin", "unix:run/admin.sock");
         let plaintext_beyond_loopback = section.value("plaintext_beyond_loopback", "false");
 
-        let services =
-            [("workload", &workload), ("ext_authz", &ext_authz), ("authzen", &authzen), ("operations", &operations)];
+        let services = [
+            ("workload", &workload),
+            ("ext_authz", &ext_authz),
+            ("authzen", &authzen),
+            ("operations", &operations),
+            ("admin", &admin),
+        ];
         let all: Vec<(&'static str, &Address)> = services
             .into_iter()
             .flat_map(|(service, addresses)| addresses.iter().flatten().map(move |address| (service, address)))
@@ -65,6 +76,7 @@ impl Listen {
             ext_authz: ext_authz?,
             authzen: authzen?,
             operations: operations?,
+            admin: admin?,
             plaintext_beyond_loopback: plaintext_beyond_loopback?,
         })
     }
@@ -76,6 +88,8 @@ fn check_reach(section: &mut Section<'_>, all: &[(&'static str, &Address)], plai
         let Some(tcp) = address.tcp() else { continue };
         let message = if *service == "workload" {
             format!("`{address}`: a caller over TCP can't be attested; use a Unix socket")
+        } else if *service == "admin" {
+            format!("`{address}`: over TCP it can't be told who calls; use a Unix socket")
         } else if !plaintext_beyond_loopback && !tcp.ip().to_canonical().is_loopback() {
             format!(
                 "`{address}` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` \

@@ -107,6 +107,23 @@ impl Authzen {
     }
 }
 
+/// The section `admin`: who may call the admin API, beside root and the user that the process runs as.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Effective user ids.
+    pub allowed_uids: Vec<u32>,
+    /// Effective group ids.
+    pub allowed_gids: Vec<u32>,
+}
+
+impl Admin {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let allowed_uids = section.list("allowed_uids", "[]");
+        let allowed_gids = section.list("allowed_gids", "[]");
+        Some(Self { allowed_uids: allowed_uids?, allowed_gids: allowed_gids? })
+    }
+}
+
 /// The section `audit`.
 #[derive(Clone, Debug)]
 pub struct Audit {

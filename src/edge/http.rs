@@ -5,5 +5,4 @@ pub mod authzen;
 pub mod operations;
 
 mod failure;
-mod json;
 mod request_id;

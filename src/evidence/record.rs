@@ -119,6 +119,8 @@ pub enum Record {
     AuthorityChange(Box<AuthorityChangeRecord>),
     /// A policy directory was read, for good or ill.
     PolicyLoad(Box<PolicyLoadRecord>),
+    /// The admin API was called.
+    Administration(Box<AdministrationRecord>),
 }
 
 /// A question and its answer.
@@ -310,5 +312,25 @@ pub struct PolicyLoadRecord {
     /// How many policies it has.
     pub policies: usize,
     /// Why the new files were refused, if they were; the set named here is then the one that was kept.
+    pub error: Option<String>,
+}
+
+/// A call of the admin API. One that changes something has two: before the change, and with its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdministrationRecord {
+    /// When.
+    pub time: Timestamp,
+    /// The method, as the wire names it: `package.Service/Method`. Sanitised, since a caller may ask for what is not there.
+    pub method: String,
+    /// Effective user of the calling process; `None` if the caller is no process of this machine.
+    pub uid: Option<u32>,
+    /// The calling process, in our PID namespace; 0 if it is in one that we can't see.
+    pub pid: Option<i32>,
+    /// What it was about: before a change what is to be changed, with the end what was.
+    pub subjects: Vec<String>,
+    /// How the call ended, as a gRPC status code in `snake_case`; `None` if it has not yet: what it is about to change
+    /// follows.
+    pub code: Option<&'static str>,
+    /// What the caller was told of an error.
     pub error: Option<String>,
 }

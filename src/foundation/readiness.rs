@@ -1,13 +1,14 @@
 //! What the process still waits for before it is ready, and what is wrong with it although it works.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// The process's readiness: the names that block it, and the notices that do not.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<State>>);
+pub struct Readiness(Arc<watch::Sender<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,23 +30,29 @@ pub struct ReadinessReport {
 impl Readiness {
     /// Blocks readiness under `name` until the guard is dropped.
     pub fn block(&self, name: &'static str, why: impl Into<String>) -> Blocker {
-        self.state().blockers.insert(name, why.into());
+        let why = why.into();
+        self.0.send_modify(|state| {
+            state.blockers.insert(name, why);
+        });
         Blocker { name, readiness: self.clone() }
     }
 
     /// Shows a notice under `name`, in place of an earlier one.
     pub fn notice(&self, name: &'static str, what: impl Into<String>) {
-        self.state().notices.insert(name, what.into());
+        let what = what.into();
+        self.0.send_modify(|state| {
+            state.notices.insert(name, what);
+        });
     }
 
     /// Takes the notice under `name` away.
     pub fn clear_notice(&self, name: &str) {
-        self.state().notices.remove(name);
+        self.0.send_if_modified(|state| state.notices.remove(name).is_some());
     }
 
     /// What stands now.
     pub fn report(&self) -> ReadinessReport {
-        let state = self.state();
+        let state = self.0.borrow();
         ReadinessReport {
             ready: state.blockers.is_empty(),
             blocked_by: state.blockers.clone(),
@@ -53,8 +60,24 @@ impl Readiness {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Wakes its holder after each change of what [`Self::report`] says.
+    pub fn changes(&self) -> ReadinessChanges {
+        ReadinessChanges { changes: self.0.subscribe(), _readiness: self.clone() }
+    }
+}
+
+/// Wakes its holder when the readiness changes.
+#[derive(Debug)]
+pub struct ReadinessChanges {
+    changes: watch::Receiver<State>,
+    /// Holds the sending side, without which every wait would end at once.
+    _readiness: Readiness,
+}
+
+impl ReadinessChanges {
+    /// Ends at the next change.
+    pub async fn changed(&mut self) {
+        let _the_sender_is_held = self.changes.changed().await;
     }
 }
 
@@ -68,7 +91,9 @@ pub struct Blocker {
 
 impl Drop for Blocker {
     fn drop(&mut self) {
-        self.readiness.state().blockers.remove(self.name);
+        self.readiness.0.send_modify(|state| {
+            state.blockers.remove(self.name);
+        });
     }
 }
 
@@ -88,5 +113,16 @@ mod tests {
         assert_eq!(readiness.report().notices.len(), 1);
         readiness.clear_notice("entities");
         assert!(readiness.report().notices.is_empty());
+    }
+
+    #[tokio::test]
+    async fn each_change_wakes_who_waits_for_one() {
+        let readiness = Readiness::default();
+        let mut changes = readiness.changes();
+        let blocker = readiness.block("policies", "not loaded yet");
+        changes.changed().await;
+        drop(blocker);
+        changes.changed().await;
+        assert!(readiness.report().ready);
     }
 }

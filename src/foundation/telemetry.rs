@@ -1,5 +1,7 @@
 //! Logs and metrics: how they are set up, and how text from outside is made fit for them.
 
+mod levels;
+
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +13,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use prometheus_client::registry::Registry;
+
+pub use self::levels::{LogEnded, LogLevels};
 
 /// How many lines may wait for a slow reader.
 const WAITING_LINES: usize = 8192;
@@ -48,7 +52,17 @@ pub enum LogError {
 
 /// Writes out what was logged when it is dropped, which waits a second at most.
 #[must_use = "what is logged last is lost unless this is dropped at the very end"]
-pub struct LogWriter(#[expect(dead_code, reason = "it is held for its drop")] WorkerGuard);
+pub struct LogWriter {
+    levels: LogLevels,
+    _guard: WorkerGuard,
+}
+
+impl LogWriter {
+    /// How much it writes, to be changed while it does.
+    pub fn levels(&self) -> LogLevels {
+        self.levels.clone()
+    }
+}
 
 impl fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,17 +83,25 @@ pub fn start_logging(config: &LogConfig) -> Result<LogWriter, LogError> {
         .thread_name("log")
         .finish(std::io::stderr());
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
         .with_writer(writer)
         // They would go to standard error by `eprintln!`, which panics if that is closed.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
-    match config.format {
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
-        LogFormat::Text => lines.finish().try_init(),
-    }
-    .map_err(|_taken| LogError::AlreadySet)?;
-    Ok(LogWriter(guard))
+    // The two looks are of different types, and so are the handles on their filters.
+    let (set, reload): (_, Box<dyn Fn(EnvFilter) -> bool + Send + Sync>) = match config.format {
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_env_filter(filter.clone()).with_filter_reloading();
+            let handle = lines.reload_handle();
+            (lines.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+        }
+        LogFormat::Text => {
+            let lines = lines.with_env_filter(filter.clone()).with_filter_reloading();
+            let handle = lines.reload_handle();
+            (lines.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+        }
+    };
+    set.map_err(|_taken| LogError::AlreadySet)?;
+    Ok(LogWriter { levels: LogLevels::new(&config.filter, &filter, reload), _guard: guard })
 }
 
 /// Lets a log line through once in a while: for what a peer can bring about as often as it likes.

@@ -9,7 +9,7 @@ use crate::evidence::AuthorityKind;
 use crate::foundation::clock::Timestamp;
 
 #[cfg(test)]
-pub(super) mod memory;
+pub(crate) mod memory;
 
 /// One authority that we made.
 #[derive(Clone, Debug, Eq, PartialEq)]

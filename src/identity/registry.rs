@@ -310,10 +310,11 @@ impl Registry {
     fn check_new(&self, entries: &Entries, entry: &Entry) -> Result<(), EntryProblem> {
         check_id(&entry.id)?;
         check(&entry.terms, &self.trust_domain)?;
-        if entries.get(&entry.id).is_some() {
-            return Err(EntryProblem::DuplicateId);
+        // In this order, so that who makes the same entry again learns that it is there.
+        if let Some(similar) = entries.similar(&entry.terms) {
+            return Err(EntryProblem::Similar(Arc::clone(similar)));
         }
-        entries.similar(&entry.terms).map_or(Ok(()), |similar| Err(EntryProblem::Similar(Arc::clone(similar))))
+        if entries.get(&entry.id).is_some() { Err(EntryProblem::DuplicateId) } else { Ok(()) }
     }
 
     fn update(

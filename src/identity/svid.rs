@@ -3,6 +3,7 @@
 //! The proxy has verified it too, but once a connection and by looser rules: a connection outlives its leaf and its
 //! bundle, and Envoy takes leaves with two URIs, with ungrammatical IDs or for servers only.
 
+pub mod jwt;
 mod presented;
 
 use std::fmt;

@@ -2,6 +2,7 @@
 
 mod authorities;
 mod entries;
+mod federation;
 mod postgres_fixture;
 mod revocations;
 
@@ -18,6 +19,7 @@ fn domain(name: &str) -> TrustDomain {
 async fn keeps_the_contract(url: impl AsyncFn(&str) -> String) {
     authorities::keep_the_contract(&url).await;
     revocations::keep_the_contract(&url).await;
+    federation::keeps_the_contract(&url).await;
 }
 
 #[tokio::test]

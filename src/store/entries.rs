@@ -4,7 +4,6 @@
 //! holes, so that whoever has read up to one has missed nothing.
 
 mod row;
-mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use portcullis_spiffe::TrustDomain;
 use sqlx::{Encode, Executor, FromRow, IntoArguments, QueryBuilder, Transaction, Type};
 
 use self::row::{Columns, ReadRow, Row};
-use self::wait::Waiter;
+use super::wait::Waiter;
 use super::{Backend, Database, Store};
 use crate::identity::registry::{Changed, Entry, Registered, RegistryStore, StoreError, StoreFuture, Write};
 
@@ -47,6 +46,9 @@ const PRUNE: &str = "DELETE FROM entry_changes WHERE trust_domain = $1 AND seque
 
 const MARK_PRUNED: &str = "UPDATE entry_sequences SET pruned = $2 WHERE trust_domain = $1";
 
+/// The channel that the trigger of migration 3 notifies.
+const CHANNEL: &str = "portcullis_entries";
+
 /// How many rows one statement writes: both databases limit its parameters.
 const ROWS: usize = 500;
 
@@ -71,7 +73,7 @@ trait EntryTables: Send + Sync {
 impl Store {
     /// The entries of `trust_domain`.
     pub fn entries(self: &Arc<Self>, trust_domain: TrustDomain) -> EntryStore {
-        EntryStore { store: Arc::clone(self), trust_domain, waiter: Waiter::default() }
+        EntryStore { store: Arc::clone(self), trust_domain, waiter: Waiter::new(CHANNEL) }
     }
 }
 

@@ -36,5 +36,7 @@ pub(super) fn migrator() -> Migrator {
         migration(1, "authorities", include_str!("../../migrations/postgres/0001_authorities.sql")),
         migration(2, "authority places", include_str!("../../migrations/postgres/0002_authority_places.sql")),
         migration(3, "entries", include_str!("../../migrations/postgres/0003_entries.sql")),
+        migration(4, "federation", include_str!("../../migrations/postgres/0004_federation.sql")),
+        migration(5, "revoked leaves", include_str!("../../migrations/postgres/0005_revoked_leaves.sql")),
     ])
 }

@@ -48,5 +48,7 @@ pub(super) fn migrator() -> Migrator {
         migration(1, "authorities", include_str!("../../migrations/sqlite/0001_authorities.sql")),
         migration(2, "authority places", include_str!("../../migrations/sqlite/0002_authority_places.sql")),
         migration(3, "entries", include_str!("../../migrations/sqlite/0003_entries.sql")),
+        migration(4, "federation", include_str!("../../migrations/sqlite/0004_federation.sql")),
+        migration(5, "revoked leaves", include_str!("../../migrations/sqlite/0005_revoked_leaves.sql")),
     ])
 }

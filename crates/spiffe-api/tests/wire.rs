@@ -221,7 +221,7 @@ fn workload_api() {
     let svid = workload::X509svid {
         spiffe_id: "i".into(),
         x509_svid: vec![1],
-        x509_svid_key: vec![2],
+        x509_svid_key: vec![2].into(),
         bundle: vec![3],
         hint: "h".into(),
     };

@@ -61,7 +61,7 @@ fn decision(time: Timestamp) -> DecisionRecord {
     }
 }
 
-fn examples() -> [Record; 5] {
+fn examples() -> [Record; 6] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -79,6 +79,15 @@ fn examples() -> [Record; 5] {
         policy_epoch: epoch(3),
         policies: 12,
         error: Some("policies/orders.cedar:7: unexpected token `}`".into()),
+    };
+    let administration = AdministrationRecord {
+        time,
+        method: "spire.api.server.entry.v1.Entry/BatchDeleteEntry".into(),
+        uid: Some(0),
+        pid: Some(4711),
+        subjects: vec!["5ac0b39c-8176-45dc-ab22-7daf8ecc7290".into()],
+        code: Some("ok"),
+        error: None,
     };
     let token = JwtIssuanceRecord {
         time,
@@ -104,6 +113,7 @@ fn examples() -> [Record; 5] {
         Record::JwtIssuance(token.into()),
         Record::AuthorityChange(change.into()),
         Record::PolicyLoad(load.into()),
+        Record::Administration(administration.into()),
     ]
 }
 

@@ -38,7 +38,7 @@ impl Audit for Log {
             Record::Issuance(issuance) => self.records.lock().unwrap().push(*issuance),
             Record::JwtIssuance(issuance) => self.tokens.lock().unwrap().push(*issuance),
             Record::AuthorityChange(_) => {}
-            Record::Decision(_) | Record::PolicyLoad(_) => panic!("{record:?}"),
+            other => panic!("{other:?}"),
         }
         Ok(())
     }

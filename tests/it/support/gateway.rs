@@ -60,6 +60,11 @@ impl Home {
         self.path().join("operations.sock")
     }
 
+    /// The socket that the admin API is served on.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.path().join("admin.sock")
+    }
+
     /// The socket that `AuthZEN` is served on.
     pub(crate) fn authzen_socket(&self) -> PathBuf {
         self.path().join("authzen.sock")
@@ -130,6 +135,7 @@ impl Home {
             .env("PORTCULLIS_LISTEN__EXT_AUTHZ", format!("unix:{}", self.ext_authz_socket().display()))
             .env("PORTCULLIS_LISTEN__AUTHZEN", format!("unix:{}", self.authzen_socket().display()))
             .env("PORTCULLIS_LISTEN__OPERATIONS", format!("unix:{}", self.operations_socket().display()))
+            .env("PORTCULLIS_LISTEN__ADMIN", format!("unix:{}", self.admin_socket().display()))
             .env("PORTCULLIS_DECISION__POLICIES", at("policies"))
             // On a kernel before 6.5 there is no other way, and on a later one it changes nothing.
             .env("PORTCULLIS_IDENTITY__ATTEST_BY_PID_LOOKUP", "true")

@@ -66,7 +66,7 @@ impl Received {
             if bundle.is_empty() {
                 return Err(failed(String::from("no certificates in trust bundle")));
             }
-            let key = Zeroizing::new(svid.x509_svid_key.clone());
+            let key = Zeroizing::new(svid.x509_svid_key.to_vec());
             Ok(Svid { id: svid.spiffe_id.clone(), hint: svid.hint.clone(), chain, key, bundle })
         };
         Ok(Self { svids: answer.svids.iter().enumerate().map(svid).collect::<Result<_, _>>()?, federated })

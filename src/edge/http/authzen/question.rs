@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::json::{self, JsonError};
 use crate::decision::{Action, Entity, Query};
+use crate::foundation::json::{self, JsonError};
 
 /// The body does not hold a question.
 #[derive(Debug, thiserror::Error)]

@@ -9,9 +9,6 @@ use tokio::time::{sleep, timeout};
 
 use super::Backend;
 
-/// The channel that the trigger of migration 3 notifies.
-const CHANNEL: &str = "portcullis_entries";
-
 /// How often SQLite is asked whether its file changed: it has no way to tell. The answer comes from shared memory.
 const SQLITE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -19,8 +16,12 @@ const SQLITE_PAUSE: Duration = Duration::from_millis(50);
 const POSTGRES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection of its own, kept between calls. Lost with any error, so that the next call makes another.
-#[derive(Debug, Default)]
-pub(super) struct Waiter(Mutex<Watch>);
+#[derive(Debug)]
+pub(super) struct Waiter {
+    /// What PostgreSQL's triggers notify.
+    channel: &'static str,
+    watch: Mutex<Watch>,
+}
 
 #[derive(Debug, Default)]
 enum Watch {
@@ -34,9 +35,14 @@ enum Watch {
 }
 
 impl Waiter {
+    /// Waits for what is told on `channel`; on SQLite, for any write.
+    pub(super) fn new(channel: &'static str) -> Self {
+        Self { channel, watch: Mutex::default() }
+    }
+
     /// Ends once the database may have changed since the last call.
     pub(super) async fn wait(&self, backend: &Backend) -> Result<(), sqlx::Error> {
-        let mut watch = self.0.lock().await;
+        let mut watch = self.watch.lock().await;
         // Put back when all went well, so that a caller that stops waiting makes a new connection next time.
         let next = match (std::mem::take(&mut *watch), backend) {
             (Watch::Sqlite { mut connection, version }, _) => {
@@ -48,7 +54,7 @@ impl Waiter {
                 Watch::Postgres(listener)
             }
             (Watch::None, Backend::Sqlite(database)) => watch_file(&database.pool).await?,
-            (Watch::None, Backend::Postgres(database)) => listen(&database.pool).await?,
+            (Watch::None, Backend::Postgres(database)) => listen(&database.pool, self.channel).await?,
         };
         *watch = next;
         Ok(())
@@ -77,11 +83,11 @@ async fn data_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Er
     sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await
 }
 
-async fn listen(pool: &Pool<Postgres>) -> Result<Watch, sqlx::Error> {
+async fn listen(pool: &Pool<Postgres>, channel: &str) -> Result<Watch, sqlx::Error> {
     let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let own = options.connect_with((*pool.connect_options()).clone()).await?;
     let mut listener = PgListener::connect_with(&own).await?;
-    listener.listen(CHANNEL).await?;
+    listener.listen(channel).await?;
     Ok(Watch::Postgres(listener))
 }
 

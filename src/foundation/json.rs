@@ -1,6 +1,7 @@
 //! Reads a JSON text as I-JSON (RFC 7493), the profile in which two readers can't see two different things: UTF-8, no
-//! surrogates or noncharacters, and no member name twice. That matters here because the client's library may have
-//! taken the first of two `"id"` members where ours would take the last. Nesting is bounded too.
+//! surrogates or noncharacters, and no member name twice. That matters wherever something is decided on a text: the
+//! client's library may have taken the first of two `"id"` members where ours would take the last. Nesting is bounded
+//! too.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use crate::foundation::telemetry::printable;
 mod tests;
 
 /// How many arrays and objects may enclose each other.
-pub(super) const MAX_DEPTH: usize = 32;
+pub const MAX_DEPTH: usize = 32;
 
 /// How much of a client's member name a message repeats.
 const SHOWN_OF_NAME: usize = 64;
@@ -21,7 +22,7 @@ const SHOWN_OF_NAME: usize = 64;
 /// The text is not I-JSON, or nested too deeply; says what and at which line and column.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub(super) struct JsonError(#[from] serde_json::Error);
+pub struct JsonError(#[from] serde_json::Error);
 
 /// Reads one JSON value that fills all of `text`.
 ///
@@ -30,7 +31,7 @@ pub(super) struct JsonError(#[from] serde_json::Error);
 ///
 /// # Errors
 /// [`JsonError`].
-pub(super) fn read(text: &[u8]) -> Result<Value, JsonError> {
+pub fn read(text: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = Node { depth: 0 }.deserialize(&mut reader)?;
     reader.end()?;

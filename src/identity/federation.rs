@@ -1,0 +1,345 @@
+//! Federation: the bundles of other trust domains, and where they are to be had.
+//!
+//! Foreign bundles stand beside our own in the one set of [`Bundles`] that everyone reads, so that whoever verifies or
+//! hands out bundles sees a change at once. Who federates with whom is for registration entries to say.
+
+mod check;
+mod delete;
+mod follow;
+#[cfg(test)]
+pub(crate) mod memory;
+mod relationship;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_spiffe::TrustDomain;
+use tokio::sync::Mutex;
+
+pub use self::check::BundleProblem;
+pub use self::delete::{BundleUse, DeleteMode};
+pub use self::relationship::{EndpointProfile, EndpointUrl, EndpointUrlError, Relationship};
+pub use self::store::{Federated, FederationFuture, FederationStore, FederationStoreError, FederationWrite};
+
+use self::check::checked;
+use super::bundle::{Bundle, Bundles};
+use crate::foundation::watched::{Snapshot, Watched};
+
+/// How many foreign bundles, and how many relationships, there may be.
+const MAX_TRUST_DOMAINS: usize = 1024;
+
+/// How often a change is tried again that lost a race against another process.
+const TRIES: usize = 5;
+
+/// The relationships, by the other trust domain.
+pub type Relationships = BTreeMap<TrustDomain, Arc<Relationship>>;
+
+/// Whom our trust domain federates with: kept in the store, read from memory.
+#[derive(Debug)]
+pub struct Federation {
+    trust_domain: TrustDomain,
+    store: Arc<dyn FederationStore>,
+    /// Ours is in there too, and not ours to touch.
+    bundles: Arc<Watched<Bundles>>,
+    relationships: Watched<Relationships>,
+    /// The number of the last change that is in memory; held while there is a write.
+    sequence: Mutex<u64>,
+}
+
+/// Why something was not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FederationError {
+    /// It is about our own trust domain, whose bundle is the authority's.
+    #[error("`{0}` is this trust domain itself")]
+    Ourselves(TrustDomain),
+    /// There is one already.
+    #[error("there is one for `{0}` already")]
+    Exists(TrustDomain),
+    /// There is none.
+    #[error("there is none for `{0}`")]
+    Unknown(TrustDomain),
+    /// There are as many as there may be.
+    #[error("there are {MAX_TRUST_DOMAINS} already, which is the limit")]
+    TooMany,
+    /// The bundle can't be trusted as it is.
+    #[error(transparent)]
+    Bundle(#[from] BundleProblem),
+    /// Entries need the bundle.
+    #[error(transparent)]
+    InUse(#[from] BundleUse),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] FederationStoreError),
+}
+
+impl Federation {
+    /// What the store holds, put beside our own bundle in `bundles`.
+    ///
+    /// # Errors
+    /// [`FederationStoreError`].
+    pub async fn load(
+        trust_domain: TrustDomain,
+        store: Arc<dyn FederationStore>,
+        bundles: Arc<Watched<Bundles>>,
+    ) -> Result<Self, FederationStoreError> {
+        let relationships = Watched::new(Relationships::new());
+        let federation = Self { trust_domain, store, bundles, relationships, sequence: Mutex::new(0) };
+        federation.reload(&mut *federation.sequence.lock().await).await?;
+        Ok(federation)
+    }
+
+    /// Whether we have a bundle of `trust_domain`, so that an entry may federate with it.
+    pub fn knows(&self, trust_domain: &TrustDomain) -> bool {
+        self.bundle(trust_domain).is_some()
+    }
+
+    /// The bundle of another trust domain.
+    pub fn bundle(&self, trust_domain: &TrustDomain) -> Option<Arc<Bundle>> {
+        self.bundles.load().get(trust_domain).filter(|bundle| self.is_foreign(bundle)).cloned()
+    }
+
+    /// All bundles of others, sorted by trust domain.
+    pub fn bundles(&self) -> Vec<Arc<Bundle>> {
+        self.bundles.load().iter().filter(|bundle| self.is_foreign(bundle)).cloned().collect()
+    }
+
+    /// The relationships now.
+    pub fn relationships(&self) -> Arc<Snapshot<Relationships>> {
+        self.relationships.load()
+    }
+
+    /// Keeps the first bundle of another trust domain.
+    ///
+    /// # Errors
+    /// [`FederationError`]; then nothing was changed.
+    pub async fn create_bundle(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
+        let bundle = self.foreign(bundle)?;
+        self.write(move |known, _| match known.get(&bundle.trust_domain) {
+            Some(_) => Err(FederationError::Exists(bundle.trust_domain.clone())),
+            None => Ok((Arc::clone(&bundle), vec![put(known, &bundle)?])),
+        })
+        .await
+    }
+
+    /// Keeps a bundle of another trust domain, in place of the one that may be there.
+    ///
+    /// # Errors
+    /// [`FederationError`]; then nothing was changed.
+    pub async fn set_bundle(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
+        let bundle = self.foreign(bundle)?;
+        self.write(move |known, _| Ok((Arc::clone(&bundle), vec![put(known, &bundle)?]))).await
+    }
+
+    /// Keeps what `change` makes of the bundle of another trust domain; it is asked again if another process changed the
+    /// bundle meanwhile.
+    ///
+    /// # Errors
+    /// [`FederationError`]; then nothing was changed.
+    pub async fn update_bundle(
+        &self,
+        trust_domain: TrustDomain,
+        change: impl Fn(&mut Bundle) + Send + Sync + 'static,
+    ) -> Result<Arc<Bundle>, FederationError> {
+        self.not_ourselves(&trust_domain)?;
+        self.write(move |known, _| {
+            let bundle = known.get(&trust_domain).ok_or_else(|| FederationError::Unknown(trust_domain.clone()))?;
+            let mut changed = Bundle::clone(bundle);
+            change(&mut changed);
+            let changed = Arc::new(checked(changed)?);
+            Ok((Arc::clone(&changed), vec![put(known, &changed)?]))
+        })
+        .await
+    }
+
+    /// Keeps a first relationship with another trust domain, and the bundle to begin with, if there is one.
+    ///
+    /// # Errors
+    /// [`FederationError`]; then nothing was changed.
+    pub async fn create_relationship(
+        &self,
+        relationship: Relationship,
+        bundle: Option<Bundle>,
+    ) -> Result<Arc<Relationship>, FederationError> {
+        self.not_ourselves(&relationship.trust_domain)?;
+        let (relationship, bundle) = (Arc::new(relationship), bundle.map(|bundle| self.foreign(bundle)).transpose()?);
+        self.write(move |known, relationships| {
+            if relationships.contains_key(&relationship.trust_domain) {
+                return Err(FederationError::Exists(relationship.trust_domain.clone()));
+            }
+            if relationships.len() >= MAX_TRUST_DOMAINS {
+                return Err(FederationError::TooMany);
+            }
+            let mut writes = vec![FederationWrite::PutRelationship(Arc::clone(&relationship))];
+            writes.extend(bundle.as_ref().map(|bundle| put(known, bundle)).transpose()?);
+            Ok((Arc::clone(&relationship), writes))
+        })
+        .await
+    }
+
+    /// Keeps what `change` makes of the relationship with another trust domain, and the bundle, if there is one.
+    ///
+    /// # Errors
+    /// [`FederationError`]; then nothing was changed.
+    pub async fn update_relationship(
+        &self,
+        trust_domain: TrustDomain,
+        change: impl Fn(&mut Relationship) + Send + Sync + 'static,
+        bundle: Option<Bundle>,
+    ) -> Result<Arc<Relationship>, FederationError> {
+        let bundle = bundle.map(|bundle| self.foreign(bundle)).transpose()?;
+        self.write(move |known, relationships| {
+            let relationship =
+                relationships.get(&trust_domain).ok_or_else(|| FederationError::Unknown(trust_domain.clone()))?;
+            let mut changed = Relationship::clone(relationship);
+            change(&mut changed);
+            let changed = Arc::new(changed);
+            let mut writes = vec![FederationWrite::PutRelationship(Arc::clone(&changed))];
+            writes.extend(bundle.as_ref().map(|bundle| put(known, bundle)).transpose()?);
+            Ok((changed, writes))
+        })
+        .await
+    }
+
+    /// Ends the relationship with another trust domain. Its bundle stays: entries may need it.
+    ///
+    /// # Errors
+    /// [`FederationError`]; then nothing was changed.
+    pub async fn delete_relationship(&self, trust_domain: TrustDomain) -> Result<(), FederationError> {
+        self.write(move |_, relationships| {
+            if relationships.contains_key(&trust_domain) {
+                Ok(((), vec![FederationWrite::DeleteRelationship(trust_domain.clone())]))
+            } else {
+                Err(FederationError::Unknown(trust_domain.clone()))
+            }
+        })
+        .await
+    }
+
+    /// Takes over what other processes did.
+    ///
+    /// # Errors
+    /// [`FederationStoreError`]; what is known stays.
+    pub async fn refresh(&self) -> Result<(), FederationStoreError> {
+        self.catch_up(&mut *self.sequence.lock().await).await
+    }
+
+    fn is_foreign(&self, bundle: &Bundle) -> bool {
+        bundle.trust_domain != self.trust_domain
+    }
+
+    fn not_ourselves(&self, trust_domain: &TrustDomain) -> Result<(), FederationError> {
+        if *trust_domain == self.trust_domain {
+            return Err(FederationError::Ourselves(trust_domain.clone()));
+        }
+        Ok(())
+    }
+
+    /// `bundle`, if it is another's and fit.
+    fn foreign(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
+        self.not_ourselves(&bundle.trust_domain)?;
+        Ok(Arc::new(checked(bundle)?))
+    }
+
+    /// Makes the change that `plan` makes of what is known. If it is dropped half-way, it may be in the store and not yet in
+    /// memory, where the next look at the store brings it.
+    async fn write<T>(
+        &self,
+        plan: impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError>,
+    ) -> Result<T, FederationError> {
+        let mut sequence = self.sequence.lock().await;
+        self.catch_up(&mut sequence).await?;
+        for _try in 1..TRIES {
+            match self.try_write(&mut sequence, &plan).await {
+                Err(FederationError::Store(FederationStoreError::Raced)) => self.reload(&mut sequence).await?,
+                done => return done,
+            }
+        }
+        self.try_write(&mut sequence, &plan).await
+    }
+
+    async fn try_write<T>(
+        &self,
+        sequence: &mut u64,
+        plan: &impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError>,
+    ) -> Result<T, FederationError> {
+        let (value, writes) = plan(&self.bundles.load(), &self.relationships.load())?;
+        *sequence = self.store.apply(*sequence, &writes).await?;
+        self.bundles.update(|known| {
+            writes.iter().fold(None, |changed, write| written(changed.as_ref().unwrap_or(known), write).or(changed))
+        });
+        self.relationships.update(|known| {
+            let mut changed = known.clone();
+            for write in &writes {
+                match write {
+                    FederationWrite::PutRelationship(relationship) => {
+                        changed.insert(relationship.trust_domain.clone(), Arc::clone(relationship));
+                    }
+                    FederationWrite::DeleteRelationship(trust_domain) => {
+                        changed.remove(trust_domain);
+                    }
+                    FederationWrite::PutBundle(_) | FederationWrite::DeleteBundle(_) => {}
+                }
+            }
+            (changed != *known).then_some(changed)
+        });
+        Ok(value)
+    }
+
+    async fn catch_up(&self, sequence: &mut u64) -> Result<(), FederationStoreError> {
+        if self.store.sequence().await? != *sequence {
+            self.reload(sequence).await?;
+        }
+        Ok(())
+    }
+
+    async fn reload(&self, sequence: &mut u64) -> Result<(), FederationStoreError> {
+        let federated = self.store.load().await?;
+        let ours = |trust_domain: &TrustDomain| *trust_domain == self.trust_domain;
+        let mut wanted: BTreeMap<_, _> =
+            federated.bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), bundle)).collect();
+        wanted.retain(|trust_domain, _| !ours(trust_domain));
+        self.bundles.update(|known| {
+            let gone = known
+                .iter()
+                .map(|bundle| &bundle.trust_domain)
+                .filter(|name| !ours(name) && !wanted.contains_key(name));
+            let kept = gone.fold(None, |changed: Option<Bundles>, name| {
+                changed.as_ref().unwrap_or(known).without(name).or(changed)
+            });
+            wanted
+                .into_values()
+                .fold(kept, |changed, bundle| changed.as_ref().unwrap_or(known).with(bundle).or(changed))
+        });
+        let relationships: Relationships = federated
+            .relationships
+            .into_iter()
+            .map(|relationship| (relationship.trust_domain.clone(), Arc::new(relationship)))
+            .collect();
+        self.relationships.update(|known| (relationships != *known).then_some(relationships));
+        *sequence = federated.sequence;
+        Ok(())
+    }
+}
+
+/// The write that keeps `bundle`, if there is room for it.
+fn put(known: &Bundles, bundle: &Arc<Bundle>) -> Result<FederationWrite, FederationError> {
+    // One of those known is ours.
+    if known.get(&bundle.trust_domain).is_none() && known.iter().count() > MAX_TRUST_DOMAINS {
+        return Err(FederationError::TooMany);
+    }
+    Ok(FederationWrite::PutBundle(Arc::clone(bundle)))
+}
+
+/// What `write` makes of `bundles`, if anything.
+fn written(bundles: &Bundles, write: &FederationWrite) -> Option<Bundles> {
+    match write {
+        FederationWrite::PutBundle(bundle) => bundles.with(Bundle::clone(bundle)),
+        FederationWrite::DeleteBundle(trust_domain) => bundles.without(trust_domain),
+        FederationWrite::PutRelationship(_) | FederationWrite::DeleteRelationship(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
