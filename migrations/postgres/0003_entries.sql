@@ -33,10 +33,10 @@ CREATE TABLE entry_changes (
 -- Tells every process that listens, once a change is committed.
 CREATE FUNCTION notify_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('portcullis_entries', '');
+    PERFORM pg_notify('entries_changed', '');
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER entries_changed AFTER INSERT OR UPDATE ON entry_sequences
+CREATE TRIGGER notify_entries AFTER INSERT OR UPDATE ON entry_sequences
     FOR EACH STATEMENT EXECUTE FUNCTION notify_entries();

@@ -24,6 +24,7 @@ use crate::identity::federation::Federation;
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::join_token::JoinTokens;
 use crate::identity::registry::Registry;
+use crate::identity::workload::Workloads;
 use crate::server::UnixPeer;
 use crate::store::Store;
 
@@ -47,8 +48,8 @@ pub(super) struct IdentityPlane {
     pub(super) authority: Arc<Authority>,
     pub(super) registry: Arc<Registry>,
     federation: Arc<Federation>,
-    pub(super) issuer: Arc<Issuer>,
-    pub(super) attestor: Arc<UnixAttestor>,
+    issuer: Arc<Issuer>,
+    pub(super) workloads: Arc<Workloads>,
     store: Arc<Store>,
 }
 
@@ -85,7 +86,8 @@ impl IdentityPlane {
             accept_pid_lookup: config.identity.attest_by_pid_lookup,
         };
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
-        Ok(Self { authority, registry, federation, issuer, attestor, store: Arc::clone(store) })
+        let workloads = Arc::new(Workloads::new(Arc::clone(&issuer), attestor));
+        Ok(Self { authority, registry, federation, issuer, workloads, store: Arc::clone(store) })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -113,10 +115,10 @@ impl IdentityPlane {
             default_bundle_name: settings.default_bundle_name.clone(),
             default_all_bundles_name: settings.default_all_bundles_name.clone(),
             disable_spiffe_cert_validation: settings.disable_spiffe_cert_validation,
+            unknown_names: settings.unknown_names,
         };
-        let (issuer, attestor) = (Arc::clone(&self.issuer), Arc::clone(&self.attestor));
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
-        SecretService::new(names, issuer, attestor, clock, entropy, signal, metrics)
+        SecretService::new(names, Arc::clone(&self.workloads), clock, entropy, signal, metrics)
     }
 
     /// The services of the admin API over these parts.

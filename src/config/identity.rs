@@ -9,6 +9,7 @@ use super::entries;
 use super::node::{Node, Value};
 use super::reader::{Bound as _, Section, Setting};
 use super::values::text;
+use crate::edge::envoy::sds::UnknownNames;
 use crate::identity::authority::{AUTHORITY_LEAVES, Hash, KeyType};
 use crate::identity::issue::LONGEST_JWT;
 use crate::identity::registry::{ConfiguredEntry, Parents};
@@ -65,6 +66,8 @@ pub struct Sds {
     pub default_all_bundles_name: String,
     /// Send plain CA certificates in place of a configuration for Envoy's SPIFFE validator.
     pub disable_spiffe_cert_validation: bool,
+    /// What happens to a stream that asks for what no entry grants.
+    pub unknown_names: UnknownNames,
 }
 
 impl Identity {
@@ -164,6 +167,7 @@ impl Sds {
         let default_bundle_name = section.value::<String>("default_bundle_name", "ROOTCA");
         let default_all_bundles_name = section.value::<String>("default_all_bundles_name", "ALL");
         let disable_spiffe_cert_validation = section.value("disable_spiffe_cert_validation", "false");
+        let unknown_names = section.value("unknown_names", "wait");
         let names = [
             ("default_svid_name", &default_svid_name),
             ("default_bundle_name", &default_bundle_name),
@@ -183,6 +187,7 @@ impl Sds {
             default_bundle_name: default_bundle_name?,
             default_all_bundles_name: default_all_bundles_name?,
             disable_spiffe_cert_validation: disable_spiffe_cert_validation?,
+            unknown_names: unknown_names?,
         })
     }
 }

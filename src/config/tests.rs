@@ -7,6 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 use node::Value;
+use portcullis_spiffe::SpiffeId;
+
+use crate::foundation::clock::Timestamp;
+use crate::identity::registry::Parents;
 
 mod faults;
 mod layering;
@@ -77,8 +81,14 @@ identity:
       selectors: [unix:uid:1000, 'unix:path:/bin/web']
       x509_svid_ttl: 30s
       dns_names: [web.internal]
+      jwt_svid_ttl: 5m
       federates_with: [partner.example]
       hint: internal
+      admin: true
+      downstream: true
+      store_svid: true
+      expires_at: 2027-01-15T08:00:00Z
+      jwt_svid_include_jti: true
     - spiffe_id: spiffe://example.org/web
       selectors: [unix:uid:1000]
 ";
@@ -89,7 +99,24 @@ identity:
     assert_eq!(entries[0].terms.dns_names, ["web.internal"]);
     assert_eq!(entries[0].terms.federates_with.len(), 1);
     assert_eq!(entries[0].terms.hint, "internal");
+    assert_eq!(entries[0].terms.jwt_svid_ttl, Some(std::time::Duration::from_mins(5)));
+    assert!(entries[0].terms.admin && entries[0].terms.downstream && entries[0].terms.store_svid);
+    assert_eq!(entries[0].terms.expires_at, Some(Timestamp::from_unix_seconds(1_800_000_000)));
+    assert!(entries[0].terms.additional.is_some_and(|additional| additional.jwt_svid_include_jti));
+    assert_eq!(entries[1].terms.additional, None);
     assert_eq!(&*entries[1].id, "515b1bccde806db06a3ba4bdc68c9692");
+}
+
+#[test]
+fn parents_are_any_or_these_and_our_own() {
+    let parents =
+        |yaml: &str| load(&format!("trust_domain: example.org\nidentity: {{{yaml}}}")).config.identity.parents;
+    let own = "spiffe://example.org/spire/agent/portcullis".parse().unwrap();
+    let node: SpiffeId = "spiffe://example.org/node".parse().unwrap();
+    assert_eq!(parents(""), Parents::Any);
+    assert_eq!(parents("parents: any"), Parents::Any);
+    assert_eq!(parents("parents: spiffe://example.org/node"), Parents::these([node.clone(), own]));
+    assert_eq!(parents("parents: [spiffe://example.org/node]"), parents("parents: spiffe://example.org/node"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use super::node::{Node, Value};
 use super::reader::{Bound, Setting};
 use crate::edge::envoy::ext_authz::HeaderNames;
+use crate::edge::envoy::sds::UnknownNames;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::LogFormat;
 use crate::identity::selector::{KNOWN_KINDS, Selector};
@@ -183,6 +184,16 @@ impl Setting for LogFormat {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
             other => Err(format!("`{other}` is neither `json` nor `text`")),
+        }
+    }
+}
+
+impl Setting for UnknownNames {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        match text(node, "`wait` or `refuse`")? {
+            "wait" => Ok(Self::Wait),
+            "refuse" => Ok(Self::Refuse),
+            other => Err(format!("`{other}` is neither `wait` nor `refuse`")),
         }
     }
 }

@@ -222,28 +222,35 @@ impl Registry {
         self.catch_up(&mut *self.sequence.lock().await).await
     }
 
+    /// Reads everything again, since a store that failed over may have forgotten changes, and then numbered others like them.
+    async fn reload(&self) -> Result<(), RegistryError> {
+        self.load_all(&mut *self.sequence.lock().await).await
+    }
+
+    async fn load_all(&self, sequence: &mut u64) -> Result<(), RegistryError> {
+        let registered = self.store.load().await?;
+        let parents = Arc::clone(&self.entries.load().parents);
+        self.entries.replace(Entries::new(registered.entries, parents));
+        *sequence = registered.sequence;
+        Ok(())
+    }
+
     async fn catch_up(&self, sequence: &mut u64) -> Result<(), RegistryError> {
-        let known = self.entries.load();
-        let (entries, last) = match self.store.changes_since(*sequence).await? {
-            Some(changed) if changed.sequence == *sequence => return Ok(()),
-            Some(changed) => {
-                let mut entries = Entries::clone(&known);
-                // All of the old ones go first: entries may have exchanged what they grant.
-                for id in changed.deleted.iter().chain(changed.put.iter().map(|entry| &entry.id)) {
-                    entries.remove(id);
-                }
-                for entry in changed.put {
-                    entries.put(Arc::new(entry));
-                }
-                (entries, changed.sequence)
-            }
-            None => {
-                let registered = self.store.load().await?;
-                (Entries::new(registered.entries, Arc::clone(&known.parents)), registered.sequence)
-            }
+        let Some(changed) = self.store.changes_since(*sequence).await? else {
+            return self.load_all(sequence).await;
         };
-        self.entries.replace(entries);
-        *sequence = last;
+        if changed.sequence != *sequence {
+            let mut entries = Entries::clone(&self.entries.load());
+            // All of the old ones go first: entries may have exchanged what they grant.
+            for id in changed.deleted.iter().chain(changed.put.iter().map(|entry| &entry.id)) {
+                entries.remove(id);
+            }
+            for entry in changed.put {
+                entries.put(Arc::new(entry));
+            }
+            self.entries.replace(entries);
+            *sequence = changed.sequence;
+        }
         Ok(())
     }
 

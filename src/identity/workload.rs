@@ -57,10 +57,18 @@ impl Workloads {
     /// # Errors
     /// [`IdentifyError`].
     pub async fn identities(&self, peer: &UnixPeer) -> Result<Identities, IdentifyError> {
+        self.identify(peer).await.map(|(_attested, identities)| identities)
+    }
+
+    /// What is true of `peer` now, and what it is entitled to for that.
+    ///
+    /// # Errors
+    /// [`IdentifyError`].
+    pub async fn identify(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
         let attested = self.attest(peer).await?;
         let issuer = Arc::clone(&self.issuer);
-        let identities = tokio::task::spawn_blocking(move || issuer.identities(&attested)).await;
-        Ok(identities.map_err(|_cancelled| IdentifyError::Stopping)??)
+        let both = tokio::task::spawn_blocking(move || issuer.identities(&attested).map(|found| (attested, found)));
+        Ok(both.await.map_err(|_cancelled| IdentifyError::Stopping)??)
     }
 
     /// Wakes when what callers are entitled to may have changed.

@@ -1,9 +1,10 @@
 //! Waiting until somebody wrote to the database, without reading what is in it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use sqlx::{Connection as _, Pool, Postgres, Sqlite, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, Pool, Postgres, Sqlite, SqliteConnection};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -91,10 +92,15 @@ async fn listen(pool: &Pool<Postgres>, channel: &str) -> Result<Watch, sqlx::Err
     Ok(Watch::Postgres(listener))
 }
 
-/// Ends with all notifications that have arrived, with the connection, or when one may have been lost.
+/// Ends with all notifications that have arrived, or when one may have been lost: a connection whose other end went without
+/// a word is silent too, so it must answer then.
 async fn notified(listener: &mut PgListener) -> Result<(), sqlx::Error> {
-    if let Ok(received) = timeout(POSTGRES_PATIENCE, listener.try_recv()).await {
-        received?;
+    match timeout(POSTGRES_PATIENCE, listener.try_recv()).await {
+        Ok(received) => drop(received?.ok_or_else(|| sqlx::Error::Io(ErrorKind::ConnectionAborted.into()))?),
+        Err(_silent) => {
+            let answer = timeout(POSTGRES_PATIENCE, listener.execute("SELECT 1")).await;
+            answer.map_err(|_silent| sqlx::Error::PoolTimedOut)??;
+        }
     }
     while listener.next_buffered().is_some() {}
     Ok(())

@@ -5,8 +5,9 @@ use tonic::Code;
 use x509_parser::prelude::*;
 
 use crate::support::gateway::{Gateway, Home};
-use crate::support::sds::{certificate, fetch, fetch_code, secrets};
+use crate::support::sds::{certificate, delta, fetch, fetch_code, secrets, stream};
 
+/// S1.
 #[tokio::test(flavor = "multi_thread")]
 async fn this_process_gets_the_identity_that_its_executable_is_entitled_to() {
     let home = Home::new();
@@ -25,6 +26,7 @@ async fn this_process_gets_the_identity_that_its_executable_is_entitled_to() {
     assert!(leaf.key_usage().unwrap().unwrap().critical);
 }
 
+/// S3: unknown names, among them those that Istio asks for beside its own (spiffe/spire#3325, #5687).
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_gets_what_no_entry_grants() {
     let home = Home::new();
@@ -40,6 +42,32 @@ async fn nobody_gets_what_no_entry_grants() {
     assert!(all.is_err() || all.unwrap().resources.is_empty(), "a wildcard must hand out nothing");
 }
 
+/// S3: an unknown name is left out of the stream, or ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn istios_names_take_nothing_with_them_unless_that_is_wanted() {
+    let names = ["file-root:system", "file-cert:/etc/tls.crt~/etc/tls.key", "default"];
+    let home = Home::new();
+    let gateway = Gateway::start(&home, &[]).await;
+    let response = stream(&home.workload_socket(), &names).await.unwrap();
+    assert_eq!(secrets(&response).iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>(), ["default"]);
+    let response = delta(&home.workload_socket(), &names).await.unwrap();
+    assert_eq!(response.resources.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["default"]);
+    drop(gateway);
+
+    let _gateway = Gateway::start(&home, &[("IDENTITY__SDS__UNKNOWN_NAMES", "refuse")]).await;
+    for refused in [
+        stream(&home.workload_socket(), &names).await.unwrap_err(),
+        delta(&home.workload_socket(), &names).await.unwrap_err(),
+        fetch(&home.workload_socket(), &names).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let words = "workload is not authorized for the requested identities [\"file-cert:";
+        assert!(refused.message().starts_with(words), "{refused}");
+    }
+    assert_eq!(secrets(&stream(&home.workload_socket(), &["default"]).await.unwrap()).len(), 1);
+}
+
+/// S1, S2.
 #[tokio::test(flavor = "multi_thread")]
 async fn validation_contexts_carry_the_spiffe_validator() {
     let home = Home::new();

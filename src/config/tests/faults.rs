@@ -144,12 +144,12 @@ identity:
         - unix:uid:1
         - unix
         - unix:uid:web
-        - k8s:ns:default
+        - gcp:zone:a
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:7:11: identity.entries[0].selectors: `unix`: a selector has the form `type:value`, both not empty
     p.yaml:8:11: identity.entries[0].selectors: `unix:uid:web`: a uid or gid is a plain decimal number
-    p.yaml:9:11: identity.entries[0].selectors: `k8s:ns:default`: there is no attestor of this type; known is `unix`
+    p.yaml:9:11: identity.entries[0].selectors: `gcp:zone:a`: there is no attestor of this type; known are `unix`, `docker`, `k8s`, `systemd`
     ");
 }
 
@@ -170,6 +170,42 @@ identity:
 }
 
 #[test]
+fn entries_that_the_registry_would_refuse() {
+    let yaml = "trust_domain: example.org
+identity:
+  entries:
+    - spiffe_id: spiffe://example.org/spire/agent/x
+      selectors: [unix:uid:1, unix]
+      dns_names: [web, WEB]
+      federates_with: [example.org]
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:4:18: identity.entries[0].spiffe_id: `spiffe://example.org/spire/agent/x` is reserved: no workload may have an identity under `/spire`
+    p.yaml:5:31: identity.entries[0].selectors: `unix`: a selector has the form `type:value`, both not empty
+    p.yaml:6:18: identity.entries[0].dns_names: the DNS name `WEB` is there twice
+    p.yaml:7:23: identity.entries[0].federates_with: `example.org` is this trust domain itself
+    ");
+}
+
+#[test]
+fn parents_that_are_none() {
+    let yaml = "trust_domain: example.org
+identity:
+  parents: [any, spiffe://example.com/a, spiffe://example.org/spire/server, x]
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:77: identity.parents: `x`: a SPIFFE ID begins with `spiffe://` in lower case");
+    let yaml = "trust_domain: example.org
+identity:
+  parents: [any, spiffe://example.com/a, spiffe://example.org/spire/server]
+";
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:3:12: identity.parents: `any` stands alone
+    p.yaml:3:12: identity.parents: `spiffe://example.com/a` is not of the trust domain `example.org`
+    p.yaml:3:12: identity.parents: `spiffe://example.org/spire/server` is the parent of aliases, which are for no workload
+    ");
+}
+
+#[test]
 fn other_bad_parts_of_an_entry() {
     let yaml = r#"trust_domain: example.org
 identity:
@@ -178,18 +214,23 @@ identity:
       spiffe_id: spiffe://example.org/a
       selectors: [unix:uid:1]
       x509_svid_ttl: 1s
+      jwt_svid_ttl: 1000d
       dns_names: [ok.example, '*.example', Web, 10.0.0.1]
+      admin: 1
+      expires_at: tomorrow
       hint: "a\nb"
       selector: unix:uid:1
 "#;
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:4:11: identity.entries[0].id: `a b`: an id has 1 to 255 letters, digits, `.`, `-` and `_`
     p.yaml:7:22: identity.entries[0].x509_svid_ttl: 1s is less than 10s
-    p.yaml:8:31: identity.entries[0].dns_names: `*.example` is not a DNS name in lower case
-    p.yaml:8:44: identity.entries[0].dns_names: `Web` is not a DNS name in lower case
-    p.yaml:8:49: identity.entries[0].dns_names: `10.0.0.1` is not a DNS name in lower case
-    p.yaml:9:13: identity.entries[0].hint: a hint has at most 255 bytes and no control characters
-    p.yaml:10:7: identity.entries[0].selector: unknown key; did you mean `identity.entries[].selectors`?
+    p.yaml:8:21: identity.entries[0].jwt_svid_ttl: an SVID of 1000d needs an `identity.authority_ttl` of six times as much
+    p.yaml:9:31: identity.entries[0].dns_names: `*.example` is no DNS name: labels of 1 to 63 letters, digits and `-`, the last not a number, no wildcard, 253 characters at most
+    p.yaml:9:49: identity.entries[0].dns_names: `10.0.0.1` is no DNS name: labels of 1 to 63 letters, digits and `-`, the last not a number, no wildcard, 253 characters at most
+    p.yaml:10:14: identity.entries[0].admin: expected `true` or `false`, found a number
+    p.yaml:11:19: identity.entries[0].expires_at: `tomorrow` is not a time such as `2027-01-31T18:00:00Z`
+    p.yaml:12:13: identity.entries[0].hint: the hint has control characters
+    p.yaml:13:7: identity.entries[0].selector: unknown key; did you mean `identity.entries[].selectors`?
     ");
 }
 
@@ -205,7 +246,7 @@ decision:
 shutdown: {deadline: 1.5s}
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
-    p.yaml:4:18: identity.x509_svid_ttl: an X.509-SVID of 1h needs an `identity.authority_ttl` of six times as much
+    p.yaml:4:18: identity.x509_svid_ttl: an SVID of 1h needs an `identity.authority_ttl` of six times as much
     p.yaml:6:18: decision.poll_interval: 2d is more than 1h
     p.yaml:7:16: decision.cache.ttl: 10ms is less than 1s
     p.yaml:7:32: decision.cache.capacity: expected a whole number that is not negative
@@ -219,7 +260,7 @@ fn an_authority_shorter_than_the_default_leaf() {
 identity:
   authority_ttl: 90m
 ";
-    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:18: identity.authority_ttl: an X.509-SVID of 1h needs an `identity.authority_ttl` of six times as much");
+    insta::assert_snapshot!(complaints(&sources(yaml)), @"p.yaml:3:18: identity.authority_ttl: an SVID of 1h needs an `identity.authority_ttl` of six times as much");
 }
 
 #[test]
@@ -338,11 +379,12 @@ ext_authz: {identity_header: x-portcullis-decision-id}
 fn sds_names_that_clash() {
     let yaml = "trust_domain: example.org
 identity:
-  sds: {default_svid_name: ALL, default_bundle_name: 'spiffe://a'}
+  sds: {default_svid_name: ALL, default_bundle_name: 'spiffe://a', unknown_names: error}
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:28: identity.sds.default_svid_name: two secrets have the name `ALL`
     p.yaml:3:54: identity.sds.default_bundle_name: the name of a secret is not empty and does not begin with `spiffe:`
+    p.yaml:3:83: identity.sds.unknown_names: `error` is neither `wait` nor `refuse`
     ");
 }
 
@@ -364,21 +406,6 @@ fn control_characters() {
     let yaml = r#"trust_domain: "a\e[2J\r\nb"
 "#;
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"p.yaml:1:15: trust_domain: `a\u{1b}[2J\u{d}\u{a}b`: the trust domain has '\u{1b}', but only a-z, 0-9, `.`, `-` and `_` may stand there");
-}
-
-#[test]
-fn entries_that_the_registry_would_refuse() {
-    let yaml = "trust_domain: example.org
-identity:
-  entries:
-    - spiffe_id: spiffe://example.org/spire/server
-      selectors: [unix:uid:1]
-      dns_names: [a.example, a.example]
-";
-    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
-    p.yaml:4:18: identity.entries[0].spiffe_id: `spiffe://example.org/spire/server`: `/spire` is reserved for the infrastructure
-    p.yaml:6:18: identity.entries[0].dns_names: `a.example` is there twice
-    ");
 }
 
 #[test]

@@ -26,9 +26,22 @@ fn a_duration_has_a_number_and_a_unit() {
 }
 
 #[test]
+fn a_time_is_rfc_3339() {
+    let moment = Timestamp::from_unix_nanos(1_800_000_000_500_000_000);
+    for text in ["2027-01-15T08:00:00.5Z", "2027-01-15T09:00:00.500+01:00"] {
+        assert_eq!(read_text::<Timestamp>(text).unwrap(), moment, "{text}");
+    }
+    for text in
+        ["", "now", "2027-01-15", "2027-01-15 08:00:00", "1969-12-31T23:59:59Z", "2300-01-01T00:00:00Z", "1800000000"]
+    {
+        assert!(read_text::<Timestamp>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_selector_that_can_never_match_is_refused() {
     let digest = "0123456789abcdef".repeat(4);
-    for good in ["unix:uid:0", "unix:gid:4294967295", "unix:user:web", "unix:path:/usr/bin/envoy"] {
+    for good in ["unix:uid:0", "unix:gid:4294967295", "unix:user:web", "unix:path:/usr/bin/envoy", "k8s:ns:default"] {
         assert!(read_text::<Selector>(good).is_ok(), "{good}");
     }
     assert!(read_text::<Selector>(&format!("unix:sha256:{digest}")).is_ok());
@@ -45,7 +58,7 @@ fn a_selector_that_can_never_match_is_refused() {
         "unix:path:envoy",
         "unix:sha256:abc",
         "unix:colour:red",
-        "k8s:ns:default",
+        "gcp:zone:a",
     ] {
         assert!(read_text::<Selector>(bad).is_err(), "{bad}");
     }
@@ -71,6 +84,7 @@ proptest! {
     fn no_text_makes_a_value_panic(text in ".{0,60}") {
         let _any = read_text::<Duration>(&text);
         let _any = read_text::<Selector>(&text);
+        let _any = read_text::<Timestamp>(&text);
         let _any = read_text::<HeaderName>(&text);
         let _any = read_text::<SpiffeId>(&text);
     }

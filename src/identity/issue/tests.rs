@@ -17,6 +17,8 @@ use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{ConfiguredEntry, EntryTerms};
 use crate::identity::selector::Selector;
 
+mod changes;
+
 const AUTHORITY_TTL: Duration = Duration::from_mins(200);
 const TTL: Duration = Duration::from_secs(1000);
 const JWT_TTL: Duration = Duration::from_mins(5);
@@ -201,6 +203,7 @@ async fn an_entry_that_changed_gets_a_new_svid_and_one_that_did_not_keeps_its() 
 
     house.replace_entries([entry("batch", 2)]).await;
     assert!(house.identities(1).unwrap().svids.is_empty());
+    house.clock.advance(SWEEP_PAUSE);
     house.identities(2).unwrap();
     assert_eq!(house.issuer.slots.lock().unwrap().by_entry.len(), 1, "what is gone is forgotten");
 }
@@ -329,20 +332,6 @@ async fn digests_are_wanted_only_if_an_entry_names_one() {
     let selectors = [Selector::new("unix", "sha256:00")].into();
     house.replace_entries([but(entry("web", 1), |terms| terms.selectors = selectors)]).await;
     assert!(house.issuer.wants_sha256());
-}
-
-#[tokio::test]
-async fn a_change_of_registry_or_bundles_wakes() {
-    use futures_util::FutureExt as _;
-    let house = House::new([entry("web", 1)]).await;
-    let mut changes = house.issuer.changes();
-    assert!(changes.changed().now_or_never().is_none());
-    house.replace_entries([]).await;
-    changes.changed().await;
-    assert!(changes.changed().now_or_never().is_none());
-    house.clock.advance(AUTHORITY_TTL / 2);
-    house.authority.maintain(house.clock.now()).await.unwrap();
-    changes.changed().await;
 }
 
 proptest! {

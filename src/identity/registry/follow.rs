@@ -28,7 +28,7 @@ impl Registry {
     async fn follow_store(&self) {
         let mut pause = None;
         loop {
-            match self.followed().await {
+            match self.followed(pause.is_some()).await {
                 Ok(()) => {
                     if pause.take().is_some() {
                         tracing::info!("the entries are followed again");
@@ -44,9 +44,9 @@ impl Registry {
         }
     }
 
-    async fn followed(&self) -> Result<(), RegistryError> {
+    async fn followed(&self, after_outage: bool) -> Result<(), RegistryError> {
         self.store.wait().await?;
-        self.refresh().await
+        if after_outage { self.reload().await } else { self.refresh().await }
     }
 
     async fn follow_clock(&self, clock: &dyn Clock) {

@@ -17,6 +17,11 @@ struct Kept {
 }
 
 impl MemoryRegistry {
+    /// Forgets an entry, as a database does that failed over before the change reached it; its number is used again.
+    pub(crate) fn forget(&self, id: &str) {
+        self.kept().entries.remove(id);
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -81,6 +81,7 @@ pub trait RegistryStore: fmt::Debug + Send + Sync {
     fn changes_since(&self, sequence: u64) -> StoreFuture<'_, Option<Changed>>;
 
     /// Ends when another process may have changed something since the last call; it need not have. The first call, and
-    /// one after a lost connection, end at once. For one caller at a time.
+    /// one after an error, end at once. A lost connection is an error: what is at the other end of the next one may have
+    /// forgotten changes, and numbered others alike. For one caller at a time.
     fn wait(&self) -> StoreFuture<'_, ()>;
 }

@@ -36,19 +36,31 @@ impl Mesh {
         Self::start_in(Home::new(), settings, change).await
     }
 
+    /// Starts all of it, both sidecars on changed configurations.
+    pub(crate) async fn start_with_both(settings: &[(&str, &str)], change: impl Fn(&str) -> String) -> Self {
+        let home = Home::new();
+        let gateway = Gateway::start(&home, settings).await;
+        Self::around(home, gateway, |backend| change(&backend), |caller| change(&caller)).await
+    }
+
     /// Starts all of it, the gateway under what stands for a service manager.
     pub(crate) async fn start_activated() -> Self {
         let home = Home::new();
         let gateway = Gateway::start_activated(&home).await;
-        Self::around(home, gateway, |backend| backend).await
+        Self::around(home, gateway, |backend| backend, |caller| caller).await
     }
 
     async fn start_in(home: Home, settings: &[(&str, &str)], change: impl FnOnce(String) -> String) -> Self {
         let gateway = Gateway::start(&home, settings).await;
-        Self::around(home, gateway, change).await
+        Self::around(home, gateway, change, |caller| caller).await
     }
 
-    async fn around(home: Home, gateway: Gateway, change: impl FnOnce(String) -> String) -> Self {
+    async fn around(
+        home: Home,
+        gateway: Gateway,
+        change: impl FnOnce(String) -> String,
+        change_caller: impl FnOnce(String) -> String,
+    ) -> Self {
         let (web_port, orders_port) = (free_port(), free_port());
         let mut upstream = JoinSet::new();
         let upstream_port = serve_upstream(&mut upstream).await;
@@ -63,7 +75,7 @@ impl Mesh {
             .replace("18001", &web_port.to_string())
             .replace("max_connection_duration: 300s", "max_connection_duration: 1s");
         let mut orders = Sidecar::spawn(&home, "orders", &change(backend));
-        let mut web = Sidecar::spawn(&home, "web", &caller);
+        let mut web = Sidecar::spawn(&home, "web", &change_caller(caller));
         orders.ready().await;
         web.ready().await;
         Self { home, gateway, web, orders, web_port, orders_port, _upstream: upstream }

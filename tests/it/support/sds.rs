@@ -6,8 +6,11 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
-use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
+use futures_util::StreamExt as _;
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use tokio::net::UnixStream;
@@ -43,6 +46,27 @@ pub(crate) fn request(names: &[&str]) -> DiscoveryRequest {
 pub(crate) async fn fetch(socket: &Path, names: &[&str]) -> Result<DiscoveryResponse, Status> {
     let mut client = SecretDiscoveryServiceClient::new(channel(socket).await);
     client.fetch_secrets(request(names)).await.map(tonic::Response::into_inner)
+}
+
+/// The first response on a stream that begins with a request for `names`.
+pub(crate) async fn stream(socket: &Path, names: &[&str]) -> Result<DiscoveryResponse, Status> {
+    let mut client = SecretDiscoveryServiceClient::new(channel(socket).await);
+    let requests = futures_util::stream::iter([request(names)]).chain(futures_util::stream::pending());
+    client.stream_secrets(requests).await?.into_inner().message().await.map(Option::unwrap)
+}
+
+/// The first response on an incremental stream that begins with a request for `names`.
+pub(crate) async fn delta(socket: &Path, names: &[&str]) -> Result<DeltaDiscoveryResponse, Status> {
+    let mut client = SecretDiscoveryServiceClient::new(channel(socket).await);
+    let DiscoveryRequest { node, resource_names, type_url, .. } = request(names);
+    let request = DeltaDiscoveryRequest {
+        node,
+        type_url,
+        resource_names_subscribe: resource_names,
+        ..DeltaDiscoveryRequest::default()
+    };
+    let requests = futures_util::stream::iter([request]).chain(futures_util::stream::pending());
+    client.delta_secrets(requests).await?.into_inner().message().await.map(Option::unwrap)
 }
 
 /// The code of a `FetchSecrets` that must fail.

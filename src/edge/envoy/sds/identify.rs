@@ -1,54 +1,47 @@
 //! What this service needs of the identity plane, narrow enough to stand in for in a test.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
 
-use crate::identity::attest::unix::UnixAttestor;
-use crate::identity::issue::{Identities, Issuer};
+use futures_util::future::BoxFuture;
+
+use crate::identity::attest::Attested;
+use crate::identity::issue::{Changes, Identities};
+use crate::identity::selector::Selector;
+use crate::identity::workload::{IdentifyError, Workloads};
 use crate::server::UnixPeer;
-
-/// Ends at a change.
-pub(super) type Change = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Says who a caller is.
 pub(super) trait Identify: fmt::Debug + Send + Sync {
-    /// What `peer` is entitled to now. Blocks on files.
-    fn identify(&self, peer: &UnixPeer) -> Result<Identities, IdentifyError>;
+    /// What is true of `peer` now, and what it is entitled to for that.
+    fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>>;
 
-    /// Ends when what a caller is entitled to may have changed since this call.
-    fn change(&self) -> Change;
+    /// Something to wait on for changes from now on.
+    fn changes(&self) -> Box<dyn Change>;
 }
 
-/// Why nothing can be handed out. The causes are for the log alone.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum IdentifyError {
-    /// It can't be said who the caller is.
-    #[error("the caller could not be attested: {0}")]
-    NotAttested(#[source] Cause),
-    /// It can be said, but nothing could be issued.
-    #[error("nothing could be issued: {0}")]
-    NotIssued(#[source] Cause),
+/// What one stream waits on.
+pub(super) trait Change: Send {
+    /// Ends when what a caller with `selectors` is entitled to may have changed; without them, at any change. A call that
+    /// is given up loses nothing.
+    fn next<'a>(&'a mut self, selectors: Option<&'a BTreeSet<Selector>>) -> BoxFuture<'a, ()>;
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// The identity plane itself.
-#[derive(Debug)]
-pub(super) struct IdentityPlane {
-    pub(super) issuer: Arc<Issuer>,
-    pub(super) attestor: Arc<UnixAttestor>,
-}
-
-impl Identify for IdentityPlane {
-    fn identify(&self, peer: &UnixPeer) -> Result<Identities, IdentifyError> {
-        let attested = self.attestor.attest(peer, self.issuer.wants_sha256());
-        let attested = attested.map_err(|error| IdentifyError::NotAttested(error.into()))?;
-        self.issuer.identities(&attested).map_err(|error| IdentifyError::NotIssued(error.into()))
+impl Identify for Workloads {
+    fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>> {
+        Box::pin(self.identify(peer))
     }
 
-    fn change(&self) -> Change {
-        let mut changes = self.issuer.changes();
-        Box::pin(async move { changes.changed().await })
+    fn changes(&self) -> Box<dyn Change> {
+        Box::new(self.changes())
+    }
+}
+
+impl Change for Changes {
+    fn next<'a>(&'a mut self, selectors: Option<&'a BTreeSet<Selector>>) -> BoxFuture<'a, ()> {
+        match selectors {
+            Some(selectors) => Box::pin(self.changed_for(selectors)),
+            None => Box::pin(self.changed()),
+        }
     }
 }

@@ -51,6 +51,7 @@ mod tests {
         SdsConfig::new("prod.example".parse().unwrap())
     }
 
+    /// S1.
     #[test]
     fn every_row_of_the_names_table() {
         let bundle = |name: &str| Asked::Bundle(name.parse().unwrap());
@@ -66,6 +67,7 @@ mod tests {
         }
     }
 
+    /// S3.
     #[test]
     fn what_is_no_name_of_ours_asks_for_nothing() {
         for name in [
@@ -86,6 +88,7 @@ mod tests {
         }
     }
 
+    /// S1.
     #[test]
     fn names_can_be_moved_as_istio_needs_it() {
         let config = SdsConfig {

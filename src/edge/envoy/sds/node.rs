@@ -74,6 +74,7 @@ mod tests {
         Node { user_agent_version_type: Some(UserAgentVersionType::UserAgentBuildVersion(build)), ..Node::default() }
     }
 
+    /// S7.
     #[test]
     fn metadata_overrides_the_configuration_both_ways_and_garbage_does_not() {
         let text = |text: &str| Kind::StringValue(text.into());
@@ -100,6 +101,7 @@ mod tests {
         }
     }
 
+    /// S7.
     #[test]
     fn an_envoy_from_before_the_validator_gets_a_plain_authority() {
         for (major, minor, expected) in [
@@ -113,12 +115,14 @@ mod tests {
         }
     }
 
+    /// S7.
     #[test]
     fn metadata_cannot_give_an_old_envoy_a_validator_that_it_lacks() {
         let node = Node { metadata: with_metadata(Kind::BoolValue(false)).metadata, ..with_version(1, 17) };
         assert_eq!(Validation::new(false, Some(&node)), Validation::TrustedCa);
     }
 
+    /// S6, S7.
     #[test]
     fn without_a_node_or_a_version_the_configuration_decides() {
         for node in [None, Some(Node::default())] {

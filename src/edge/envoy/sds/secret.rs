@@ -11,7 +11,6 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message as _, Name as _};
-use rustls_pki_types::CertificateDer;
 use zeroize::Zeroize as _;
 
 use super::names::Asked;
@@ -88,7 +87,7 @@ pub(super) fn trust_in_no_one(name: &str) -> Any {
 
 fn certificate(svid: &Svid) -> Type {
     Type::TlsCertificate(TlsCertificate {
-        certificate_chain: Some(certificates(svid.chain.iter())),
+        certificate_chain: Some(inline(pem::encode("CERTIFICATE", svid.chain.iter().map(AsRef::as_ref)))),
         private_key: Some(inline(pem::encode("PRIVATE KEY", [svid.key.expose().as_slice()]))),
         ..TlsCertificate::default()
     })
@@ -100,19 +99,22 @@ fn trust_in(bundle: &Bundle, validation: Validation) -> Type {
     if validation == Validation::Spiffe || bundle.x509_authorities.is_empty() {
         return validator([bundle]);
     }
+    let revocations = revocations(bundle);
     Type::ValidationContext(CertificateValidationContext {
-        trusted_ca: Some(certificates(bundle.certificates())),
+        trusted_ca: Some(inline(authorities(bundle))),
+        crl: (!revocations.is_empty()).then(|| inline(revocations)),
         ..CertificateValidationContext::default()
     })
 }
 
-/// Each trust domain once, sorted, and none without authorities: Envoy rejects the whole secret otherwise.
+/// Each trust domain once, sorted, and none without authorities: Envoy rejects the whole secret otherwise. The validator
+/// takes revocation lists from among the authorities, and then wants one of each authority.
 fn validator<'a>(bundles: impl IntoIterator<Item = &'a Bundle>) -> Type {
     let usable = bundles.into_iter().filter(|bundle| !bundle.x509_authorities.is_empty());
     let sorted: BTreeMap<_, _> = usable.map(|bundle| (bundle.trust_domain.as_str(), bundle)).collect();
     let trusted = |(name, bundle): (&str, &Bundle)| Trusted {
         name: name.to_owned(),
-        trust_bundle: Some(certificates(bundle.certificates())),
+        trust_bundle: Some(inline([authorities(bundle), revocations(bundle)].concat())),
         ..Trusted::default()
     };
     let config = SpiffeCertValidatorConfig {
@@ -128,8 +130,12 @@ fn validator<'a>(bundles: impl IntoIterator<Item = &'a Bundle>) -> Type {
     })
 }
 
-fn certificates<'a>(chain: impl Iterator<Item = &'a CertificateDer<'static>> + Clone) -> DataSource {
-    inline(pem::encode("CERTIFICATE", chain.map(AsRef::as_ref)))
+fn authorities(bundle: &Bundle) -> Vec<u8> {
+    pem::encode("CERTIFICATE", bundle.certificates().map(AsRef::as_ref))
+}
+
+fn revocations(bundle: &Bundle) -> Vec<u8> {
+    pem::encode("X509 CRL", bundle.revocations.iter().map(AsRef::as_ref))
 }
 
 fn inline(bytes: Vec<u8>) -> DataSource {
@@ -151,4 +157,50 @@ fn pack(name: &str, secret: Type) -> Any {
 
 fn any(type_url: String, value: Vec<u8>) -> Any {
     Any { type_url, value }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::CertificateRevocationListDer;
+    use rustls_pki_types::pem::PemObject as _;
+
+    use super::super::fixture::{bundle, bytes, context, decode};
+    use super::*;
+
+    fn lists(source: Option<&DataSource>) -> Vec<Vec<u8>> {
+        CertificateRevocationListDer::pem_slice_iter(bytes(source)).map(|der| der.unwrap().to_vec()).collect()
+    }
+
+    fn revoking(trust_domain: &str, authorities: &[u8], list: u8) -> Bundle {
+        let revocations = vec![CertificateRevocationListDer::from(vec![list; 60])];
+        Bundle { revocations, ..Bundle::clone(&bundle(trust_domain, authorities)) }
+    }
+
+    #[test]
+    fn revocation_lists_stand_behind_the_authorities_of_their_own_domain() {
+        let secret = Secret {
+            name: String::from("ALL"),
+            r#type: Some(validator([&revoking("prod.example", &[1], 7), &bundle("partner.example", &[2])])),
+        };
+        let extension = context(&secret).custom_validator_config.as_ref().unwrap().typed_config.as_ref().unwrap();
+        let config = SpiffeCertValidatorConfig::decode(extension.value.as_slice()).unwrap();
+        let found = config.trust_domains.iter().map(|domain| lists(domain.trust_bundle.as_ref()));
+        assert_eq!(found.collect::<Vec<_>>(), [vec![], vec![vec![7; 60]]]);
+        let pem = String::from_utf8_lossy(bytes(config.trust_domains[1].trust_bundle.as_ref())).into_owned();
+        assert!(pem.find("BEGIN CERTIFICATE") < pem.find("BEGIN X509 CRL"), "{pem}");
+    }
+
+    #[test]
+    fn plain_authorities_have_their_revocation_lists_beside_them() {
+        for (bundle, expected) in [
+            (revoking("prod.example", &[1], 7), Some(vec![vec![7; 60]])),
+            (Bundle::clone(&bundle("prod.example", &[1])), None),
+        ] {
+            let packed = pack("ROOTCA", trust_in(&bundle, Validation::TrustedCa));
+            let [secret] = decode([&packed]).try_into().unwrap();
+            let context = context(&secret);
+            assert_eq!(context.crl.as_ref().map(|crl| lists(Some(crl))), expected);
+            assert!(lists(context.trusted_ca.as_ref()).is_empty(), "Envoy reads them from one place alone");
+        }
+    }
 }

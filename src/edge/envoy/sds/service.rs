@@ -1,6 +1,5 @@
 //! The gRPC service: who may call, how much, and what each method is.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,31 +11,32 @@ use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server
 };
 use futures_util::stream::{BoxStream, StreamExt as _};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::Semaphore;
-use tonic::{Extensions, Request, Response, Status, Streaming};
+use tonic::{Code, Extensions, Request, Response, Status, Streaming};
 
-use super::identify::{Identify, IdentifyError, IdentityPlane};
-use super::names::Asked;
-use super::node::Validation;
+use super::delta::Delta;
+use super::identify::Identify;
+use super::protocol::{Protocol, check, shown};
 use super::session::Session;
-use super::stream::{check, shown};
-use super::{Metrics, SdsConfig, secret};
+use super::state_of_the_world::StateOfTheWorld;
+use super::subscriptions::Subscriptions;
+use super::{Metrics, SdsConfig, UnknownNames, secret};
 use crate::foundation::clock::Clock;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::Seldom;
-use crate::identity::attest::unix::UnixAttestor;
-use crate::identity::issue::{Identities, Issuer};
+use crate::identity::attest::Attested;
+use crate::identity::issue::Identities;
+use crate::identity::workload::{IdentifyError, Workloads};
 use crate::server::{ConnectionInfo, Peer, Place, Places, UnixPeer};
 
 /// How many streams may be open at once, three quarters of them by one user. Envoy opens one for each secret.
 const MAX_STREAMS: usize = 4096;
 
-/// How many callers are identified at once, so that a change that concerns every stream does not take every thread.
-const MAX_IDENTIFYING: usize = 16;
-
 /// The largest request. Envoy's node, with all its extensions, takes about a tenth of this.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
+
+/// What one stream sends.
+type Responses<R> = BoxStream<'static, Result<R, Status>>;
 
 /// The secret discovery service.
 #[derive(Clone, Debug)]
@@ -55,7 +55,6 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     /// When a name that nobody grants was last told of.
     pub(super) refusals_told: Seldom,
-    identifying: Semaphore,
     streams: Places,
 }
 
@@ -67,17 +66,16 @@ pub(super) struct OpenStream {
 }
 
 impl SecretService {
-    /// A service that hands out what `issuer` issues to callers whom `attestor` attests. Its streams end on `signal`.
+    /// A service that hands out what `workloads` says that its callers are entitled to. Its streams end on `signal`.
     pub fn new(
         config: SdsConfig,
-        issuer: Arc<Issuer>,
-        attestor: Arc<UnixAttestor>,
+        workloads: Arc<Workloads>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         signal: ShutdownSignal,
         metrics: Metrics,
     ) -> Self {
-        Self::with_identities(config, Arc::new(IdentityPlane { issuer, attestor }), clock, entropy, signal, metrics)
+        Self::with_identities(config, workloads, clock, entropy, signal, metrics)
     }
 
     /// The service as tonic takes it, with its limits set.
@@ -101,61 +99,63 @@ impl SecretService {
             signal,
             metrics,
             refusals_told: Seldom::every(Duration::from_secs(1)),
-            identifying: Semaphore::new(MAX_IDENTIFYING),
             streams: Places::new(MAX_STREAMS),
         };
         Self { shared: Arc::new(shared) }
     }
 }
 
+impl SecretService {
+    fn open<P: Protocol + 'static>(
+        &self,
+        request: Request<Streaming<P::Request>>,
+    ) -> Result<Response<Responses<P::Response>>, Status> {
+        let peer = unix_peer(request.extensions())?;
+        let open = self.shared.open(&peer)?;
+        let session = Session::<P, _>::new(Arc::clone(&self.shared), peer, request.into_inner(), open);
+        Ok(Response::new(session.responses().boxed()))
+    }
+}
+
 #[tonic::async_trait]
 impl SecretDiscoveryService for SecretService {
-    type StreamSecretsStream = BoxStream<'static, Result<DiscoveryResponse, Status>>;
-    type DeltaSecretsStream = BoxStream<'static, Result<DeltaDiscoveryResponse, Status>>;
+    type StreamSecretsStream = Responses<DiscoveryResponse>;
+    type DeltaSecretsStream = Responses<DeltaDiscoveryResponse>;
 
     async fn stream_secrets(
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamSecretsStream>, Status> {
-        let peer = unix_peer(request.extensions())?;
-        let open = self.shared.open(&peer)?;
-        let session = Session::new(Arc::clone(&self.shared), peer, request.into_inner(), open);
-        Ok(Response::new(session.responses().boxed()))
+        self.open::<StateOfTheWorld>(request)
     }
 
     async fn fetch_secrets(&self, request: Request<DiscoveryRequest>) -> Result<Response<DiscoveryResponse>, Status> {
         let peer = unix_peer(request.extensions())?;
         let request = request.into_inner();
-        check(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let identities = self.shared.identify(&peer).await?.map_err(|error| match error {
+        check(&request.type_url, request.resource_names.len(), &request.resource_names)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let (_attested, identities) = self.shared.identify(&peer).await.map_err(|error| match error {
             IdentifyError::NotAttested(_) => not_attested(),
-            IdentifyError::NotIssued(_) => Status::unavailable("no identity could be issued"),
+            _ => Status::unavailable("no identity could be issued"),
         })?;
         self.shared.fetch(&request, &identities).map(Response::new)
     }
 
     async fn delta_secrets(
         &self,
-        _request: Request<Streaming<DeltaDiscoveryRequest>>,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaSecretsStream>, Status> {
-        Err(Status::unimplemented(
-            "secrets are not served incrementally: set `api_type: GRPC` in the SDS config source",
-        ))
+        self.open::<Delta>(request)
     }
 }
 
 impl Shared {
-    /// What `peer` is entitled to. The outer error is ours.
-    pub(super) async fn identify(&self, peer: &UnixPeer) -> Result<Result<Identities, IdentifyError>, Status> {
-        let _turn = self.identifying.acquire().await.map_err(|_closed| Status::unavailable("stopping"))?;
-        let (identities, peer) = (Arc::clone(&self.identities), peer.clone());
-        let found = tokio::task::spawn_blocking(move || identities.identify(&peer)).await;
-        let found = found.map_err(|_panic| Status::internal("the caller could not be identified"))?;
-        if let Err(error) = &found {
+    /// What is true of `peer`, and what it is entitled to.
+    pub(super) async fn identify(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
+        self.identities.identify(peer).await.inspect_err(|error| {
             self.metrics.failures.inc();
             tracing::debug!(%error, "a caller could not be identified");
-        }
-        Ok(found)
+        })
     }
 
     fn open(&self, peer: &UnixPeer) -> Result<OpenStream, Status> {
@@ -167,25 +167,22 @@ impl Shared {
 
     /// All that is asked for or nothing.
     fn fetch(&self, request: &DiscoveryRequest, identities: &Identities) -> Result<DiscoveryResponse, Status> {
-        let validation = Validation::new(self.config.disable_spiffe_cert_validation, request.node.as_ref());
-        let now = self.clock.now();
-        let names: BTreeSet<_> = request.resource_names.iter().collect();
-        let mut resources = Vec::new();
-        let mut refused = Vec::new();
-        for name in names {
-            match secret::answer(name, &Asked::new(name, &self.config), identities, validation, now) {
-                Ok(resource) => resources.push(resource),
-                Err(_missing) => refused.push(name.as_str()),
-            }
+        let mut subscriptions = Subscriptions::new(Arc::clone(&self.config));
+        subscriptions.heed(request.node.as_ref());
+        for name in &request.resource_names {
+            subscriptions.want(name, None);
         }
-        if !refused.is_empty() {
-            self.metrics.unanswered.inc_by(u64::try_from(refused.len()).unwrap_or(u64::MAX));
-            let refused = shown(&format!("{refused:?}"));
-            return Err(Status::permission_denied(format!(
-                "workload is not authorized for the requested identities {refused}"
-            )));
+        let look = subscriptions.look(identities, self.clock.now());
+        if !look.missing.is_empty() {
+            self.metrics.unanswered.inc_by(u64::try_from(look.missing.len()).unwrap_or(u64::MAX));
+            let code = match self.config.unknown_names {
+                UnknownNames::Wait => Code::PermissionDenied,
+                UnknownNames::Refuse => Code::InvalidArgument,
+            };
+            return Err(refusal(code, &look.missing));
         }
         self.metrics.responses.inc();
+        let resources = look.given.into_iter().map(|given| given.secret).collect();
         Ok(DiscoveryResponse { resources, type_url: secret::type_url(), ..DiscoveryResponse::default() })
     }
 }
@@ -194,6 +191,13 @@ impl Drop for OpenStream {
     fn drop(&mut self) {
         self.streams.dec();
     }
+}
+
+/// What a caller is told who asks for what it does not get. The words are SPIRE's, and so is the way to list names.
+pub(super) fn refusal(code: Code, names: &[String]) -> Status {
+    let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+    let names = shown(&names.join(" "));
+    Status::new(code, format!("workload is not authorized for the requested identities [{names}]"))
 }
 
 /// What a caller is told of whom nothing can be said; why is ours to know.

@@ -1,19 +1,20 @@
 //! One open stream: waits for requests, changes, renewals and the drain, and lets the state machine say what to send.
 //! It is pulled by the connection, so a client that does not read gets no more work done for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use futures_util::stream::{self, Stream, StreamExt as _};
-use tonic::Status;
+use tonic::{Code, Status};
 
-use super::identify::{Change, IdentifyError};
-use super::service::{OpenStream, Shared, not_attested};
-use super::stream::{Notice, SecretStream, Verdict};
-use crate::foundation::clock::Timestamp;
+use super::identify::Change;
+use super::protocol::{Notice, Protocol, Verdict};
+use super::service::{OpenStream, Shared, not_attested, refusal};
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::identity::issue::Identities;
+use crate::identity::selector::Selector;
+use crate::identity::workload::IdentifyError;
 use crate::server::UnixPeer;
 
 /// How long to wait before trying again what failed.
@@ -24,14 +25,16 @@ const RETRY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(30);
 
 /// The state of one open stream.
-pub(super) struct Session<R> {
+pub(super) struct Session<P, R> {
     shared: Arc<Shared>,
     requests: R,
     peer: UnixPeer,
-    stream: SecretStream,
+    protocol: P,
+    /// What is true of the caller, as far as it was found out.
+    selectors: Option<BTreeSet<Selector>>,
     /// What the caller is entitled to; `None` if that must be found out before anything is sent.
     identities: Option<Identities>,
-    change: Change,
+    changes: Box<dyn Change>,
     signal: ShutdownSignal,
     /// Whether it could not be found out the last time, so that a lasting failure is logged once.
     failing: bool,
@@ -39,16 +42,18 @@ pub(super) struct Session<R> {
     _open: OpenStream,
 }
 
-impl<R> Session<R>
+impl<P, R> Session<P, R>
 where
-    R: Stream<Item = Result<DiscoveryRequest, Status>> + Send + Unpin,
+    P: Protocol,
+    R: Stream<Item = Result<P::Request, Status>> + Send + Unpin,
 {
     /// A session with `peer`, who asks through `requests`.
     pub(super) fn new(shared: Arc<Shared>, peer: UnixPeer, requests: R, open: OpenStream) -> Self {
         Self {
-            stream: SecretStream::new(Arc::clone(&shared.config)),
+            protocol: P::new(Arc::clone(&shared.config)),
+            selectors: None,
             identities: None,
-            change: shared.identities.change(),
+            changes: shared.identities.changes(),
             signal: shared.signal.clone(),
             failing: false,
             ended: false,
@@ -60,7 +65,7 @@ where
     }
 
     /// The responses, until either side ends the stream.
-    pub(super) fn responses(self) -> impl Stream<Item = Result<DiscoveryResponse, Status>> + Send {
+    pub(super) fn responses(self) -> impl Stream<Item = Result<P::Response, Status>> + Send {
         stream::unfold(self, |mut session| async move {
             if session.ended {
                 return None;
@@ -72,25 +77,24 @@ where
     }
 
     /// The next response; `None` when the client has ended the stream.
-    async fn next(&mut self) -> Result<Option<DiscoveryResponse>, Status> {
+    async fn next(&mut self) -> Result<Option<P::Response>, Status> {
         loop {
             let pause = self.pause();
             tokio::select! {
                 biased;
                 () = self.signal.draining() => return Err(Status::unavailable("draining")),
-                () = &mut self.change => {
-                    self.change = self.shared.identities.change();
-                    self.identities = None;
-                }
+                () = self.changes.next(self.selectors.as_ref()) => self.identities = None,
                 request = self.requests.next() => match request {
                     Some(request) => self.hear(&request?)?,
                     None => return Ok(None),
                 },
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
-                    self.identities.take_if(|identities| is_due(&self.stream, identities, self.shared.clock.now()));
+                    let (subscriptions, now) = (self.protocol.subscriptions(), self.shared.clock.now());
+                    let due = |identities: &Identities| subscriptions.renew_at(identities).is_some_and(|at| at <= now);
+                    self.identities.take_if(|identities| due(identities));
                 }
             }
-            if self.identities.is_none() && self.stream.is_subscribed() {
+            if self.identities.is_none() && !self.protocol.subscriptions().is_empty() {
                 self.identify().await?;
             }
             if let Some(response) = self.answer()? {
@@ -102,19 +106,19 @@ where
     /// How long to wait for anything else before looking at the clock; `None` if there is nothing to look for.
     fn pause(&self) -> Option<Duration> {
         match &self.identities {
-            None => self.stream.is_subscribed().then_some(RETRY),
+            None => (!self.protocol.subscriptions().is_empty()).then_some(RETRY),
             Some(identities) => {
-                let left = self.stream.renew_at(identities)?.since(self.shared.clock.now());
+                let left = self.protocol.subscriptions().renew_at(identities)?.since(self.shared.clock.now());
                 Some(if left.is_zero() { RETRY } else { left.min(LOOK) })
             }
         }
     }
 
-    fn hear(&mut self, request: &DiscoveryRequest) -> Result<(), Status> {
+    fn hear(&mut self, request: &P::Request) -> Result<(), Status> {
         let pid = self.peer.pid;
-        match self.stream.hear(request).map_err(|error| Status::invalid_argument(error.to_string()))? {
+        match self.protocol.hear(request).map_err(|error| Status::invalid_argument(error.to_string()))? {
             Verdict::None => {}
-            Verdict::Stale => tracing::debug!(pid, "a request about an earlier response was ignored"),
+            Verdict::Stale => tracing::debug!(pid, "a request says something of an earlier response, which is ignored"),
             Verdict::Accepted => {
                 self.shared.metrics.acknowledged.inc();
             }
@@ -129,13 +133,15 @@ where
     /// Finds out what the caller is entitled to. That nothing could be issued is no reason to hang up: the client
     /// keeps what it has, and this is tried again.
     async fn identify(&mut self) -> Result<(), Status> {
-        match self.shared.identify(&self.peer).await? {
-            Ok(identities) => {
+        match self.shared.identify(&self.peer).await {
+            Ok((attested, identities)) => {
                 self.failing = false;
+                self.selectors = Some(attested.selectors);
                 self.identities = Some(identities);
             }
             Err(IdentifyError::NotAttested(_)) => return Err(not_attested()),
-            Err(error @ IdentifyError::NotIssued(_)) => {
+            Err(IdentifyError::Stopping) => return Err(Status::unavailable("stopping")),
+            Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(pid = self.peer.pid, %error, "a caller gets nothing for now");
                 }
@@ -144,14 +150,17 @@ where
         Ok(())
     }
 
-    fn answer(&mut self) -> Result<Option<DiscoveryResponse>, Status> {
+    fn answer(&mut self) -> Result<Option<P::Response>, Status> {
         let Some(identities) = &self.identities else { return Ok(None) };
         let answer = self
-            .stream
+            .protocol
             .answer(identities, self.shared.clock.now(), self.shared.entropy.as_ref())
             .map_err(|error| Status::internal(error.to_string()))?;
         for notice in &answer.notices {
             self.tell(notice);
+        }
+        if !answer.refused.is_empty() {
+            return Err(refusal(Code::InvalidArgument, &answer.refused));
         }
         if answer.response.is_some() {
             self.shared.metrics.responses.inc();
@@ -172,7 +181,7 @@ where
             }
             Notice::Withdrawn(name, reason) => {
                 metrics.withdrawn.inc();
-                tracing::warn!(pid, uid, name, %reason, "a secret is no longer given; the client keeps the last one");
+                tracing::warn!(pid, uid, name, %reason, "a secret is no longer given; a client that does not throw it away keeps the last one");
             }
             Notice::Emptied(name) => {
                 metrics.emptied.inc();
@@ -180,9 +189,4 @@ where
             }
         }
     }
-}
-
-/// Whether an SVID that the client asks for is to be renewed.
-fn is_due(stream: &SecretStream, identities: &Identities, now: Timestamp) -> bool {
-    stream.renew_at(identities).is_some_and(|at| at <= now)
 }

@@ -1,12 +1,12 @@
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
+use envoy_types::pb::google::rpc;
 use futures_util::stream;
 use hyper_util::rt::TokioIo;
-use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -15,15 +15,20 @@ use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Server};
 
+use futures_util::future::BoxFuture;
+
+use super::super::fixture::{certificate, certificates, decode};
 use super::super::identify::Change;
 use super::*;
 use crate::foundation::clock::{ManualClock, Timestamp};
-use crate::foundation::entropy::SystemEntropy;
+use crate::foundation::entropy::{EntropyError, SystemEntropy};
 use crate::foundation::secret::Secret as Hidden;
 use crate::foundation::shutdown::{Phase, Shutdown};
 use crate::foundation::telemetry::Registry;
+use crate::identity::attest::unix::AttestError;
 use crate::identity::bundle::Bundle;
-use crate::identity::issue::Svid;
+use crate::identity::issue::{IssueError, Svid};
+use crate::identity::selector::Selector;
 
 const NOW: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
 const WEB: &str = "spiffe://prod.example/web";
@@ -57,20 +62,27 @@ impl FakePlane {
 }
 
 impl Identify for FakePlane {
-    fn identify(&self, peer: &UnixPeer) -> Result<Identities, IdentifyError> {
+    fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>> {
         assert_eq!(peer.pid, 42);
         self.asked.fetch_add(1, Ordering::SeqCst);
-        match self.answer.lock().unwrap().clone() {
-            Told::Entitled(identities) => Ok(identities),
-            Told::Gone => Err(IdentifyError::NotAttested("/proc/42/exe: gone".into())),
-            Told::Failing => Err(IdentifyError::NotIssued("the signer at 10.0.0.1 is down".into())),
-        }
+        let source = std::io::Error::other("gone");
+        let answer = match self.answer.lock().unwrap().clone() {
+            Told::Entitled(identities) => Ok((Attested { pid: 42, selectors: BTreeSet::new() }, identities)),
+            Told::Gone => Err(AttestError::Unreadable { what: "/proc/42/exe", source }.into()),
+            Told::Failing => Err(IssueError::from(EntropyError).into()),
+        };
+        Box::pin(std::future::ready(answer))
     }
 
-    fn change(&self) -> Change {
-        let mut changes = self.changes.subscribe();
+    fn changes(&self) -> Box<dyn Change> {
+        Box::new(self.changes.subscribe())
+    }
+}
+
+impl Change for watch::Receiver<()> {
+    fn next<'a>(&'a mut self, _selectors: Option<&'a BTreeSet<Selector>>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if changes.changed().await.is_err() {
+            if self.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         })
@@ -94,13 +106,23 @@ impl Fixture {
     }
 
     async fn with_peer(told: Told, peer: Option<Peer>) -> Self {
+        Self::with(UnknownNames::Wait, told, peer).await
+    }
+
+    /// One that ends streams for unknown names.
+    async fn refusing(told: Told) -> Self {
+        let peer = UnixPeer { pid: 42, uid: 1000, gid: 1000, pidfd: None };
+        Self::with(UnknownNames::Refuse, told, Some(Peer::Unix(peer))).await
+    }
+
+    async fn with(unknown_names: UnknownNames, told: Told, peer: Option<Peer>) -> Self {
         let plane =
             FakePlane { answer: Mutex::new(told), changes: watch::Sender::default(), asked: AtomicUsize::default() };
         let plane = Arc::new(plane);
         let clock = Arc::new(ManualClock::new(NOW));
         let shutdown = Shutdown::default();
         let service = SecretService::with_identities(
-            SdsConfig::new("prod.example".parse().unwrap()),
+            SdsConfig { unknown_names, ..SdsConfig::new("prod.example".parse().unwrap()) },
             Arc::clone(&plane) as Arc<dyn Identify>,
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::new(SystemEntropy::new()),
@@ -122,6 +144,18 @@ impl Fixture {
         requests.send(request).await.unwrap();
         let responses = self.client.stream_secrets(ReceiverStream::new(outgoing)).await?.into_inner();
         Ok(Open { requests, responses })
+    }
+
+    /// An incremental stream that begins with a request for `names`.
+    async fn open_delta(&mut self, names: &[&str]) -> OpenDelta {
+        let (requests, outgoing) = mpsc::channel(8);
+        let request = DeltaDiscoveryRequest {
+            resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
+            ..DeltaDiscoveryRequest::default()
+        };
+        requests.send(request).await.unwrap();
+        let responses = self.client.delta_secrets(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
+        OpenDelta { requests, responses }
     }
 
     async fn fetch(&mut self, names: &[&str]) -> Result<DiscoveryResponse, Status> {
@@ -162,6 +196,12 @@ struct Open {
     responses: Streaming<DiscoveryResponse>,
 }
 
+/// An incremental stream as its client sees it.
+struct OpenDelta {
+    requests: mpsc::Sender<DeltaDiscoveryRequest>,
+    responses: Streaming<DeltaDiscoveryResponse>,
+}
+
 impl Open {
     async fn next(&mut self) -> DiscoveryResponse {
         self.responses.message().await.unwrap().unwrap()
@@ -191,7 +231,13 @@ fn asking(names: &[&str]) -> DiscoveryRequest {
 }
 
 fn names(response: &DiscoveryResponse) -> Vec<String> {
-    response.resources.iter().map(|any| Secret::decode(any.value.as_slice()).unwrap().name).collect()
+    decode(&response.resources).into_iter().map(|secret| secret.name).collect()
+}
+
+/// The first byte of the leaf in a response of one certificate.
+fn first_byte(response: &DiscoveryResponse) -> u8 {
+    let secret = &decode(&response.resources)[0];
+    certificates(certificate(secret).certificate_chain.as_ref())[0][0]
 }
 
 fn entitled(serial: u8, renew_at: Timestamp) -> Told {
@@ -222,6 +268,7 @@ async fn only_a_unix_socket_gets_secrets() {
     }
 }
 
+/// S4, S5.
 #[tokio::test(start_paused = true)]
 async fn a_stream_answers_takes_an_ack_and_pushes_what_changed() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
@@ -235,11 +282,13 @@ async fn a_stream_answers_takes_an_ack_and_pushes_what_changed() {
     fixture.plane.change(entitled(2, in_seconds(100_000)));
     let second = open.next().await;
     assert_ne!(second.nonce, first.nonce);
-    assert_eq!((second.version_info.as_str(), names(&second)), ("2", vec![WEB.to_owned()]));
+    assert_ne!(second.version_info, first.version_info);
+    assert_eq!(names(&second), [WEB]);
     let metrics = fixture.metrics();
     assert_eq!((metrics.responses.get(), metrics.acknowledged.get(), metrics.streams.get()), (2, 1, 1));
 }
 
+/// S5: a renewal alone is pushed.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_is_pushed_when_the_clock_says_so_and_not_when_a_timer_does() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100))).await;
@@ -249,7 +298,7 @@ async fn a_renewal_is_pushed_when_the_clock_says_so_and_not_when_a_timer_does() 
     assert!(open.is_silent().await, "the clock stands still");
     assert_eq!(fixture.plane.asked.load(Ordering::SeqCst), 1);
     fixture.clock.advance(Duration::from_secs(100));
-    assert_eq!(open.next().await.version_info, "2");
+    assert_eq!(first_byte(&open.next().await), 2);
     assert_eq!(fixture.plane.asked.load(Ordering::SeqCst), 2);
 }
 
@@ -263,6 +312,7 @@ async fn a_renewal_that_does_not_come_is_asked_for_again_but_not_in_a_loop() {
     assert!((500..=700).contains(&asked), "{asked} times in 600 seconds");
 }
 
+/// S3: an unknown name waits.
 #[tokio::test(start_paused = true)]
 async fn a_workload_that_starts_before_its_entry_gets_its_secret_on_the_open_stream() {
     let mut fixture = Fixture::new(Told::Entitled(Identities::default())).await;
@@ -284,7 +334,7 @@ async fn a_stream_survives_an_issuer_that_fails_for_a_while() {
     fixture.plane.change(Told::Failing);
     assert!(open.is_silent().await);
     fixture.plane.set(entitled(2, in_seconds(100_000)));
-    assert_eq!(open.next().await.version_info, "2");
+    assert_eq!(first_byte(&open.next().await), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,6 +412,7 @@ async fn a_request_that_breaks_the_protocol_ends_its_stream() {
     assert_eq!(fixture.open(&[&huge]).await.error().await.code(), Code::OutOfRange);
 }
 
+/// S2, S3.
 #[tokio::test]
 async fn a_fetch_is_answered_whole_or_refused_with_the_names() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
@@ -372,7 +423,7 @@ async fn a_fetch_is_answered_whole_or_refused_with_the_names() {
     assert_eq!(error.code(), Code::PermissionDenied);
     assert_eq!(
         error.message(),
-        r#"workload is not authorized for the requested identities ["spiffe://prod.example/batch", "x\r\ny"]"#
+        r#"workload is not authorized for the requested identities ["spiffe://prod.example/batch" "x\r\ny"]"#
     );
     fixture.plane.set(Told::Failing);
     let error = fixture.fetch(&[WEB]).await.unwrap_err();
@@ -381,9 +432,68 @@ async fn a_fetch_is_answered_whole_or_refused_with_the_names() {
     assert_eq!(fixture.fetch(&[WEB]).await.unwrap_err().code(), Code::PermissionDenied);
 }
 
-#[tokio::test]
-async fn incremental_secrets_are_said_not_to_be_here() {
+/// S4: what Envoy says of a secret that it does not take.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_is_counted_in_both_protocols() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
-    let error = fixture.client.delta_secrets(stream::pending()).await.err().unwrap();
-    assert_eq!(error.code(), Code::Unimplemented);
+    let error_detail = Some(rpc::Status { code: 13, message: "KEY_VALUES_MISMATCH".into(), details: Vec::new() });
+    let mut open = fixture.open(&[WEB]).await;
+    let response_nonce = open.next().await.nonce;
+    let request = DiscoveryRequest { response_nonce, error_detail: error_detail.clone(), ..asking(&[WEB]) };
+    open.requests.send(request).await.unwrap();
+    assert!(open.is_silent().await);
+    assert_eq!((fixture.metrics().rejected.get(), fixture.metrics().acknowledged.get()), (1, 0));
+
+    let mut delta = fixture.open_delta(&[WEB]).await;
+    let response_nonce = delta.responses.message().await.unwrap().unwrap().nonce;
+    let request = DeltaDiscoveryRequest { response_nonce, error_detail, ..DeltaDiscoveryRequest::default() };
+    delta.requests.send(request).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_mins(10), delta.responses.message()).await.is_err());
+    assert_eq!((fixture.metrics().rejected.get(), fixture.metrics().acknowledged.get()), (2, 0));
+}
+
+/// S11: incremental streams live as the others do.
+#[tokio::test(start_paused = true)]
+async fn an_incremental_stream_answers_pushes_renewals_and_ends_with_the_process() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100))).await;
+    let OpenDelta { requests: _requests, mut responses } = fixture.open_delta(&[WEB, "ROOTCA"]).await;
+    let first = responses.message().await.unwrap().unwrap();
+    assert_eq!(first.resources.len(), 2);
+    fixture.plane.set(entitled(2, in_seconds(1000)));
+    fixture.clock.advance(Duration::from_secs(100));
+    let second = responses.message().await.unwrap().unwrap();
+    assert_eq!(second.resources.iter().map(|resource| resource.name.as_str()).collect::<Vec<_>>(), [WEB]);
+    assert_eq!((fixture.metrics().streams.get(), fixture.metrics().responses.get()), (1, 2));
+    fixture.shutdown.advance(Phase::Draining);
+    assert_eq!(responses.message().await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(fixture.metrics().streams.get(), 0);
+}
+
+/// S3: unknown names, as SPIRE answers them.
+#[tokio::test(start_paused = true)]
+async fn unknown_names_are_refused_by_every_method_where_that_is_wanted() {
+    let refused = |status: Status| {
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let words = r#"workload is not authorized for the requested identities ["file-root:system" "spiffe://a/b"]"#;
+        assert_eq!(status.message(), words);
+    };
+    let asked = ["spiffe://a/b", WEB, "file-root:system"];
+    let mut fixture = Fixture::refusing(entitled(1, in_seconds(100_000))).await;
+    refused(fixture.open(&asked).await.error().await);
+    refused(fixture.open_delta(&asked).await.responses.message().await.unwrap_err());
+    refused(fixture.fetch(&asked).await.unwrap_err());
+    let metrics = fixture.metrics();
+    assert_eq!((metrics.unanswered.get(), metrics.responses.get(), metrics.streams.get()), (6, 0, 0));
+    let mut open = fixture.open(&[WEB]).await;
+    assert_eq!(names(&open.next().await), [WEB]);
+    fixture.plane.change(Told::Entitled(Identities::default()));
+    assert_eq!(open.error().await.code(), Code::InvalidArgument);
+}
+
+/// S3: SPIRE hands out everything to who asks for nothing. That is every key, so here it is nothing in either mode.
+#[tokio::test(start_paused = true)]
+async fn a_wildcard_is_not_refused_and_gets_nothing() {
+    let mut fixture = Fixture::refusing(entitled(1, in_seconds(100_000))).await;
+    assert!(fixture.open(&[]).await.is_silent().await);
+    assert_eq!(fixture.fetch(&[]).await.unwrap().resources, []);
 }

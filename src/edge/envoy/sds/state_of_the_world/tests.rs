@@ -1,41 +1,18 @@
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
-use envoy_types::pb::envoy::config::core::v3::{DataSource, Node};
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, Secret, SpiffeCertValidatorConfig, TlsCertificate,
-};
-use envoy_types::pb::google::protobuf::value::Kind;
-use envoy_types::pb::google::protobuf::{Struct, Value};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::google::rpc::Status;
-use prost::{Message as _, Name as _};
+use prost::Name as _;
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
+use super::super::UnknownNames;
+use super::super::fixture::*;
+use super::super::protocol::Notice;
+use super::super::secret::Missing;
 use super::*;
-use crate::foundation::secret::Secret as Hidden;
-use crate::identity::bundle::Bundle;
-use crate::identity::issue::Svid;
-
-const NOW: Timestamp = Timestamp::from_unix_nanos(1_000_000_000_000);
-const LATER: Timestamp = Timestamp::from_unix_nanos(2_000_000_000_000);
-const WEB: &str = "spiffe://prod.example/web";
-
-/// Gives 1, then 2, and so on, so that nonces can be told apart.
-#[derive(Debug, Default)]
-struct Counting(AtomicU8);
-
-impl Entropy for Counting {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
-        bytes.fill(self.0.fetch_add(1, Ordering::SeqCst) + 1);
-        Ok(())
-    }
-}
 
 /// A stream with its clock standing still, and what it said.
 struct Fixture {
-    stream: SecretStream,
+    stream: StateOfTheWorld,
     entropy: Counting,
     identities: Identities,
     notices: Vec<Notice>,
@@ -47,7 +24,7 @@ impl Fixture {
     }
 
     fn with(config: SdsConfig, identities: Identities) -> Self {
-        let stream = SecretStream::new(Arc::new(config));
+        let stream = StateOfTheWorld::new(Arc::new(config));
         Self { stream, entropy: Counting::default(), identities, notices: Vec::new() }
     }
 
@@ -71,6 +48,19 @@ impl Fixture {
     fn told(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
+}
+
+fn secrets(response: &DiscoveryResponse) -> Vec<Secret> {
+    decode(&response.resources)
+}
+
+fn names(response: &DiscoveryResponse) -> Vec<String> {
+    secrets(response).into_iter().map(|secret| secret.name).collect()
+}
+
+fn only(response: Option<DiscoveryResponse>) -> Secret {
+    let [secret] = secrets(&response.unwrap()).try_into().unwrap();
+    secret
 }
 
 fn asking(names: &[&str]) -> DiscoveryRequest {
@@ -97,98 +87,7 @@ fn nack(response: &DiscoveryResponse, names: &[&str], accepted: &str, reason: &s
     }
 }
 
-fn svid(id: &str, serial: u8) -> Arc<Svid> {
-    Arc::new(Svid {
-        id: id.parse().unwrap(),
-        entry_id: "entry".into(),
-        hint: String::new(),
-        chain: vec![CertificateDer::from(vec![serial; 200]), CertificateDer::from(vec![0xca; 100])],
-        key: Hidden::new(vec![serial ^ 0xff; 138]),
-        not_after: LATER,
-        renew_at: NOW.after(std::time::Duration::from_secs(u64::from(serial))),
-    })
-}
-
-fn bundle(trust_domain: &str, authorities: &[u8]) -> Arc<Bundle> {
-    let certificate = |&byte: &u8| CertificateDer::from(vec![byte; 90]);
-    Arc::new(Bundle::of_x509(trust_domain.parse().unwrap(), authorities.iter().map(certificate), 1))
-}
-
-fn two_svids_two_bundles() -> Identities {
-    Identities {
-        svids: vec![svid(WEB, 1), svid("spiffe://prod.example/api", 2)],
-        bundles: vec![bundle("prod.example", &[10, 11]), bundle("partner.example", &[20])],
-    }
-}
-
-fn decode(response: &DiscoveryResponse) -> Vec<Secret> {
-    let decode = |any: &envoy_types::pb::google::protobuf::Any| {
-        assert_eq!(any.type_url, "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret");
-        Secret::decode(any.value.as_slice()).unwrap()
-    };
-    response.resources.iter().map(decode).collect()
-}
-
-fn names(response: &DiscoveryResponse) -> Vec<String> {
-    decode(response).into_iter().map(|secret| secret.name).collect()
-}
-
-fn bytes(source: Option<&DataSource>) -> &[u8] {
-    match &source.unwrap().specifier {
-        Some(Specifier::InlineBytes(bytes)) => bytes,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn certificates(source: Option<&DataSource>) -> Vec<Vec<u8>> {
-    CertificateDer::pem_slice_iter(bytes(source)).map(|der| der.unwrap().to_vec()).collect()
-}
-
-fn certificate(secret: &Secret) -> &TlsCertificate {
-    match &secret.r#type {
-        Some(Type::TlsCertificate(certificate)) => certificate,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn context(secret: &Secret) -> &CertificateValidationContext {
-    match &secret.r#type {
-        Some(Type::ValidationContext(context)) => context,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Trust domain and first byte of each authority, as Envoy's SPIFFE validator gets them.
-fn trusted(secret: &Secret) -> Vec<(String, Vec<u8>)> {
-    let context = context(secret);
-    assert_eq!(context.trusted_ca, None, "the validator would be ignored beside it");
-    let extension = context.custom_validator_config.as_ref().unwrap();
-    assert_eq!(extension.name, "envoy.tls.cert_validator.spiffe");
-    let config = extension.typed_config.as_ref().unwrap();
-    assert_eq!(
-        config.type_url,
-        "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
-    );
-    let config = SpiffeCertValidatorConfig::decode(config.value.as_slice()).unwrap();
-    let first_bytes = |source| certificates(source).iter().map(|der| der[0]).collect();
-    config.trust_domains.iter().map(|td| (td.name.clone(), first_bytes(td.trust_bundle.as_ref()))).collect()
-}
-
-fn only(response: Option<DiscoveryResponse>) -> Secret {
-    let [secret] = decode(&response.unwrap()).try_into().unwrap();
-    secret
-}
-
-fn prod() -> (String, Vec<u8>) {
-    (String::from("prod.example"), vec![10, 11])
-}
-
-fn partner() -> (String, Vec<u8>) {
-    (String::from("partner.example"), vec![20])
-}
-
-// S1: the names table.
-
+/// S1: the names table.
 #[test]
 fn an_svid_has_one_pem_block_for_each_certificate_and_a_pkcs8_key() {
     for name in [WEB, "default"] {
@@ -202,6 +101,7 @@ fn an_svid_has_one_pem_block_for_each_certificate_and_a_pkcs8_key() {
     }
 }
 
+/// S1: the names table.
 #[test]
 fn each_trust_name_has_its_trust_domains_sorted() {
     for (name, expected) in [
@@ -215,6 +115,7 @@ fn each_trust_name_has_its_trust_domains_sorted() {
     }
 }
 
+/// S1: the names table.
 #[test]
 fn our_bundle_is_told_by_its_trust_domain_and_not_by_its_place() {
     let mut identities = two_svids_two_bundles();
@@ -224,6 +125,7 @@ fn our_bundle_is_told_by_its_trust_domain_and_not_by_its_place() {
     assert_eq!(Fixture::new(identities).open(&["ROOTCA"]), None);
 }
 
+/// S1: the names table.
 #[test]
 fn the_first_entry_counts_where_two_grant_one_id() {
     let identities = Identities { svids: vec![svid(WEB, 1), svid(WEB, 2)], ..Identities::default() };
@@ -231,8 +133,7 @@ fn the_first_entry_counts_where_two_grant_one_id() {
     assert_eq!(certificates(certificate(&secret).certificate_chain.as_ref())[0][0], 1);
 }
 
-// S2: several names in one request.
-
+/// S2: several names in one request.
 #[test]
 fn every_name_of_one_request_is_answered_even_those_that_are_alternatives_to_spire() {
     let asked = ["ALL", "ROOTCA", "default", "spiffe://partner.example", "spiffe://prod.example", WEB];
@@ -241,14 +142,14 @@ fn every_name_of_one_request_is_answered_even_those_that_are_alternatives_to_spi
     assert_eq!(response.type_url, Secret::type_url());
 }
 
+/// S2: several names in one request.
 #[test]
 fn a_name_given_twice_is_answered_once() {
     let response = Fixture::new(two_svids_two_bundles()).open(&[WEB, WEB]).unwrap();
     assert_eq!(names(&response), [WEB]);
 }
 
-// S3: unknown names.
-
+/// S3: unknown names.
 #[test]
 fn an_unknown_name_is_left_out_told_once_and_pushed_when_it_is_granted() {
     let batch = "spiffe://prod.example/batch";
@@ -268,26 +169,68 @@ fn an_unknown_name_is_left_out_told_once_and_pushed_when_it_is_granted() {
     assert_eq!(names(&fixture.push().unwrap()), [batch, WEB]);
 }
 
+fn refusing(identities: Identities) -> Fixture {
+    let config = SdsConfig { unknown_names: UnknownNames::Refuse, ..SdsConfig::new("prod.example".parse().unwrap()) };
+    Fixture::with(config, identities)
+}
+
+/// S3: unknown names.
+#[test]
+fn an_unknown_name_ends_the_stream_where_that_is_wanted() {
+    let mut fixture = refusing(two_svids_two_bundles());
+    fixture.stream.hear(&asking(&[WEB, "ROOTCA", "file-root:system", "spiffe://prod.example/batch"])).unwrap();
+    let answer = fixture.stream.answer(&fixture.identities, NOW, &fixture.entropy).unwrap();
+    assert_eq!((answer.response, answer.notices.len()), (None, 2));
+    assert_eq!(answer.refused, ["file-root:system", "spiffe://prod.example/batch"]);
+
+    let mut fixture = refusing(two_svids_two_bundles());
+    assert!(fixture.open(&[WEB, "ALL"]).is_some());
+    fixture.identities.svids.remove(0);
+    let answer = fixture.stream.answer(&fixture.identities, NOW, &fixture.entropy).unwrap();
+    assert_eq!(answer.refused, [WEB]);
+}
+
+/// S3: unknown names. What SPIRE ends the stream for too, so that Envoy keeps trusting the bundle (spiffe/spire#1816).
+#[test]
+fn a_bundle_that_goes_away_is_emptied_where_unknown_names_are_refused_too() {
+    let mut fixture = refusing(two_svids_two_bundles());
+    fixture.open(&["spiffe://partner.example"]).unwrap();
+    fixture.identities.bundles.pop();
+    assert_eq!(trusted(&only(fixture.push())), []);
+}
+
+/// S3: unknown names.
+#[test]
+fn a_renewal_that_is_late_ends_no_stream() {
+    let mut fixture = refusing(two_svids_two_bundles());
+    fixture.open(&[WEB]).unwrap();
+    let answer = fixture.stream.answer(&fixture.identities, LATER, &fixture.entropy).unwrap();
+    assert_eq!((answer.response, answer.refused), (None, vec![]));
+    assert_eq!(answer.notices, [Notice::Withdrawn(WEB.into(), Missing::Expired)]);
+}
+
+/// S3: unknown names.
 #[test]
 fn a_workload_without_an_identity_gets_no_response_until_it_has_one() {
     let mut fixture = Fixture::new(Identities::default());
     assert_eq!(fixture.open(&["default", "ROOTCA", "ALL"]), None);
     assert_eq!(fixture.told().len(), 3);
     fixture.identities = two_svids_two_bundles();
-    let response = fixture.push().unwrap();
-    assert_eq!((response.version_info.as_str(), names(&response).len()), ("1", 3));
+    assert_eq!(names(&fixture.push().unwrap()).len(), 3);
 }
 
+/// S3: unknown names.
 #[test]
 fn a_wildcard_gets_nothing_at_all() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
     assert_eq!(fixture.open(&[]), None);
     assert_eq!(fixture.open(&["*"]), None);
-    assert!(fixture.stream.is_subscribed());
+    assert!(!fixture.stream.subscriptions().is_empty());
     assert_eq!(fixture.open(&[]), None);
-    assert!(!fixture.stream.is_subscribed());
+    assert!(fixture.stream.subscriptions().is_empty());
 }
 
+/// S3: unknown names.
 #[test]
 fn an_expired_svid_is_not_sent_since_envoy_would_take_it() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -297,17 +240,32 @@ fn an_expired_svid_is_not_sent_since_envoy_would_take_it() {
     assert_eq!(answer.notices, [Notice::Unanswered(WEB.into(), Missing::Expired)]);
 }
 
-// S4: versions and nonces.
-
+/// S4: versions and nonces.
 #[test]
 fn an_ack_gets_no_response_and_counts_once() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
     let first = fixture.open(&[WEB]).unwrap();
-    assert_eq!((first.version_info.as_str(), first.nonce.as_str()), ("1", "01010101"));
+    assert_eq!(first.nonce, "01010101");
     assert_eq!(fixture.send(&ack(&first, &[WEB])), (Verdict::Accepted, None));
     assert_eq!(fixture.send(&ack(&first, &[WEB])), (Verdict::None, None));
 }
 
+/// S4: versions and nonces.
+#[test]
+fn a_version_moves_with_the_content_and_never_without() {
+    let mut fixture = Fixture::new(two_svids_two_bundles());
+    let first = fixture.open(&[WEB]).unwrap();
+    let both = fixture.send(&ack(&first, &[WEB, "ROOTCA"])).1.unwrap();
+    let again = fixture.send(&ack(&both, &[WEB])).1.unwrap();
+    assert_ne!(first.version_info, both.version_info);
+    assert_eq!(first.version_info, again.version_info);
+    let elsewhere = Fixture::new(two_svids_two_bundles()).open(&[WEB]).unwrap();
+    assert_eq!(first.version_info, elsewhere.version_info, "after a reconnect too");
+    fixture.identities.svids[0] = svid(WEB, 9);
+    assert_ne!(fixture.push().unwrap().version_info, first.version_info);
+}
+
+/// S4: versions and nonces.
 #[test]
 fn a_stale_nonce_is_ignored_with_all_it_asks_for() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -319,9 +277,10 @@ fn a_stale_nonce_is_ignored_with_all_it_asks_for() {
         assert_eq!(fixture.send(&stale), (Verdict::Stale, None), "{nonce}");
     }
     let (verdict, third) = fixture.send(&ack(&second, &[WEB, "ROOTCA"]));
-    assert_eq!((verdict, third.unwrap().version_info.as_str()), (Verdict::Accepted, "3"));
+    assert_eq!((verdict, names(&third.unwrap()).len()), (Verdict::Accepted, 2));
 }
 
+/// S4: versions and nonces.
 #[test]
 fn a_rejected_secret_is_not_sent_again_until_it_differs() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -332,9 +291,10 @@ fn a_rejected_secret_is_not_sent_again_until_it_differs() {
     assert_eq!(response, None);
     assert_eq!(fixture.push(), None);
     fixture.identities.svids[0] = svid(WEB, 9);
-    assert_eq!(fixture.push().unwrap().version_info, "2");
+    assert!(fixture.push().is_some());
 }
 
+/// S4: versions and nonces.
 #[test]
 fn a_rejection_without_words_is_told_by_its_version_and_a_long_one_is_cut() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -350,6 +310,7 @@ fn a_rejection_without_words_is_told_by_its_version_and_a_long_one_is_cut() {
     }
 }
 
+/// S4: versions and nonces.
 #[test]
 fn other_names_are_answered_even_with_a_rejection() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -359,6 +320,7 @@ fn other_names_are_answered_even_with_a_rejection() {
     assert_eq!(names(&second.unwrap()), ["ROOTCA", WEB]);
 }
 
+/// S4: versions and nonces.
 #[test]
 fn fewer_names_are_answered_too_and_the_order_of_names_means_nothing() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -367,6 +329,7 @@ fn fewer_names_are_answered_too_and_the_order_of_names_means_nothing() {
     assert_eq!(names(&fixture.send(&ack(&first, &["ROOTCA"])).1.unwrap()), ["ROOTCA"]);
 }
 
+/// S4: versions and nonces.
 #[test]
 fn a_client_that_reconnects_with_an_old_version_and_nonce_is_answered() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -377,9 +340,10 @@ fn a_client_that_reconnects_with_an_old_version_and_nonce_is_answered() {
         ..asking(&[WEB])
     };
     let (verdict, response) = fixture.send(&request);
-    assert_eq!((verdict, response.unwrap().version_info.as_str()), (Verdict::None, "1"));
+    assert_eq!((verdict, names(&response.unwrap())), (Verdict::None, vec![WEB.to_owned()]));
 }
 
+/// S4: versions and nonces.
 #[test]
 fn what_is_no_request_for_secrets_is_refused() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -391,13 +355,12 @@ fn what_is_no_request_for_secrets_is_refused() {
     );
     assert_eq!(hear(asking(&["a"; 101])), RequestError::TooManyNames(101));
     assert_eq!(hear(asking(&["a".repeat(2049).as_str()])), RequestError::LongName(2049));
-    assert!(!fixture.stream.is_subscribed());
+    assert!(fixture.stream.subscriptions().is_empty());
     let without_type = DiscoveryRequest { type_url: String::new(), ..asking(&[WEB]) };
     assert!(fixture.send(&without_type).1.is_some());
 }
 
-// S5: what is pushed.
-
+/// S5: what is pushed.
 #[test]
 fn a_renewal_alone_is_pushed_and_an_unrelated_change_is_not() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -411,6 +374,20 @@ fn a_renewal_alone_is_pushed_and_an_unrelated_change_is_not() {
     assert_eq!(fixture.push(), None);
 }
 
+/// S2: several names on one stream, as a selector of certificates on demand has them.
+#[test]
+fn a_name_may_be_asked_for_at_any_time() {
+    let mut fixture = Fixture::new(two_svids_two_bundles());
+    let mut asked = vec!["ROOTCA"];
+    let mut response = fixture.open(&asked).unwrap();
+    for more in [WEB, "spiffe://prod.example/api", "spiffe://prod.example/batch", "default"] {
+        asked.push(more);
+        response = fixture.send(&ack(&response, &asked)).1.unwrap();
+    }
+    assert_eq!(names(&response), ["ROOTCA", "default", "spiffe://prod.example/api", WEB]);
+}
+
+/// S5: what is pushed.
 #[test]
 fn a_new_authority_is_pushed_to_those_who_trust_it() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -419,17 +396,24 @@ fn a_new_authority_is_pushed_to_those_who_trust_it() {
     assert_eq!(trusted(&only(fixture.push())), [(String::from("prod.example"), vec![10, 11, 12])]);
 }
 
+/// S5: what is pushed.
 #[test]
 fn renewal_is_due_when_the_first_subscribed_svid_is() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
     fixture.open(&["ROOTCA"]).unwrap();
-    assert_eq!(fixture.stream.renew_at(&fixture.identities), None);
+    assert_eq!(fixture.stream.subscriptions().renew_at(&fixture.identities), None);
     let mut fixture = Fixture::new(two_svids_two_bundles());
     fixture.open(&["spiffe://prod.example/api", "ALL"]).unwrap();
-    assert_eq!(fixture.stream.renew_at(&fixture.identities), Some(fixture.identities.svids[1].renew_at));
+    assert_eq!(
+        fixture.stream.subscriptions().renew_at(&fixture.identities),
+        Some(fixture.identities.svids[1].renew_at)
+    );
     let mut fixture = Fixture::new(two_svids_two_bundles());
     fixture.open(&["spiffe://prod.example/api", "default"]).unwrap();
-    assert_eq!(fixture.stream.renew_at(&fixture.identities), Some(fixture.identities.svids[0].renew_at));
+    assert_eq!(
+        fixture.stream.subscriptions().renew_at(&fixture.identities),
+        Some(fixture.identities.svids[0].renew_at)
+    );
 }
 
 // Removal is not revocation.
@@ -481,26 +465,20 @@ fn an_svid_that_is_withdrawn_is_told_and_leaves_the_rest_of_the_stream_alone() {
     assert_eq!(fixture.push(), None, "the client still holds this one");
 }
 
-// S6, S7: the node.
-
-fn plain_node() -> Node {
-    let value = Value { kind: Some(Kind::StringValue("true".into())) };
-    let metadata = Struct { fields: [("disable_spiffe_cert_validation".into(), value)].into() };
-    Node { metadata: Some(metadata), ..Node::default() }
-}
-
+/// S6, S7: the node.
 #[test]
 fn the_node_of_the_first_request_holds_for_the_stream() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
     let first = fixture.send(&DiscoveryRequest { node: Some(plain_node()), ..asking(&["ROOTCA"]) }).1.unwrap();
     let second = fixture.send(&ack(&first, &["ROOTCA", "spiffe://partner.example"])).1.unwrap();
-    for (secret, authorities) in decode(&second).iter().zip([vec![10, 11], vec![20]]) {
+    for (secret, authorities) in secrets(&second).iter().zip([vec![10, 11], vec![20]]) {
         assert_eq!(context(secret).custom_validator_config, None);
         let first_bytes: Vec<_> = certificates(context(secret).trusted_ca.as_ref()).iter().map(|der| der[0]).collect();
         assert_eq!(first_bytes, authorities, "{}", secret.name);
     }
 }
 
+/// S6, S7: the node.
 #[test]
 fn a_node_that_changes_its_mind_is_answered_in_the_new_spelling() {
     let mut fixture = Fixture::new(two_svids_two_bundles());
@@ -509,6 +487,7 @@ fn a_node_that_changes_its_mind_is_answered_in_the_new_spelling() {
     assert!(context(&only(second)).trusted_ca.is_some());
 }
 
+/// S6, S7: the node.
 #[test]
 fn all_bundles_are_never_plain_authorities() {
     let mut config = SdsConfig::new("prod.example".parse().unwrap());
@@ -519,8 +498,7 @@ fn all_bundles_are_never_plain_authorities() {
     assert_eq!(fixture.told(), [Notice::Withdrawn("ALL".into(), Missing::NeedsValidator)]);
 }
 
-// S8: empty bundles.
-
+/// S8: empty bundles.
 #[test]
 fn an_empty_federated_bundle_is_left_out_since_envoy_would_reject_all() {
     let mut identities = two_svids_two_bundles();
@@ -529,6 +507,7 @@ fn an_empty_federated_bundle_is_left_out_since_envoy_would_reject_all() {
     assert_eq!(trusted(&only(Fixture::new(identities).open(&["spiffe://partner.example"]))), []);
 }
 
+/// S8: empty bundles.
 #[test]
 fn an_empty_bundle_refuses_everyone_in_the_plain_spelling_too() {
     let mut fixture = Fixture::new(Identities { bundles: vec![bundle("prod.example", &[])], ..Identities::default() });
