@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
 use crate::edge::grpc::with_introspection;
 use crate::edge::spire_api::{
-    AgentPorts, AgentService, BundleService, DebugService, EntryService, LocalAuthorityService, LoggerService,
-    SvidService, TrustDomainService,
+    AgentPorts, AgentService, BundleService, DebugService, EntryService, IdentityService, LocalAuthorityService,
+    LoggerService, SvidService, TrustDomainService,
 };
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
@@ -31,8 +31,13 @@ use crate::store::Store;
 /// How long maintenance of the authority that failed is left alone.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
+/// How long the authority is not looked at, at the most: another process on its data directory may have changed it, and its
+/// word that a leaf is revoked counts here too.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// The services of the admin API, for reflection and health.
 const ADMIN_SERVICES: &[&str] = &[
+    "portcullis.identity.v1.Identity",
     "spire.api.server.agent.v1.Agent",
     "spire.api.server.bundle.v1.Bundle",
     "spire.api.server.debug.v1.Debug",
@@ -146,6 +151,7 @@ impl IdentityPlane {
         let about =
             DebugService::new(trust_domain.clone(), Arc::clone(bundles), Arc::clone(registry), Arc::clone(clock));
         let authorities = LocalAuthorityService::new(Arc::clone(&self.authority), Arc::clone(clock));
+        let identity = IdentityService::new(Arc::clone(&self.authority), Arc::clone(clock));
         let svids = SvidService::new(trust_domain.clone(), Arc::clone(&self.issuer));
         let foreign = BundleService::new(
             trust_domain.clone(),
@@ -162,6 +168,7 @@ impl IdentityPlane {
             .add_service(about.into_server())
             .add_service(entries.into_server())
             .add_service(authorities.into_server())
+            .add_service(identity.into_server())
             .add_service(svids.into_server())
             .add_service(LoggerService::new(log).into_server());
         Ok(with_introspection(services, ADMIN_SERVICES, common.readiness.clone(), signal)?)
@@ -226,7 +233,7 @@ async fn maintain_authority(authority: Arc<Authority>, clock: Arc<dyn Clock>, mu
         };
         tokio::select! {
             () = signal.draining() => return,
-            () = sleep(wait.max(Duration::from_secs(1))) => {}
+            () = sleep(wait.clamp(Duration::from_secs(1), LONGEST_WAIT)) => {}
         }
     }
 }
