@@ -13,6 +13,7 @@ use crate::foundation::clock::Timestamp;
 use crate::identity::registry::Parents;
 
 mod faults;
+mod jwt;
 mod layering;
 mod reference;
 

@@ -136,11 +136,6 @@ pub enum AuthorityError {
     /// The token could not be built.
     #[error("the token could not be encoded: {0}")]
     EncodeToken(#[from] serde_json::Error),
-    /// The key can't be certified.
-    #[error(
-        "the public key is of no kind that we certify: EC P-256, P-384 or P-521, Ed25519, RSA of 2048 to 8192 bits"
-    )]
-    PublicKey,
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -188,7 +183,7 @@ impl Metrics {
         let metrics = Self::default();
         registry.register(
             "portcullis_authority_expiry_seconds",
-            "When the authority that signs now expires, in seconds since 1970",
+            "When the authority that signs X.509-SVIDs now expires, in seconds since 1970",
             metrics.expiry.clone(),
         );
         registry.register(

@@ -75,7 +75,10 @@ impl Authority {
     /// The places of `kind`, as they are in memory: as of the last change or maintenance.
     pub fn slots(&self, kind: AuthorityKind) -> AuthoritySlots {
         let outlines = self.signers.load().outlines(kind);
-        let last = |stage| outlines.iter().rfind(|one| one.standing.stage == stage).map(Outline::state);
+        let last = |stage| {
+            let all = outlines.iter().filter(|one| one.standing.stage == stage);
+            all.max_by_key(|one| one.superseded_at).map(Outline::state)
+        };
         AuthoritySlots {
             active: last(AuthorityStage::Active),
             prepared: last(AuthorityStage::Prepared),
@@ -223,7 +226,7 @@ impl Authority {
         let mut entry = AuthorityEntry::new(id.clone(), public, now);
         entry.activated_at = (stage == AuthorityStage::Active).then_some(now);
         let standing = Standing { stage, tainted: false, term: Term { created_at: now, validity } };
-        let made = Outline { id: id.as_str().into(), standing };
+        let made = Outline { id: id.as_str().into(), standing, superseded_at: None };
         let outlines = self.signers.load().outlines(kind);
         let replaced: Vec<_> = outlines.iter().filter(|one| one.standing.stage == AuthorityStage::Prepared).collect();
         let superseded = outlines.iter().filter(|one| one.standing.stage == stage && stage == AuthorityStage::Active);
@@ -237,7 +240,9 @@ impl Authority {
             records.push(made.record(kind, AuthorityChange::Activate, by, now));
         }
         self.commit(&steps, records, now).await?;
-        replaced.iter().for_each(|one| self.destroy_key(&one.id));
+        for one in replaced {
+            self.destroy_key(&one.id);
+        }
         Ok(id)
     }
 

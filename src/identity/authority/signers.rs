@@ -29,6 +29,7 @@ pub(super) struct Held<S> {
     pub(super) id: Arc<str>,
     pub(super) stage: AuthorityStage,
     pub(super) tainted: bool,
+    pub(super) superseded_at: Option<Timestamp>,
     pub(super) term: Term,
     pub(super) signer: Arc<S>,
 }
@@ -53,12 +54,18 @@ fn plan_of<S>(held: &[Held<S>], now: Timestamp) -> Plan {
 pub(super) struct Outline {
     pub(super) id: Arc<str>,
     pub(super) standing: Standing,
+    pub(super) superseded_at: Option<Timestamp>,
 }
 
 impl Signers {
     pub(super) fn outlines(&self, kind: AuthorityKind) -> Vec<Outline> {
         fn all<S>(held: &[Held<S>]) -> Vec<Outline> {
-            held.iter().map(|one| Outline { id: one.id.clone(), standing: one.standing() }).collect()
+            let outline = |one: &Held<S>| Outline {
+                id: one.id.clone(),
+                standing: one.standing(),
+                superseded_at: one.superseded_at,
+            };
+            held.iter().map(outline).collect()
         }
         match kind {
             AuthorityKind::X509 => all(&self.x509),
@@ -133,6 +140,6 @@ fn known<S>(loaded: &[Held<S>], entry: &AuthorityEntry) -> Option<Arc<S>> {
 }
 
 fn held<S>(entry: &AuthorityEntry, term: Term, signer: Arc<S>) -> Held<S> {
-    let (stage, tainted) = (entry.stage(), entry.tainted_at.is_some());
-    Held { id: entry.id.as_str().into(), stage, tainted, term, signer }
+    let (stage, tainted, superseded_at) = (entry.stage(), entry.tainted_at.is_some(), entry.superseded_at);
+    Held { id: entry.id.as_str().into(), stage, tainted, superseded_at, term, signer }
 }

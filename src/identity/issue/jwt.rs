@@ -26,8 +26,8 @@ pub const LONGEST_JWT: Duration = Duration::from_hours(24);
 
 const MAX_AUDIENCES: usize = 64;
 
-/// The longest audience, in bytes: as long as a SPIFFE ID may be.
-const MAX_AUDIENCE: usize = 2048;
+/// How long they may be together, in bytes: more fits into no HTTP header, and every token's are recorded.
+const MAX_AUDIENCE_BYTES: usize = 8192;
 
 /// How much the tokens that are kept may take, in bytes. SPIRE's agent keeps a thousand tokens; most have less than 1 kB.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -65,8 +65,8 @@ pub enum AudienceError {
     /// There are too many.
     #[error("there are {0} audiences, more than 64")]
     TooMany(usize),
-    /// One is too long.
-    #[error("an audience has {0} bytes, more than 2048")]
+    /// They are too long.
+    #[error("the audiences have {0} bytes together, more than 8192")]
     TooLong(usize),
 }
 
@@ -95,6 +95,19 @@ impl Default for JwtCache {
         };
         let cache = Cache::builder().max_capacity(CACHE_BYTES).weigher(weight).eviction_policy(EvictionPolicy::lru());
         Self(cache.build())
+    }
+}
+
+#[cfg(test)]
+impl JwtCache {
+    /// Does now what the cache would do a little later.
+    pub(super) fn sync(&self) {
+        self.0.run_pending_tasks();
+    }
+
+    /// What it holds, as it is weighed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.weighted_size()
     }
 }
 
@@ -216,10 +229,8 @@ pub(super) fn check_audience(audience: &[String]) -> Result<(), AudienceError> {
     if audience.iter().any(String::is_empty) {
         return Err(AudienceError::Empty);
     }
-    match audience.iter().map(String::len).find(|length| *length > MAX_AUDIENCE) {
-        Some(length) => Err(AudienceError::TooLong(length)),
-        None => Ok(()),
-    }
+    let bytes = audience.iter().map(String::len).sum();
+    if bytes > MAX_AUDIENCE_BYTES { Err(AudienceError::TooLong(bytes)) } else { Ok(()) }
 }
 
 fn half_life(svid: &JwtSvid) -> Timestamp {

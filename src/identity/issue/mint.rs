@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 };
 use portcullis_spiffe::SpiffeId;
 use portcullis_spiffe::bundle::jwk_of;
-use rcgen::{PublicKeyData as _, SubjectPublicKeyInfo};
+use rcgen::SubjectPublicKeyInfo;
 use rustls_pki_types::CertificateDer;
 
 use super::jwt::{JwtSvid, Wanted, check_audience};
@@ -170,16 +170,14 @@ impl Issuer {
 fn parse_public_key(der: &[u8]) -> Option<SubjectPublicKeyInfo> {
     // Knows each kind's numbers and one spelling of each; takes more kinds than we do.
     jwk_of(der).ok()?;
-    let key = SubjectPublicKeyInfo::from_der(der).ok()?;
-    let algorithm = key.algorithm();
-    let kinds: [(_, &'static dyn VerificationAlgorithm); 5] = [
-        (&rcgen::PKCS_ECDSA_P256_SHA256, &ECDSA_P256_SHA256_ASN1),
-        (&rcgen::PKCS_ECDSA_P384_SHA384, &ECDSA_P384_SHA384_ASN1),
-        (&rcgen::PKCS_ECDSA_P521_SHA512, &ECDSA_P521_SHA512_ASN1),
-        (&rcgen::PKCS_ED25519, &ED25519),
-        (&rcgen::PKCS_RSA_SHA256, &RSA_PKCS1_2048_8192_SHA256),
-    ];
     // That a point is on its curve only the cryptography library can tell.
-    let is_one = |verifier| ParsedPublicKey::new(verifier, key.der_bytes()).is_ok();
-    kinds.iter().any(|(kind, verifier)| *kind == algorithm && is_one(*verifier)).then_some(key)
+    let verifiers: [&'static dyn VerificationAlgorithm; 5] = [
+        &ECDSA_P256_SHA256_ASN1,
+        &ECDSA_P384_SHA384_ASN1,
+        &ECDSA_P521_SHA512_ASN1,
+        &ED25519,
+        &RSA_PKCS1_2048_8192_SHA256,
+    ];
+    let is_one = verifiers.into_iter().any(|verifier| ParsedPublicKey::new(verifier, der).is_ok());
+    if is_one { SubjectPublicKeyInfo::from_der(der).ok() } else { None }
 }

@@ -11,11 +11,12 @@ use super::*;
 use crate::evidence::JwtIssuanceRecord;
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
-use crate::identity::authority::{self, AuthorityConfig, Hash, KeyType};
+use crate::identity::authority::{self, AuthorityConfig, AuthorityKind, Hash, KeyType};
 use crate::identity::journal::memory::MemoryJournal;
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{ConfiguredEntry, EntryTerms};
 use crate::identity::selector::Selector;
+use crate::identity::svid::{LeafError, LeafVerifier};
 
 mod changes;
 mod revocation;
@@ -23,6 +24,9 @@ mod revocation;
 const AUTHORITY_TTL: Duration = Duration::from_mins(200);
 const TTL: Duration = Duration::from_secs(1000);
 const JWT_TTL: Duration = Duration::from_mins(5);
+
+mod jwt;
+mod mint;
 
 /// An audit log that can be made to refuse.
 #[derive(Debug, Default)]
@@ -100,6 +104,15 @@ impl House {
 
     async fn replace_entries(&self, entries: impl IntoIterator<Item = ConfiguredEntry>) {
         self.registry.reconcile(entries.into_iter().collect(), self.clock.now()).await.unwrap();
+    }
+
+    /// Has another authority sign; names the one that did.
+    async fn rotate(&self, kind: AuthorityKind) -> String {
+        let now = self.clock.now();
+        let old = self.authority.slots(kind).active.unwrap().id;
+        let prepared = self.authority.prepare(kind, now).await.unwrap().id;
+        self.authority.activate(kind, &prepared, now).await.unwrap();
+        old
     }
 
     fn recorded(&self) -> usize {
@@ -257,6 +270,51 @@ async fn after_the_hand_over_new_svids_come_from_the_new_authority_and_are_in_th
     let records = house.log.records.lock().unwrap();
     let signers: BTreeSet<_> = records.iter().map(|record| &record.authority).collect();
     assert!(signers.len() >= 3, "{signers:?}");
+}
+
+fn pem(leaf: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(leaf);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    percent_encoding::utf8_percent_encode(&pem, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// The unit part of C1: no leaf that is handed out is ever refused, and what a revoked authority signed is at once.
+#[tokio::test]
+async fn what_a_tainted_authority_signed_is_replaced_at_once_and_refused_once_it_is_revoked() {
+    let house = House::new([entry("web", 1)]).await;
+    let verifier = LeafVerifier::new(house.authority.bundles().clone(), 100);
+    let is_accepted = |svid: &Svid| verifier.verify(&pem(&svid.chain[0]), house.clock.now()).is_ok();
+    let first = house.svid(1);
+    assert!(is_accepted(&first));
+    let old = house.rotate(AuthorityKind::X509).await;
+    assert!(Arc::ptr_eq(&first, &house.svid(1)), "an old authority is trusted");
+
+    let mut changes = house.issuer.changes();
+    house.authority.taint(AuthorityKind::X509, &old, house.clock.now()).await.unwrap();
+    changes.changed().await;
+    let second = house.svid(1);
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&second, &house.svid(1)));
+    assert!(is_accepted(&first) && is_accepted(&second), "until it is revoked, what it signed is good");
+
+    house.authority.revoke(AuthorityKind::X509, &old, house.clock.now()).await.unwrap();
+    changes.changed().await;
+    let refused = verifier.verify(&pem(&first.chain[0]), house.clock.now()).unwrap_err();
+    assert!(matches!(refused, LeafError::Untrusted { .. }), "{refused}");
+    assert!(is_accepted(&second) && Arc::ptr_eq(&second, &house.svid(1)));
+}
+
+#[tokio::test]
+async fn an_svid_of_a_tainted_authority_stays_while_none_can_be_made() {
+    let house = House::new([entry("web", 1)]).await;
+    let first = house.svid(1);
+    let old = house.rotate(AuthorityKind::X509).await;
+    house.authority.taint(AuthorityKind::X509, &old, house.clock.now()).await.unwrap();
+    house.log.full.store(true, Ordering::SeqCst);
+    assert_eq!(house.svid(1).chain, first.chain);
+    house.log.full.store(false, Ordering::SeqCst);
+    assert_ne!(house.svid(1).chain, first.chain);
 }
 
 #[tokio::test]
