@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 
 use super::identity::IdentityPlane;
 use super::metrics::Metrics;
-use super::policies::PolicyNews;
+use super::policies::{PolicyMetrics, PolicyNews};
 use super::{App, AppError};
 use crate::config::{self, AuditFile, Config};
 use crate::decision::cache::DecisionCache;
@@ -97,12 +97,7 @@ impl App {
         let administration = admin.router(identity.admin_services(config, &common, log, shutdown.signal())?);
         tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));
 
-        let news = Arc::new(PolicyNews {
-            audit: Arc::clone(&common.audit),
-            clock: Arc::clone(&common.clock),
-            metrics: metrics.policies,
-            readiness: common.readiness.clone(),
-        });
+        let news = policy_news(&common, metrics.policies);
         let policies = policies(&config.decision.policies, &news).await?;
         let directory = config.decision.policies.clone();
         let watching = watch(directory, Arc::clone(&policies), news, config.decision.poll_interval, shutdown.signal());
@@ -150,6 +145,16 @@ impl Listeners {
         }
         Ok(())
     }
+}
+
+/// Who is told of loads of policies.
+fn policy_news(common: &Common, metrics: PolicyMetrics) -> Arc<PolicyNews> {
+    Arc::new(PolicyNews {
+        audit: Arc::clone(&common.audit),
+        clock: Arc::clone(&common.clock),
+        metrics,
+        readiness: common.readiness.clone(),
+    })
 }
 
 /// The first set. There is no last good one yet, so a broken one keeps the process from starting.

@@ -118,9 +118,9 @@ pub struct Admin {
 
 impl Admin {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let allowed_uids = section.list("allowed_uids", "[]");
-        let allowed_gids = section.list("allowed_gids", "[]");
-        Some(Self { allowed_uids: allowed_uids?, allowed_gids: allowed_gids? })
+        let users = section.list("allowed_uids", "[]");
+        let groups = section.list("allowed_gids", "[]");
+        Some(Self { allowed_uids: users?, allowed_gids: groups? })
     }
 }
 

@@ -295,12 +295,14 @@ listen:
   ext_authz: bad
   authzen: tcp:0.0.0.0:8181
   operations: [tcp:127.0.0.2:1, 'tcp:[::ffff:10.0.0.1]:1', 'tcp:[::1]:2']
+  admin: tcp:127.0.0.1:3
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:13: listen.workload: `tcp:127.0.0.1:1`: a caller over TCP can't be attested; use a Unix socket
     p.yaml:4:14: listen.ext_authz: `bad`: a listen address begins with `tcp:`, `unix:` or `fd:`
     p.yaml:5:12: listen.authzen: `tcp:0.0.0.0:8181` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` allows it
     p.yaml:6:33: listen.operations: `tcp:[::ffff:10.0.0.1]:1` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` allows it
+    p.yaml:7:10: listen.admin: `tcp:127.0.0.1:3`: over TCP it can't be told who calls; use a Unix socket
     ");
 }
 

@@ -100,3 +100,47 @@ fn distinguished(name: &X509Name<'_>) -> String {
     let reversed: Vec<&str> = parts.iter().rev().map(String::as_str).collect();
     printable(&reversed.join(","), MAX_SUBJECT)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
+    use tonic::service::Routes;
+
+    use super::super::tests::{Desk, clock};
+    use super::*;
+    use crate::foundation::entropy::SystemEntropy;
+    use crate::identity::bundle::Bundle;
+    use crate::identity::registry::memory::MemoryRegistry;
+
+    fn authority(name: &str) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CountryName, "US");
+        params.distinguished_name.push(DnType::OrganizationName, name);
+        params.subject_alt_names = vec![SanType::URI("spiffe://example.org".try_into().unwrap())];
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_counted_and_the_signer_is_the_oldest_that_is_trusted() {
+        let ours: TrustDomain = "example.org".parse().unwrap();
+        let certificates = ["tainted", "signs\n", "prepared"].map(|name| authority(name).into());
+        let mut bundle = Bundle::of_x509(ours.clone(), certificates, 1);
+        bundle.x509_authorities[0].tainted = true;
+        let foreign = Bundle::of_x509("other.org".parse().unwrap(), [], 1);
+        let bundles = Arc::new(Watched::new(Bundles::new([bundle, foreign])));
+        let store = Arc::new(MemoryRegistry::default());
+        let registry = Registry::open(ours.clone(), store, Arc::new(SystemEntropy::new())).await.unwrap();
+        let service = DebugService::new(ours, bundles, Arc::new(registry), clock());
+        let desk = Desk::new(Routes::default().add_service(service.into_server()));
+        let info: GetInfoResponse =
+            desk.call("spire.api.server.debug.v1.Debug/GetInfo", &GetInfoRequest {}).await.unwrap();
+        let [signer] = info.svid_chain.try_into().unwrap();
+        assert_eq!(signer.subject, "O=signs\\u{a},C=US");
+        assert_eq!(signer.id.unwrap().trust_domain, "example.org");
+        assert!(signer.expires_at > 1_795_325_223);
+        assert_eq!((info.uptime, info.agents_count, info.federated_bundles_count, info.entries_count), (0, 1, 2, 0));
+    }
+}

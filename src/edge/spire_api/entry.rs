@@ -122,7 +122,7 @@ impl EntryApi for EntryService {
         let results = merge(
             refused,
             made,
-            |made| self.created(made, mask.as_ref()),
+            |made| created(made, mask.as_ref()),
             |refusal| batch_create_entry_response::Result { status: Some(refusal), entry: None },
         );
         Ok(Response::new(BatchCreateEntryResponse { results }))
@@ -199,20 +199,16 @@ impl EntryService {
         self.check_update(&id, &patch)?;
         Ok(Change::Update { id, change: Box::new(move |terms| patch.apply(terms)) })
     }
+}
 
-    fn created(
-        &self,
-        made: Result<Arc<Entry>, EntryProblem>,
-        mask: Option<&EntryMask>,
-    ) -> batch_create_entry_response::Result {
-        let (status, entry) = match made {
-            Ok(entry) => (status::item_ok(), Some(entry)),
-            Err(EntryProblem::Similar(entry)) => (similar(), Some(entry)),
-            Err(problem) => (refusal("failed to create entry", &problem), None),
-        };
-        let entry = entry.map(|entry| wire::masked(&entry, mask));
-        batch_create_entry_response::Result { status: Some(status), entry }
-    }
+fn created(made: Result<Arc<Entry>, EntryProblem>, mask: Option<&EntryMask>) -> batch_create_entry_response::Result {
+    let (status, entry) = match made {
+        Ok(entry) => (status::item_ok(), Some(entry)),
+        Err(EntryProblem::Similar(entry)) => (similar(), Some(entry)),
+        Err(problem) => (refusal("failed to create entry", &problem), None),
+    };
+    let entry = entry.map(|entry| wire::masked(&entry, mask));
+    batch_create_entry_response::Result { status: Some(status), entry }
 }
 
 fn to_delete(id: &str) -> Result<Change, types::Status> {

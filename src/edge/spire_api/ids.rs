@@ -132,13 +132,14 @@ fn domain_words(error: &TrustDomainError) -> String {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as messages have it")]
     fn id(trust_domain: &str, path: &str) -> Option<Spiffeid> {
         Some(Spiffeid { trust_domain: trust_domain.into(), path: path.into() })
     }
 
-    fn told(fit: fn(&TrustDomain, Option<&Spiffeid>) -> Result<SpiffeId, IdFault>, id: Option<Spiffeid>) -> String {
+    fn told(fit: fn(&TrustDomain, Option<&Spiffeid>) -> Result<SpiffeId, IdFault>, id: Option<&Spiffeid>) -> String {
         let ours = "example.org".parse().unwrap();
-        fit(&ours, id.as_ref()).map_or_else(|fault| fault.to_string(), |id| id.to_string())
+        fit(&ours, id).map_or_else(|fault| fault.to_string(), |id| id.to_string())
     }
 
     /// The words are those of a SPIRE 1.15 server that was asked the same.
@@ -173,18 +174,18 @@ mod tests {
             (id("spiffe://example.org", "/a"), "spiffe://example.org/a"),
             (id("spiffe://example.org/x", "/a"), "spiffe://example.org/a"),
         ] {
-            assert_eq!(told(workload, given.clone()), expected, "{given:?}");
+            assert_eq!(told(workload, given.as_ref()), expected, "{given:?}");
         }
-        assert_eq!(told(member, id("example.org", "/spire/server")), "spiffe://example.org/spire/server");
+        assert_eq!(told(member, id("example.org", "/spire/server").as_ref()), "spiffe://example.org/spire/server");
         assert_eq!(
-            told(member, id("example.org", "")),
+            told(member, id("example.org", "").as_ref()),
             r#""spiffe://example.org" is not a member of trust domain "example.org"; path is empty"#
         );
         assert_eq!(
-            told(agent, id("example.org", "/a")),
+            told(agent, id("example.org", "/a").as_ref()),
             r#""spiffe://example.org/a" is not an agent in trust domain "example.org"; path is not in the agent namespace"#
         );
-        assert_eq!(told(agent, id("example.org", "/spire/agent/x")), "spiffe://example.org/spire/agent/x");
+        assert_eq!(told(agent, id("example.org", "/spire/agent/x").as_ref()), "spiffe://example.org/spire/agent/x");
     }
 
     #[test]

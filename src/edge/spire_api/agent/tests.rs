@@ -64,6 +64,7 @@ impl Desk {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as messages have it")]
 fn id(path: &str) -> Option<Spiffeid> {
     Some(Spiffeid { trust_domain: "example.org".into(), path: path.into() })
 }
@@ -108,7 +109,7 @@ async fn the_one_agent_is_listed_counted_and_shown() {
         let listed: ListAgentsResponse = desk.agent("ListAgents", &listed).await.unwrap();
         assert_eq!(
             (answer.count, listed.agents.len(), listed.next_page_token),
-            (count, count as usize, String::new()),
+            (count, usize::try_from(count).unwrap(), String::new()),
             "{filter:?}"
         );
     }
@@ -144,14 +145,14 @@ async fn no_agent_can_be_deleted_or_banned() {
 #[tokio::test]
 async fn a_join_token_is_made_with_its_alias_and_never_recorded() {
     let (desk, registry) = desk().await;
-    let make = async |ttl, token: &str, agent_id| {
+    let create = async |ttl, token: &str, agent_id| {
         let question = CreateJoinTokenRequest { ttl, token: token.into(), agent_id };
         desk.agent::<_, JoinToken>("CreateJoinToken", &question).await
     };
-    let made = make(600, "", None).await.unwrap();
+    let made = create(600, "", None).await.unwrap();
     assert_eq!((made.value.len(), made.expires_at), (36, 1_795_325_823));
     assert!(registry.load().is_empty());
-    let made = make(60, "withid", id("/alias")).await.unwrap();
+    let made = create(60, "withid", id("/alias")).await.unwrap();
     assert_eq!((made.value.as_str(), made.expires_at), ("withid", 1_795_325_283));
     let entries = registry.load();
     let [entry] = entries.iter().collect::<Vec<_>>().try_into().unwrap();
@@ -172,9 +173,9 @@ async fn a_join_token_is_made_with_its_alias_and_never_recorded() {
         // SPIRE says `Internal`, and shows its database's words.
         (60, "withid", None, Code::AlreadyExists, "failed to create token: the join token exists already"),
     ] {
-        assert_eq!(told(make(ttl, token, agent_id).await), (code, message.to_owned()));
+        assert_eq!(told(create(ttl, token, agent_id).await), (code, message.to_owned()));
     }
-    assert_eq!(told(make(60, "a b/c", None).await).0, Code::InvalidArgument);
+    assert_eq!(told(create(60, "a b/c", None).await).0, Code::InvalidArgument);
     assert_eq!(registry.load().len(), 1);
     assert!(registry.load().iter().all(|entry| entry.created_at == now()));
 }

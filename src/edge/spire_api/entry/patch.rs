@@ -37,6 +37,7 @@ const ALL: EntryMask = EntryMask {
 
 /// Fields to write; those that are `None` stay as they are.
 #[derive(Clone, Debug)]
+#[expect(clippy::option_option, reason = "the outer says whether to write, the inner what")]
 pub(super) struct Patch {
     spiffe_id: Option<SpiffeId>,
     parent_id: Option<SpiffeId>,

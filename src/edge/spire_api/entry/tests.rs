@@ -32,6 +32,7 @@ async fn desk() -> Desk {
     Desk::new(Routes::default().add_service(service.into_server()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as messages have it")]
 fn id(path: &str) -> Option<Spiffeid> {
     Some(Spiffeid { trust_domain: "example.org".into(), path: path.into() })
 }

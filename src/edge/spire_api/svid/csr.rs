@@ -8,8 +8,8 @@ use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::extensions::{GeneralName, KeyUsage, ParsedExtension, X509Extension};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA,
-    OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512,
-    OID_SIG_ED25519, Oid,
+    OID_PKCS1_SHA512WITHRSA, OID_PKCS9_EXTENSION_REQUEST, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384,
+    OID_SIG_ECDSA_WITH_SHA512, OID_SIG_ED25519, Oid,
 };
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Version;
@@ -96,9 +96,10 @@ fn names<'r>(request: &'r X509CertificationRequest<'_>) -> Result<&'r [GeneralNa
     for attribute in request.certification_request_info.iter_attributes() {
         let extensions = match attribute.parsed_attribute() {
             ParsedCriAttribute::ExtensionRequest(wanted) => &wanted.extensions,
-            ParsedCriAttribute::UnsupportedAttribute if attribute.oid != extension_request() => continue,
-            ParsedCriAttribute::ChallengePassword(_) => continue,
-            _ => return Err(CsrFault::Malformed),
+            ParsedCriAttribute::UnsupportedAttribute if attribute.oid == OID_PKCS9_EXTENSION_REQUEST => {
+                return Err(CsrFault::Malformed);
+            }
+            ParsedCriAttribute::UnsupportedAttribute | ParsedCriAttribute::ChallengePassword(_) => continue,
         };
         for extension in extensions {
             if asked.iter().any(|other| other.oid == extension.oid) {
@@ -171,10 +172,6 @@ fn algorithm(named: &Oid<'_>, curve: Option<&Oid<'_>>) -> Option<&'static dyn Ve
     ];
     let fits = |of: &Option<Oid<'static>>| of.is_none() || of.as_ref() == curve;
     table.into_iter().find(|(name, of, _)| name == named && fits(of)).map(|(_, _, algorithm)| algorithm)
-}
-
-fn extension_request() -> Oid<'static> {
-    x509_parser::oid_registry::OID_PKCS9_EXTENSION_REQUEST
 }
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ fn csr(uri: &str, dns_names: &[&str]) -> Vec<u8> {
     params.serialize_request(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as messages have it")]
 fn id(path: &str) -> Option<Spiffeid> {
     Some(Spiffeid { trust_domain: "example.org".into(), path: path.into() })
 }

@@ -141,11 +141,12 @@ fn no_bytes_make_it_panic() {
     assert_eq!(SigningRequest::parse(&[&der[..], b"\0"].concat()), Err(CsrFault::Malformed));
     assert_eq!(SigningRequest::parse(b"\0\0\0"), Err(CsrFault::Malformed));
     assert_eq!(SigningRequest::parse(&vec![0x30; MAX_LENGTH + 1]), Err(CsrFault::TooLong));
+    let whole = SigningRequest::parse(&der).unwrap();
     proptest!(|(at in 0..der.len(), bit in 0..8_u8, cut in 0..der.len(), noise: Vec<u8>)| {
         let mut changed = der.clone();
         changed[at] ^= 1 << bit;
-        // Whatever was changed is under the signature, or is it.
-        prop_assert!(SigningRequest::parse(&changed).is_err());
+        // All that is taken is under the signature; the parser lets some spellings of what is around it pass.
+        prop_assert!(SigningRequest::parse(&changed).map_or(true, |request| request == whole));
         prop_assert!(SigningRequest::parse(&der[..cut]).is_err());
         let _ = SigningRequest::parse(&noise);
     });
