@@ -19,7 +19,6 @@ use tonic::{Request, Response, Status};
 use self::csr::SigningRequest;
 use super::{Call, MAX_MESSAGE_BYTES, ids, status};
 use crate::foundation::clock::Timestamp;
-use crate::identity::authority::AuthorityError;
 use crate::identity::issue::{IssueError, Issuer, MintJwt, MintX509, NotMintable};
 
 /// The service.
@@ -152,7 +151,6 @@ fn refused(what: &'static str, error: &IssueError) -> Status {
             status::invalid("CSR DNS name is invalid", fault)
         }
         IssueError::NotMintable(fault) => status::invalid(what, fault),
-        IssueError::Authority(fault @ AuthorityError::PublicKey) => status::invalid(what, fault),
         IssueError::Audience(fault) => status::invalid(what, fault),
         IssueError::Record(_) => status::unrecorded(),
         other => status::internal(what, other),
