@@ -38,7 +38,7 @@ CREATE INDEX join_tokens_expiry ON join_tokens (expires_at);
 -- Tells every process that listens, once a change is committed.
 CREATE FUNCTION notify_federation() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('portcullis_federation', '');
+    PERFORM pg_notify('federation_changed', '');
     RETURN NULL;
 END
 $$;

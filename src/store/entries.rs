@@ -47,7 +47,7 @@ const PRUNE: &str = "DELETE FROM entry_changes WHERE trust_domain = $1 AND seque
 const MARK_PRUNED: &str = "UPDATE entry_sequences SET pruned = $2 WHERE trust_domain = $1";
 
 /// The channel that the trigger of migration 3 notifies.
-const CHANNEL: &str = "portcullis_entries";
+const CHANNEL: &str = "entries_changed";
 
 /// How many rows one statement writes: both databases limit its parameters.
 const ROWS: usize = 500;

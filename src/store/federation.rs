@@ -50,7 +50,7 @@ const DELETE_RELATIONSHIP: &str =
     "DELETE FROM federation_relationships WHERE trust_domain = $1 AND foreign_domain = $2";
 
 /// The channel that the trigger of migration 4 notifies.
-const CHANNEL: &str = "portcullis_federation";
+const CHANNEL: &str = "federation_changed";
 
 /// The federation of one trust domain in a store.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ impl IdentityService {
 #[tonic::async_trait]
 impl Identity for IdentityService {
     async fn explain(&self, _request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
-        Err(Status::unimplemented("the branch `attest` brings this"))
+        Err(Status::unimplemented("a process can't be explained yet"))
     }
 
     async fn revoke_x509svid(
