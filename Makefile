@@ -36,6 +36,7 @@ vectors: envoy
 
 bench:
 	$(CARGO) bench --bench identity
+
 interop:
 	$(CARGO) build --release --bin portcullis
 	python3 tests/interop/run.py --portcullis $(PORTCULLIS) $(CASES)

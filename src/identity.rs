@@ -11,6 +11,7 @@ pub mod join_token;
 pub mod journal;
 mod jwt;
 pub mod registry;
+pub mod revocation;
 pub mod selector;
 pub mod svid;
 pub mod workload;

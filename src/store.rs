@@ -6,6 +6,7 @@ mod entries;
 mod federation;
 mod join_tokens;
 mod postgres;
+mod revocations;
 mod sqlite;
 mod wait;
 

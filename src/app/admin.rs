@@ -76,7 +76,7 @@ impl IdentityPlane {
             .add_service(entries.into_server())
             .add_service(authorities.into_server())
             .add_service(svids.into_server())
-            .add_service(IdentityService::new(explainer).into_server())
+            .add_service(IdentityService::new(explainer, Arc::clone(&self.authority), Arc::clone(clock)).into_server())
             .add_service(LoggerService::new(log).into_server());
         Ok(with_introspection(services, ADMIN_SERVICES, common.readiness.clone(), signal)?)
     }

@@ -33,6 +33,10 @@ use crate::store::Store;
 /// How long maintenance of the authority that failed is left alone.
 const MAINTENANCE_RETRY: Duration = Duration::from_secs(10);
 
+/// How long the authority is not looked at, at the most: another process on its data directory may have changed it, and its
+/// word that a leaf is revoked counts here too.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// What is served to workloads and their proxies.
 const WORKLOAD_SERVICES: [&str; 2] = ["SpiffeWorkloadAPI", "envoy.service.secret.v3.SecretDiscoveryService"];
 /// The parts of the identity plane.
@@ -217,7 +221,7 @@ async fn maintain_authority(authority: Arc<Authority>, clock: Arc<dyn Clock>, mu
         };
         tokio::select! {
             () = signal.draining() => return,
-            () = sleep(wait.max(Duration::from_secs(1))) => {}
+            () = sleep(wait.clamp(Duration::from_secs(1), LONGEST_WAIT)) => {}
         }
     }
 }

@@ -137,6 +137,7 @@ impl Authorizer {
                 LeafFault::Missing => Reason::NoCertificate,
                 LeafFault::Bad => Reason::BadCertificate,
                 LeafFault::OutOfTime => Reason::ExpiredCertificate,
+                LeafFault::Revoked => Reason::RevokedCertificate,
                 LeafFault::Untrusted => Reason::UntrustedCertificate,
             };
             Refusal::new(reason, error, &check.principal)

@@ -20,6 +20,8 @@ pub enum Reason {
     BadCertificate,
     /// The certificate has expired or is not valid yet.
     ExpiredCertificate,
+    /// The certificate was revoked.
+    RevokedCertificate,
     /// No authority in the current bundle of its trust domain signed the certificate.
     UntrustedCertificate,
     /// The proxy names another principal than the certificate does.
@@ -63,6 +65,7 @@ impl Reason {
             Self::NoCertificate => "no_certificate",
             Self::BadCertificate => "bad_certificate",
             Self::ExpiredCertificate => "expired_certificate",
+            Self::RevokedCertificate => "revoked_certificate",
             Self::UntrustedCertificate => "untrusted_certificate",
             Self::PrincipalMismatch => "principal_mismatch",
             Self::BadPrincipal => "bad_principal",

@@ -10,6 +10,7 @@ mod jwt;
 mod keys;
 mod lifecycle;
 mod lint;
+mod revocation;
 mod rotation;
 mod seal;
 mod signers;
@@ -30,6 +31,7 @@ pub use self::custody::{CustodyError, KeyCustody, TokenConfig};
 pub use self::keys::{Hash, KeyType};
 pub use self::lifecycle::{AuthoritySlots, AuthorityState, LifecycleError};
 pub use self::lint::LintError;
+pub use self::revocation::{MAX_REVOKED, RevocationError};
 pub use self::seal::SealError;
 pub use super::journal::AuthorityStage;
 pub use crate::evidence::AuthorityKind;
@@ -103,6 +105,9 @@ pub enum AuthorityError {
     /// The authority is not one that this can be done with.
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
+    /// The leaf can't be revoked.
+    #[error(transparent)]
+    Revocation(#[from] RevocationError),
     /// The journal knows nothing of the trust domain, although this data directory once had an authority of it.
     #[error(
         "the store knows no authority of `{trust_domain}`, but `{mark}` says that there was one: restore the store, or \

@@ -1,5 +1,7 @@
 //! Trust bundles: per trust domain, the authorities whose signatures we accept (SPIFFE Trust Domain and Bundle, 4).
 
+mod lists;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,9 @@ use portcullis_spiffe::x509::{Authority, ProfileError};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
 use webpki::anchor_from_trusted_cert;
 
+pub use self::lists::ListError;
+use self::lists::RevocationLists;
+use super::revocation::SerialNumber;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::printable;
 
@@ -133,12 +138,21 @@ impl Bundle {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Bundles(BTreeMap<TrustDomain, Trusted>);
 
-/// A bundle, and what path validation needs of it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A bundle, and what path validation needs of it, which follows from the bundle.
+#[derive(Clone, Debug)]
 pub(super) struct Trusted {
     pub(super) bundle: Arc<Bundle>,
     pub(super) anchors: Vec<Anchor>,
+    pub(super) lists: Arc<RevocationLists>,
 }
+
+impl PartialEq for Trusted {
+    fn eq(&self, other: &Self) -> bool {
+        self.bundle == other.bundle
+    }
+}
+
+impl Eq for Trusted {}
 
 impl Bundles {
     /// These bundles; a later one of the same trust domain replaces an earlier.
@@ -177,6 +191,20 @@ impl Bundles {
         self.0.values().map(|trusted| &trusted.bundle)
     }
 
+    /// Whether the bundle of `trust_domain` says that `authority`, one of its own, revoked the leaf `serial`.
+    pub fn has_revoked(
+        &self,
+        trust_domain: &TrustDomain,
+        authority: &CertificateDer<'_>,
+        serial: &SerialNumber,
+    ) -> bool {
+        self.0.get(trust_domain).is_some_and(|trusted| {
+            let anchors = trusted.bundle.certificates().zip(&trusted.anchors);
+            let mut signers = anchors.filter(|(certificate, _)| *certificate == authority);
+            signers.any(|(_, anchor)| trusted.lists.has(&anchor.root.subject, &serial.to_der_content()))
+        })
+    }
+
     /// The bundle of `trust_domain` with its authorities ready for path validation.
     pub(super) fn trusted(&self, trust_domain: &TrustDomain) -> Option<&Trusted> {
         self.0.get(trust_domain)
@@ -186,6 +214,13 @@ impl Bundles {
 impl Trusted {
     fn new(mut bundle: Bundle) -> Self {
         let trust_domain = &bundle.trust_domain;
+        let lists = RevocationLists::new(&bundle.revocations).unwrap_or_else(|error| {
+            // Whom it revoked can't be known, so it vouches for nobody.
+            tracing::error!(%trust_domain, %error, "a trust bundle is left without authorities that sign X.509-SVIDs");
+            bundle.x509_authorities.clear();
+            bundle.revocations.clear();
+            RevocationLists::default()
+        });
         let mut anchors = Vec::with_capacity(bundle.x509_authorities.len());
         bundle.x509_authorities.retain(|authority| match Anchor::new(trust_domain, &authority.certificate) {
             Ok(anchor) => {
@@ -198,7 +233,7 @@ impl Trusted {
                 false
             }
         });
-        Self { bundle: Arc::new(bundle), anchors }
+        Self { bundle: Arc::new(bundle), anchors, lists: Arc::new(lists) }
     }
 }
 

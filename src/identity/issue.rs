@@ -21,6 +21,7 @@ use super::attest::Attested;
 use super::authority::{Authority, AuthorityError, CertifiedLeaf, LeafRequest};
 use super::bundle::{Bundle, Bundles, X509Authority};
 use super::registry::{Entries, Entry, Registry};
+use super::revocation::SerialNumber;
 use crate::evidence::{AppendError, Audit, IssuanceRecord, Record};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
@@ -160,6 +161,7 @@ struct Issued {
     svid: Arc<Svid>,
     entry: Arc<Entry>,
     not_before: Timestamp,
+    serial: SerialNumber,
     authority_certificate: CertificateDer<'static>,
 }
 
@@ -225,7 +227,7 @@ impl Issuer {
         let bundles = self.ports.authority.bundles().load();
         let in_place = slot.take().and_then(|issued| {
             let tainted = self.taint_of(&issued, &bundles)?;
-            is_good(&issued, entry, now).then_some((issued, tainted))
+            (is_good(&issued, entry, now) && !self.is_revoked(&issued, &bundles)).then_some((issued, tainted))
         });
         let issued = match in_place {
             Some((issued, false)) if now < issued.svid.renew_at => issued,
@@ -239,6 +241,10 @@ impl Issuer {
         let own = bundles.get(self.ports.authority.trust_domain())?;
         let signed = |authority: &&X509Authority| authority.certificate == issued.authority_certificate;
         own.x509_authorities.iter().find(signed).map(|authority| authority.tainted)
+    }
+
+    fn is_revoked(&self, issued: &Issued, bundles: &Bundles) -> bool {
+        bundles.has_revoked(self.ports.authority.trust_domain(), &issued.authority_certificate, &issued.serial)
     }
 
     /// A new SVID; failing that the one in place, if there is one.
@@ -269,13 +275,13 @@ impl Issuer {
             id: entry.terms.spiffe_id.clone(),
             entry_id: entry.id.clone(),
             hint: entry.terms.hint.clone(),
-            chain: vec![leaf.certificate],
+            chain: vec![leaf.certificate.clone()],
             key,
             not_after: leaf.not_after,
             renew_at,
         };
-        let (not_before, authority_certificate) = (leaf.not_before, leaf.authority_certificate);
-        Ok(Issued { svid: Arc::new(svid), entry: entry.clone(), not_before, authority_certificate })
+        let CertifiedLeaf { not_before, serial, authority_certificate, .. } = leaf;
+        Ok(Issued { svid: Arc::new(svid), entry: entry.clone(), not_before, serial, authority_certificate })
     }
 
     /// Records a leaf, before it leaves. `entry_id` is empty if no entry granted it.
@@ -290,7 +296,7 @@ impl Issuer {
             time: now,
             spiffe_id: spiffe_id.to_string(),
             entry_id: entry_id.to_owned(),
-            serial: leaf.serial.clone(),
+            serial: leaf.serial.to_string(),
             leaf: Digest::of(&leaf.certificate),
             authority: leaf.authority.to_string(),
             not_after: leaf.not_after,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use portcullis_spiffe::TrustDomain;
 
+use super::revocation::RevokedLeaf;
 use crate::evidence::AuthorityKind;
 use crate::foundation::clock::Timestamp;
 
@@ -95,6 +96,8 @@ impl AuthorityEntry {
 pub struct Journaled {
     /// The authorities that are in the bundle, oldest first.
     pub authorities: Vec<AuthorityEntry>,
+    /// The leaves that they signed and that were revoked, oldest first.
+    pub revoked: Vec<RevokedLeaf>,
     /// The sequence of the bundle that consists of exactly these; 0 if there never was one.
     pub sequence: u64,
 }
@@ -110,14 +113,16 @@ pub enum JournalStep<'a> {
     Supersede(&'a str),
     /// It is tainted from now on.
     Taint(&'a str),
-    /// It leaves the bundle for good.
+    /// It leaves the bundle for good, and what it revoked is forgotten.
     Remove(&'a str),
+    /// It revokes a leaf that it signed and did not revoke yet.
+    Revoke(&'a RevokedLeaf),
 }
 
 impl JournalStep<'_> {
     /// Whether the bundle shows a difference.
     pub const fn is_public(&self) -> bool {
-        matches!(self, Self::Add(_) | Self::Taint(_) | Self::Remove(_))
+        matches!(self, Self::Add(_) | Self::Taint(_) | Self::Remove(_) | Self::Revoke(_))
     }
 }
 

@@ -17,7 +17,7 @@ use portcullis_spiffe::{SpiffeId, TrustDomain};
 use rustls_pki_types::CertificateDer;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
-use super::bundle::{Anchor, Bundles};
+use super::bundle::{Anchor, Bundles, Trusted};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
@@ -87,6 +87,9 @@ pub enum LeafError {
     /// There is no bundle of the trust domain, or none of its authorities is valid now.
     #[error("there is no valid authority of the trust domain `{0}`")]
     NoAuthority(TrustDomain),
+    /// Its authority revoked it.
+    #[error("the certificate of `{0}` is revoked")]
+    Revoked(SpiffeId),
     /// No authority of its own trust domain vouches for it; what others sign does not count.
     #[error("no authority of its trust domain vouches for the certificate of `{id}`: {reason}")]
     Untrusted {
@@ -107,6 +110,8 @@ pub enum LeafFault {
     Bad,
     /// It is not valid yet or no longer.
     OutOfTime,
+    /// It was revoked.
+    Revoked,
     /// No authority in the current bundle of its trust domain vouches for it.
     Untrusted,
 }
@@ -123,6 +128,7 @@ impl LeafError {
             | Self::Profile(_)
             | Self::Unreadable(_) => LeafFault::Bad,
             Self::NotYetValid { .. } | Self::Expired { .. } => LeafFault::OutOfTime,
+            Self::Revoked(_) => LeafFault::Revoked,
             Self::NoAuthority(_) | Self::Untrusted { .. } => LeafFault::Untrusted,
         }
     }
@@ -189,7 +195,8 @@ fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Resul
     let no_authority = || LeafError::NoAuthority(leaf.id.trust_domain().clone());
     let trusted = bundles.trusted(leaf.id.trust_domain()).ok_or_else(no_authority)?;
     let certificate = EndEntityCert::try_from(&der).map_err(LeafError::Unreadable)?;
-    let anchor = find_anchor(&certificate, &trusted.anchors, now).map_err(|refusal| match refusal {
+    let anchor = find_anchor(&certificate, trusted, now).map_err(|refusal| match refusal {
+        Some(webpki::Error::CertRevoked) => LeafError::Revoked(leaf.id.clone()),
         Some(reason) => LeafError::Untrusted { id: leaf.id.clone(), reason },
         None => no_authority(),
     })?;
@@ -203,21 +210,26 @@ fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Resul
     })
 }
 
-/// The one of `anchors`, all of the leaf's own trust domain, that vouches for it (RFC 5280 section 6); else what the
-/// nearest had against it, or nothing if none is valid now. There are no intermediates to go by: the proxy hands us
-/// the leaf only.
+/// The one of the anchors of the leaf's own trust domain that vouches for it (RFC 5280 section 6); else what the nearest
+/// had against it, or nothing if none is valid now. There are no intermediates to go by: the proxy hands us the leaf
+/// only.
 fn find_anchor<'a>(
     certificate: &EndEntityCert<'_>,
-    anchors: &'a [Anchor],
+    trusted: &'a Trusted,
     now: Timestamp,
 ) -> Result<&'a Anchor, Option<webpki::Error>> {
     let mut refusal = None;
     // Path validation does not look at the time of a trust anchor, so an expired one has to be kept from it.
-    for anchor in anchors.iter().filter(|anchor| (anchor.not_before..=anchor.not_after).contains(&now)) {
+    for anchor in trusted.anchors.iter().filter(|anchor| (anchor.not_before..=anchor.not_after).contains(&now)) {
         let root = std::slice::from_ref(&anchor.root);
         let usage = KeyUsage::client_auth();
-        match certificate.verify_for_usage(ALL_VERIFICATION_ALGS, root, &[], now.into(), usage, None, None) {
-            Ok(_path) => return Ok(anchor),
+        let verified = trusted.lists.consulted_by(|lists| {
+            let path = certificate.verify_for_usage(ALL_VERIFICATION_ALGS, root, &[], now.into(), usage, lists, None);
+            path.map(drop)
+        });
+        match verified {
+            Ok(()) => return Ok(anchor),
+            Err(revoked @ webpki::Error::CertRevoked) => return Err(Some(revoked)),
             // An authority of another name says nothing; one of the issuer's name says why not.
             Err(reason) => refusal = refusal.filter(|known| *known != webpki::Error::UnknownIssuer).or(Some(reason)),
         }

@@ -5,19 +5,26 @@ use std::error::Error;
 use portcullis_spiffe::TrustDomain;
 use sqlx::{Encode, Executor, FromRow, IntoArguments, Transaction, Type};
 
-use super::Database;
+use super::{Database, revocations};
 use crate::foundation::clock::Timestamp;
 use crate::identity::journal::{
     AuthorityEntry, AuthorityJournal, AuthorityPublic, JournalError, JournalFuture, JournalStep, Journaled, StaleStep,
 };
+use crate::identity::revocation::RevokedLeaf;
 
-/// One statement, so one moment: the sequence belongs to these authorities.
+/// One statement, so one moment: the sequence belongs to these authorities and to what they revoked, which comes as rows of
+/// the kind [`revocations::KIND`] with the serial number in place of the public key.
 const READ: &str = "
     SELECT s.sequence, a.id, a.kind, a.public, a.expires_at, a.created_at, a.activated_at, a.superseded_at, a.tainted_at
     FROM bundle_sequences s
     LEFT JOIN authorities a ON a.trust_domain = s.trust_domain AND a.retired_at IS NULL
     WHERE s.trust_domain = $1
-    ORDER BY a.created_at, a.id";
+    UNION ALL
+    SELECT s.sequence, r.authority, 'revoked', r.serial, NULL, r.revoked_at, NULL, NULL, NULL
+    FROM bundle_sequences s
+    JOIN revoked_leaves r ON r.trust_domain = s.trust_domain
+    WHERE s.trust_domain = $1
+    ORDER BY created_at, id, public";
 
 const HAS_LEFT: &str = "SELECT id FROM authorities WHERE trust_domain = $1 AND id = $2 AND retired_at IS NOT NULL";
 
@@ -88,9 +95,15 @@ where
             let query = sqlx::query_as::<DB, ReadRow>(READ).bind(trust_domain.to_string());
             let rows = query.fetch_all(&mut *connection).await.map_err(failed)?;
             let sequence = rows.first().map_or(Ok(0), |row| u64::try_from(row.0)).map_err(failed)?;
-            let authorities =
-                rows.into_iter().filter_map(|row| authority(row).transpose()).collect::<Result<_, _>>()?;
-            Ok(Journaled { authorities, sequence })
+            let mut journaled = Journaled { sequence, ..Journaled::default() };
+            for row in rows {
+                match item(row)? {
+                    Some(Item::Authority(entry)) => journaled.authorities.push(entry),
+                    Some(Item::Revoked(leaf)) => journaled.revoked.push(leaf),
+                    None => {}
+                }
+            }
+            Ok(journaled)
         })
     }
 
@@ -118,6 +131,7 @@ where
                     JournalStep::Supersede(id) => (*id, SUPERSEDE),
                     JournalStep::Taint(id) => (*id, TAINT),
                     JournalStep::Remove(id) => (*id, REMOVE),
+                    JournalStep::Revoke(leaf) => (&*leaf.authority, revocations::ADD),
                 };
                 let query = sqlx::query_as(statement).bind(trust_domain.to_string()).bind(id.to_owned());
                 let query = match step {
@@ -132,11 +146,19 @@ where
                             .bind(entry.superseded_at.map(stored).transpose()?)
                             .bind(entry.tainted_at.map(stored).transpose()?)
                     }
+                    JournalStep::Revoke(leaf) => {
+                        query.bind(leaf.serial.as_bytes().to_vec()).bind(stored(leaf.revoked_at)?)
+                    }
                     _ => query.bind(stored(now)?),
                 };
                 // What is not committed is rolled back when it is dropped.
                 let changed: Option<(String,)> = query.fetch_optional(&mut *transaction).await.map_err(failed)?;
                 changed.ok_or_else(|| failed(StaleStep(id.to_owned())))?;
+                if let JournalStep::Remove(id) = step {
+                    let forgotten =
+                        sqlx::query(revocations::FORGET).bind(trust_domain.to_string()).bind(id.to_string());
+                    forgotten.execute(&mut *transaction).await.map_err(failed)?;
+                }
             }
             commit(transaction, trust_domain, steps.iter().any(JournalStep::is_public)).await
         })
@@ -169,24 +191,33 @@ fn columns(public: &AuthorityPublic) -> Result<(Vec<u8>, Option<i64>), JournalEr
     })
 }
 
-fn authority(row: ReadRow) -> Result<Option<AuthorityEntry>, JournalError> {
+/// What a row is of.
+enum Item {
+    Authority(AuthorityEntry),
+    Revoked(RevokedLeaf),
+}
+
+fn item(row: ReadRow) -> Result<Option<Item>, JournalError> {
     let (_, id, kind, public, expires_at, created_at, activated_at, superseded_at, tainted_at) = row;
     let (Some(id), Some(kind), Some(public), Some(created_at)) = (id, kind, public, created_at) else {
         return Ok(None);
     };
     let public = match (&*kind, expires_at) {
+        (revocations::KIND, _) => {
+            return revocations::read(id, &public, read(created_at)?).map(Item::Revoked).map(Some);
+        }
         ("x509", _) => AuthorityPublic::X509 { certificate: public },
         ("jwt", Some(expires_at)) => AuthorityPublic::Jwt { public_key: public, expires_at: read(expires_at)? },
         _ => return Err(failed(UnknownKind { id, kind })),
     };
-    Ok(Some(AuthorityEntry {
+    Ok(Some(Item::Authority(AuthorityEntry {
         id,
         public,
         created_at: read(created_at)?,
         activated_at: activated_at.map(read).transpose()?,
         superseded_at: superseded_at.map(read).transpose()?,
         tainted_at: tainted_at.map(read).transpose()?,
-    }))
+    })))
 }
 
 /// A row that this version did not write.
@@ -207,6 +238,6 @@ fn read(nanos: i64) -> Result<Timestamp, JournalError> {
     u64::try_from(nanos).map(Timestamp::from_unix_nanos).map_err(failed)
 }
 
-fn failed(error: impl Error + Send + Sync + 'static) -> JournalError {
+pub(super) fn failed(error: impl Error + Send + Sync + 'static) -> JournalError {
     JournalError(Box::new(error))
 }

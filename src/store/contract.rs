@@ -4,6 +4,7 @@ mod authorities;
 mod entries;
 mod federation;
 mod postgres_fixture;
+mod revocations;
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -17,6 +18,7 @@ fn domain(name: &str) -> TrustDomain {
 /// Runs every case, each on a fresh store whose URL is `url(case)`.
 async fn keeps_the_contract(url: impl AsyncFn(&str) -> String) {
     authorities::keep_the_contract(&url).await;
+    revocations::keep_the_contract(&url).await;
     federation::keeps_the_contract(&url).await;
 }
 

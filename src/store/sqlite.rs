@@ -49,5 +49,6 @@ pub(super) fn migrator() -> Migrator {
         migration(2, "authority places", include_str!("../../migrations/sqlite/0002_authority_places.sql")),
         migration(3, "entries", include_str!("../../migrations/sqlite/0003_entries.sql")),
         migration(4, "federation", include_str!("../../migrations/sqlite/0004_federation.sql")),
+        migration(5, "revoked leaves", include_str!("../../migrations/sqlite/0005_revoked_leaves.sql")),
     ])
 }

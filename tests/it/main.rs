@@ -25,6 +25,7 @@ mod operations;
 mod registry;
 mod reload;
 mod restart;
+mod revocation;
 mod rotation;
 mod sds;
 mod sds_envoy;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::http::{self, exchange};
+use crate::support::http::{self, answer_on, exchange};
 use crate::support::mesh::Mesh;
 use crate::support::{eventually, sds, tls};
 
@@ -47,30 +47,6 @@ async fn a_connection_that_outlives_its_leaf_is_denied() {
         later.contains("expired_certificate").then_some(())
     })
     .await;
-}
-
-/// One request and answer on a connection that stays open.
-async fn answer_on(
-    reader: &mut (impl tokio::io::AsyncRead + Unpin),
-    writer: &mut (impl tokio::io::AsyncWrite + Unpin),
-    request: &[u8],
-) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    writer.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let read = tokio::time::timeout(Duration::from_secs(5), reader.read(&mut buffer)).await.unwrap().unwrap();
-        assert_ne!(read, 0, "closed after {}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length =
-            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() >= length.unwrap_or(0usize) {
-            return text;
-        }
-    }
 }
 
 /// The handshake or, in TLS 1.3, the first read must fail: nothing of HTTP comes back.

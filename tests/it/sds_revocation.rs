@@ -163,7 +163,7 @@ async fn envoy_refuses_whom_an_authority_without_a_list_signed_if_another_has_on
     }
 }
 
-/// Why a list is made anew long before it ends.
+/// Why a list of ours ends no sooner than its authority.
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_refuses_everyone_under_a_list_that_has_ended() {
     let authority = Authority::new("only");

@@ -3,7 +3,8 @@ use std::sync::Mutex;
 
 use portcullis_spiffe::TrustDomain;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
 };
 
 use super::*;
@@ -165,6 +166,20 @@ fn a_cached_allow_ends_with_its_ttl_with_its_policies_and_with_its_bundle() {
 }
 
 #[test]
+fn a_cached_allow_ends_when_its_leaf_is_revoked_and_nobody_elses_does() {
+    let plane = Plane::new();
+    let (bad, good) = (plane.question(WEB, "GET", "/orders/17"), plane.question(WEB, "GET", "/orders/17"));
+    let ask = |question| plane.authorizer.check(question);
+    for question in [&bad, &good] {
+        assert_eq!((ask(question).cache, ask(question).cache), (CacheState::Miss, CacheState::Hit));
+    }
+    plane.bundles.replace(bundles_but(&plane.authority, &[serial_of(&bad.certificate)]));
+    let verdict = ask(&bad);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::RevokedCertificate));
+    assert_eq!(ask(&good).reason, Reason::Permitted);
+}
+
+#[test]
 fn a_refused_question_is_not_cached() {
     let plane = Plane::new();
     for _ in 0..2 {
@@ -224,10 +239,40 @@ fn bundles(authority: &Authority) -> Bundles {
     Bundles::new([Bundle::of_x509(trust_domain, [certificate], 1)])
 }
 
+/// The same with a list of the leaves of these numbers.
+fn bundles_but(authority: &Authority, revoked: &[SerialNumber]) -> Bundles {
+    let (key, params) = authority;
+    let at = |time: Timestamp| time::OffsetDateTime::from_unix_timestamp(time.unix_seconds().cast_signed()).unwrap();
+    let entry = |serial: &SerialNumber| RevokedCertParams {
+        serial_number: serial.clone(),
+        revocation_time: at(NOW),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: at(NOW),
+        next_update: at(NOW.after(LEAF_LIFE)),
+        crl_number: SerialNumber::from(1u64),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.iter().map(entry).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&Issuer::from_params(params, key)).unwrap();
+    let before = bundles(authority);
+    let bundle = before.iter().next().unwrap();
+    Bundles::new([Bundle { revocations: vec![list.into()], ..Bundle::clone(bundle) }])
+}
+
+fn serial_of(presented: &str) -> SerialNumber {
+    let pem = percent_encoding::percent_decode_str(presented).decode_utf8().unwrap();
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+    SerialNumber::from_slice(block.parse_x509().unwrap().raw_serial())
+}
+
 fn authority() -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.subject_alt_names = vec![SanType::URI("spiffe://example.org".try_into().unwrap())];
     (KeyPair::generate().unwrap(), params)
 }

@@ -1,5 +1,7 @@
 //! `portcullis.identity.v1.Identity`: what an operator needs and SPIRE's API has no word for.
 
+mod revocation;
+
 use std::sync::Arc;
 
 use portcullis_spiffe_api::portcullis::identity::v1::identity_server::{Identity, IdentityServer};
@@ -9,18 +11,24 @@ use portcullis_spiffe_api::portcullis::identity::v1::{
 };
 use tonic::{Code, Request, Response, Status};
 
+use self::revocation::Revoker;
 use super::entry::wire;
 use super::{Call, matching, status};
+use crate::foundation::clock::Clock;
+use crate::identity::authority::Authority;
 use crate::identity::explain::{self, ExplainError, Explainer};
 
 /// The service.
 #[derive(Clone, Debug)]
-pub struct IdentityService(Arc<Explainer>);
+pub struct IdentityService {
+    explainer: Arc<Explainer>,
+    revoker: Revoker,
+}
 
 impl IdentityService {
-    /// A service that explains as `explainer` does.
-    pub fn new(explainer: Explainer) -> Self {
-        Self(Arc::new(explainer))
+    /// A service that explains as `explainer` does, and revokes what `authority` signed.
+    pub fn new(explainer: Explainer, authority: Arc<Authority>, clock: Arc<dyn Clock>) -> Self {
+        Self { explainer: Arc::new(explainer), revoker: Revoker { authority, clock } }
     }
 
     /// As tonic takes it.
@@ -37,7 +45,7 @@ impl Identity for IdentityService {
             return Err(status::invalid("the process id can't be one", pid));
         }
         call.concerns([pid.to_string()]);
-        let found = self.0.explain(pid).await.map_err(not_explained)?;
+        let found = self.explainer.explain(pid).await.map_err(not_explained)?;
         let failures = found.failures.into_iter();
         Ok(Response::new(ExplainResponse {
             selectors: matching::to_wire(&found.selectors),
@@ -51,16 +59,18 @@ impl Identity for IdentityService {
 
     async fn revoke_x509svid(
         &self,
-        _request: Request<RevokeX509svidRequest>,
+        request: Request<RevokeX509svidRequest>,
     ) -> Result<Response<RevokeX509svidResponse>, Status> {
-        Err(Status::unimplemented("SVIDs can't be revoked yet"))
+        let (call, request) = Call::open(request)?;
+        let revoked = Some(self.revoker.revoke(&call, &request).await?);
+        Ok(Response::new(RevokeX509svidResponse { revoked }))
     }
 
     async fn list_revoked_x509svi_ds(
         &self,
         _request: Request<ListRevokedX509sviDsRequest>,
     ) -> Result<Response<ListRevokedX509sviDsResponse>, Status> {
-        Err(Status::unimplemented("SVIDs can't be revoked yet"))
+        Ok(Response::new(ListRevokedX509sviDsResponse { revoked: self.revoker.list() }))
     }
 }
 

@@ -197,9 +197,9 @@ impl Authority {
     }
 
     /// Takes over what the journal has.
-    async fn refresh(&self, now: Timestamp) -> Result<(), AuthorityError> {
+    pub(super) async fn refresh(&self, now: Timestamp) -> Result<(), AuthorityError> {
         let journaled = self.ports.journal.read(self.trust_domain()).await?;
-        self.publish(self.load(&journaled)?, journaled.sequence, now);
+        self.publish(self.load(&journaled, now)?, journaled.sequence, now);
         Ok(())
     }
 
@@ -317,7 +317,7 @@ impl Authority {
         }
     }
 
-    fn find(&self, kind: AuthorityKind, id: &str) -> Result<Outline, LifecycleError> {
+    pub(super) fn find(&self, kind: AuthorityKind, id: &str) -> Result<Outline, LifecycleError> {
         if id.is_empty() {
             return Err(LifecycleError::NoId);
         }

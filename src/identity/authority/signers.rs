@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls_pki_types::CertificateDer;
 
 use super::jwt::JwtSigner;
+use super::revocation::Revocations;
 use super::rotation::{Plan, Standing, plan};
 use super::template::Validity;
 use super::x509::X509Signer;
@@ -19,6 +20,7 @@ use crate::identity::journal::{AuthorityEntry, AuthorityPublic, AuthorityStage, 
 pub(super) struct Signers {
     pub(super) x509: Vec<Held<X509Signer>>,
     pub(super) jwt: Vec<Held<JwtSigner>>,
+    pub(super) revocations: Revocations,
 }
 
 /// One authority: what the journal says of it, and what signs.
@@ -81,7 +83,7 @@ impl Signers {
 
 impl Authority {
     /// The journal's authorities with their keys; those that are in memory already are not opened again.
-    pub(super) fn load(&self, journaled: &Journaled) -> Result<Signers, AuthorityError> {
+    pub(super) fn load(&self, journaled: &Journaled, now: Timestamp) -> Result<Signers, AuthorityError> {
         let loaded = self.signers.load();
         let mut signers = Signers::default();
         for entry in &journaled.authorities {
@@ -103,6 +105,7 @@ impl Authority {
                 }
             }
         }
+        signers.revocations = Revocations::load(journaled, &signers.x509, &loaded.revocations, now)?;
         Ok(signers)
     }
 
@@ -112,13 +115,14 @@ impl Authority {
         let x509_authorities = x509.map(|one| one.signer.in_bundle(one.tainted)).collect::<Vec<X509Authority>>();
         let jwt = signers.jwt.iter();
         let jwt_authorities = jwt.map(|one| one.signer.in_bundle(one)).collect::<Vec<JwtAuthority>>();
+        let revocations = signers.revocations.in_bundle();
         let trust_domain = self.trust_domain();
         self.bundles.update(|bundles| {
             let now = bundles.get(trust_domain).map_or_else(
                 || Bundle::of_x509(trust_domain.clone(), Vec::<CertificateDer<'static>>::new(), sequence),
                 |bundle| Bundle::clone(bundle),
             );
-            bundles.with(Bundle { x509_authorities, jwt_authorities, sequence, ..now })
+            bundles.with(Bundle { x509_authorities, jwt_authorities, revocations, sequence, ..now })
         });
         self.metrics.sequence.set(sequence);
         if let Some(signer) = current(&signers.x509, now) {

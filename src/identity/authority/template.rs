@@ -114,7 +114,8 @@ fn blank(serial: &Serial, validity: Validity) -> Result<CertificateParams, rcgen
     Ok(params)
 }
 
-fn date(time: Timestamp) -> Result<OffsetDateTime, rcgen::Error> {
+/// `time` as a certificate or a list can say it.
+pub(super) fn date(time: Timestamp) -> Result<OffsetDateTime, rcgen::Error> {
     let seconds = i64::try_from(time.unix_seconds()).map_err(|_beyond| rcgen::Error::Time)?;
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_beyond| rcgen::Error::Time)
 }

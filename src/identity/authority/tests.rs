@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +21,7 @@ use crate::identity::journal::{AuthorityPublic, JournalStep, Journaled};
 mod custody;
 mod opening;
 mod operator;
+mod revocation;
 mod schedule;
 mod signing;
 

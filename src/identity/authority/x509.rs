@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_spiffe::SpiffeId;
-use rcgen::PublicKeyData;
-use rustls_pki_types::CertificateDer;
+use rcgen::{CertificateRevocationListParams, PublicKeyData};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::keys::{KeyType, SigningKey};
-use super::lint::{self, ExpectedLeaf};
+use super::lint::{self, ExpectedLeaf, LintError};
 use super::signers::current;
 use super::template::{self, Serial, Validity};
 use super::{Authority, AuthorityError};
@@ -16,6 +16,7 @@ use crate::foundation::clock::Timestamp;
 use crate::foundation::secret::Secret;
 use crate::identity::bundle::X509Authority;
 use crate::identity::journal::{AuthorityEntry, AuthorityPublic};
+use crate::identity::revocation::SerialNumber;
 
 /// What signs leaves.
 #[derive(Debug)]
@@ -38,8 +39,7 @@ pub(in crate::identity) struct LeafRequest<'a> {
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct CertifiedLeaf {
     pub(in crate::identity) certificate: CertificateDer<'static>,
-    /// Hexadecimal.
-    pub(in crate::identity) serial: String,
+    pub(in crate::identity) serial: SerialNumber,
     /// Who signed: see [`AuthorityEntry::id`].
     pub(in crate::identity) authority: Arc<str>,
     /// The certificate of who signed.
@@ -98,7 +98,7 @@ impl Authority {
         )?;
         Ok(CertifiedLeaf {
             certificate: certificate.into(),
-            serial: hex::encode(serial.as_bytes()),
+            serial: SerialNumber::from_bytes(serial.as_bytes()).map_err(|_unfit| LintError::Serial)?,
             authority: held.id.clone(),
             authority_certificate: held.signer.certificate.clone(),
             not_before: validity.not_before,
@@ -141,6 +141,15 @@ impl Authority {
 }
 
 impl X509Signer {
+    /// A revocation list in the name of this authority; `None` if its key ended with an earlier process. What it signed
+    /// is then refused by all who check lists, since they want one of every authority.
+    pub(super) fn sign_list(
+        &self,
+        params: &CertificateRevocationListParams,
+    ) -> Result<Option<CertificateRevocationListDer<'static>>, AuthorityError> {
+        Ok(self.issuer.as_ref().map(|issuer| params.signed_by(issuer)).transpose()?.map(Into::into))
+    }
+
     /// How it stands in the bundle.
     pub(super) fn in_bundle(&self, tainted: bool) -> X509Authority {
         X509Authority { certificate: self.certificate.clone(), tainted }

@@ -122,7 +122,7 @@ impl Issuer {
             chain: vec![leaf.certificate],
             not_before: leaf.not_before,
             not_after: leaf.not_after,
-            serial: leaf.serial,
+            serial: leaf.serial.to_string(),
         })
     }
 

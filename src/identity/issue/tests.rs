@@ -19,6 +19,7 @@ use crate::identity::selector::Selector;
 use crate::identity::svid::{LeafError, LeafVerifier};
 
 mod changes;
+mod revocation;
 
 const AUTHORITY_TTL: Duration = Duration::from_mins(200);
 const TTL: Duration = Duration::from_secs(1000);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::identity::revocation::SerialNumber;
 
 /// Where the next change goes wrong.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -30,6 +31,7 @@ struct State {
 struct Domain {
     /// With whether it has left the bundle.
     authorities: Vec<(AuthorityEntry, bool)>,
+    revoked: BTreeMap<(String, SerialNumber), RevokedLeaf>,
     sequence: u64,
 }
 
@@ -64,6 +66,15 @@ impl Domain {
             }
             JournalStep::Remove(id) => {
                 self.find(id, |_entry| true)?.1 = true;
+                self.revoked.retain(|(authority, _), _| authority != id);
+                Ok(())
+            }
+            JournalStep::Revoke(leaf) => {
+                self.find(&leaf.authority, |entry| entry.kind() == AuthorityKind::X509)?;
+                let key = (leaf.authority.clone(), leaf.serial.clone());
+                if self.revoked.insert(key, RevokedLeaf::clone(leaf)).is_some() {
+                    return Err(StaleStep(leaf.authority.clone()));
+                }
                 Ok(())
             }
         }
@@ -90,7 +101,9 @@ impl AuthorityJournal for MemoryJournal {
         Box::pin(async move {
             let domain = self.0.lock().unwrap().domains.get(trust_domain).cloned().unwrap_or_default();
             let authorities = domain.authorities.into_iter().filter(|(_, gone)| !gone).map(|(a, _)| a).collect();
-            Ok(Journaled { authorities, sequence: domain.sequence })
+            let mut revoked: Vec<_> = domain.revoked.into_values().collect();
+            revoked.sort_by_key(|leaf| leaf.revoked_at);
+            Ok(Journaled { authorities, revoked, sequence: domain.sequence })
         })
     }
 

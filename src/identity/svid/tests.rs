@@ -1,4 +1,5 @@
 mod leaves;
 pub(in crate::identity) mod mint;
 mod presented;
+mod revoked;
 mod verifier;

@@ -33,6 +33,7 @@ impl Audit for Unread {
 /// Callers and those who attest them.
 pub(crate) struct House {
     directory: TempDir,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<SystemClock>,
     issuer: Arc<Issuer>,
@@ -59,11 +60,17 @@ impl House {
         registry.reconcile(entries.into_iter().collect(), clock.now()).await.unwrap();
         let registry = Arc::new(registry);
         let (authority, audit) = (Arc::new(authority), Arc::new(Unread));
-        let ports = Ports { authority, registry: registry.clone(), audit, clock: clock.clone(), entropy };
+        let ports = Ports {
+            authority: Arc::clone(&authority),
+            registry: registry.clone(),
+            audit,
+            clock: clock.clone(),
+            entropy,
+        };
         let ttl = Duration::from_mins(5);
         let issuing = IssueConfig { x509_svid_ttl: ttl, jwt_svid_ttl: ttl, jwt_issuer: None };
         let issuer = Arc::new(Issuer::new(ports, issuing, issue::Metrics::default()));
-        Self { directory, registry, clock, issuer }
+        Self { directory, authority, registry, clock, issuer }
     }
 
     /// Says that the process with the id `pid`, or this one, is in the control group `path`.

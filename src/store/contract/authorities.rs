@@ -69,7 +69,7 @@ async fn authorities_come_back_oldest_first_with_their_sequence(url: &str) {
     assert_eq!(add(&store, &ours, &authority("newer", 2_000_000_001)).await.unwrap(), 1);
     assert_eq!(add(&store, &ours, &authority("older", 2_000_000_000)).await.unwrap(), 2);
     let authorities = vec![authority("older", 2_000_000_000), authority("newer", 2_000_000_001)];
-    assert_eq!(store.read(&ours).await.unwrap(), Journaled { authorities, sequence: 2 });
+    assert_eq!(store.read(&ours).await.unwrap(), Journaled { authorities, sequence: 2, ..Journaled::default() });
 }
 
 async fn every_field_comes_back(url: &str) {
@@ -92,7 +92,10 @@ async fn an_authority_goes_from_place_to_place(url: &str) {
     let second = AuthorityEntry { activated_at: Some(at(3)), ..second };
     assert_eq!(store.read(&ours).await.unwrap().authorities, [first, second.clone()]);
     assert_eq!(store.apply(&ours, &[JournalStep::Remove("a")], at(5)).await.unwrap(), sequence + 2);
-    assert_eq!(store.read(&ours).await.unwrap(), Journaled { authorities: vec![second], sequence: sequence + 2 });
+    assert_eq!(
+        store.read(&ours).await.unwrap(),
+        Journaled { authorities: vec![second], sequence: sequence + 2, ..Journaled::default() }
+    );
 
     let impossible = [
         JournalStep::Activate("a"),
@@ -127,7 +130,10 @@ async fn steps_are_taken_all_or_none(url: &str) {
     let second = prepared(authority("b", 2));
     let steps = [JournalStep::Add(&second), JournalStep::Supersede("a"), JournalStep::Activate("unknown")];
     assert!(is_stale(store.apply(&ours, &steps, at(3)).await));
-    assert_eq!(store.read(&ours).await.unwrap(), Journaled { authorities: vec![first], sequence: 1 });
+    assert_eq!(
+        store.read(&ours).await.unwrap(),
+        Journaled { authorities: vec![first], sequence: 1, ..Journaled::default() }
+    );
 }
 
 async fn what_left_the_bundle_never_comes_back(url: &str) {
@@ -140,9 +146,15 @@ async fn what_left_the_bundle_never_comes_back(url: &str) {
     assert!(!store.has_left(&domain("example.com"), "a").await.unwrap());
     assert!(is_stale(store.apply(&ours, &[JournalStep::Remove("a")], at(5)).await));
     assert!(is_stale(add(&store, &ours, &authority("a", 1)).await));
-    assert_eq!(store.read(&ours).await.unwrap(), Journaled { authorities: vec![authority("b", 2)], sequence: 3 });
+    assert_eq!(
+        store.read(&ours).await.unwrap(),
+        Journaled { authorities: vec![authority("b", 2)], sequence: 3, ..Journaled::default() }
+    );
     assert_eq!(store.apply(&ours, &[JournalStep::Remove("b")], at(5)).await.unwrap(), 4);
-    assert_eq!(store.read(&ours).await.unwrap(), Journaled { authorities: vec![], sequence: 4 });
+    assert_eq!(
+        store.read(&ours).await.unwrap(),
+        Journaled { authorities: vec![], sequence: 4, ..Journaled::default() }
+    );
 }
 
 async fn trust_domains_do_not_see_each_other(url: &str) {
@@ -161,7 +173,10 @@ async fn what_was_added_survives_reopening(url: &str) {
     // Not closed: a process that was killed does not close either.
     drop(store);
     let store = open(url).await.unwrap();
-    assert_eq!(store.read(&ours).await.unwrap(), Journaled { authorities: vec![authority("a", 1)], sequence: 1 });
+    assert_eq!(
+        store.read(&ours).await.unwrap(),
+        Journaled { authorities: vec![authority("a", 1)], sequence: 1, ..Journaled::default() }
+    );
     store.close().await;
     assert_eq!(add(&open(url).await.unwrap(), &ours, &authority("b", 2)).await.unwrap(), 2);
 }

@@ -97,6 +97,7 @@ const fn http_status(reason: Reason) -> StatusCode {
         Reason::NoCertificate
         | Reason::BadCertificate
         | Reason::ExpiredCertificate
+        | Reason::RevokedCertificate
         | Reason::UntrustedCertificate
         | Reason::PrincipalMismatch => StatusCode::Unauthorized,
         Reason::BadPrincipal

@@ -22,7 +22,8 @@ async fn desk() -> (House, Sleeper, Desk) {
     let others: Vec<Arc<dyn WorkloadAttestor>> = vec![Told::new("docker", Err("is not there"))];
     let workloads = Arc::new(house.workloads(others, Duration::from_mins(10)));
     let explainer = Explainer::new(workloads, Arc::clone(&house.registry), house.clock.clone());
-    let desk = Desk::new(Routes::default().add_service(IdentityService::new(explainer).into_server()));
+    let service = IdentityService::new(explainer, Arc::clone(&house.authority), house.clock.clone());
+    let desk = Desk::new(Routes::default().add_service(service.into_server()));
     (house, sleeper, desk)
 }
 

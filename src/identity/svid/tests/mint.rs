@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CustomExtension,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::foundation::clock::Timestamp;
 use crate::identity::bundle::Bundle;
@@ -65,6 +65,13 @@ impl Authority {
     /// The domain's bundle, with this authority alone.
     pub(in crate::identity) fn bundle(&self, sequence: u64) -> Bundle {
         bundle(self.domain, vec![self.der()], sequence)
+    }
+
+    pub(in crate::identity) fn sign_list(
+        &self,
+        params: &CertificateRevocationListParams,
+    ) -> CertificateRevocationListDer<'static> {
+        params.signed_by(&self.issuer).unwrap().into()
     }
 
     /// A good leaf but for `edit`, as Envoy would show it.

@@ -6,7 +6,7 @@ use prost::Message as _;
 use super::*;
 use crate::evidence::{CacheState, DecisionId};
 
-const REASONS: [Reason; 21] = [
+const REASONS: [Reason; 22] = [
     Reason::Permitted,
     Reason::NoPermit,
     Reason::Forbidden,
@@ -14,6 +14,7 @@ const REASONS: [Reason; 21] = [
     Reason::NoCertificate,
     Reason::BadCertificate,
     Reason::ExpiredCertificate,
+    Reason::RevokedCertificate,
     Reason::UntrustedCertificate,
     Reason::PrincipalMismatch,
     Reason::BadMethod,
@@ -88,6 +89,7 @@ fn each_reason_to_deny_has_its_status() {
             Reason::NoCertificate
             | Reason::BadCertificate
             | Reason::ExpiredCertificate
+            | Reason::RevokedCertificate
             | Reason::UntrustedCertificate
             | Reason::PrincipalMismatch => (16, 401),
             Reason::BadMethod | Reason::BadPath | Reason::BadHost | Reason::BadHeader | Reason::Undecodable => (7, 400),

@@ -1,0 +1,8 @@
+-- X.509-SVIDs that were revoked, by the serial number that their authority gave them, until the authority leaves the bundle.
+CREATE TABLE revoked_leaves (
+    trust_domain TEXT    NOT NULL,
+    authority    TEXT    NOT NULL,
+    serial       BLOB    NOT NULL,
+    revoked_at   INTEGER NOT NULL,
+    PRIMARY KEY (trust_domain, authority, serial)
+) STRICT, WITHOUT ROWID;
