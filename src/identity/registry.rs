@@ -12,9 +12,11 @@ mod store;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_spiffe::TrustDomain;
 use tokio::sync::{Mutex, watch};
+use tokio::time::sleep;
 
 pub use self::check::{
     EntryProblem, check_dns_name, check_dns_names, check_federates_with, check_hint, check_id, check_parent_id,
@@ -35,7 +37,10 @@ use crate::foundation::watched::{Epoch, Snapshot, Watched};
 const API_RANKS: u64 = 1 << 32;
 
 /// How often a batch is tried again that lost a race against another process.
-const TRIES: usize = 20;
+const TRIES: usize = 50;
+
+/// How long to wait at most after a race that was lost, in milliseconds.
+const LONGEST_PAUSE: u64 = 20;
 
 /// The entries of one trust domain: kept in the store, read from memory.
 #[derive(Debug)]
@@ -271,7 +276,12 @@ impl Registry {
                     self.entries.replace(draft.entries);
                     return Ok(outcome);
                 }
-                Err(StoreError::Raced) if tries > 0 => self.catch_up(&mut sequence).await?,
+                Err(StoreError::Raced) if tries > 0 => {
+                    // A process that is nearer to the database wins every race, unless the others are left some room.
+                    let [jitter] = random::<1>(&*self.entropy).map_err(RegistryError::from)?;
+                    sleep(Duration::from_millis(u64::from(jitter) % LONGEST_PAUSE)).await;
+                    self.catch_up(&mut sequence).await?;
+                }
                 Err(error) => return Err(RegistryError::from(error).into()),
             }
         }

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use portcullis_spiffe_api::portcullis::identity::v1::RevokeX509svidRequest;
 use tonic::service::Routes;
 
 use super::*;
@@ -54,7 +53,4 @@ async fn what_can_not_be_explained_is_said_to_be_so() {
         let refused = desk.call::<_, ExplainResponse>(EXPLAIN, &ExplainRequest { pid }).await.unwrap_err();
         assert_eq!(refused.code(), code, "{refused}");
     }
-    let revoke = "portcullis.identity.v1.Identity/RevokeX509SVID";
-    let refused = desk.call::<_, RevokeX509svidResponse>(revoke, &RevokeX509svidRequest::default()).await;
-    assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
 }
