@@ -16,6 +16,7 @@ mod architecture;
 mod attest;
 mod authzen;
 mod bad_input;
+mod churn;
 mod cli;
 mod drain;
 mod ext_authz;
