@@ -142,7 +142,9 @@ impl Listeners {
     fn open(&mut self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Result<(), AppError> {
         for (name, prepared, router) in self.prepared.drain(..) {
             let metrics = self.metrics.listener(name);
-            tasks.spawn(name, serve(prepared.publish()?, router, self.limits.clone(), metrics, shutdown.signal()));
+            // Who asks for identities is written in any language; who asks for decisions is Envoy.
+            let limits = Limits { paths_as_authority: matches!(name, "workload" | "admin"), ..self.limits.clone() };
+            tasks.spawn(name, serve(prepared.publish()?, router, limits, metrics, shutdown.signal()));
         }
         Ok(())
     }

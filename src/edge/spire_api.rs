@@ -16,7 +16,7 @@
 //!
 //! A call that only reads says what it is about with [`Call::concerns`], if it is about something in particular; a call
 //! that changes several things, and could not change all, says so with [`Call::changed`]. Statuses are made by
-//! [`status`], which is also where errors' texts are made fit for a wire.
+//! `status`, which is also where errors' texts are made fit for a wire.
 
 mod agent;
 mod bundle;

@@ -27,6 +27,9 @@ pub struct Limits {
     pub max_pending_reset_streams: usize,
     /// Streams that we reset because the client broke the protocol, before it is disconnected (CVE-2025-8671).
     pub max_local_error_reset_streams: usize,
+    /// Whether a client on a Unix socket may name the socket's path as the server, as those built on gRPC's C library do.
+    /// Costs a copy of what comes in.
+    pub paths_as_authority: bool,
     /// How often a silent HTTP/2 client is asked whether it is still there.
     pub keepalive_interval: Duration,
     /// How long it may take to answer that.
@@ -45,6 +48,7 @@ impl Default for Limits {
             max_header_list: 64 * 1024,
             max_pending_reset_streams: 20,
             max_local_error_reset_streams: 256,
+            paths_as_authority: false,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
         }

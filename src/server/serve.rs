@@ -5,6 +5,7 @@
 //! not return while one of them, or one of their streams, lives.
 
 mod accept;
+mod authority;
 mod drive;
 mod streams;
 
@@ -16,6 +17,7 @@ use hyper_util::server::conn::auto;
 use tokio::task::{JoinError, JoinSet};
 
 use self::accept::{Acceptor, Connected};
+use self::authority::WithAuthority;
 use self::drive::Plan;
 use self::streams::StreamTasks;
 use super::limits::Limits;
@@ -96,7 +98,11 @@ impl Connections {
             }),
             Connected::Unix(socket, info) => self.tasks.spawn(async move {
                 let _open = open;
-                plan.drive(socket, info, stagger).await;
+                if plan.limits.paths_as_authority {
+                    plan.drive(WithAuthority::new(socket), info, stagger).await;
+                } else {
+                    plan.drive(socket, info, stagger).await;
+                }
             }),
         };
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import Bench, Failed
 from cases import CASES, Case
 from gateway import Gateway
-from tools import TOOLS, ToolAbsent
+from tools import SYSTEM_TOOLS, TOOLS, ToolAbsent
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ def main() -> int:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     cases = [case for case in CASES if not options.only or any(word in case.name for word in options.only)]
-    tools, absent = install({"spire-server", *(case.client for case in cases)})
+    tools, absent = install({"spire-server"}.union(*(case.programs for case in cases)))
+    tools["portcullis"] = options.portcullis.resolve()
     for name, why in absent.items():
         print(f"ABSENT  {name}: {why}", flush=True)
     if options.install:
@@ -41,7 +42,7 @@ def main() -> int:
         scratch = gateway.home / "scratch"
         scratch.mkdir()
         bench = Bench(gateway.workload, gateway.admin, tools, scratch)
-        results = [run(case, bench, gateway) for case in cases if case.client in tools]
+        results = [run(case, bench, gateway) for case in cases if case.programs <= tools.keys()]
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -76,6 +77,13 @@ def install(names: set[str]) -> tuple[dict[str, Path], dict[str, str]]:
             found[name] = tool.installed()
         except ToolAbsent as error:
             absent[name] = str(error)
+    for name, tool in SYSTEM_TOOLS.items():
+        if name not in names:
+            continue
+        try:
+            found[name] = tool.installed()
+        except ToolAbsent as error:
+            absent[name] = str(error)
     return found, absent
 
 
@@ -91,8 +99,8 @@ def run(case: Case, bench: Bench, gateway: Gateway) -> Result:
     if not gateway.alive():
         raise RuntimeError(f"portcullis died in `{case.name}`:\n{gateway.last_words()}")
     seconds = time.monotonic() - started
-    version = TOOLS[case.client].version
-    print(f"{'FAIL' if failure else 'ok':4}  {seconds:6.1f} s  {case.client + ' ' + version:26}  {case.name}", flush=True)
+    client = f"{case.client} {TOOLS[case.client].version}" if case.client in TOOLS else case.client
+    print(f"{'FAIL' if failure else 'ok':4}  {seconds:6.1f} s  {client:26}  {case.name}", flush=True)
     for line in failure.splitlines():
         print(f"      {line}", flush=True)
     return Result(case, seconds, failure)

@@ -65,6 +65,20 @@ def go(package: str, program: str) -> Callable[[Path, Path], None]:
     return build
 
 
+@dataclass(frozen=True)
+class SystemTool:
+    """A program that the machine must have."""
+
+    name: str
+    purpose: str
+
+    def installed(self) -> Path:
+        found = shutil.which(self.name)
+        if found is None:
+            raise ToolAbsent(f"`{self.name}` is not installed; {self.purpose}")
+        return Path(found)
+
+
 def cargo(source: Path, home: Path) -> None:
     target = CACHE / "cargo-target"
     run(["cargo", "install", "--locked", "--path", ".", "--root", str(home), "--target-dir", str(target)], source)
@@ -107,3 +121,4 @@ TOOLS = {
         Tool("rust-spiffe", "0.19.0", HERE / "rust", "bin/portcullis-interop-rust-spiffe", cargo),
     )
 }  # fmt: skip
+SYSTEM_TOOLS = {tool.name: tool for tool in (SystemTool("openssl", "it makes the authorities of other trust domains"),)}

@@ -13,18 +13,25 @@ use super::console::Failure;
 
 const TIME: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] +0000 UTC");
 
-/// Flags as Go takes them, with one dash or two: `-spiffeID` becomes `--spiffeID`. What follows `--` is left alone, and so
-/// is a lone dash and a single letter.
+/// The flags that are there or not, and may say so in words in Go.
+const SWITCHES: [&str; 7] = ["admin", "downstream", "node", "shallow", "silent", "storeSVID", "verbose"];
+
+/// Flags as Go takes them, with one dash or two: `-spiffeID` becomes `--spiffeID`, `-admin=true` becomes `--admin`, and
+/// `-admin=false` nothing. What follows `--` is left alone, and so is a lone dash and a single letter.
 pub(in crate::cli) fn with_double_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut only_values = false;
     let rewrite = |argument: OsString| {
         only_values |= argument == "--";
-        match argument.to_str() {
-            Some(text) if !only_values && is_long_with_one_dash(text) => OsString::from(format!("-{text}")),
-            _ => argument,
+        let Some(text) = argument.to_str().filter(|_| !only_values) else { return Some(argument) };
+        let text = if is_long_with_one_dash(text) { format!("-{text}") } else { text.to_owned() };
+        let switch = text.strip_prefix("--").and_then(|flag| flag.split_once('='));
+        match switch.filter(|(name, _)| SWITCHES.contains(name)) {
+            Some((name, "1" | "t" | "T" | "true" | "TRUE" | "True")) => Some(format!("--{name}").into()),
+            Some((_, "0" | "f" | "F" | "false" | "FALSE" | "False")) => None,
+            _ => Some(text.into()),
         }
     };
-    arguments.into_iter().map(rewrite).collect()
+    arguments.into_iter().filter_map(rewrite).collect()
 }
 
 fn is_long_with_one_dash(text: &str) -> bool {
@@ -113,6 +120,10 @@ mod tests {
         assert_eq!(
             rewritten(&["p", "entry", "-spiffeID", "x", "--dns", "-c", "f", "-data=-", "-", "-1", "--", "-ttl"]),
             ["p", "entry", "--spiffeID", "x", "--dns", "-c", "f", "--data=-", "-", "-1", "--", "-ttl"],
+        );
+        assert_eq!(
+            rewritten(&["-admin=false", "--node=T", "-downstream=maybe", "-hint=true", "--", "-admin=false"]),
+            ["--node", "--downstream=maybe", "--hint=true", "--", "-admin=false"],
         );
     }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use portcullis_spiffe_api::FILE_DESCRIPTOR_SET;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::console::Failure;
 
@@ -24,9 +24,12 @@ pub(super) fn value<M: Message + Name>(message: &M) -> Result<Value, Failure> {
     Ok(tidy(json.map_err(|error| failed(&error))?))
 }
 
-/// One line.
+/// One line, with what means something in HTML escaped, as Go does it.
 pub(super) fn line(value: &Value) -> String {
-    format!("{value}\n")
+    const ESCAPED: [(char, &str); 5] =
+        [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+    // None of them can stand outside of a string.
+    ESCAPED.iter().fold(value.to_string(), |text, (plain, escaped)| text.replace(*plain, escaped)) + "\n"
 }
 
 fn tidy(value: Value) -> Value {
@@ -37,6 +40,31 @@ fn tidy(value: Value) -> Value {
             Value::Object(members.into_iter().map(|(name, value)| (name, tidy(value))).collect())
         }
         Value::Array(values) => Value::Array(values.into_iter().filter(|value| !value.is_null()).map(tidy).collect()),
+        Value::Number(number) => whole(&number).map_or(Value::Number(number), Value::from),
         other => other,
+    }
+}
+
+/// The integer that a number of a claim is; protobuf has all of them as floating point.
+fn whole(number: &Number) -> Option<i64> {
+    /// Up to here every integer has a floating-point number of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+
+    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT)?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is an integer, and in range")]
+    let whole = float as i64;
+    Some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_as_go_prints_it() {
+        let value = tidy(json!({"b": [1.0, null, -2.5, 1e300, {"z": null}], "a": "<&>\u{2028}", "n": null, "i": 7}));
+        assert_eq!(line(&value), "{\"a\":\"\\u003c\\u0026\\u003e\\u2028\",\"b\":[1,-2.5,1e+300,{}],\"i\":7}\n");
     }
 }

@@ -231,7 +231,7 @@ async fn what_expires_is_told_and_deleted() {
     use crate::foundation::clock::{Clock as _, SystemClock};
     use crate::foundation::shutdown::{Phase, Shutdown};
     let (registry, clock, shutdown) = (registry().await, SystemClock::new(), Shutdown::default());
-    let soon = clock.now().after(std::time::Duration::from_millis(100));
+    let soon = clock.now().after(Duration::from_millis(100));
     made(&registry, create("web", EntryTerms { expires_at: Some(soon), ..web() })).await.unwrap();
     let mut changes = registry.subscribe();
     let watch = async {
@@ -272,7 +272,7 @@ impl RegistryStore for Flaky {
     }
     fn wait(&self) -> StoreFuture<'_, ()> {
         self.checked(Box::pin(async {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
             Ok(())
         }))
     }
@@ -290,7 +290,7 @@ async fn an_outage_of_the_store_takes_nothing_away_and_is_made_up_for() {
         Registry::open("example.org".parse().unwrap(), store.clone(), entropy).await.unwrap()
     };
     let (reader, writer, clock, shutdown) = (open().await, open().await, ManualClock::new(NOW), Shutdown::default());
-    let short = EntryTerms { expires_at: Some(NOW.after(std::time::Duration::from_secs(1))), ..web() };
+    let short = EntryTerms { expires_at: Some(NOW.after(Duration::from_secs(1))), ..web() };
     made(&writer, create("short", short)).await.unwrap();
     made(&writer, create("a", terms("a", "spiffe://example.org/a"))).await.unwrap();
     reader.refresh().await.unwrap();
@@ -302,10 +302,10 @@ async fn an_outage_of_the_store_takes_nothing_away_and_is_made_up_for() {
             .await
             .unwrap_err();
         assert_eq!(error.to_string(), "the store failed: no database");
-        clock.advance(std::time::Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
         changes.changed().await.unwrap();
         assert_eq!(ids(&reader), ["short", "a"], "what can't be deleted stays, and is dead");
-        assert_eq!(reader.load().entitled(&web().selectors, NOW.after(std::time::Duration::from_secs(1))), []);
+        assert_eq!(reader.load().entitled(&web().selectors, NOW.after(Duration::from_secs(1))), []);
         // Of the two numbered changes before, a failover may have lost one.
         store.inner.forget("a");
         store.broken.store(false, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, federation, libraries, workload
+from cases import admin, authorities, federation, libraries, twins, workload
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -10,6 +10,7 @@ CASES: tuple[Case, ...] = (
     *federation.CASES,
     *workload.CASES,
     *libraries.CASES,
+    *twins.CASES,
     # Last, because they replace the authorities that all others rely on.
     *authorities.CASES,
 )

@@ -69,32 +69,47 @@ def entry_refusals(bench: Bench) -> None:
     ):
         refusal = bench.server("entry create", "-parentID", PARENT, "-spiffeID", spiffe_id, "-selector", "unix:uid:1")
         refusal.refused("code: InvalidArgument", why)
-    foreign = [*first, "-federatesWith", "spiffe://unheard-of.example"]
-    bench.server("entry create", *foreign).refused("unable to find federated bundle")
+    own = [*first, "-federatesWith", f"spiffe://{TRUST_DOMAIN}"]
+    bench.server("entry create", *own).refused("code: InvalidArgument")
+
+
+def early_federation(bench: Bench) -> None:
+    """SPIRE refuses an entry that federates with a trust domain without a bundle; here the bundle may come later."""
+    made = ["-entryID", "interop.early", "-parentID", PARENT, "-spiffeID", id_of("early"), "-selector", "unix:uid:4000000"]
+    bench.server("entry create", *made, "-federatesWith", "spiffe://unheard-of.example").ok()
+    try:
+        kept = bench.server("entry show", "-entryID", "interop.early", "-output", "json").json()["entries"][0]
+        expect_equal(kept["federates_with"], ["unheard-of.example"], "what the entry federates with")
+    finally:
+        bench.server("entry delete", "-entryID", "interop.early").ok()
 
 
 def entry_listing(bench: Bench) -> None:
-    """Filters and counts; a batch from a file."""
+    """Filters and counts; a batch from a file. Without `-downstream`, spire-server asks for entries that are not downstream."""
     before = bench.server("entry count", "-output", "json").json()["count"]
     batch = """{"entries": [
         {"selectors": [{"type": "unix", "value": "uid:4000001"}, {"type": "unix", "value": "gid:4000001"}],
          "spiffe_id": "spiffe://example.org/listed/a", "parent_id": "spiffe://example.org/node", "hint": "listed"},
         {"selectors": [{"type": "unix", "value": "uid:4000001"}],
-         "spiffe_id": "spiffe://example.org/listed/b", "parent_id": "spiffe://example.org/node", "downstream": true}]}"""
+         "spiffe_id": "spiffe://example.org/listed/b", "parent_id": "spiffe://example.org/node"},
+        {"selectors": [{"type": "unix", "value": "uid:4000001"}],
+         "spiffe_id": "spiffe://example.org/listed/c", "parent_id": "spiffe://example.org/node", "downstream": true}]}"""
     made = bench.server("entry create", "-data", "-", "-output", "json", stdin=batch).json()["results"]
     ids = [result["entry"]["id"] for result in made]
     try:
         expect_equal(bench.server("entry count", "-output", "json").json()["count"], before + 2, "the count")
+        downstream = bench.server("entry count", "-downstream", "-output", "json").json()["count"]
+        expect_equal(downstream, 1, "the count of downstream entries")
         one, both = ["-selector", "unix:uid:4000001"], ["-selector", "unix:gid:4000001", "-selector", "unix:uid:4000001"]
         for flags, wanted in (
             (["-spiffeID", id_of("listed/a")], ids[:1]),
             (["-hint", "listed"], ids[:1]),
-            (["-downstream"], ids[1:]),
-            ([*one, "-matchSelectorsOn", "exact"], ids[1:]),
-            ([*one, "-matchSelectorsOn", "superset"], ids),
-            ([*one, "-matchSelectorsOn", "any"], ids),
+            (["-downstream"], ids[2:]),
+            ([*one, "-matchSelectorsOn", "exact"], ids[1:2]),
+            ([*one, "-matchSelectorsOn", "superset"], ids[:2]),
+            ([*one, "-matchSelectorsOn", "any"], ids[:2]),
             ([*both, "-matchSelectorsOn", "exact"], ids[:1]),
-            ([*both, "-matchSelectorsOn", "subset"], ids),
+            ([*both, "-matchSelectorsOn", "subset"], ids[:2]),
         ):
             found = bench.server("entry show", *flags, "-output", "json").json()["entries"]
             expect_equal({entry["id"] for entry in found}, set(wanted), f"entry show {' '.join(flags)}")
@@ -191,6 +206,7 @@ CASES = (
     Case("healthcheck", "spire-server", healthy),
     Case("entry create, show, update, delete with every field", "spire-server", entry_cycle),
     Case("entry refusals in SPIRE's codes and words", "spire-server", entry_refusals),
+    Case("entry that federates with a trust domain without a bundle", "spire-server", early_federation),
     Case("entry show and count by every filter, create from a file", "spire-server", entry_listing),
     Case("token generate, with and without an alias", "spire-server", tokens),
     Case("agent list, count, show, ban, evict", "spire-server", agents),

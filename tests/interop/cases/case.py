@@ -13,3 +13,8 @@ class Case:
     name: str
     client: str
     check: Callable[[Bench], None]
+    needs: tuple[str, ...] = ()  # programs besides the client
+
+    @property
+    def programs(self) -> set[str]:
+        return {self.client, *self.needs}

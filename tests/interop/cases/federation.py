@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from bench import PARENT, TRUST_DOMAIN, Bench, expect_equal, expect_in
 from cases.case import Case
+from foreign import foreign_bundle
 
 ENDPOINT = "https://127.0.0.1:1/bundle"  # nothing is there: these cases are about the records
 
 
 def foreign_bundles(bench: Bench) -> None:
     """set, list, count and the three ways to delete."""
-    pem = bench.scratch / "foreign.pem"
-    pem.write_text(bench.server("bundle show").ok().stdout)
-    document = bench.scratch / "foreign.json"
-    document.write_text(bench.server("bundle show", "-format", "spiffe").ok().stdout)
-    first, second = "spiffe://first.example", "spiffe://second.example"
-    expect_equal(bench.server("bundle set", "-id", first, "-path", str(pem)).ok().stdout, "bundle set.\n", "bundle set")
-    bench.server("bundle set", "-id", second, "-path", str(document), "-format", "spiffe").ok()
+    of_first, of_second = (foreign_bundle(bench, domain) for domain in ("first.example", "second.example"))
+    first, second = of_first.id, of_second.id
+    set_first = bench.server("bundle set", "-id", first, "-path", str(of_first.pem)).ok()
+    expect_equal(set_first.stdout, "bundle set.\n", "bundle set")
+    bench.server("bundle set", "-id", second, "-path", str(of_second.document), "-format", "spiffe").ok()
     listed = bench.server("bundle list").ok().stdout
     for domain in ("first.example", "second.example"):
         expect_in(f"* {domain}\n", listed, "bundle list")
     kept = bench.server("bundle list", "-id", second, "-output", "json").json()
     expect_equal(len(kept["jwt_authorities"]), 1, "the JWT authorities of a document")
-    own = bench.server("bundle set", "-id", f"spiffe://{TRUST_DOMAIN}", "-path", str(pem))
+    shown = bench.server("bundle list", "-id", first).ok().stdout
+    expect_equal(shown.strip(), of_first.pem.read_text().strip(), "the authority of the first, as it was set")
+    own = bench.server("bundle set", "-id", f"spiffe://{TRUST_DOMAIN}", "-path", str(of_first.pem))
     own.refused("own trust domain")
+    # An authority whose certificate names a trust domain is that one's only; SPIRE doesn't look.
+    for wrong in (of_second.pem.read_text(), bench.server("bundle show").ok().stdout):
+        bench.server("bundle set", "-id", first, stdin=wrong).refused("can't be an authority")
     ids = ["interop.first", "interop.second"]
     for entry_id, foreign in zip(ids, (first, second)):
         spiffe_id = f"spiffe://{TRUST_DOMAIN}/{entry_id}"
@@ -61,6 +65,6 @@ def relationships(bench: Bench) -> None:
 
 
 CASES = (
-    Case("bundle set, list, and delete by each mode", "spire-server", foreign_bundles),
+    Case("bundle set, list, and delete by each mode", "spire-server", foreign_bundles, needs=("openssl",)),
     Case("federation create, update, show, list, delete", "spire-server", relationships),
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench import TRUST_DOMAIN, Bench, expect_in
 from cases.case import Case
+from foreign import foreign_bundle
 
 PYTHON = str(Path(__file__).resolve().parent.parent / "python" / "client.py")
 # The program of each library and what goes before the scenario's name.
@@ -57,9 +58,8 @@ def mutual_tls(bench: Bench) -> None:
 
 
 def bundles(bench: Bench) -> None:
-    document = bench.scratch / "library.json"
-    document.write_text(bench.server("bundle show", "-format", "spiffe").ok().stdout)
     foreign = "library.example"
+    document = foreign_bundle(bench, foreign).document
     bench.server("bundle set", "-id", f"spiffe://{foreign}", "-path", str(document), "-format", "spiffe").ok()
     try:
         with bench.entry("bundles", "go-spiffe", "-federatesWith", f"spiffe://{foreign}"):
@@ -84,7 +84,7 @@ CASES = (
     Case("a JWT source: fetch, validate here and there", "go-spiffe", tokens("go-spiffe")),
     Case("an X.509 source sees its certificate renewed", "go-spiffe", rotation("go-spiffe")),
     Case("mTLS between two processes, and its refusals", "go-spiffe", mutual_tls),
-    Case("bundles of our own and a foreign trust domain", "go-spiffe", bundles),
+    Case("bundles of our own and a foreign trust domain", "go-spiffe", bundles, needs=("openssl",)),
     Case("a watcher recovers from PermissionDenied", "go-spiffe", recovery),
     *(
         case

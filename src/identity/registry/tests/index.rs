@@ -44,7 +44,7 @@ fn selector(number: u8) -> Selector {
 }
 
 fn at(second: u64) -> Timestamp {
-    NOW.after(std::time::Duration::from_secs(second))
+    NOW.after(Duration::from_secs(second))
 }
 
 fn step() -> impl Strategy<Value = Step> {
