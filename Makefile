@@ -1,12 +1,15 @@
 # make demo      see it work: real Envoys, real mTLS, real decisions; KEEP=1 leaves it up
 # make test      every test, on the real thing
 # make test-pkcs11  keys in a token, on SoftHSM (installed if missing)
+# make envoy-minors  what Envoy sees of us, on the minors before the one that all else is tested on
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
 # make bench     what it costs, each figure beside its limit
 # make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
+# The four minors before. 1.36 has no on-demand selector of certificates.
+ENVOY_MINORS := 1.36.4 1.37.0 1.38.3 1.39.3
 ENVOY_HOME := target/envoy-$(ENVOY_VERSION)
 export ENVOY ?= $(CURDIR)/$(ENVOY_HOME)/envoy
 KEEP ?=
@@ -15,7 +18,7 @@ PORTCULLIS ?= target/release/portcullis
 CASES ?=
 VECTORS ?= ../shared/vectors
 
-.PHONY: bench demo test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
+.PHONY: bench demo envoy-minors test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -29,6 +32,17 @@ test: envoy postgres
 
 test-pkcs11:
 	tests/tools/softhsm.sh $(CARGO) test --lib --features pkcs11 custody::token -- --ignored --test-threads 1
+
+envoy-minors: $(ENVOY_MINORS:%=target/envoy-%/envoy)
+	@for version in $(ENVOY_MINORS); do \
+	  echo "== Envoy $$version"; \
+	  ENVOY=$(CURDIR)/target/envoy-$$version/envoy $(CARGO) test --test it -- \
+	    mtls:: sds_envoy:: sds_revocation:: rotation:: revocation:: tcp:: \
+	    $$(case $$version in 1.36.*) echo --skip on_demand;; esac) || exit 1; \
+	done
+
+$(ENVOY_MINORS:%=target/envoy-%/envoy): target/envoy-%/envoy:
+	envoy/install.sh $* target/envoy-$*
 
 vectors: envoy
 	@test -d "$(VECTORS)" || { echo "no vectors at $(VECTORS): set VECTORS to the folder that has cedar-corpus.tar.gz" >&2; exit 1; }

@@ -26,7 +26,7 @@ fn id(path: &str) -> Option<Spiffeid> {
 }
 
 /// An entry for this test process.
-fn mine(name: &str) -> Entry {
+pub(crate) fn mine(name: &str) -> Entry {
     let tests = std::env::current_exe().unwrap();
     let selector = Selector { r#type: "unix".into(), value: format!("path:{}", tests.display()) };
     Entry {

@@ -26,12 +26,12 @@ use crate::support::sds;
 const OTHER: &str = "other.org";
 
 /// Whoever signs for `other.org`, and what that has signed.
-struct Other {
+pub(crate) struct Other {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Other {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = vec![uri("spiffe://other.org")];
@@ -40,7 +40,7 @@ impl Other {
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
-    fn bundle(&self) -> Bundle {
+    pub(crate) fn bundle(&self) -> Bundle {
         let certificate = X509Certificate { asn1: self.issuer.der().to_vec(), tainted: false };
         Bundle { trust_domain: OTHER.into(), x509_authorities: vec![certificate], ..Bundle::default() }
     }

@@ -6,6 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_spiffe_api::spire::api::server::bundle::v1::BatchSetFederatedBundleRequest;
+use portcullis_spiffe_api::spire::api::server::bundle::v1::bundle_client::BundleClient;
+use portcullis_spiffe_api::spire::api::server::entry::v1::entry_client::EntryClient;
+use portcullis_spiffe_api::spire::api::server::entry::v1::{
+    BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchUpdateEntryRequest,
+};
+use portcullis_spiffe_api::spire::api::types::Entry;
 use portcullis_spiffe_api::workload::{WitBundlesRequest, WitsvidRequest, X509svidRequest};
 use prost_types::value::Kind;
 use serde_json::{Value, json};
@@ -19,6 +26,8 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
+use crate::admin::mine;
+use crate::federation::Other;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::sds;
 use crate::support::workload_api::{Client, entries_for_us, next, rust_spiffe, with_header};
@@ -261,4 +270,45 @@ async fn sigterm_ends_streams_with_a_word_that_lets_clients_come_back() {
     assert_eq!(keys.message().await.unwrap_err().code(), Code::Unavailable);
     drop(client);
     assert!(gateway.process.ended().await.success());
+}
+
+/// W4, W5: what an entry no longer grants is gone from the next message, and with the entry the stream ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_follows_its_entry_and_ends_with_it() {
+    let (home, _gateway, mut client) = start(&[("IDENTITY__ENTRIES", FOR_OTHERS)]).await;
+    let admin = sds::channel(&home.admin_socket()).await;
+    let (mut bundles, mut entries) = (BundleClient::new(admin.clone()), EntryClient::new(admin));
+    let bundle = vec![Other::new().bundle()];
+    let set = BatchSetFederatedBundleRequest { bundle, output_mask: None };
+    let set = bundles.batch_set_federated_bundle(set).await.unwrap().into_inner();
+    assert_eq!(set.results[0].status.as_ref().unwrap().code, 0, "{set:?}");
+    let entry = Entry { federates_with: vec!["other.org".into()], ..mine("fed") };
+    let create = BatchCreateEntryRequest { entries: vec![entry.clone()], output_mask: None };
+    let created = entries.batch_create_entry(create.clone()).await.unwrap().into_inner();
+    assert_eq!(created.results[0].status.as_ref().unwrap().code, 0, "{created:?}");
+
+    let mut stream = client.0.fetch_x509svid(with_header(X509svidRequest {})).await.unwrap().into_inner();
+    let first = next(&mut stream).await;
+    assert_eq!(first.federated_bundles.keys().collect::<Vec<_>>(), ["spiffe://other.org"]);
+    let update = BatchUpdateEntryRequest {
+        entries: vec![Entry { federates_with: Vec::new(), ..entry }],
+        input_mask: None,
+        output_mask: None,
+    };
+    entries.batch_update_entry(update).await.unwrap();
+    let second = next(&mut stream).await;
+    assert_eq!((second.svids.len(), second.federated_bundles.len()), (1, 0));
+
+    entries.batch_delete_entry(BatchDeleteEntryRequest { ids: vec!["fed".into()] }).await.unwrap();
+    let ended = stream.message().await.unwrap_err();
+    assert_eq!(told(&ended), (Code::PermissionDenied, "no identity issued"));
+    let refused = client.0.fetch_x509svid(with_header(X509svidRequest {})).await;
+    let refused = match refused {
+        Ok(stream) => stream.into_inner().message().await.unwrap_err(),
+        Err(refused) => refused,
+    };
+    assert_eq!(told(&refused), (Code::PermissionDenied, "no identity issued"));
+    entries.batch_create_entry(create).await.unwrap();
+    let mut again = client.0.fetch_x509svid(with_header(X509svidRequest {})).await.unwrap().into_inner();
+    assert_eq!(next(&mut again).await.svids[0].spiffe_id, "spiffe://example.org/fed");
 }
