@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use portcullis_spiffe_api::spire::api::server::entry::v1::entry_client::EntryClient;
 use portcullis_spiffe_api::spire::api::server::entry::v1::{
-    BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchDeleteEntryResponse, BatchUpdateEntryRequest,
-    CountEntriesRequest, GetEntryRequest, ListEntriesRequest, ListEntriesResponse, count_entries_request,
-    list_entries_request,
+    BatchCreateEntryRequest, BatchCreateEntryResponse, BatchDeleteEntryRequest, BatchDeleteEntryResponse,
+    BatchUpdateEntryRequest, CountEntriesRequest, GetEntryRequest, ListEntriesRequest, ListEntriesResponse,
+    count_entries_request, list_entries_request,
 };
 use portcullis_spiffe_api::spire::api::types::{
     Entry, FederatesWithMatch, SelectorMatch, Spiffeid, Status, federates_with_match, selector_match,
@@ -24,6 +24,9 @@ use self::terms::TermsArgs;
 use super::connection::MAX_ANSWER;
 use super::console::{Console, Failure, code_name};
 use super::{AdminArgs, Outcome, go};
+
+/// How many entries of a file are sent at once: well below what a message and a batch may have.
+const BATCH: usize = 500;
 
 /// How many entries are asked for at once.
 const PAGE: i32 = 500;
@@ -150,8 +153,11 @@ impl Create {
     async fn run(self, console: &mut Console<'_, '_>) -> Outcome {
         let entries = self.terms.to_create(self.node)?;
         let mut client = client(&self.admin, console).await?;
-        let request = BatchCreateEntryRequest { entries: entries.clone(), output_mask: None };
-        let mut answer = client.batch_create_entry(request).await?.into_inner();
+        let mut answer = BatchCreateEntryResponse::default();
+        for batch in entries.chunks(BATCH) {
+            let request = BatchCreateEntryRequest { entries: batch.to_vec(), output_mask: None };
+            answer.results.extend(client.batch_create_entry(request).await?.into_inner().results);
+        }
         // A result says nothing of an entry that was not made.
         for (result, asked) in answer.results.iter_mut().zip(entries) {
             if !is_ok(result.status.as_ref()) {
