@@ -14,6 +14,7 @@ mod policies;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
@@ -99,6 +100,7 @@ impl AppError {
 /// [`AppError`]: whatever keeps the process from starting or from going on.
 pub fn serve(config: &Config, inherited: InheritedSockets, takeover: bool) -> Result<(), AppError> {
     let log = start_logging(&config.log)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK)
@@ -108,6 +110,18 @@ pub fn serve(config: &Config, inherited: InheritedSockets, takeover: bool) -> Re
         let app = App::build(config, log.levels(), inherited, takeover).await?;
         app.run(config.shutdown.deadline).await
     })
+}
+
+/// As many open files as the system allows: each connection takes two. Service managers start processes with 1024, for
+/// the sake of programs that use select(2).
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files can't be raised");
+        }
+    }
 }
 
 /// The process, serving.

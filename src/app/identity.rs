@@ -14,7 +14,7 @@ use crate::daemons::docker::Docker;
 use crate::daemons::kubelet::Kubelet;
 use crate::daemons::systemd::Systemd;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
-use crate::edge::grpc::with_introspection;
+use crate::edge::grpc::{with_bounds, with_introspection};
 use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
@@ -111,7 +111,8 @@ impl IdentityPlane {
         let workload_api = self.workload_api(config, common, workload_api, shutdown.signal());
         let routes = Routes::new(secrets.into_server()).add_service(workload_api.into_server());
         let readiness = common.readiness.clone();
-        Ok(with_introspection(routes, &WORKLOAD_SERVICES, readiness, shutdown.signal())?.into_axum_router())
+        let routes = with_introspection(routes, &WORKLOAD_SERVICES, readiness, shutdown.signal())?;
+        Ok(with_bounds(routes.into_axum_router()))
     }
 
     /// The secret discovery service over these parts.

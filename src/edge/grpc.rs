@@ -4,12 +4,15 @@
 //! Neither says anything of identities, so neither demands the security header of the Workload API, as with SPIRE.
 
 mod health;
+mod in_flight;
 
 use portcullis_spiffe_api::FILE_DESCRIPTOR_SET;
 use tonic::Extensions;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
+
+pub use self::in_flight::with_bounds;
 
 use self::health::HealthService;
 use crate::foundation::readiness::Readiness;

@@ -1,9 +1,10 @@
 //! The use case that every workload-facing edge shares: who is calling, and what is it entitled to now.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_spiffe::SpiffeId;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::attest::attestors::Attestors;
 use super::attest::container::Containers;
@@ -16,6 +17,12 @@ use crate::server::UnixPeer;
 /// How many callers are identified at once, so that a change that concerns every stream does not take every thread.
 const MAX_IDENTIFYING: usize = 16;
 
+/// How many of them may be of one user, whose executables may take long to digest.
+const MAX_OF_ONE_USER: usize = 4;
+
+/// From how many users on those are forgotten who wait for nothing.
+const MANY_USERS: usize = 64;
+
 /// Attests callers and hands out their identities.
 #[derive(Debug)]
 pub struct Workloads {
@@ -23,7 +30,14 @@ pub struct Workloads {
     attestor: Arc<UnixAttestor>,
     /// Those who know more than the base, and where their containers are seen.
     others: Option<(Attestors, Containers)>,
-    turns: Semaphore,
+    turns: Turns,
+}
+
+/// Who may look now.
+#[derive(Debug)]
+struct Turns {
+    all: Semaphore,
+    by_user: Mutex<HashMap<u32, Arc<Semaphore>>>,
 }
 
 /// Why nothing can be handed out. The causes are for the log alone.
@@ -44,7 +58,7 @@ pub enum IdentifyError {
 impl Workloads {
     /// Hands out what `issuer` issues to callers whom `attestor` attests.
     pub fn new(issuer: Arc<Issuer>, attestor: Arc<UnixAttestor>) -> Self {
-        Self { issuer, attestor, others: None, turns: Semaphore::new(MAX_IDENTIFYING) }
+        Self { issuer, attestor, others: None, turns: Turns::new() }
     }
 
     /// Asks `others` too about every caller; `containers` says which one a caller is in.
@@ -88,7 +102,7 @@ impl Workloads {
     /// [`IdentifyError`].
     pub async fn identify(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
         let attested = self.attest(peer).await?;
-        let _turn = self.turn().await?;
+        let _turn = self.turns.take(peer.uid).await?;
         let issuer = Arc::clone(&self.issuer);
         let both = tokio::task::spawn_blocking(move || issuer.identities(&attested).map(|found| (attested, found)));
         Ok(both.await.map_err(|_cancelled| IdentifyError::Stopping)??)
@@ -138,7 +152,7 @@ impl Workloads {
         peer: &UnixPeer,
         containers: Option<&Containers>,
     ) -> Result<(Attested, Caller), IdentifyError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turns.take(peer.uid).await?;
         let (attestor, with_sha256) = (Arc::clone(&self.attestor), self.issuer.wants_sha256());
         let (peer, containers) = (peer.clone(), containers.cloned());
         let look = move || {
@@ -150,9 +164,26 @@ impl Workloads {
             tokio::task::spawn_blocking(look).await.map_err(|_cancelled| IdentifyError::Stopping)?;
         Ok(looked?)
     }
+}
 
-    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, IdentifyError> {
-        self.turns.acquire().await.map_err(|_closed| IdentifyError::Stopping)
+impl Turns {
+    fn new() -> Self {
+        Self { all: Semaphore::new(MAX_IDENTIFYING), by_user: Mutex::default() }
+    }
+
+    /// A turn for `user`, who waits for the user's own first: nobody waits for more than one turn of each other user.
+    async fn take(&self, user: u32) -> Result<(OwnedSemaphorePermit, SemaphorePermit<'_>), IdentifyError> {
+        let own = self.of(user).acquire_owned().await.map_err(|_closed| IdentifyError::Stopping)?;
+        let all = self.all.acquire().await.map_err(|_closed| IdentifyError::Stopping)?;
+        Ok((own, all))
+    }
+
+    fn of(&self, user: u32) -> Arc<Semaphore> {
+        let mut users = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        if users.len() > MANY_USERS {
+            users.retain(|_user, turns| Arc::strong_count(turns) > 1);
+        }
+        Arc::clone(users.entry(user).or_insert_with(|| Arc::new(Semaphore::new(MAX_OF_ONE_USER))))
     }
 }
 

@@ -10,8 +10,12 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
 use super::console::Failure;
+use crate::foundation::telemetry::printable;
 
 const TIME: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] +0000 UTC");
+
+/// The longest value that is shown, in bytes.
+const MAX_SHOWN: usize = 8192;
 
 /// The flags that are there or not, and may say so in words in Go.
 const SWITCHES: [&str; 7] = ["admin", "downstream", "node", "shallow", "silent", "storeSVID", "verbose"];
@@ -89,7 +93,9 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
 
 /// Lines of names and values, the values in one column.
 pub(super) fn table<V: AsRef<str>>(width: usize, rows: impl IntoIterator<Item = (&'static str, V)>) -> String {
-    rows.into_iter().map(|(name, value)| [&*format!("{name:<width$}: "), value.as_ref(), "\n"].concat()).collect()
+    // Who made an entry must not speak to the terminal of who looks at it.
+    let shown = |value: V| printable(value.as_ref(), MAX_SHOWN);
+    rows.into_iter().map(|(name, value)| [&*format!("{name:<width$}: "), &shown(value), "\n"].concat()).collect()
 }
 
 /// A SPIFFE ID for the wire.

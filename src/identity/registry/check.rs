@@ -21,6 +21,9 @@ const MAX_ID: usize = 255;
 /// How much of a name an error repeats.
 pub(super) const MAX_SHOWN: usize = 256;
 
+/// How many selectors, trust domains and DNS names an entry may have, of each: no certificate takes more names.
+const MAX_OF_EACH: usize = 100;
+
 /// Why an entry is not taken.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -65,6 +68,14 @@ pub enum EntryProblem {
         "`{0}` is no DNS name: labels of 1 to 63 letters, digits and `-`, the last not a number, no wildcard, 253 characters at most"
     )]
     DnsName(String),
+    /// It has more of something than is any use.
+    #[error("it has {count} {what}, more than 100")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: usize,
+    },
     /// A DNS name is there twice.
     #[error("the DNS name `{0}` is there twice")]
     DuplicateDnsName(String),
@@ -78,6 +89,15 @@ pub enum EntryProblem {
 
 /// What can be said of terms alone.
 pub(super) fn check(terms: &EntryTerms, trust_domain: &TrustDomain) -> Result<(), EntryProblem> {
+    for (what, count) in [
+        ("selectors", terms.selectors.len()),
+        ("federated trust domains", terms.federates_with.len()),
+        ("DNS names", terms.dns_names.len()),
+    ] {
+        if count > MAX_OF_EACH {
+            return Err(EntryProblem::TooMany { what, count });
+        }
+    }
     check_selectors(&terms.selectors)?;
     check_spiffe_id(&terms.spiffe_id, trust_domain)?;
     check_parent_id(&terms.parent_id, trust_domain)?;

@@ -32,8 +32,8 @@ use crate::server::{ConnectionInfo, Peer, Place, Places, UnixPeer};
 /// How many streams may be open at once, three quarters of them by one user. Envoy opens one for each secret.
 const MAX_STREAMS: usize = 4096;
 
-/// The largest request. Envoy's node, with all its extensions, takes about a tenth of this.
-const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// The largest request. Envoy's node, with all its extensions, takes less than half of this.
+const MAX_REQUEST_BYTES: usize = 256 << 10;
 
 /// What one stream sends.
 type Responses<R> = BoxStream<'static, Result<R, Status>>;
@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     /// When a name that nobody grants was last told of.
     pub(super) refusals_told: Seldom,
+    /// When a client that rejects what it is given was last told of.
+    pub(super) rejections_told: Seldom,
     streams: Places,
 }
 
@@ -99,6 +101,7 @@ impl SecretService {
             signal,
             metrics,
             refusals_told: Seldom::every(Duration::from_secs(1)),
+            rejections_told: Seldom::every(Duration::from_secs(1)),
             streams: Places::new(MAX_STREAMS),
         };
         Self { shared: Arc::new(shared) }

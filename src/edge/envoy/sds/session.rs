@@ -116,7 +116,10 @@ where
 
     fn hear(&mut self, request: &P::Request) -> Result<(), Status> {
         let pid = self.peer.pid;
-        match self.protocol.hear(request).map_err(|error| Status::invalid_argument(error.to_string()))? {
+        let verdict = self.protocol.hear(request).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        // Whoever asks now may not be who asked before: a stream outlives an exec, and can be handed on.
+        self.identities.take_if(|_known| !matches!(verdict, Verdict::Stale));
+        match verdict {
             Verdict::None => {}
             Verdict::Stale => tracing::debug!(pid, "a request says something of an earlier response, which is ignored"),
             Verdict::Accepted => {
@@ -124,7 +127,10 @@ where
             }
             Verdict::Rejected(reason) => {
                 self.shared.metrics.rejected.inc();
-                tracing::warn!(pid, reason, "the client rejected the secrets and keeps those that it had");
+                // Any process of the machine can reject without end.
+                if let Some(more) = self.shared.rejections_told.admit(self.shared.clock.elapsed()) {
+                    tracing::warn!(pid, reason, more, "the client rejected the secrets and keeps those that it had");
+                }
             }
         }
         Ok(())

@@ -352,6 +352,18 @@ async fn a_caller_that_can_not_be_attested_is_hung_up_on_without_a_reason() {
     assert_eq!(fixture.metrics().failures.get(), 2);
 }
 
+/// A stream outlives an exec of its process, and can be passed to another: neither is who was attested before.
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_again_is_attested_again() {
+    let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
+    let mut open = fixture.open(&[WEB]).await;
+    let first = open.next().await;
+    fixture.plane.set(Told::Gone);
+    let request = DiscoveryRequest { response_nonce: first.nonce, ..asking(&[WEB, "ROOTCA"]) };
+    open.requests.send(request).await.unwrap();
+    assert_eq!(open.error().await.code(), Code::PermissionDenied);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wildcard_gets_nothing_and_costs_no_attestation() {
     let mut fixture = Fixture::new(entitled(1, in_seconds(100_000))).await;
