@@ -67,9 +67,9 @@ fn examples() -> [Record; 6] {
         time,
         spiffe_id: "spiffe://example.org/orders".into(),
         entry_id: "orders".into(),
-        serial: "3f9c21d07be84a15".into(),
+        serial: "3f9c21d07be84a153f9c21d07be84a15".into(),
         leaf: Digest::of(b"the new leaf certificate, DER"),
-        authority: "5a0e8c4471b2d9f3".into(),
+        authority: "5a0e8c4471b2d9f35a0e8c4471b2d9f35a0e8c44".into(),
         not_after: time.after(std::time::Duration::from_hours(1)),
     };
     let load = PolicyLoadRecord {
@@ -96,13 +96,13 @@ fn examples() -> [Record; 6] {
         audience: vec!["billing".into()],
         token: Digest::of(b"the token in compact form"),
         jti: Some("3q2-7wAAAAAAAAAAAAAAAA".into()),
-        authority: "9b1deb4d3b7d4bad".into(),
+        authority: "9b1deb4d3b7d4bad9b1deb4d3b7d4bad9b1deb4d".into(),
         not_after: time.after(std::time::Duration::from_mins(5)),
     };
     let change = AuthorityChangeRecord {
         time,
         kind: AuthorityKind::X509,
-        authority: "5a0e8c4471b2d9f3".into(),
+        authority: "5a0e8c4471b2d9f35a0e8c4471b2d9f35a0e8c44".into(),
         change: AuthorityChange::Taint,
         by: Initiator::Operator,
         not_after: time.after(std::time::Duration::from_hours(24)),
