@@ -6,6 +6,7 @@
 //! policies; it is there so that sets can be searched.
 
 mod extension;
+pub(in crate::decision) mod read;
 mod text;
 
 use std::cmp::Ordering;
