@@ -60,7 +60,8 @@ fn convert(kind: &Type, value: &Value, place: &str, kinds: &Kinds) -> Result<Res
             })
         }
         Type::Entity(entity) => {
-            let reference = reference(&entity.kind, value, kinds).ok_or_else(|| wrong("must name an entity of its type"))?;
+            let reference =
+                reference(&entity.kind, value, kinds).ok_or_else(|| wrong("must name an entity of its type"))?;
             Ok(RestrictedExpression::new_entity_uid(reference))
         }
         Type::Set(element) => {

@@ -45,7 +45,8 @@ fn a_value_is_read_as_its_type_says_and_in_no_other_way() {
 #[test]
 fn inner_records_are_closed_and_sets_are_of_one_type() {
     let attribute = |required| AttributeType { kind: Type::Long, required };
-    let record = Type::Record(RecordType::from([("a".to_owned(), attribute(true)), ("b".to_owned(), attribute(false))]));
+    let record =
+        Type::Record(RecordType::from([("a".to_owned(), attribute(true)), ("b".to_owned(), attribute(false))]));
     assert!(read(&record, &json!({"a": 1, "b": 2})).is_some());
     assert!(read(&record, &json!({"b": 2})).is_none());
     assert!(read(&record, &json!({"a": 1, "c": 2})).is_none());
