@@ -30,6 +30,8 @@ pub(super) enum Kind {
     CedarSchema,
     /// `*.cedarschema.json`.
     JsonSchema,
+    /// `*.links.json`.
+    Links,
     /// Every other `*.json`.
     Entities,
 }
@@ -103,9 +105,14 @@ impl Sources {
         &self.stamp
     }
 
-    /// SHA-256 over the names and bytes of the policy and schema files.
+    /// SHA-256 over the names and bytes of the policy, link and schema files.
     pub fn policy_digest(&self) -> Digest {
         self.digest(|kind| kind != Kind::Entities)
+    }
+
+    /// SHA-256 over the names and bytes of the schema files.
+    pub(super) fn schema_digest(&self) -> Digest {
+        self.digest(|kind| matches!(kind, Kind::CedarSchema | Kind::JsonSchema))
     }
 
     /// SHA-256 over the names and bytes of the entity files.
@@ -172,6 +179,7 @@ impl File {
 fn kind_of(name: &str) -> Option<Kind> {
     let endings = [
         (".cedarschema.json", Kind::JsonSchema),
+        (".links.json", Kind::Links),
         (".json", Kind::Entities),
         (".cedarschema", Kind::CedarSchema),
         (".cedar", Kind::Policies),

@@ -118,7 +118,7 @@ impl Follower {
             }
             return;
         }
-        match spawn_blocking(move || PolicySet::compile(&sources)).await {
+        match spawn_blocking(move || current.recompile(&sources)).await {
             Ok(Ok(policies)) => {
                 self.target.replace(policies);
                 self.refused = None;
