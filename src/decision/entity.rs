@@ -1,5 +1,8 @@
 //! Entities: what is known of those whom policies speak of.
 
+mod document;
+pub mod record;
+pub mod stock;
 pub mod store;
 mod uid;
 pub mod writer;

@@ -66,6 +66,18 @@ impl Node {
         self.ancestors.as_deref()
     }
 
+    /// Has the names of its parents share their memory with equal ones that `shared` knows.
+    pub(super) fn share_parents(&mut self, shared: impl Fn(&Uid) -> Option<Uid>) {
+        // A node that others hold already was shared when it was new.
+        if let Some(body) = Arc::get_mut(&mut self.body) {
+            for parent in &mut body.parents {
+                if let Some(shared) = shared(parent) {
+                    *parent = shared;
+                }
+            }
+        }
+    }
+
     /// Whether both say the same, whatever follows from other entities.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.body, &other.body) || self.body == other.body

@@ -53,7 +53,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`HierarchyError`]; then nothing has changed.
-    pub fn upsert(&mut self, node: &Node) -> Result<(), HierarchyError> {
+    pub fn upsert(&mut self, mut node: Node) -> Result<(), HierarchyError> {
+        node.share_parents(|uid| self.groups.get_key_value(uid).map(|(known, _)| known.clone()));
         let uid = node.uid();
         let known = self.entities.get(uid.as_ref());
         if let Some(known) = known
