@@ -40,7 +40,7 @@ pub struct PolicySet {
     effects: BTreeMap<String, (Arc<str>, cedar_policy::Effect)>,
     authorizer: Authorizer,
     schema: Schema,
-    types: SchemaTypes,
+    types: Arc<SchemaTypes>,
     shape: SchemaShape,
     entities: EntityStore,
     /// Actions by the name that a question uses.
@@ -64,6 +64,11 @@ impl PolicySet {
     /// What of a request the schema has room for.
     pub const fn shape(&self) -> &SchemaShape {
         &self.shape
+    }
+
+    /// The types of the schema.
+    pub(in crate::decision) const fn types(&self) -> &Arc<SchemaTypes> {
+        &self.types
     }
 
     /// What is odd but not wrong, such as a permit that can never apply.

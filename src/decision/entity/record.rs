@@ -46,6 +46,11 @@ impl RecordReader {
         Self { types, names }
     }
 
+    /// Whether it reads as a schema of these types wants.
+    pub(in crate::decision) fn reads_by(&self, types: &SchemaTypes) -> bool {
+        *self.types == *types
+    }
+
     /// The entity that `json` describes: `uid`, `attrs`, `parents` and, if there are any, `tags`. `None` for an action,
     /// about which only the schema has a say.
     ///

@@ -49,6 +49,24 @@ impl Writer {
         self.entities.clone()
     }
 
+    /// The entity of this name.
+    pub fn get(&self, uid: &Uid) -> Option<&Node> {
+        self.entities.get(uid.as_ref())
+    }
+
+    /// Whether any entity names `uid` as a parent.
+    pub(super) fn is_group(&self, uid: &Uid) -> bool {
+        self.groups.contains_key(uid)
+    }
+
+    /// Whether `node` would be taken.
+    ///
+    /// # Errors
+    /// [`HierarchyError`].
+    pub fn check(&self, node: &Node) -> Result<(), HierarchyError> {
+        self.close(node.uid(), node.parents()).map(drop)
+    }
+
     /// Puts `node` in the place of the entity of its name, if there is one.
     ///
     /// # Errors

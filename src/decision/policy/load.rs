@@ -78,7 +78,7 @@ fn compile(sources: &Sources) -> Result<PolicySet, LoadError> {
         entity_digest: sources.entity_digest(),
         policies,
         schema,
-        types,
+        types: Arc::new(types),
         entities,
         warnings,
     })

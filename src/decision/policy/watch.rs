@@ -139,7 +139,7 @@ impl Follower {
 
 /// Watches the directory, and its parent for when the directory itself is replaced. If that fails there is still the
 /// look every few seconds.
-fn arm(directory: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
+pub(in crate::decision) fn arm(directory: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let followed = directory.clone();
     let handler = move |event: notify::Result<notify::Event>| {
