@@ -62,6 +62,16 @@ impl Bench {
         Ok((extent, self.store.apply(0, intake, extent)))
     }
 
+    /// Reads all there is.
+    pub(crate) async fn read_all(&mut self) -> Applied {
+        self.read(true).await.unwrap().1
+    }
+
+    /// Reads all there is, which must fail.
+    pub(crate) async fn read_error(&mut self) -> String {
+        self.read(true).await.unwrap_err().to_string()
+    }
+
     /// Waits and reads until `wanted` holds.
     async fn until(&mut self, wanted: impl Fn(&Self, &Applied) -> bool) -> Applied {
         let looking = async {
@@ -75,6 +85,11 @@ impl Bench {
             }
         };
         timeout(PATIENCE, looking).await.expect("the source never said so")
+    }
+
+    /// Waits and reads until there are just these users.
+    pub(crate) async fn until_users(&mut self, users: &[(&str, i64, &str)]) {
+        self.until(|bench, _| bench.says(users)).await;
     }
 
     /// The level and the parents of each user, sorted.
