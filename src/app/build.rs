@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use nix::unistd::geteuid;
 
+use super::entities::entities;
 use super::identity::IdentityPlane;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
@@ -104,6 +105,8 @@ impl App {
         let directory = config.decision.policies.clone();
         let watching = watch(directory, Arc::clone(&policies), news, config.decision.poll_interval, shutdown.signal());
         tasks.spawn("the watch over policies", watching);
+        let held = (&mut tasks, &shutdown);
+        let _entities = entities(&config.decision, &common, &policies, metrics.entities, held).await?;
 
         let authorizer = Arc::new(Authorizer::new(
             decision_ports(&config.decision, &common, policies, &identity.authority),
