@@ -3,7 +3,7 @@
 use cedar_policy::{Entities, Entity, EntityUid, Schema};
 
 use crate::population::{HOLDING, SCHEMA, entity, json, name, user};
-use crate::stopwatch::{Figures, memory, repeated, timed};
+use crate::stopwatch::{Figures, bytes, memory, repeated, timed};
 
 /// How often one entity is changed: each takes a good part of a second.
 const CHANGES: usize = 5;
@@ -11,7 +11,7 @@ const CHANGES: usize = 5;
 pub(crate) fn measure(count: usize) -> Figures {
     let (schema, _warnings) = Schema::from_cedarschema_str(SCHEMA).unwrap();
     let text = json(count);
-    let length = text.len() as f64;
+    let length = bytes(&text);
     let before = memory("VmRSS") - length;
     let (load, entities) = timed(|| Entities::from_json_str(&text, Some(&schema)).unwrap());
     drop(text);

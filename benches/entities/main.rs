@@ -18,8 +18,8 @@ use self::stopwatch::Figures;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Which part a child process measures: `ours` or `cedar`, and how many entities.
-const PART: &str = "PORTCULLIS_BENCH_PART";
+/// Before what a child process measures: `ours` or `cedar`, and how many entities.
+const PART: &str = "--part";
 
 /// How much memory a million entities may take, in bytes.
 const MEMORY_LIMIT: f64 = 1e9;
@@ -28,15 +28,17 @@ const MEMORY_LIMIT: f64 = 1e9;
 const CHANGE_LIMIT: f64 = 10.0;
 
 fn main() {
-    if let Ok(part) = std::env::var(PART) {
-        let (who, count) = part.split_once(' ').unwrap();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [part, who, count] = arguments.as_slice()
+        && part == PART
+    {
         let count = count.parse().unwrap();
         let figures = if who == "ours" { ours::measure(count) } else { cedar::measure(count) };
         println!("{}", serde_json::to_string(&figures).unwrap());
         return;
     }
     // `cargo test --benches` runs this too, to see that it works; `cargo bench` passes `--bench`.
-    let in_earnest = std::env::args().any(|argument| argument == "--bench");
+    let in_earnest = arguments.iter().any(|argument| argument == "--bench");
     let (large, small) = if in_earnest { (1_000_000, 100_000) } else { (2_000, 1_000) };
     let (ours, peer, beside) = (child("ours", large), child("cedar", small), child("ours", small));
     table(&format!("{large} entities"), &ours);
@@ -59,7 +61,7 @@ fn main() {
 }
 
 fn child(who: &str, count: usize) -> Figures {
-    let output = Command::new(std::env::current_exe().unwrap()).env(PART, format!("{who} {count}")).output().unwrap();
+    let output = Command::new(std::env::current_exe().unwrap()).args([PART, who, &count.to_string()]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -9,7 +9,7 @@ use portcullis::decision::entity::{EntityStore, UidRef};
 use portcullis::decision::policy::PolicySet;
 
 use crate::population::{HOLDING, SCHEMA, attributes, json, user};
-use crate::stopwatch::{Figures, memory, repeated, timed};
+use crate::stopwatch::{Figures, bytes, memory, repeated, timed};
 
 pub(crate) fn measure(count: usize) -> Figures {
     let directory = tempfile::tempdir().unwrap();
@@ -17,8 +17,8 @@ pub(crate) fn measure(count: usize) -> Figures {
     std::fs::write(directory.path().join("p.cedar"), "permit (principal, action, resource);").unwrap();
     let store = EntityStore::new(&PolicySet::load(directory.path()).unwrap(), ["bench".into()]);
     let text = json(count);
-    let length = text.len();
-    let before = memory("VmRSS") - length as f64;
+    let length = bytes(&text);
+    let before = memory("VmRSS") - length;
     let (load, applied) = timed(|| {
         let mut intake = intake(&store);
         intake.document(&"bench.json".into(), text.as_bytes()).unwrap();
@@ -42,8 +42,7 @@ pub(crate) fn measure(count: usize) -> Figures {
         store.apply(0, intake, Extent::Changes);
         assert!(store.load().get(UidRef::new("User", &id)).is_none());
     });
-    let text = length as f64;
-    Figures { load: load / 1e3, memory: held, peak, text, upsert, upsert_worst, delete, delete_worst, top }
+    Figures { load: load / 1e3, memory: held, peak, text: length, upsert, upsert_worst, delete, delete_worst, top }
 }
 
 fn intake(store: &EntityStore) -> Intake {

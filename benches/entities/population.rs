@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 
-pub(crate) const SCHEMA: &str = r#"
+pub(crate) const SCHEMA: &str = "
     entity Company in [Company];
     entity Department in [Company];
     entity Team in [Department];
     entity User in [Team] { name: String, level: Long, address: ipaddr, boss?: User, words: Set<String> } tags String;
     action read appliesTo { principal: User, resource: Team };
-"#;
+";
 
 /// All entities as one JSON array.
 pub(crate) fn json(count: usize) -> String {

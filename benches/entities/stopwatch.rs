@@ -39,3 +39,8 @@ pub(crate) fn memory(what: &str) -> f64 {
     let line = status.lines().find(|line| line.starts_with(what)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
 }
+
+/// How long a text is, in bytes.
+pub(crate) fn bytes(text: &str) -> f64 {
+    u32::try_from(text.len()).unwrap().into()
+}

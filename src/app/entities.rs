@@ -214,7 +214,7 @@ impl Standing {
         if let Some(error) = &self.failed {
             return Some(format!("`{name}` can't be read: {error}"));
         }
-        let one = self.refused.iter().min_by_key(|refused| refused.to_string())?;
+        let one = self.refused.iter().min_by_key(ToString::to_string)?;
         let count = self.refused.len().saturating_add(self.omitted);
         Some(format!("`{name}` has {count} records that are refused, e.g. {one}"))
     }

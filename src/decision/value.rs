@@ -75,6 +75,15 @@ impl<'a> Set<'a> {
     }
 }
 
+impl<'s, 'a> IntoIterator for &'s Set<'a> {
+    type Item = &'s Value<'a>;
+    type IntoIter = std::slice::Iter<'s, Value<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl<'a> FromIterator<Value<'a>> for Set<'a> {
     fn from_iter<I: IntoIterator<Item = Value<'a>>>(values: I) -> Self {
         let mut values: Vec<_> = values.into_iter().collect();

@@ -76,8 +76,8 @@ impl Bench {
     async fn until(&mut self, wanted: impl Fn(&Self, &Applied) -> bool) -> Applied {
         let looking = async {
             loop {
-                let waited = self.source.wait().await;
-                if let (Ok(()), Ok((_, applied))) = (waited, self.read(false).await)
+                let woken = self.source.wait().await;
+                if let (Ok(()), Ok((_, applied))) = (woken, self.read(false).await)
                     && wanted(self, &applied)
                 {
                     return applied;

@@ -18,7 +18,7 @@ use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::watched::Epoch;
 
 /// How long after a failure a source is tried again: twice as long each time.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 
 /// Who wants to know what becomes of a source. Called from its task, so it must not block for long.
 pub trait EntityEvents: Send + Sync + 'static {

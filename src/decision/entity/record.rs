@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use super::store::Node;
 use super::uid::Uid;
-use crate::decision::schema::{EntityType, RecordType, ReferenceType, SchemaTypes, Type};
+use crate::decision::schema::{EntityType, RecordType, SchemaTypes, Type};
 use crate::decision::value::read::{Place, ValueError, closed, names, read};
 use crate::decision::value::{Record, Text, Value};
 
@@ -94,14 +94,10 @@ impl RecordReader {
         let own = &entity.reference.kind;
         let allowed = entity.ancestors.contains(kind).then(|| self.types.entities.get(kind)).flatten();
         let reference = &allowed.ok_or_else(|| format!("a `{own}` can't be in a `{kind}`"))?.reference;
-        self.uid(reference, id)
-    }
-
-    fn uid(&self, reference: &ReferenceType, id: &str) -> Result<Uid, String> {
         if reference.allows(id) {
             Ok(Uid::new(Arc::clone(&reference.kind), id))
         } else {
-            Err(format!("the parent `{}::{id:?}` is not among the entities that the schema lists", reference.kind))
+            Err(format!("the parent `{kind}::{id:?}` is not among the entities that the schema lists"))
         }
     }
 

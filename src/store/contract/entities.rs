@@ -1,5 +1,6 @@
 //! Tables of entities, made by the very scripts of `examples/entities`.
 
+use std::fmt::Write as _;
 use std::str::FromStr as _;
 
 use sqlx::postgres::PgConnectOptions;
@@ -33,13 +34,15 @@ impl Backstage for Owner {
     async fn say(&mut self, users: &[(&str, i64, &str)]) {
         let mut statements = "BEGIN;".to_owned();
         let ids: Vec<String> = users.iter().map(|(id, ..)| format!("'{id}'")).collect();
-        statements += &format!("DELETE FROM portcullis_entities WHERE id NOT IN ({});", ids.join(","));
+        write!(statements, "DELETE FROM portcullis_entities WHERE id NOT IN ({});", ids.join(",")).unwrap();
         for (id, level, team) in users {
-            statements += &format!(
+            write!(
+                statements,
                 "INSERT INTO portcullis_entities (type, id, attrs, parents)
                  VALUES ('User', '{id}', '{{\"level\": {level}}}', '[{{\"type\": \"Team\", \"id\": \"{team}\"}}]')
                  ON CONFLICT (type, id) DO UPDATE SET attrs = excluded.attrs, parents = excluded.parents;"
-            );
+            )
+            .unwrap();
         }
         self.run(&(statements + "COMMIT;")).await;
     }

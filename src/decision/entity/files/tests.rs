@@ -56,7 +56,7 @@ async fn a_directory_keeps_the_contract() {
     keeps_the_contract(Box::new(source), directory).await;
 }
 
-/// One file in a ConfigMap's volume: links into a directory that is itself a link, which is swapped.
+/// One file in the volume of a `ConfigMap`: links into a directory that is itself a link, which is swapped.
 struct ConfigMap {
     root: TempDir,
     version: usize,

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
 use super::super::contract::types;
 use super::super::source::SourceFuture;
@@ -88,7 +89,8 @@ async fn what_a_source_said_stands_while_it_fails_and_is_read_anew_with_a_new_sc
     let mut follower =
         Follower::new(("script".into(), 0), Box::new(script.clone()), Arc::clone(&store), Arc::clone(&events));
 
-    let patient = tokio::spawn(async move {
+    let mut patient = JoinSet::new();
+    patient.spawn(async move {
         follower.load(Arc::new(Unseen)).await;
         follower
     });
@@ -103,7 +105,8 @@ async fn what_a_source_said_stands_while_it_fails_and_is_read_anew_with_a_new_sc
     assert!(script.0.readings.lock().unwrap().iter().all(|whole| *whole));
 
     let shutdown = Shutdown::default();
-    let running = tokio::spawn(patient.await.unwrap().run(shutdown.signal()));
+    let mut running = JoinSet::new();
+    running.spawn(patient.join_next().await.unwrap().unwrap().run(shutdown.signal()));
     // What was told during the load may have left one notice.
     script.say(Err("away"));
     let mut told = heard.next().await;
@@ -124,5 +127,5 @@ async fn what_a_source_said_stands_while_it_fails_and_is_read_anew_with_a_new_sc
         told = heard.next().await;
     }
     shutdown.advance(Phase::Draining);
-    running.await.unwrap();
+    running.join_next().await.unwrap().unwrap();
 }
