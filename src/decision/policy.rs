@@ -41,18 +41,22 @@ use self::rules::Rules;
 pub use self::shape::SchemaShape;
 use self::source::Sources;
 use self::vocabulary::Vocabulary;
-pub use self::watch::{PolicyEvents, watch};
+pub use self::watch::{PolicyEvents, PolicyTarget, watch};
 use crate::decision::entity::Entities;
+use crate::decision::schema::SchemaTypes;
 use crate::foundation::digest::Digest;
 
 /// Policies, schema and entities that belong together, strictly validated. Immutable: a change is a new one, which shares
 /// with the old what did not change.
 #[derive(Clone, Debug)]
 pub struct PolicySet {
-    rules: Rules,
+    rules: Arc<Rules>,
     vocabulary: Arc<Vocabulary>,
+    /// All entities.
     entities: Entities,
-    warnings: Vec<Problem>,
+    /// Those of them that the directory itself has.
+    own: Entities,
+    warnings: Arc<[Problem]>,
     policy_digest: Digest,
     entity_digest: Digest,
 }
@@ -69,6 +73,22 @@ impl PolicySet {
     /// What of a request the schema has room for.
     pub fn shape(&self) -> &SchemaShape {
         &self.vocabulary.shape
+    }
+
+    /// The entities that the directory itself has.
+    pub const fn own_entities(&self) -> &Entities {
+        &self.own
+    }
+
+    /// The same policies over these entities.
+    #[must_use]
+    pub fn with_entities(&self, entities: Entities) -> Self {
+        Self { entities, ..self.clone() }
+    }
+
+    /// The types of the schema.
+    pub(in crate::decision) fn types(&self) -> &Arc<SchemaTypes> {
+        &self.vocabulary.types
     }
 
     /// What is odd but not wrong, such as a permit that can never apply.

@@ -9,7 +9,9 @@ const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 const SMALLEST: &str = "trust_domain: a
 identity:
   attestors: {docker: {}, k8s: {}, systemd: {}}
-  entries: [{spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']}]";
+  entries: [{spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']}]
+decision:
+  entities: [{name: feed, http: {url: 'https://a/'}}]";
 
 /// Each key with its default, if it has one, from rows such as `` | `key` | type | `default` | meaning | ``.
 fn documented() -> BTreeMap<&'static str, Option<&'static str>> {

@@ -30,7 +30,7 @@ impl Actions {
         for entity in schema.action_entities().map_err(|error| error.to_string())? {
             let (uid, _, ancestors) = entity.into_inner();
             let node = Node::new(own(&uid), Record::default(), Record::default(), ancestors.iter().map(own).collect());
-            writer.upsert(&node).map_err(|error| error.to_string())?;
+            writer.upsert(node).map_err(|error| error.to_string())?;
         }
         let (numbers, uids) = (numbers.collect(), actions.into_iter().map(own).collect());
         Ok(Self { numbers, uids, entities: writer.snapshot() })

@@ -46,7 +46,7 @@ fn load(sources: &Sources, before: Option<&PolicySet>) -> Result<PolicySet, Load
     let fragments = if before.is_some() { Vec::new() } else { Vocabulary::fragments(sources, &mut problems) };
     let drafts = Drafts::of(sources, &mut problems);
     let nobody = Rules::default();
-    let (kept, new) = split(&drafts, before.map_or(&nobody, |set| &set.rules));
+    let (kept, new) = split(&drafts, before.map_or(&nobody, |set| &*set.rules));
     let parsed = parse(sources, new, &mut problems);
     check_ids(&kept, &parsed, &mut problems);
     refuse_if_any(problems)?;
@@ -58,8 +58,8 @@ fn load(sources: &Sources, before: Option<&PolicySet>) -> Result<PolicySet, Load
     vocabulary.refuse_unanswerable(sources)?;
     let mut problems = drafts.template_problems(&vocabulary.schema);
     let compiled = compile(sources, parsed, &vocabulary, &mut problems);
-    let entities = match before.filter(|set| set.entity_digest == sources.entity_digest()) {
-        Some(set) => set.entities.clone(),
+    let own = match before.filter(|set| set.entity_digest == sources.entity_digest()) {
+        Some(set) => set.own.clone(),
         None => entities::load(sources, &vocabulary.schema, &vocabulary.types, &mut problems),
     };
     refuse_if_any(problems)?;
@@ -69,10 +69,11 @@ fn load(sources: &Sources, before: Option<&PolicySet>) -> Result<PolicySet, Load
         kept.iter().map(|kept| (kept.draft, &kept.rule)).chain(compiled.iter().map(|(draft, rule)| (*draft, rule)));
     warnings.extend(all.flat_map(|(draft, rule)| rule.warnings.iter().map(|warning| draft.told(warning))));
     Ok(PolicySet {
-        rules: rules(before, &kept, compiled.into_iter().map(|(_, rule)| rule)),
+        rules: Arc::new(rules(before, &kept, compiled.into_iter().map(|(_, rule)| rule))),
         vocabulary,
-        entities,
-        warnings,
+        entities: own.clone(),
+        own,
+        warnings: warnings.into(),
         policy_digest: sources.policy_digest(),
         entity_digest: sources.entity_digest(),
     })
@@ -102,7 +103,7 @@ fn split<'d>(drafts: &'d Drafts<'d>, known: &Rules) -> (Vec<Kept<'d>>, Vec<&'d D
 }
 
 fn rules(before: Option<&PolicySet>, kept: &[Kept<'_>], compiled: impl Iterator<Item = Arc<Rule>>) -> Rules {
-    let mut rules = before.map(|set| set.rules.clone()).unwrap_or_default();
+    let mut rules = before.map(|set| Rules::clone(&set.rules)).unwrap_or_default();
     let kept: HashSet<RuleNumber> = kept.iter().map(|kept| kept.number).collect();
     let gone: Vec<_> = rules.iter().map(|(number, _)| number).filter(|number| !kept.contains(number)).collect();
     for number in gone {

@@ -58,8 +58,9 @@ pub struct Sources {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stamp(Vec<(String, FileStamp)>);
 
+/// The same of one file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct FileStamp {
+pub(in crate::decision) struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -207,7 +208,7 @@ fn look(path: &Path) -> Result<Option<(String, FileStamp)>, String> {
 }
 
 impl FileStamp {
-    fn of(metadata: &fs::Metadata) -> Self {
+    pub(in crate::decision) fn of(metadata: &fs::Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -215,6 +216,11 @@ impl FileStamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// How long the file is, in bytes.
+    pub(in crate::decision) const fn size(&self) -> u64 {
+        self.size
     }
 }
 

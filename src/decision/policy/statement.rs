@@ -128,6 +128,9 @@ mod tests {
         let text =
             "permit(principal in ?principal, action, resource == ?resource) when { \"?principal\" == \"\" }; // ?x";
         let found = statements(text).remove(0).slots;
-        assert_eq!(found.into_iter().map(|slot| text.get(slot).unwrap()).collect::<Vec<_>>(), ["?principal", "?resource"]);
+        assert_eq!(
+            found.into_iter().map(|slot| text.get(slot).unwrap()).collect::<Vec<_>>(),
+            ["?principal", "?resource"]
+        );
     }
 }

@@ -1,20 +1,16 @@
 //! Questions put to Cedar itself: those that the compiled form can't answer, and whole ones to compare.
 
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::collections::HashSet;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicyId,
-    PolicySet, Request, Response, RestrictedExpression,
+    AuthorizationError, Authorizer, Context, Entities, Entity, EntityUid, PolicyId, PolicySet, Request, Response,
 };
 
 use super::question::Question;
 use super::rule::Rule;
-use crate::decision::entity::{Known, Uid, UidRef, View};
-use crate::decision::value::{Extension, IpNet, Record, Value};
-
-/// Entity types by full name; parsing one costs as much as a decision.
-pub(super) type Kinds = HashMap<String, EntityTypeName>;
+use crate::decision::entity::stock::Kinds;
+use crate::decision::entity::{Known, Uid, View};
+use crate::decision::value::Value;
 
 /// What Cedar says of some rules, by their place in the list that it was asked about.
 #[derive(Debug, Default)]
@@ -65,12 +61,17 @@ struct Translator<'a> {
     kinds: &'a Kinds,
 }
 
+/// The schema rules this out.
+const FOREIGN: &str = "a value that Cedar does not have";
+
 impl Translator<'_> {
     fn request(&self, question: &Question<'_>) -> Result<Request, String> {
-        let context = Context::from_pairs(self.fields(&question.context)?).map_err(|error| error.to_string())?;
-        let [principal, action, resource] = [question.principal, question.action_uid, question.resource];
-        Request::new(self.uid(principal)?, self.uid(action)?, self.uid(resource)?, context, None)
-            .map_err(|error| error.to_string())
+        let fields = question.context.iter().map(|(name, value)| self.kinds.field(name.as_str(), value));
+        let context = Context::from_pairs(fields.collect::<Option<Vec<_>>>().ok_or(FOREIGN)?);
+        let uid = |uid| self.kinds.uid(uid).ok_or(FOREIGN);
+        let (principal, action) = (uid(question.principal)?, uid(question.action_uid)?);
+        let context = context.map_err(|error| error.to_string())?;
+        Request::new(principal, action, uid(question.resource)?, context, None).map_err(|error| error.to_string())
     }
 
     /// The entities that can be reached from `named` in so many steps.
@@ -83,7 +84,7 @@ impl Translator<'_> {
                     && seen.insert(uid.clone())
                 {
                     known.attributes().chain(known.tags()).for_each(|(_, value)| references(value, &mut next));
-                    entities.push(self.entity(&uid, &known)?);
+                    entities.push(self.entity(&uid, &known).ok_or(FOREIGN)?);
                 }
             }
             reached = next;
@@ -91,70 +92,12 @@ impl Translator<'_> {
         Entities::from_entities(entities, None).map_err(|error| error.to_string())
     }
 
-    /// An entity with all its ancestors as parents, which need not be there themselves.
-    fn entity(&self, uid: &Uid, known: &Known<'_>) -> Result<Entity, String> {
-        let attributes: Result<HashMap<_, _>, String> = known.attributes().map(|field| self.field(field)).collect();
-        let tags: Result<Vec<_>, String> = known.tags().map(|field| self.field(field)).collect();
+    fn entity(&self, uid: &Uid, known: &Known<'_>) -> Option<Entity> {
         let lineage = self.view.lineage(uid.as_ref());
-        let parents: Result<HashSet<_>, _> = lineage.iter().skip(1).map(|parent| self.uid(parent)).collect();
-        Entity::new_with_tags(self.uid(uid.as_ref())?, attributes?, parents?, tags?).map_err(|error| error.to_string())
+        let attributes = known.attributes().map(|(name, value)| self.kinds.field(name, value)).collect::<Option<_>>();
+        let tags = known.tags().map(|(name, value)| self.kinds.field(name, value)).collect::<Option<_>>();
+        self.kinds.entity(uid.as_ref(), lineage.iter().skip(1), attributes?, tags?)
     }
-
-    fn field(&self, (name, value): (&str, &Value<'_>)) -> Result<(String, RestrictedExpression), String> {
-        Ok((name.to_owned(), self.expression(value)?))
-    }
-
-    fn fields(&self, record: &Record<'_>) -> Result<Vec<(String, RestrictedExpression)>, String> {
-        record.iter().map(|(name, value)| self.field((name.as_str(), value))).collect()
-    }
-
-    fn uid(&self, uid: UidRef<'_>) -> Result<EntityUid, String> {
-        let kind = match self.kinds.get(uid.kind()) {
-            Some(kind) => kind.clone(),
-            None => uid.kind().parse().map_err(|_| format!("`{}` is no entity type", uid.kind()))?,
-        };
-        Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(uid.id())))
-    }
-
-    fn expression(&self, value: &Value<'_>) -> Result<RestrictedExpression, String> {
-        Ok(match value {
-            Value::Bool(value) => RestrictedExpression::new_bool(*value),
-            Value::Long(value) => RestrictedExpression::new_long(*value),
-            Value::Text(text) => RestrictedExpression::new_string(text.as_str().to_owned()),
-            Value::Entity(uid) => RestrictedExpression::new_entity_uid(self.uid(uid.as_ref())?),
-            Value::Set(set) => {
-                let values: Result<Vec<_>, _> = set.iter().map(|value| self.expression(value)).collect();
-                RestrictedExpression::new_set(values?)
-            }
-            Value::Record(record) => {
-                RestrictedExpression::new_record(self.fields(record)?).map_err(|error| error.to_string())?
-            }
-            Value::Extension(value) => extension(*value)?,
-        })
-    }
-}
-
-fn extension(value: Extension) -> Result<RestrictedExpression, String> {
-    Ok(match value {
-        Extension::Ip(ip) => RestrictedExpression::new_ip(spelled(ip)),
-        Extension::Decimal(number) => {
-            let (sign, number) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
-            RestrictedExpression::new_decimal(format!("{sign}{}.{:04}", number / 10_000, number % 10_000))
-        }
-        Extension::Duration(time) => RestrictedExpression::new_duration(format!("{time}ms")),
-        Extension::Datetime(time) => format!("datetime(\"1970-01-01\").offset(duration(\"{time}ms\"))")
-            .parse()
-            .map_err(|_| format!("the time {time} can't be told to Cedar"))?,
-    })
-}
-
-/// Cedar does not read the mixed form `::ffff:10.0.0.1`, in which such addresses are usually written.
-fn spelled(ip: IpNet) -> String {
-    let address = match ip.address() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => address.segments().map(|segment| format!("{segment:x}")).join(":"),
-    };
-    format!("{address}/{}", ip.prefix())
 }
 
 fn own(uid: &EntityUid) -> Uid {

@@ -1,6 +1,7 @@
 //! What policies can speak of: the schema, in Cedar's form and in ours.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cedar_policy::{Schema, SchemaFragment};
 use serde::de::IgnoredAny;
@@ -11,7 +12,7 @@ use super::entities::chain;
 use super::problem::{LoadError, Position, Problem, refuse_if_any};
 use super::shape::{SchemaShape, unanswerable};
 use super::source::{File, Kind, Sources};
-use super::stock::Kinds;
+use crate::decision::entity::stock::Kinds;
 use crate::decision::schema::SchemaTypes;
 use crate::foundation::digest::Digest;
 
@@ -19,7 +20,7 @@ use crate::foundation::digest::Digest;
 #[derive(Debug)]
 pub(super) struct Vocabulary {
     pub(super) schema: Schema,
-    pub(super) types: SchemaTypes,
+    pub(super) types: Arc<SchemaTypes>,
     pub(super) actions: Actions,
     pub(super) kinds: Kinds,
     pub(super) shape: SchemaShape,
@@ -61,9 +62,9 @@ impl Vocabulary {
         let json = json.map_err(|error| LoadError::single(Problem::of(&error, sources, &home)))?;
         let types = SchemaTypes::of(&json).map_err(|error| refused(&error))?;
         let actions = Actions::of(&schema).map_err(|error| refused(&error))?;
-        let kinds = schema.entity_types().map(|kind| (kind.to_string(), kind.clone())).collect();
+        let kinds = Kinds::of(&schema);
         let shape = SchemaShape::of(&types);
-        Ok(Self { schema, types, actions, kinds, shape, digest: sources.schema_digest() })
+        Ok(Self { schema, types: Arc::new(types), actions, kinds, shape, digest: sources.schema_digest() })
     }
 
     /// What is wrong with the schema for us, though not for Cedar.

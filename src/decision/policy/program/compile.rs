@@ -235,12 +235,12 @@ fn call(name: &ast::Name, arguments: Vec<Op>) -> Op {
 }
 
 fn folded(function: Function, arguments: &[Op]) -> Result<Value<'static>, GaveUp> {
-    let constant = |op| match op {
-        Op::Constant(value) => Ok(Datum::from(value)),
-        _ => Err(GaveUp),
-    };
-    let arguments: Result<Vec<Datum<'_>>, _> = arguments.iter().map(constant).collect();
-    match function.call(&arguments?)? {
+    let mut values = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let Op::Constant(value) = argument else { return Err(GaveUp) };
+        values.push(Datum::from(value));
+    }
+    match function.call(&values)? {
         Datum::Bool(value) => Ok(Value::Bool(value)),
         Datum::Long(value) => Ok(Value::Long(value)),
         Datum::Extension(value) => Ok(Value::Extension(value)),

@@ -77,7 +77,7 @@ impl World {
         });
         let kinds: Vec<_> = kinds.collect();
         let many = if dice.percent(20) { 90 } else { 6 };
-        let actions = (0..1 + dice.below(many)).map(|number| Operation {
+        let actions = (0..=dice.below(many)).map(|number| Operation {
             name: format!("a{number}"),
             principals: at_least_one(&mut dice, &names),
             resources: at_least_one(&mut dice, &names),
@@ -119,7 +119,7 @@ impl World {
     /// in Cedar.
     pub(super) fn legislate(&mut self) {
         self.policies.retain(|_| self.dice.percent(50));
-        for _ in 0..1 + self.dice.below(8) {
+        for _ in 0..=self.dice.below(8) {
             let policy = self.policy();
             self.policies.push(policy);
         }
@@ -138,7 +138,7 @@ impl World {
             let policy = policy.unwrap_or_else(|error| panic!("{error}\n{}", draft.text));
             rules.insert(workshop.rule(&policy, draft.id.as_str().into(), draft, Vec::new()).unwrap().into());
         }
-        self.set.rules = rules;
+        self.set.rules = std::sync::Arc::new(rules);
     }
 
     /// A question that the schema allows, about entities that are stored, brought along, or not there at all.
@@ -238,10 +238,8 @@ impl World {
                 attrs.insert((*name).to_owned(), self.value(kind));
             }
         }
-        let tags: Map<_, _> = match tagged {
-            true => self.dice.some(&ATTRIBUTES, 40).into_iter().map(|tag| (tag.to_owned(), json!("a"))).collect(),
-            false => Map::new(),
-        };
+        let tags = self.dice.some(&ATTRIBUTES, if tagged { 40 } else { 0 });
+        let tags: Map<_, _> = tags.into_iter().map(|tag| (tag.to_owned(), json!("a"))).collect();
         let parents: Vec<_> = parents.iter().map(|(kind, id)| json!({"type": kind, "id": id})).collect();
         json!({"uid": {"type": kind, "id": id}, "attrs": attrs, "parents": parents, "tags": tags})
     }
@@ -267,10 +265,7 @@ impl World {
             "decimal" => json!(dice.pick(&["0.0", "1.5", "-1.5"])),
             "datetime" => json!(dice.pick(&["2026-11-22", "1969-12-31T23:59:59.999Z", "2026-11-22T10:00:00+0100"])),
             "duration" => json!(dice.pick(&["1d", "-1ms", "0ms", "1h30m"])),
-            "{x: Long, y?: String}" => match dice.percent(50) {
-                true => json!({"x": 1}),
-                false => json!({"x": 2, "y": "a"}),
-            },
+            "{x: Long, y?: String}" => dice.pick(&[json!({"x": 1}), json!({"x": 2, "y": "a"})]).clone(),
             set if set.starts_with("Set<") => {
                 let element = set.trim_start_matches("Set<").trim_end_matches('>').to_owned();
                 Json::from(
