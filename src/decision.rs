@@ -12,7 +12,7 @@ mod reason;
 pub mod request;
 
 pub use authorize::{Authorizer, Ports, Verdict};
-pub use check::{Check, HttpAttributes};
+pub use check::{Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;
 pub use query::{Action, Entity, Query};
 pub use reason::Reason;

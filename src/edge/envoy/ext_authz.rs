@@ -42,14 +42,14 @@ impl Default for ExtAuthzConfig {
 /// What this edge asks of the decision plane, so that it can be tested against any answer.
 pub trait Decide: fmt::Debug + Send + Sync {
     /// Answers a proxy's question.
-    fn check(&self, check: &Check) -> Verdict;
+    fn check(&self, check: &Check<'_>) -> Verdict;
 
     /// Records and answers a question that could not even be asked.
     fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict;
 }
 
 impl Decide for Authorizer {
-    fn check(&self, check: &Check) -> Verdict {
+    fn check(&self, check: &Check<'_>) -> Verdict {
         Self::check(self, check)
     }
 

@@ -20,7 +20,7 @@ use tower::Service;
 
 use super::codec::CheckCodec;
 use super::deadline::{DeadlineError, timeout};
-use super::decode::decode;
+use super::decode::{DecodeError, decode};
 use super::respond::{Answer, answer};
 use super::{Decide, ExtAuthzConfig, Metrics};
 use crate::decision::{Reason, Verdict};
@@ -94,7 +94,7 @@ type Waits = Result<Option<Duration>, DeadlineError>;
 impl Inner {
     async fn answer(&self, messages: Streaming<Bytes>, arrived: Duration, waits: Waits) -> Answer {
         let received = self.receive(messages, arrived, waits).await;
-        match received.and_then(|message| Ok(decode(message)?)) {
+        match received.as_deref().map_err(Clone::clone).and_then(|message| Ok(decode(message)?)) {
             Ok(check) => self.settle(|| self.decide.check(&check), self.config.headers.lookalikes_in(&check)),
             Err(fault) => self.settle(|| self.refuse(&fault), Vec::new()),
         }
@@ -160,7 +160,7 @@ async fn only_message(mut messages: Streaming<Bytes>) -> Result<Bytes, Fault> {
 }
 
 /// Why a call never became a question.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 enum Fault {
     #[error("the message has more bytes than are taken")]
     TooLarge,
@@ -169,7 +169,7 @@ enum Fault {
     #[error("the call has {0}")]
     Count(&'static str),
     #[error("the message can't be decoded: {0}")]
-    Message(#[from] prost::DecodeError),
+    Message(#[from] DecodeError),
     #[error(transparent)]
     Deadline(#[from] DeadlineError),
     #[error("the caller has stopped waiting")]

@@ -37,7 +37,7 @@ fn verdict(reason: Reason, principal: Option<&str>) -> Verdict {
 }
 
 impl Decide for Gate {
-    fn check(&self, check: &Check) -> Verdict {
+    fn check(&self, check: &Check<'_>) -> Verdict {
         assert_ne!(check.sni, "panic", "asked to");
         if check.certificate != "good" {
             return verdict(Reason::NoCertificate, None);
@@ -63,7 +63,7 @@ impl Decide for Gate {
 struct Broken;
 
 impl Decide for Broken {
-    fn check(&self, _check: &Check) -> Verdict {
+    fn check(&self, _check: &Check<'_>) -> Verdict {
         panic!("broken")
     }
 
