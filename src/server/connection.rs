@@ -20,6 +20,16 @@ pub struct ConnectionInfo {
     pub peer: Peer,
 }
 
+impl ConnectionInfo {
+    /// The user of this machine that it is from, if that can be told.
+    pub(super) const fn user(&self) -> Option<u32> {
+        match &self.peer {
+            Peer::Unix(peer) => Some(peer.uid),
+            Peer::Tcp(_) => None,
+        }
+    }
+}
+
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub enum Peer {

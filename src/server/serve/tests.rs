@@ -529,8 +529,8 @@ async fn an_old_connection_is_told_to_end_but_may_finish() {
 #[test]
 fn connections_that_came_together_do_not_leave_together() {
     let age = Duration::from_secs(160);
-    let ages: std::collections::BTreeSet<_> = (0..17).map(|stagger| drive::staggered(age, stagger)).collect();
+    let ages: std::collections::BTreeSet<_> = (0..17).map(|stagger| lifetime::staggered(age, stagger)).collect();
     assert_eq!(ages.len(), 17);
     assert_eq!((*ages.first().unwrap(), *ages.last().unwrap()), (age, age + age / 10));
-    assert_eq!(drive::staggered(Duration::MAX, 16), Duration::MAX);
+    assert_eq!(lifetime::staggered(Duration::MAX, 16), Duration::MAX);
 }
