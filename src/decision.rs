@@ -4,12 +4,14 @@
 pub mod authorize;
 pub mod cache;
 pub mod check;
+pub mod entity;
 pub mod mapping;
 mod metrics;
 pub mod policy;
 pub mod query;
 mod reason;
 pub mod request;
+pub mod value;
 
 pub use authorize::{Authorizer, Ports, Verdict};
 pub use check::{Check, Extensions, HeaderLine, HttpAttributes};
