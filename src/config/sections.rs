@@ -69,6 +69,10 @@ pub struct ExtAuthz {
     pub decision_header: HeaderName,
     /// The largest message that is read, in bytes.
     pub max_message_bytes: usize,
+    /// Checks that are not answered yet, on all listeners together.
+    pub max_concurrent_checks: usize,
+    /// What is kept of their messages, in bytes, beyond the first 16 KiB of each.
+    pub max_kept_bytes: usize,
 }
 
 impl ExtAuthz {
@@ -76,6 +80,8 @@ impl ExtAuthz {
         let identity_header = section.value::<HeaderName>("identity_header", "x-portcullis-principal");
         let decision_header = section.value::<HeaderName>("decision_header", "x-portcullis-decision-id");
         let max_message_bytes = section.bounded("max_message_bytes", "4194304", MESSAGE);
+        let max_concurrent_checks = section.bounded("max_concurrent_checks", "4096", (4, 1 << 20));
+        let max_kept_bytes = section.bounded("max_kept_bytes", "67108864", (1 << 20, 1 << 40));
         let headers = identity_header.as_ref().zip(decision_header.as_ref());
         let headers = headers.map(|(identity, decision)| HeaderNames::new(identity.as_str(), decision.as_str()));
         if let Some(Err(error)) = headers {
@@ -86,6 +92,8 @@ impl ExtAuthz {
             identity_header: identity_header?,
             decision_header: decision_header?,
             max_message_bytes: max_message_bytes?,
+            max_concurrent_checks: max_concurrent_checks?,
+            max_kept_bytes: max_kept_bytes?,
         })
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Keepalive {
 /// The client gave none.
 #[derive(Debug, thiserror::Error)]
 #[error("the client does not answer")]
-pub(super) struct Dead;
+pub(in crate::server) struct Dead;
 
 impl Keepalive {
     pub(super) fn new(pings: Option<PingPong>, limits: &Limits) -> Self {
@@ -32,11 +32,7 @@ impl Keepalive {
     }
 
     /// Does what is due. `was_heard` says whether there was a sign of life since it was last asked.
-    pub(super) fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        mut was_heard: impl FnMut() -> bool,
-    ) -> Result<(), Dead> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, mut was_heard: impl FnMut() -> bool) -> Result<(), Dead> {
         let Some(pings) = &mut self.pings else { return Ok(()) };
         if self.is_asked && pings.poll_pong(context).is_ready() {
             self.is_asked = false;
