@@ -15,7 +15,8 @@ use super::admission::Admitted;
 #[derive(Debug)]
 pub(in crate::server) struct Reply {
     body: Bytes,
-    _held: Held,
+    /// The last part of an answer has it.
+    _held: Option<Held>,
 }
 
 /// What an answer holds until it is written, or until it is clear that it won't be.
@@ -60,10 +61,17 @@ pub(super) fn send(mut respond: SendResponse<Reply>, answer: Answer, held: Held)
 }
 
 impl Starved {
-    /// Ends when the client has made room, or does not want the answer any more.
+    /// Hands over as much as there is room for. Ends when there is room for the rest, or when the client does not want
+    /// the answer any more.
     pub(super) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while !self.has_room() {
-            if !matches!(ready!(self.stream.poll_capacity(context)), Some(Ok(_more))) {
+            let part = Reply { body: self.body.split_to(self.stream.capacity()), _held: None };
+            if part.has_remaining() {
+                if self.stream.send_data(part, false).is_err() {
+                    break;
+                }
+                self.stream.reserve_capacity(self.body.len());
+            } else if !matches!(ready!(self.stream.poll_capacity(context)), Some(Ok(_more))) {
                 break;
             }
         }
@@ -76,7 +84,7 @@ impl Starved {
 
     /// Hands the answer to the connection.
     pub(super) fn finish(mut self) -> Option<Self> {
-        let reply = Reply { body: self.body, _held: self.held };
+        let reply = Reply { body: self.body, _held: Some(self.held) };
         // Both fail only if the client is gone or has reset the stream.
         if self.stream.send_data(reply, self.trailers.is_none()).is_ok()
             && let Some(trailers) = self.trailers

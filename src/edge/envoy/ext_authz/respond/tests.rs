@@ -234,7 +234,7 @@ proptest! {
         prop_assert_eq!(text("principal"), principal.clone());
         let allows = reason == Reason::Permitted && principal.is_some();
         let expected = if allows { "allow" } else if reason.outcome() == Outcome::Deny { "deny" } else { "error" };
-        prop_assert_eq!(text("decision").as_deref(), Some(expected));
+        prop_assert_eq!(text("decision"), Some(expected.to_owned()));
         let Some(Kind::ListValue(list)) = fields["policies"].kind.clone() else { panic!("not a list") };
         let texts = list.values.into_iter().map(|value| value.kind).collect::<Vec<_>>();
         prop_assert_eq!(texts, policies.into_iter().map(|policy| Some(Kind::StringValue(policy))).collect::<Vec<_>>());
