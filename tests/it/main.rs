@@ -23,6 +23,7 @@ mod ext_authz;
 mod federation;
 mod mtls;
 mod operations;
+mod overload;
 mod registry;
 mod reload;
 mod restart;

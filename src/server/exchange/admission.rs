@@ -32,6 +32,8 @@ struct Inner {
     bytes: Gauge,
     /// Requests under way whose body is not there yet: they keep nobody waiting.
     reading: AtomicUsize,
+    /// Connections with requests that wait for their turn.
+    busy: AtomicUsize,
     /// How long one answer takes, on average of the last few.
     answer_nanos: AtomicU64,
     workers: u64,
@@ -67,6 +69,10 @@ pub(super) struct Admitted {
 #[derive(Debug)]
 pub(super) struct Reading(Admission);
 
+/// While this lives, a connection is one with requests that wait for their turn.
+#[derive(Debug)]
+pub(super) struct Busy(Admission);
+
 impl Admission {
     /// Room for as much as `limits` say. `requests` and `bytes` show how much of it is taken; `workers` is how many
     /// requests can be answered at the same time.
@@ -80,6 +86,7 @@ impl Admission {
             requests,
             bytes,
             reading: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
             answer_nanos: AtomicU64::new(0),
             workers: u64::try_from(workers.max(1)).unwrap_or(u64::MAX),
             users: Mutex::default(),
@@ -103,13 +110,15 @@ impl Admission {
         account
     }
 
-    /// How long the requests that are there to be answered will take.
-    pub(super) fn ahead(&self) -> Duration {
+    /// How long the requests will take that come before one, if they are `of_each` connection at most.
+    pub(super) fn ahead(&self, of_each: usize) -> Duration {
+        let busy = self.0.busy.load(Ordering::Relaxed);
+        let before = u64::try_from(of_each.saturating_mul(busy)).unwrap_or(u64::MAX);
         let under_way = u64::try_from(self.0.requests.get()).unwrap_or_default();
         let reading = u64::try_from(self.0.reading.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
         let waiting = under_way.saturating_sub(reading);
         let each = self.0.answer_nanos.load(Ordering::Relaxed);
-        Duration::from_nanos(waiting.saturating_mul(each) / self.0.workers)
+        Duration::from_nanos(waiting.min(before).saturating_mul(each) / self.0.workers)
     }
 
     /// Takes down that `count` answers took `took`.
@@ -119,6 +128,11 @@ impl Admission {
         // Of two who do this at once one is not heard, which an average can bear.
         let before = self.0.answer_nanos.load(Ordering::Relaxed);
         self.0.answer_nanos.store(before - before / 8 + each / 8, Ordering::Relaxed);
+    }
+
+    pub(super) fn busy(&self) -> Busy {
+        self.0.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
     }
 
     fn reading(&self) -> Reading {
@@ -196,6 +210,12 @@ impl Drop for Reading {
     }
 }
 
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,20 +280,24 @@ mod tests {
     fn what_is_ahead_is_what_waits_for_an_answer_at_the_pace_of_the_last_ones() {
         let admission = admission(100, 0);
         let client = admission.client(None);
-        assert_eq!(admission.ahead(), Duration::ZERO);
+        let busy: Vec<_> = (0..2).map(|_| admission.busy()).collect();
+        assert_eq!(admission.ahead(1000), Duration::ZERO);
         for _ in 0..200 {
             admission.answered(10, Duration::from_micros(800));
         }
         let places: Vec<_> = (0..50).map(|_| client.admit().unwrap()).collect();
-        let about = |expected: u64| {
-            let micros = u64::try_from(admission.ahead().as_micros()).unwrap();
+        let about = |of_each: usize, expected: u64| {
+            let micros = u64::try_from(admission.ahead(of_each).as_micros()).unwrap();
             assert!(micros.abs_diff(expected) <= 2, "{micros}");
         };
-        about(2000);
+        about(1000, 2000);
         let reading = admission.reading();
-        about(1960);
+        about(1000, 1960);
+        about(10, 800);
+        drop(busy);
+        about(10, 0);
         drop((places, reading));
-        assert_eq!(admission.ahead(), Duration::ZERO);
+        assert_eq!(admission.ahead(1000), Duration::ZERO);
         admission.answered(0, Duration::from_secs(1));
     }
 }

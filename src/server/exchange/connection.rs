@@ -15,7 +15,7 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::admission::{Admitted, Client};
+use super::admission::{Admitted, Busy, Client};
 use super::body::{Gone, Incoming, Outcome};
 use super::keepalive::{Dead, Keepalive};
 use super::reply::{Held, Reply, Starved, send};
@@ -28,8 +28,12 @@ use crate::server::limits::Limits;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// The most that is done of one thing before another has its turn.
-const BATCH: usize = 32;
+/// The most that is taken in of one thing before another has its turn. It is more than are answered, so that what there
+/// is no room or no time for is told soon, and what waits for an answer is known.
+const TAKEN_A_TURN: usize = 256;
+
+/// The most that are answered before others have their turn.
+const ANSWERED_A_TURN: usize = 32;
 
 /// The most turns before other connections have theirs.
 const TURNS: usize = 2;
@@ -48,6 +52,8 @@ pub(in crate::server) struct Connection<S, E: Exchange> {
     was_heard: bool,
     /// Requests that wait for nothing but their turn.
     ready: VecDeque<Ready<E::Call>>,
+    /// There while there are any.
+    busy: Option<Busy>,
     /// Those that wait for the client.
     waiting: FuturesUnordered<BoxFuture<'static, Arrived<E::Call>>>,
     /// Its other owners are answers that are not written yet.
@@ -96,7 +102,7 @@ where
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(limits.max_concurrent_streams)
             .max_header_list_size(limits.max_header_list)
-            .max_pending_accept_reset_streams(limits.max_pending_reset_streams)
+            .max_pending_accept_reset_streams(most_reset(limits))
             .max_local_error_reset_streams(Some(limits.max_local_error_reset_streams))
             .handshake(socket)
             .await?;
@@ -109,6 +115,7 @@ where
             keepalive,
             was_heard: false,
             ready: VecDeque::new(),
+            busy: None,
             waiting: FuturesUnordered::new(),
             unwritten: Arc::default(),
         })
@@ -130,7 +137,7 @@ where
         self.keepalive.poll(context, || std::mem::take(was_heard) && Arc::strong_count(unwritten) == 1)?;
         for _ in 0..TURNS {
             let mut is_idle = true;
-            for _ in 0..BATCH {
+            for _ in 0..TAKEN_A_TURN {
                 // This also reads, and writes what there is to write.
                 match self.h2.poll_accept(context)? {
                     Poll::Ready(Some((request, respond))) => {
@@ -159,7 +166,7 @@ where
     fn take_in(&mut self, context: &mut Context<'_>, request: Request<RecvStream>, respond: SendResponse<Reply>) {
         self.was_heard = true;
         let (head, stream) = request.into_parts();
-        let begin = self.exchange.begin(&head, self.client.admission().ahead());
+        let begin = self.exchange.begin(&head, self.ahead());
         if let Begin::Answer(answer) = begin {
             return self.send(respond, answer, None);
         }
@@ -181,17 +188,28 @@ where
                 }
             }
         };
-        self.ready.push_back(Ready { call, outcome, respond, place });
+        self.queue(Ready { call, outcome, respond, place });
+    }
+
+    fn queue(&mut self, ready: Ready<E::Call>) {
+        self.ready.push_back(ready);
+        self.busy.get_or_insert_with(|| self.client.admission().busy());
+    }
+
+    /// How long the next request will wait for its turn: connections take turns, so those of others that come before it are
+    /// no more for each than its own.
+    fn ahead(&self) -> Duration {
+        self.client.admission().ahead(self.ready.len().saturating_add(ANSWERED_A_TURN))
     }
 
     /// Takes up what was waited for. Says whether there was anything.
     fn go_on(&mut self, context: &mut Context<'_>) -> bool {
-        for count in 0..BATCH {
+        for count in 0..TAKEN_A_TURN {
             if self.waiting.is_empty() {
                 return count > 0;
             }
             match self.waiting.poll_next_unpin(context) {
-                Poll::Ready(Some(Arrived::Body(ready))) => self.ready.push_back(ready),
+                Poll::Ready(Some(Arrived::Body(ready))) => self.queue(ready),
                 Poll::Ready(Some(Arrived::Abandoned(call))) => self.exchange.abandoned(call),
                 Poll::Ready(Some(Arrived::Room)) => {}
                 Poll::Ready(None) | Poll::Pending => return count > 0,
@@ -208,7 +226,7 @@ where
         }
         let started = self.clock.elapsed();
         let mut count: usize = 0;
-        while count < BATCH
+        while count < ANSWERED_A_TURN
             && let Some(Ready { call, outcome, mut respond, place }) = self.ready.pop_front()
         {
             count += 1;
@@ -220,6 +238,9 @@ where
             let answer = self.exchange.answer(call, outcome.received());
             self.send(respond, answer, Some(place));
         }
+        if self.ready.is_empty() {
+            self.busy = None;
+        }
         self.client.admission().answered(count, self.clock.elapsed().saturating_sub(started));
         true
     }
@@ -230,6 +251,13 @@ where
             self.waiting.push(Box::pin(find_room(starved)));
         }
     }
+}
+
+/// A client that waited for all of its requests in vain takes all of them back at once, which is no attack: they have cost
+/// us next to nothing.
+fn most_reset(limits: &Limits) -> usize {
+    let at_once = usize::try_from(limits.max_concurrent_streams).unwrap_or(usize::MAX);
+    limits.max_pending_reset_streams.max(at_once)
 }
 
 /// Waits for the rest of a body.

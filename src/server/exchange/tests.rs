@@ -337,7 +337,7 @@ async fn more_requests_than_a_turn_takes_are_all_answered() {
 
 #[tokio::test]
 async fn a_flood_of_resets_ends_the_connection() {
-    let mut server = server(4096, 0, Limits { max_pending_reset_streams: 10, ..Limits::default() });
+    let mut server = server(4096, 0, Limits { max_concurrent_streams: 10, ..Limits::default() });
     let mut client = server.connect().await;
     for _ in 0..2000 {
         if poll_fn(|context| client.requests.poll_ready(context)).await.is_err() {
