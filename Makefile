@@ -50,6 +50,7 @@ vectors: envoy
 
 bench:
 	$(CARGO) bench --bench identity
+	$(CARGO) bench --bench checks
 
 interop:
 	$(CARGO) build --release --bin portcullis

@@ -12,6 +12,7 @@
 mod support;
 
 mod admin;
+mod allocations;
 mod architecture;
 mod attest;
 mod authzen;
