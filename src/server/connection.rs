@@ -3,7 +3,7 @@
 mod lookup;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -28,6 +28,23 @@ impl ConnectionInfo {
             Peer::Tcp(_) => None,
         }
     }
+
+    /// Whose it is, as far as can be told.
+    pub(super) const fn owner(&self) -> Owner {
+        match &self.peer {
+            Peer::Unix(peer) => Owner::User(peer.uid),
+            Peer::Tcp(address) => Owner::Host(address.ip().to_canonical()),
+        }
+    }
+}
+
+/// Whose connections belong together.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Owner {
+    /// Those of a user of this machine.
+    User(u32),
+    /// Those from an address.
+    Host(IpAddr),
 }
 
 /// The other end of a connection.

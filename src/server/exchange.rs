@@ -43,7 +43,7 @@ pub trait Exchange: Send + Sync + 'static {
 #[derive(Debug)]
 pub enum Begin<Call> {
     /// There is nothing to do for it.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// Answer it unread.
     Unread(Call),
     /// Read it first.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::server::connection::Owner;
+
 /// What of a request's body its place covers, in bytes. Most requests are shorter, and so touch no second account.
 const COVERED: usize = 16 * 1024;
 
@@ -37,7 +39,7 @@ struct Inner {
     /// How long one answer takes, on average of the last few.
     answer_nanos: AtomicU64,
     workers: u64,
-    users: Mutex<HashMap<u32, Weak<Account<AtomicI64>>>>,
+    accounts: Mutex<HashMap<Owner, Weak<Account<AtomicI64>>>>,
 }
 
 /// What one client has taken, or may take.
@@ -47,7 +49,7 @@ struct Account<T> {
     bytes: T,
 }
 
-/// One client: a user of this machine, with all connections, or a connection if it can't be told whose it is.
+/// One client, with all its connections: a user of this machine, or another machine.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Client(Arc<ClientInner>);
 
@@ -89,25 +91,20 @@ impl Admission {
             busy: AtomicUsize::new(0),
             answer_nanos: AtomicU64::new(0),
             workers: u64::try_from(workers.max(1)).unwrap_or(u64::MAX),
-            users: Mutex::default(),
+            accounts: Mutex::default(),
         }))
     }
 
-    /// The client at the other end of a new connection; `user` if it can be told.
-    pub(in crate::server) fn client(&self, user: Option<u32>) -> Client {
-        let account = user.map_or_else(Arc::default, |user| self.account_of(user));
+    /// The client at the other end of a new connection.
+    pub(in crate::server) fn client(&self, owner: Owner) -> Client {
+        let mut accounts = self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = accounts.get(&owner).and_then(Weak::upgrade).unwrap_or_else(|| {
+            accounts.retain(|_, account| account.strong_count() > 0);
+            let account = Arc::default();
+            accounts.insert(owner, Arc::downgrade(&account));
+            account
+        });
         Client(Arc::new(ClientInner { admission: self.clone(), account }))
-    }
-
-    fn account_of(&self, user: u32) -> Arc<Account<AtomicI64>> {
-        let mut users = self.0.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = users.get(&user).and_then(Weak::upgrade) {
-            return account;
-        }
-        users.retain(|_, account| account.strong_count() > 0);
-        let account = Arc::default();
-        users.insert(user, Arc::downgrade(&account));
-        account
     }
 
     /// How long the requests will take that come before one, if they are `of_each` connection at most.
@@ -219,6 +216,7 @@ impl Drop for Busy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::connection::{ConnectionInfo, Peer};
 
     fn admission(requests: usize, bytes: usize) -> Admission {
         Admission::new(AdmissionLimits { requests, bytes }, Gauge::default(), Gauge::default(), 2)
@@ -231,29 +229,31 @@ mod tests {
     #[test]
     fn a_client_gets_three_quarters_and_others_the_rest() {
         let admission = admission(8, 0);
-        let (one, same, other) = (admission.client(Some(1)), admission.client(Some(1)), admission.client(Some(2)));
+        let (one, same, other) =
+            (admission.client(Owner::User(1)), admission.client(Owner::User(1)), admission.client(Owner::User(2)));
         let mut places: Vec<_> = (0..3).flat_map(|_| [one.admit().unwrap(), same.admit().unwrap()]).collect();
         assert!(one.admit().is_none() && same.admit().is_none());
         places.extend([other.admit().unwrap(), other.admit().unwrap()]);
-        assert!(other.admit().is_none() && admission.client(None).admit().is_none(), "all are taken");
+        assert!(other.admit().is_none() && admission.client(Owner::User(3)).admit().is_none(), "all are taken");
         drop(places);
         assert_eq!(taken(&admission), (0, 0));
         assert!(one.admit().is_some());
     }
 
     #[test]
-    fn connections_of_nobody_are_clients_of_their_own() {
+    fn a_machine_is_one_client_over_whatever_port() {
+        let owner = |address: &str| ConnectionInfo { peer: Peer::Tcp(address.parse().unwrap()) }.owner();
         let admission = admission(8, 0);
-        let (one, other) = (admission.client(None), admission.client(None));
+        let (one, same) = (admission.client(owner("10.0.0.1:1")), admission.client(owner("10.0.0.1:2")));
         let places: Vec<_> = std::iter::from_fn(|| one.admit()).collect();
         assert_eq!(places.len(), 6);
-        assert!(other.admit().is_some());
+        assert!(same.admit().is_none() && admission.client(owner("10.0.0.2:1")).admit().is_some());
     }
 
     #[test]
     fn bytes_beyond_those_that_a_place_covers_are_bounded_too() {
         let admission = admission(8, 1000);
-        let (one, other) = (admission.client(None), admission.client(None));
+        let (one, other) = (admission.client(Owner::User(1)), admission.client(Owner::User(2)));
         let (mut mine, mut also_mine) = (one.admit().unwrap(), one.admit().unwrap());
         assert!(mine.may_keep(COVERED) && also_mine.may_keep(COVERED));
         assert_eq!(taken(&admission), (2, 0));
@@ -271,15 +271,15 @@ mod tests {
     fn accounts_of_users_who_left_are_forgotten() {
         let admission = admission(8, 0);
         for user in 0..1000 {
-            drop(admission.client(Some(user)));
+            drop(admission.client(Owner::User(user)));
         }
-        assert!(admission.0.users.lock().unwrap().len() < 3);
+        assert!(admission.0.accounts.lock().unwrap().len() < 3);
     }
 
     #[test]
     fn what_is_ahead_is_what_waits_for_an_answer_at_the_pace_of_the_last_ones() {
         let admission = admission(100, 0);
-        let client = admission.client(None);
+        let client = admission.client(Owner::User(1));
         let busy: Vec<_> = (0..2).map(|_| admission.busy()).collect();
         assert_eq!(admission.ahead(1000), Duration::ZERO);
         for _ in 0..200 {

@@ -168,7 +168,7 @@ where
         let (head, stream) = request.into_parts();
         let begin = self.exchange.begin(&head, self.ahead());
         if let Begin::Answer(answer) = begin {
-            return self.send(respond, answer, None);
+            return self.send(respond, *answer, None);
         }
         let Some(mut place) = self.client.admit() else {
             return self.send(respond, self.exchange.overloaded(), None);

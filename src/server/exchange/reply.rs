@@ -56,7 +56,7 @@ pub(super) fn send(mut respond: SendResponse<Reply>, answer: Answer, held: Held)
     // It fails if the client is gone or has reset the stream.
     let mut stream = respond.send_response(head, is_all).ok().filter(|_| !is_all)?;
     stream.reserve_capacity(body.len());
-    let starved = Starved { body, trailers, held, stream };
+    let starved = Starved { stream, body, trailers, held };
     if starved.has_room() { starved.finish() } else { Some(starved) }
 }
 

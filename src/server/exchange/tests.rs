@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::connection::ConnectionError;
 use super::*;
 use crate::foundation::clock::SystemClock;
+use crate::server::connection::Owner;
 use crate::server::limits::Limits;
 
 /// Says what it received, and keeps account of who left. `/head` is answered at once, `/unread` without a look at its
@@ -34,7 +35,7 @@ impl Exchange for Echo {
     fn begin(&self, head: &Parts, _ahead: Duration) -> Begin<String> {
         let path = head.uri.path().to_owned();
         match path.as_str() {
-            "/head" => Begin::Answer(Answer { head: Response::new(()), body: Bytes::new(), trailers: None }),
+            "/head" => Begin::Answer(Box::new(Answer { head: Response::new(()), body: Bytes::new(), trailers: None })),
             "/unread" => Begin::Unread(path),
             _ => Begin::Read { call: path, patience: Duration::from_secs(5), max_body: 100_000 },
         }
@@ -65,6 +66,7 @@ struct Server {
     /// Tells connections to end.
     end: Arc<Notify>,
     connections: JoinSet<Result<(), ConnectionError>>,
+    clients: u32,
 }
 
 fn server(requests: usize, bytes: usize, limits: Limits) -> Server {
@@ -78,6 +80,7 @@ fn server(requests: usize, bytes: usize, limits: Limits) -> Server {
         limits,
         end: Arc::default(),
         connections: JoinSet::new(),
+        clients: 0,
     }
 }
 
@@ -85,7 +88,8 @@ impl Server {
     fn accept(&mut self) -> DuplexStream {
         let (client, socket) = tokio::io::duplex(64 * 1024);
         let (exchange, limits, end) = (Arc::clone(&self.exchange), self.limits.clone(), Arc::clone(&self.end));
-        let account = self.admission.client(None);
+        self.clients += 1;
+        let account = self.admission.client(Owner::User(self.clients));
         self.connections.spawn(async move {
             let clock = Arc::new(SystemClock::new());
             let mut connection = Connection::open(socket, exchange, clock, account, &limits).await?;
@@ -299,7 +303,7 @@ async fn a_silent_client_is_asked_for_a_sign_of_life() {
     let ended = server.connections.join_next().await.unwrap().unwrap();
     assert!(matches!(ended, Err(ConnectionError::Dead(_))), "{ended:?}");
     drop(mute);
-    sleep(Duration::from_secs(3600)).await;
+    sleep(Duration::from_hours(1)).await;
     assert_eq!(alive.ask("/", "hello").await, "5 bytes");
 }
 

@@ -87,7 +87,7 @@ impl<E: Exchange> Protocol for Exchanges<E> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let client = self.admission.client(info.user());
+        let client = self.admission.client(info.owner());
         let (exchange, clock) = (Arc::clone(&self.exchange), Arc::clone(&self.clock));
         let opened = tokio::select! {
             opened = Connection::open(socket, exchange, clock, client, lifetime.limits) => opened,

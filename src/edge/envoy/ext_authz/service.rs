@@ -73,7 +73,7 @@ impl ExtAuthz {
         Ok(self.settle(|| self.decide.check(&check), &self.lookalikes(&check)))
     }
 
-    fn refuse(&self, fault: &Fault) -> Verdict {
+    fn refuse(&self, fault: Fault) -> Verdict {
         self.metrics.count(fault.name());
         let what = printable(&format!("check: {fault}"), SHOWN);
         self.decide.refuse(Edge::ExtAuthz, &what, fault.reason())
@@ -112,7 +112,7 @@ impl Exchange for ExtAuthz {
 
     fn begin(&self, head: &Parts, ahead: Duration) -> Begin<Call> {
         if let Some(answer) = no_check(head) {
-            return Begin::Answer(answer);
+            return Begin::Answer(Box::new(answer));
         }
         let waits = timeout(&head.headers).map(|waits| waits.unwrap_or(Duration::MAX));
         let call = Call { arrived: self.clock.elapsed(), waits };
@@ -120,7 +120,7 @@ impl Exchange for ExtAuthz {
             Ok(Duration::ZERO) | Err(_) => Begin::Unread(call),
             Ok(waits) if waits <= ahead => {
                 self.metrics.count("hopeless");
-                Begin::Answer(success(self.hopeless.clone()))
+                Begin::Answer(Box::new(success(self.hopeless.clone())))
             }
             Ok(waits) => Begin::Read {
                 call,
@@ -133,7 +133,7 @@ impl Exchange for ExtAuthz {
     fn answer(&self, call: Call, received: Received<'_>) -> Answer {
         success(match self.read(&call, received) {
             Ok(message) => message,
-            Err(fault) => self.settle(|| self.refuse(&fault), &[]),
+            Err(fault) => self.settle(|| self.refuse(fault), &[]),
         })
     }
 
@@ -153,8 +153,7 @@ fn no_check(head: &Parts) -> Option<Answer> {
         *head.status_mut() = status;
         Some(Answer { head, body: Bytes::new(), trailers: None })
     };
-    let is_grpc = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC.as_bytes()));
-    if !is_grpc {
+    if !head.headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     if head.method != Method::POST {
@@ -167,6 +166,12 @@ fn no_check(head: &Parts) -> Option<Answer> {
         head.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static("12"));
         Answer { head, body: Bytes::new(), trailers: None }
     })
+}
+
+/// `application/grpc`, with or without what the messages are written in.
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    let rest = content_type.as_bytes().strip_prefix(GRPC.as_bytes());
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// A call that succeeded, as gRPC: what it says is in its message.

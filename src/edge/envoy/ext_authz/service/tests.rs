@@ -111,7 +111,7 @@ fn head(headers: &[(&str, &str)]) -> Parts {
 /// Does what the server does with a request that is all there.
 fn sent(service: &ExtAuthz, head: &Parts, body: &[u8]) -> Answer {
     match service.begin(head, Duration::ZERO) {
-        Begin::Answer(answer) => answer,
+        Begin::Answer(answer) => *answer,
         Begin::Unread(call) => service.answer(call, Received::Unread),
         Begin::Read { call, max_body, .. } if body.len() > max_body => service.answer(call, Received::TooLong),
         Begin::Read { call, .. } => service.answer(call, Received::Whole(body)),
@@ -224,6 +224,11 @@ fn what_is_no_call_of_the_method_is_not_asked() {
     assert_eq!(other(|head| head.uri = "/".parse().unwrap()), unimplemented);
     assert_eq!(other(|head| head.method = Method::GET), (405, None));
     assert_eq!(other(|head| head.headers.clear()), (415, None));
+    for (kind, is) in
+        [("application/grpc+proto", true), ("application/grpc;a=b", true), ("application/grpc-web", false)]
+    {
+        assert_eq!(is_grpc(&HeaderValue::from_static(kind)), is, "{kind}");
+    }
     assert!(harness.gate.refused.lock().unwrap().is_empty());
 }
 
@@ -320,7 +325,7 @@ fn a_deadline_that_the_requests_before_it_use_up_is_refused_at_once() {
     assert_eq!(response.status.unwrap().message, "deadline_expired");
     assert_eq!((harness.faults("hopeless"), harness.gate.refused.lock().unwrap().len()), (1, 0));
     assert!(matches!(begin(199), Begin::Read { .. }));
-    let patient = harness.service.begin(&head(&[]), Duration::from_secs(3600));
+    let patient = harness.service.begin(&head(&[]), Duration::from_hours(1));
     assert!(matches!(patient, Begin::Read { .. }), "it would wait");
 }
 
