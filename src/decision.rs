@@ -11,6 +11,7 @@ pub mod policy;
 pub mod query;
 mod reason;
 pub mod request;
+mod schema;
 pub mod value;
 
 pub use authorize::{Authorizer, Ports, Verdict};

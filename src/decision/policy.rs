@@ -13,7 +13,6 @@ mod nesting;
 pub mod problem;
 pub mod shape;
 pub mod source;
-mod types;
 mod value;
 pub mod watch;
 
@@ -28,9 +27,9 @@ pub use self::evaluate::{Effect, EvaluateError, Evaluation};
 pub use self::problem::{LoadError, Problem};
 pub use self::shape::SchemaShape;
 use self::source::Sources;
-use self::types::SchemaTypes;
 use self::value::Kinds;
 pub use self::watch::{PolicyEvents, watch};
+use crate::decision::schema::SchemaTypes;
 use crate::foundation::digest::Digest;
 
 /// Policies, schema and entities that belong together, strictly validated. Immutable: a change is a new one.

@@ -6,6 +6,7 @@
 //! policies; it is there so that sets can be searched.
 
 mod extension;
+pub(in crate::decision) mod read;
 mod text;
 
 use std::cmp::Ordering;
@@ -71,6 +72,15 @@ impl<'a> Set<'a> {
     /// Whether it has no element.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<'s, 'a> IntoIterator for &'s Set<'a> {
+    type Item = &'s Value<'a>;
+    type IntoIter = std::slice::Iter<'s, Value<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -8,10 +8,10 @@ use cedar_policy::{AuthorizationError, Context, EntityTypeName, EntityUid, Reque
 use serde_json::{Map, Value};
 
 use super::entities::{Described, chain, collect_references};
-use super::types::{Record, Type};
 use super::value::declared;
 use super::{PolicySet, uid};
 use crate::decision::query::{Entity, Query};
+use crate::decision::schema::{RecordType, Type};
 use crate::foundation::telemetry::printable;
 
 /// How much of a message is kept, in bytes: it goes into a record of every such decision.
@@ -110,7 +110,7 @@ impl PolicySet {
 
     /// The context as the action declares it, and the entities that it names. What is not declared is left out;
     /// `context.action` is what the caller says of the action, never what it says of the context.
-    fn context(&self, query: &Query, types: &Record) -> Result<(Context, Vec<EntityUid>), EvaluateError> {
+    fn context(&self, query: &Query, types: &RecordType) -> Result<(Context, Vec<EntityUid>), EvaluateError> {
         let mut pairs = self.declared(types, &query.context, "context")?;
         pairs.retain(|(name, _)| name != "action");
         if let Some(attribute) = types.get("action")
@@ -155,8 +155,8 @@ impl PolicySet {
 
     fn describe_one(&self, entity: &Entity) -> Result<Described, EvaluateError> {
         let uid = self.uid(&entity.kind, &entity.id)?;
-        let nothing = Record::new();
-        let types = self.types.entities.get(&entity.kind).unwrap_or(&nothing);
+        let nothing = RecordType::new();
+        let types = self.types.entities.get(entity.kind.as_str()).map_or(&nothing, |kind| &kind.attributes);
         let attributes = self.declared(types, &entity.properties, &entity.kind)?;
         let parents: Result<HashSet<_>, _> =
             entity.parents.iter().map(|parent| self.uid(&parent.kind, &parent.id)).collect();
@@ -165,7 +165,7 @@ impl PolicySet {
 
     fn declared(
         &self,
-        types: &Record,
+        types: &RecordType,
         given: &Map<String, Value>,
         place: &str,
     ) -> Result<Vec<(String, cedar_policy::RestrictedExpression)>, EvaluateError> {

@@ -17,7 +17,7 @@ use super::nesting;
 use super::problem::{LoadError, Position, Problem, refuse_if_any};
 use super::shape::{SchemaShape, unanswerable};
 use super::source::{File, Kind, Sources};
-use super::types::SchemaTypes;
+use crate::decision::schema::SchemaTypes;
 
 /// The longest policy id, in bytes: ids travel in every answer and record.
 const ID_LIMIT: usize = 256;

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::types::{ActionType, Record, SchemaTypes, Type};
 use crate::decision::mapping::Shape;
+use crate::decision::schema::{ActionType, RecordType, SchemaTypes, Type};
 
 /// What an HTTP check supplies as a string, if the schema asks for it.
 const STRINGS: [&str; 9] = ["destination", "host", "method", "path", "protocol", "query", "scheme", "sni", "upgrade"];
@@ -52,7 +52,7 @@ impl Shape for SchemaShape {
 
 impl ActionShape {
     fn of(action: &ActionType) -> Self {
-        let names = |record: &Record| record.keys().cloned().collect();
+        let names = |record: &RecordType| record.keys().cloned().collect();
         let nested = |name: &str| match action.context.get(name).map(|attribute| &attribute.kind) {
             Some(Type::Record(record)) => names(record),
             _ => BTreeSet::new(),

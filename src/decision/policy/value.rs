@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use cedar_policy::{EntityTypeName, EntityUid, RestrictedExpression};
 use serde_json::{Map, Value};
 
-use super::types::{Extension, Record, Type};
 use super::uid;
+use crate::decision::schema::{RecordType, Type};
+use crate::decision::value::ExtensionKind;
 
 /// Entity types by full name.
 pub(super) type Kinds = BTreeMap<String, EntityTypeName>;
@@ -22,7 +23,7 @@ pub(super) struct ValueError {
 
 /// The attributes of `record` that `given` has. What is not declared is left out: no policy could read it.
 pub(super) fn declared(
-    record: &Record,
+    record: &RecordType,
     given: &Map<String, Value>,
     place: &str,
     kinds: &Kinds,
@@ -52,14 +53,15 @@ fn convert(kind: &Type, value: &Value, place: &str, kinds: &Kinds) -> Result<Res
         Type::Extension(extension) => {
             let text = extension_text(*extension, value).ok_or_else(|| wrong("must be a string of its type"))?;
             Ok(match extension {
-                Extension::Ip => RestrictedExpression::new_ip(text),
-                Extension::Decimal => RestrictedExpression::new_decimal(text),
-                Extension::Datetime => RestrictedExpression::new_datetime(text),
-                Extension::Duration => RestrictedExpression::new_duration(text),
+                ExtensionKind::Ip => RestrictedExpression::new_ip(text),
+                ExtensionKind::Decimal => RestrictedExpression::new_decimal(text),
+                ExtensionKind::Datetime => RestrictedExpression::new_datetime(text),
+                ExtensionKind::Duration => RestrictedExpression::new_duration(text),
             })
         }
-        Type::Entity(name) => {
-            let reference = reference(name, value, kinds).ok_or_else(|| wrong("must name an entity of its type"))?;
+        Type::Entity(entity) => {
+            let reference =
+                reference(&entity.kind, value, kinds).ok_or_else(|| wrong("must name an entity of its type"))?;
             Ok(RestrictedExpression::new_entity_uid(reference))
         }
         Type::Set(element) => {
@@ -83,15 +85,15 @@ fn convert(kind: &Type, value: &Value, place: &str, kinds: &Kinds) -> Result<Res
 }
 
 /// `"10.0.0.1"`, or Cedar's own spelling `{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}`.
-fn extension_text(extension: Extension, value: &Value) -> Option<&str> {
+fn extension_text(extension: ExtensionKind, value: &Value) -> Option<&str> {
     if let Some(text) = value.as_str() {
         return Some(text);
     }
     let function = match extension {
-        Extension::Ip => "ip",
-        Extension::Decimal => "decimal",
-        Extension::Datetime => "datetime",
-        Extension::Duration => "duration",
+        ExtensionKind::Ip => "ip",
+        ExtensionKind::Decimal => "decimal",
+        ExtensionKind::Datetime => "datetime",
+        ExtensionKind::Duration => "duration",
     };
     let call = value.get("__extn")?;
     if call.get("fn")?.as_str()? == function { call.get("arg")?.as_str() } else { None }

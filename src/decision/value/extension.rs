@@ -1,5 +1,8 @@
 //! Values of Cedar's extension types (language reference, "Data types: extension types").
 
+mod datetime;
+mod decimal;
+
 use std::net::IpAddr;
 
 /// The extension types.
@@ -35,7 +38,29 @@ pub struct IpNet {
     prefix: u8,
 }
 
+impl ExtensionKind {
+    /// The function that makes a value of a text.
+    pub const fn function(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Decimal => "decimal",
+            Self::Datetime => "datetime",
+            Self::Duration => "duration",
+        }
+    }
+}
+
 impl Extension {
+    /// What [`ExtensionKind::function`] makes of a text; `None` if it fails.
+    pub fn parse(kind: ExtensionKind, text: &str) -> Option<Self> {
+        match kind {
+            ExtensionKind::Ip => IpNet::parse(text).map(Self::Ip),
+            ExtensionKind::Decimal => decimal::parse(text).map(Self::Decimal),
+            ExtensionKind::Datetime => datetime::parse_datetime(text).map(Self::Datetime),
+            ExtensionKind::Duration => datetime::parse_duration(text).map(Self::Duration),
+        }
+    }
+
     /// Its type.
     pub const fn kind(&self) -> ExtensionKind {
         match self {
@@ -116,3 +141,6 @@ fn parse_prefix(text: &str, most: u8) -> Option<u8> {
     }
     text.parse().ok().filter(|prefix| *prefix <= most)
 }
+
+#[cfg(test)]
+mod tests;

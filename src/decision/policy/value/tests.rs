@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::decision::policy::types::Attribute;
+use crate::decision::schema::{AttributeType, ReferenceType};
 
 fn kinds() -> Kinds {
     Kinds::from([("User".to_owned(), "User".parse().unwrap())])
@@ -15,8 +15,8 @@ fn read(kind: &Type, value: &Value) -> Option<String> {
 
 #[test]
 fn a_value_is_read_as_its_type_says_and_in_no_other_way() {
-    let entity = Type::Entity("User".to_owned());
-    let ip = Type::Extension(Extension::Ip);
+    let entity = Type::Entity(ReferenceType { kind: "User".into(), ids: None });
+    let ip = Type::Extension(ExtensionKind::Ip);
     let cases = [
         (&Type::String, json!("a\"\\\n😀"), Some(r#""a\"\\\n😀""#)),
         (&Type::String, json!({"__entity": {"type": "User", "id": "root"}}), None),
@@ -44,8 +44,9 @@ fn a_value_is_read_as_its_type_says_and_in_no_other_way() {
 
 #[test]
 fn inner_records_are_closed_and_sets_are_of_one_type() {
-    let attribute = |required| Attribute { kind: Type::Long, required };
-    let record = Type::Record(Record::from([("a".to_owned(), attribute(true)), ("b".to_owned(), attribute(false))]));
+    let attribute = |required| AttributeType { kind: Type::Long, required };
+    let record =
+        Type::Record(RecordType::from([("a".to_owned(), attribute(true)), ("b".to_owned(), attribute(false))]));
     assert!(read(&record, &json!({"a": 1, "b": 2})).is_some());
     assert!(read(&record, &json!({"b": 2})).is_none());
     assert!(read(&record, &json!({"a": 1, "c": 2})).is_none());
@@ -57,7 +58,7 @@ fn inner_records_are_closed_and_sets_are_of_one_type() {
 
 #[test]
 fn an_error_names_the_place_and_not_the_value() {
-    let record = Record::from([("x".to_owned(), Attribute { kind: Type::Long, required: true })]);
+    let record = RecordType::from([("x".to_owned(), AttributeType { kind: Type::Long, required: true })]);
     let error = declared(&record, json!({"x": "secret"}).as_object().unwrap(), "context", &kinds()).unwrap_err();
     assert_eq!(error.to_string(), "`context.x` must be an integer of 64 bits");
 }

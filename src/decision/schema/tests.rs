@@ -20,11 +20,12 @@ fn a_common_type_comes_before_an_entity_type_and_the_namespace_before_the_empty_
             "actions": {},
         },
     }));
-    let home = &types.entities["N::Home"];
+    let home = &types.entities["N::Home"].attributes;
     assert_eq!(home["inner"].kind, Type::Bool);
     assert_eq!(home["outer"].kind, Type::Long);
     assert_eq!(home["text"].kind, Type::String);
-    assert_eq!(home["who"].kind, Type::Entity("N::Who".to_owned()));
+    let Type::Entity(who) = &home["who"].kind else { panic!("{:?}", home["who"]) };
+    assert_eq!(&*who.kind, "N::Who");
 }
 
 #[test]
@@ -35,8 +36,8 @@ fn a_common_type_is_read_in_the_namespace_that_declares_it() {
             "actions": {}},
         "B": {"commonTypes": {"U": {"type": "Long"}}, "entityTypes": {"E": {"shape": {"type": "A::T"}}}, "actions": {}},
     }));
-    let expected = Attribute { kind: Type::Set(Box::new(Type::Extension(Extension::Ip))), required: false };
-    assert_eq!(types.entities["B::E"]["x"], expected);
+    let expected = AttributeType { kind: Type::Set(Box::new(Type::Extension(ExtensionKind::Ip))), required: false };
+    assert_eq!(types.entities["B::E"].attributes["x"], expected);
 }
 
 #[test]
@@ -53,4 +54,25 @@ fn an_action_name_that_two_namespaces_could_mean_is_refused() {
     let ambiguous =
         json!({"": {"entityTypes": {}, "actions": {"N::go": {}}}, "N": {"entityTypes": {}, "actions": {"go": {}}}});
     assert!(SchemaTypes::of(&[ambiguous]).unwrap_err().to_string().contains("`N::go`"));
+}
+
+#[test]
+fn a_type_may_descend_from_all_that_its_parents_may_descend_from() {
+    let types = types(json!({
+        "N": {"entityTypes": {
+            "User": {"memberOfTypes": ["Team"], "tags": {"type": "Set", "element": {"type": "String"}}},
+            "Team": {"memberOfTypes": ["Team", "Top"]},
+            "Colour": {"enum": ["red", "blue"]},
+            "Alone": {},
+        }, "actions": {}},
+        "": {"entityTypes": {"Top": {}}, "actions": {}},
+    }));
+    let ancestors = |name: &str| types.entities[name].ancestors.iter().map(|kind| &**kind).collect::<Vec<_>>();
+    assert_eq!(ancestors("N::User"), ["N::Team", "Top"]);
+    assert_eq!(ancestors("N::Team"), ["N::Team", "Top"]);
+    assert!(ancestors("N::Alone").is_empty());
+    assert_eq!(types.entities["N::User"].tags, Some(Type::Set(Box::new(Type::String))));
+    assert_eq!(types.entities["N::Team"].tags, None);
+    let colour = &types.entities["N::Colour"].reference;
+    assert!(colour.allows("red") && !colour.allows("green") && types.entities["Top"].reference.allows("any"));
 }

@@ -1,0 +1,141 @@
+//! JSON as values, read by the type that the schema gives them. A string is an address only where the schema says so,
+//! and no spelling in a value can turn it into a reference to an entity. Texts are borrowed from the JSON.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::{Extension, ExtensionKind, Record, Text, Value};
+use crate::decision::entity::Uid;
+use crate::decision::schema::{RecordType, ReferenceType, Type};
+
+/// A value is not of the type that the schema gives it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{place}` {what}")]
+pub(in crate::decision) struct ValueError {
+    place: String,
+    what: &'static str,
+}
+
+/// Where a value stands, as it is told: `context.place.city`. It is spelled out only for an error.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::decision) struct Place<'p> {
+    outer: Option<&'p Self>,
+    name: &'p str,
+}
+
+/// The attributes of `record` that `given` has. What is not declared is left out: no policy could read it.
+pub(in crate::decision) fn declared<'a>(
+    record: &RecordType,
+    given: &'a Map<String, Json>,
+    place: &Place<'_>,
+) -> Result<Record<'a>, ValueError> {
+    let mut fields = Vec::with_capacity(record.len().min(given.len()));
+    for (name, attribute) in record {
+        if let Some((name, json)) = given.get_key_value(name) {
+            fields.push((Text::Borrowed(name), read(&attribute.kind, json, &place.field(name))?));
+        }
+    }
+    Ok(fields.into_iter().collect())
+}
+
+/// The attributes of `record`: all that it requires, and none that it does not declare.
+pub(in crate::decision) fn closed<'a>(
+    record: &RecordType,
+    given: &'a Map<String, Json>,
+    place: &Place<'_>,
+) -> Result<Record<'a>, ValueError> {
+    if given.keys().any(|name| !record.contains_key(name)) {
+        return Err(place.wrong("has an attribute that the schema does not declare"));
+    }
+    if record.iter().any(|(name, attribute)| attribute.required && !given.contains_key(name)) {
+        return Err(place.wrong("lacks an attribute that the schema requires"));
+    }
+    declared(record, given, place)
+}
+
+/// One value. The depth is that of the type, which the schema bounds, never that of the JSON.
+pub(in crate::decision) fn read<'a>(kind: &Type, json: &'a Json, place: &Place<'_>) -> Result<Value<'a>, ValueError> {
+    match kind {
+        Type::Bool => json.as_bool().map(Value::Bool).ok_or_else(|| place.wrong("must be a boolean")),
+        Type::Long => json.as_i64().map(Value::Long).ok_or_else(|| place.wrong("must be an integer of 64 bits")),
+        Type::String => {
+            let text = json.as_str().ok_or_else(|| place.wrong("must be a string"))?;
+            Ok(Value::Text(Text::Borrowed(text)))
+        }
+        Type::Extension(kind) => {
+            let text = extension_text(*kind, json).ok_or_else(|| place.wrong("must be a string of its type"))?;
+            let value = Extension::parse(*kind, text);
+            value.map(Value::Extension).ok_or_else(|| place.wrong("is not a value of its type"))
+        }
+        Type::Entity(kind) => reference(kind, json, place).map(Value::Entity),
+        Type::Set(element) => {
+            let values = json.as_array().ok_or_else(|| place.wrong("must be an array"))?;
+            let values: Result<_, _> = values.iter().map(|value| read(element, value, place)).collect();
+            values.map(Value::Set)
+        }
+        Type::Record(record) => {
+            let given = json.as_object().ok_or_else(|| place.wrong("must be an object"))?;
+            closed(record, given, place).map(Value::Record)
+        }
+    }
+}
+
+/// `{"type": "User", "id": "alice"}`, or the same within Cedar's `{"__entity": …}`.
+fn reference(kind: &ReferenceType, json: &Json, place: &Place<'_>) -> Result<Uid, ValueError> {
+    let (name, id) = names(json).ok_or_else(|| place.wrong("must name an entity of its type"))?;
+    if *name != *kind.kind {
+        return Err(place.wrong("must name an entity of its type"));
+    }
+    if !kind.allows(id) {
+        return Err(place.wrong("must be one of the entities that the schema lists"));
+    }
+    Ok(Uid::new(Arc::clone(&kind.kind), id))
+}
+
+/// The type and the id of a reference.
+pub(in crate::decision) fn names(json: &Json) -> Option<(&str, &str)> {
+    let named = json.get("__entity").unwrap_or(json);
+    Some((named.get("type")?.as_str()?, named.get("id")?.as_str()?))
+}
+
+/// `"10.0.0.1"`, or Cedar's own spelling `{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}`.
+fn extension_text(kind: ExtensionKind, json: &Json) -> Option<&str> {
+    if let Some(text) = json.as_str() {
+        return Some(text);
+    }
+    let call = json.get("__extn")?;
+    if call.get("fn")?.as_str()? == kind.function() { call.get("arg")?.as_str() } else { None }
+}
+
+impl<'p> Place<'p> {
+    /// The outermost place.
+    pub(in crate::decision) const fn new(name: &'p str) -> Self {
+        Self { outer: None, name }
+    }
+
+    /// An attribute of what stands here.
+    pub(in crate::decision) const fn field<'q>(&'q self, name: &'q str) -> Place<'q>
+    where
+        'p: 'q,
+    {
+        Place { outer: Some(self), name }
+    }
+
+    fn wrong(&self, what: &'static str) -> ValueError {
+        ValueError { place: self.to_string(), what }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(outer) = self.outer {
+            write!(f, "{outer}.")?;
+        }
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;
