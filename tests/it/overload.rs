@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::bad_input::{allows, asks_for, good_question};
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Home};
+use crate::support::mesh::Mesh;
 use crate::support::sds;
 
 /// Checks at the same time. All callers here are one user of this machine, who gets three quarters of it.
@@ -139,9 +140,11 @@ fn reason(answer: &CheckResponse) -> &str {
 }
 
 fn is_overloaded(answer: &CheckResponse) -> bool {
-    let is = reason(answer) == "overloaded";
-    assert!(!is || !allows(answer) && matches!(answer.http_response, Some(HttpResponse::ErrorResponse(_))));
-    is
+    if reason(answer) != "overloaded" {
+        return false;
+    }
+    assert!(!allows(answer) && matches!(answer.http_response, Some(HttpResponse::ErrorResponse(_))), "{answer:?}");
+    true
 }
 
 async fn under_way(gateway: &Gateway, count: usize) {
@@ -181,6 +184,25 @@ async fn checks_beyond_the_room_are_errors_at_once_and_those_within_are_answered
     under_way(&gateway, 0).await;
     assert!(allows(&other.ask(&questions, Kind::Permitted).await), "there is room again");
     assert_eq!(gateway.metric("portcullis_ext_authz_faults_total{fault=\"overloaded\"}").await.to_string(), "6");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_lets_nothing_through_that_there_is_no_room_for() {
+    let mesh = Mesh::start(&[("EXT_AUTHZ__MAX_CONCURRENT_CHECKS", "4")]).await;
+    assert_eq!(mesh.get("/orders/17").await.status, 200);
+    let mut caller = Caller::connect(&mesh.home.ext_authz_socket()).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(caller.send(Kind::TakenBack, Bytes::from_static(b"\0")).await);
+    }
+    under_way(&mesh.gateway, 3).await;
+    let refused = mesh.get("/orders/17").await;
+    assert_eq!((refused.status, &refused.json()["reason"]), (503, &"overloaded".into()), "{refused:?}");
+    for mut one in held {
+        one.body.send_reset(Reason::CANCEL);
+    }
+    under_way(&mesh.gateway, 0).await;
+    assert_eq!(mesh.get("/orders/17").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -286,3 +286,28 @@ async fn find_room<Call>(mut starved: Starved) -> Arrived<Call> {
     }
     Arrived::Room
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::super::tests::Echo;
+    use super::*;
+
+    /// What a call of that function takes until it is done.
+    fn size_of_call<A, B, C, D, E, F>(_function: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each is paid for as often as there are connections, or requests that wait: they grow only if somebody means it.
+    #[test]
+    fn what_is_held_for_each_connection_and_request_is_small() {
+        for (what, size, most) in [
+            ("a connection", size_of::<Connection<UnixStream, Echo>>(), 1536),
+            ("a request that waits for its turn", size_of::<Ready<[u8; 32]>>(), 128),
+            ("one that waits for its body", size_of_call(read::<[u8; 32]>), 640),
+        ] {
+            assert!(size <= most, "{what}: {size} bytes");
+        }
+    }
+}

@@ -19,7 +19,7 @@ use crate::server::limits::Limits;
 /// Says what it received, and keeps account of who left. `/head` is answered at once, `/unread` without a look at its
 /// body.
 #[derive(Debug, Default)]
-struct Echo {
+pub(super) struct Echo {
     abandoned: Mutex<Vec<String>>,
 }
 
