@@ -241,6 +241,7 @@ fn limits(config: &config::Limits) -> Limits {
         header_read_timeout: config.header_timeout,
         keepalive_interval: config.keepalive_interval,
         keepalive_timeout: config.keepalive_timeout,
+        max_connection_age: Some(config.connection_age).filter(|age| !age.is_zero()),
         ..Limits::default()
     }
 }

@@ -206,6 +206,8 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// A peer that does not answer within this is gone.
     pub keepalive_timeout: Duration,
+    /// After this long a connection is told to end; never if it is zero.
+    pub connection_age: Duration,
 }
 
 impl Limits {
@@ -216,6 +218,7 @@ impl Limits {
         let header_timeout = section.bounded("header_timeout", "30s", (SECOND, HOUR));
         let keepalive_interval = section.bounded("keepalive_interval", "30s", (SECOND, HOUR));
         let keepalive_timeout = section.bounded("keepalive_timeout", "20s", (SECOND, HOUR));
+        let connection_age = section.bounded("connection_age", "0s", (Duration::ZERO, 24 * HOUR));
         Some(Self {
             connections: connections?,
             streams_per_connection: streams_per_connection?,
@@ -223,6 +226,7 @@ impl Limits {
             header_timeout: header_timeout?,
             keepalive_interval: keepalive_interval?,
             keepalive_timeout: keepalive_timeout?,
+            connection_age: connection_age?,
         })
     }
 }

@@ -84,4 +84,4 @@ pub struct Answer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use h2::client::{self, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderValue, Request};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -19,7 +19,7 @@ use crate::server::limits::Limits;
 /// Says what it received, and keeps account of who left. `/head` is answered at once, `/unread` without a look at its
 /// body.
 #[derive(Debug, Default)]
-pub(super) struct Echo {
+pub(in crate::server) struct Echo {
     abandoned: Mutex<Vec<String>>,
 }
 
@@ -108,10 +108,7 @@ impl Server {
     }
 
     async fn connect_with(&mut self, builder: &client::Builder) -> Client {
-        let (requests, connection) = builder.handshake(self.accept()).await.unwrap();
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        Client { requests, driver }
+        Client::over(self.accept(), builder).await
     }
 
     fn taken(&self) -> (i64, i64) {
@@ -125,26 +122,37 @@ impl Server {
     }
 }
 
-struct Client {
-    requests: SendRequest<Bytes>,
+/// A client's side of a connection.
+pub(in crate::server) struct Client {
+    pub(in crate::server) requests: SendRequest<Bytes>,
     driver: JoinSet<Result<(), h2::Error>>,
 }
 
 /// A request that may still be sent.
-struct Asked {
+pub(in crate::server) struct Asked {
     response: client::ResponseFuture,
-    body: SendStream<Bytes>,
+    pub(in crate::server) body: SendStream<Bytes>,
 }
 
 impl Client {
-    async fn begin(&mut self, path: &str, is_all: bool) -> Asked {
+    pub(in crate::server) async fn over<S>(socket: S, builder: &client::Builder) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (requests, connection) = builder.handshake(socket).await.unwrap();
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        Self { requests, driver }
+    }
+
+    pub(in crate::server) async fn begin(&mut self, path: &str, is_all: bool) -> Asked {
         poll_fn(|context| self.requests.poll_ready(context)).await.unwrap();
         let request = Request::post(format!("http://server{path}")).body(()).unwrap();
         let (response, body) = self.requests.send_request(request, is_all).unwrap();
         Asked { response, body }
     }
 
-    async fn ask(&mut self, path: &str, body: impl Into<Bytes>) -> String {
+    pub(in crate::server) async fn ask(&mut self, path: &str, body: impl Into<Bytes>) -> String {
         let mut asked = self.begin(path, false).await;
         asked.body.send_data(body.into(), true).unwrap();
         asked.answered().await.unwrap()
@@ -152,7 +160,7 @@ impl Client {
 }
 
 impl Asked {
-    async fn answered(self) -> Result<String, h2::Error> {
+    pub(in crate::server) async fn answered(self) -> Result<String, h2::Error> {
         let (head, mut body) = self.response.await?.into_parts();
         assert_eq!(head.status, 200);
         let said = collect(&mut body).await?;

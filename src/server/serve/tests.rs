@@ -1,3 +1,5 @@
+mod exchanges;
+
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -42,11 +44,17 @@ struct Served {
 
 impl Served {
     fn start(bound: Bound, router: Router, limits: Limits) -> Self {
+        Self::run(bound.to_string(), |metrics, signal| serve(bound, router, limits, metrics, signal))
+    }
+
+    fn run<F>(address: String, serve: impl FnOnce(ListenerMetrics, ShutdownSignal) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let shutdown = Shutdown::default();
         let metrics = ServerMetrics::new(&mut Registry::default()).listener("test");
-        let address = bound.to_string();
         let mut task = JoinSet::new();
-        task.spawn(serve(bound, router, limits, metrics.clone(), shutdown.signal()));
+        task.spawn(serve(metrics.clone(), shutdown.signal()));
         Self { address, task, shutdown, metrics }
     }
 
