@@ -82,7 +82,7 @@ async fn ask(requests: SendRequest<Bytes>, frame: Bytes, times: usize) {
     }
 }
 
-/// The CPU time that a process has taken (proc_pid_stat(5): `utime` and `stime`, in hundredths of a second).
+/// The CPU time that a process has taken (`proc_pid_stat(5)`: `utime` and `stime`, in hundredths of a second).
 fn cpu_of(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_name, fields) = stat.rsplit_once(')').unwrap();

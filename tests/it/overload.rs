@@ -136,7 +136,8 @@ impl Asked {
 }
 
 fn reason(answer: &CheckResponse) -> &str {
-    &answer.status.as_ref().expect("without a status it would be an allow").message
+    let status = answer.status.as_ref();
+    &status.unwrap_or_else(|| panic!("without a status it is an allow: {answer:?}")).message
 }
 
 fn is_overloaded(answer: &CheckResponse) -> bool {
