@@ -51,6 +51,7 @@ vectors: envoy
 bench:
 	$(CARGO) bench --bench identity
 	$(CARGO) bench --bench entities
+	$(CARGO) bench --bench checks
 
 interop:
 	$(CARGO) build --release --bin portcullis

@@ -12,6 +12,7 @@
 mod support;
 
 mod admin;
+mod allocations;
 mod architecture;
 mod attest;
 mod authzen;
@@ -24,6 +25,7 @@ mod ext_authz;
 mod federation;
 mod mtls;
 mod operations;
+mod overload;
 mod registry;
 mod reload;
 mod restart;
