@@ -1,0 +1,231 @@
+"""What was found, as tables: for the terminal and, the same, for docs/performance.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+BASE = "always-allow"
+US = "portcullis"
+BUSY = 0.9  # of its processor: then it may be the generator that was measured
+
+
+def document(results: dict) -> str:
+    """The section of docs/performance.md."""
+    machine = results["machine"]
+    lines = [
+        "## Side by side under load",
+        "",
+        f"`{results['command']}`, {results['date']}, commit {results['commit']}, on {machine['processors']} "
+        f"({machine['cores']} cores, {machine['memory_gb']:.0f} GB, Linux {machine['kernel']}). {pinning(machine)} "
+        f"The load average of the machine when it began was {machine['load_average']:.2f}"
+        + (": **somebody else was at work too, so the figures are rough.**" if machine["load_average"] > 0.5 else "."),
+        "",
+    ]
+    if results["quick"]:
+        lines += ["**A quick run: a second or two for each figure. It shows that all works, not how fast it is.**", ""]
+    lines += ["Measured: " + "; ".join(f"{name}" for name in results["versions"]) + ".", ""]
+    lines += [f"Left out: {name}: {why}." for name, why in results["absent"].items()] + [""] * bool(results["absent"])
+    lines += ["![Processor time and throughput by number of policies](performance.svg)", ""]
+    for size in results["sizes"]:
+        lines += [f"### {size:,} policies", "", *direct(results, size), "", *latency(results, size), ""]
+    if results.get("tcp"):
+        lines += ["### Over TCP in place of a Unix socket", "", *tcp(results), ""]
+    if results.get("envoy"):
+        lines += ["### Through an Envoy", "", *envoy(results), ""]
+    if results.get("hospital"):
+        lines += ["### SAPL's hospital, in one process", "", *hospital(results), ""]
+    lines += ["### Goals", "", *goals(results), ""]
+    lines += ["[load-tests/README.md](../load-tests/README.md) says how each figure comes about and what is fair.", ""]
+    return "\n".join(lines)
+
+
+def pinning(machine: dict) -> str:
+    if not machine["apart"]:
+        return "The machine has one processor, which server and generator share."
+    return "Servers run on one half of the processors, who asks them on the other."
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    align = ["---"] + ["--:"] * (len(head) - 1)
+    return ["| " + " | ".join(row) + " |" for row in (head, align, *rows)]
+
+
+def direct(results: dict, size: str) -> list[str]:
+    found = results["direct"][size]
+    base = found.get(BASE, {})
+    head = ["", "again and again, /s", "never twice, /s", "CPU a hit, µs", "CPU a miss, µs", "× base, hit", "× base, miss", "memory", "start"]
+    rows = []
+    for key, one in found.items():
+        title = results["titles"][key]
+        if "reason" in one:
+            rows.append([title, one["reason"], *[""] * (len(head) - 2)])
+            continue
+        rows.append(
+            [
+                title, rate(one["repeated"]), rate(one["fresh"]),
+                micro(one["repeated"]["cpu_us"]), micro(one["fresh"]["cpu_us"]),
+                ratio(one, base, "repeated"), ratio(one, base, "fresh"),
+                f"{one['resident'] / 1e6:.0f} MB", f"{one['load_s']:.1f} s",
+            ]
+        )  # fmt: skip
+    return table(head, rows)
+
+
+def latency(results: dict, size: str) -> list[str]:
+    """p50, p99, p99.9 of the open loops."""
+    found = {key: one for key, one in results["direct"][size].items() if "reason" not in one}
+    names = list(next(iter(found.values()))["open"]) if found else []
+    head = ["p50 / p99 / p99.9, µs"] + [column(name) for name in names]
+    rows = []
+    for key, one in found.items():
+        rows.append([results["titles"][key], *(percentiles(one["open"].get(name, {})) for name in names)])
+    return table(head, rows)
+
+
+def column(name: str) -> str:
+    if name.startswith("half"):
+        return "at half of its most, " + ("never twice" if "fresh" in name else "again and again")
+    return f"at {int(name):,}/s, never twice"
+
+
+def percentiles(one: dict) -> str:
+    if "reason" in one:
+        return one["reason"]
+    if not one:
+        return ""
+    lost = f", {one['unanswered']:,} unanswered" if one["unanswered"] else ""
+    return f"{micro(one['p50_us'])} / {micro(one['p99_us'])} / {micro(one['p999_us'])}{lost}"
+
+
+def tcp(results: dict) -> list[str]:
+    head = ["", "again and again, /s", "never twice, /s", "CPU a hit, µs", "CPU a miss, µs"]
+    rows = []
+    for key, one in results["tcp"].items():
+        if "reason" in one:
+            rows.append([results["titles"][key], one["reason"], "", "", ""])
+        else:
+            rows.append([results["titles"][key], rate(one["repeated"]), rate(one["fresh"]), micro(one["repeated"]["cpu_us"]), micro(one["fresh"]["cpu_us"])])
+    return table(head, rows)
+
+
+def envoy(results: dict) -> list[str]:
+    found = results["envoy"]
+    rates = next((list(one["open"]) for one in found.values() if "open" in one), [])
+    head = ["", "most, /s", "CPU of Envoy, µs", "of whom it asks, µs"] + [f"p50 / p99 / p99.9, µs, at {int(r):,}/s" for r in rates]
+    rows = []
+    for key, one in found.items():
+        if "reason" in one:
+            rows.append([results["titles"]["envoy " + key], one["reason"], *[""] * (len(head) - 2)])
+            continue
+        fresh = one["fresh"]
+        each = [micro(usage["cpu_s"] * 1e6 / max(1, fresh["completed"])) for usage in fresh["servers"]] + [""]
+        rows.append([results["titles"]["envoy " + key], rate(fresh), *each[:2], *(percentiles(one["open"][r]) for r in rates)])
+    return [
+        f"mTLS over HTTP/2, {results['envoy_size']:,} policies, never the same request twice.",
+        "",
+        *table(head, rows),
+    ]
+
+
+def hospital(results: dict) -> list[str]:
+    head = ["policies", "engine", "mean, µs", "p50, µs", "p99, µs", "permitted of 500"]
+    rows = [
+        [f"{one['policies']:,}", one["engine"], f"{one['mean_us']:.2f}", f"{one['p50_us']:.2f}", f"{one['p99_us']:.2f}", str(one["permitted"])]
+        for one in results["hospital"]
+    ]
+    return [
+        "SAPL 4.0 publishes 0.18 to 0.37 µs for its own engine up to 9,905 policies (JVM, another machine). Here a decision "
+        "includes building Cedar's request and entities; nothing is cached.",
+        "",
+        *table(head, rows),
+    ]
+
+
+# --- goals --------------------------------------------------------------------------------------------------------
+
+
+def goals(results: dict) -> list[str]:
+    rows = [[name, wanted, *judged(value, good)] for name, wanted, value, good in all_goals(results)]
+    return table(["goal", "wanted", "found", ""], rows)
+
+
+def judged(value: float | None, good: Callable[[float], bool]) -> list[str]:
+    if value is None:
+        return ["not measured", ""]
+    return [f"{value:,.2f}", "met" if good(value) else "**missed**"]
+
+
+def all_goals(results: dict) -> list[tuple[str, str, float | None, Callable[[float], bool]]]:
+    def get(size: int, key: str, *path) -> float | None:
+        one = results["direct"].get(str(size), {}).get(key)
+        for step in path:
+            one = one.get(step) if isinstance(one, dict) else None
+        return one
+
+    def over(a: float | None, b: float | None) -> float | None:
+        return a / b if a is not None and b else None
+
+    def cpu(size: int, key: str, kind: str) -> float | None:
+        return get(size, key, kind, "cpu_us")
+
+    def speed(size: int, key: str) -> float | None:
+        return get(size, key, "fresh", "per_second")
+
+    sizes = [int(size) for size in results["direct"]]
+    made = []
+    for size in sizes:
+        hit, miss = (over(cpu(size, US, kind), cpu(size, BASE, kind)) for kind in ("repeated", "fresh"))
+        made.append((f"CPU of a hit over bare tonic's, {size:,} policies", "≤ 0.8", hit, lambda v: v <= 0.8))
+        if size == 100_000 or size == max(sizes):
+            made.append((f"CPU of a miss over bare tonic's, {size:,} policies", "≤ 1.0", miss, lambda v: v <= 1.0))
+    for size, least in ((10, 5), (10_000, 50)):
+        for opa in ("opa-indexed", "opa-naive"):
+            faster = over(speed(size, US), speed(size, opa))
+            title = f"throughput over {results['titles'].get(opa, opa)}, {size:,} policies, never twice"
+            made.append((title, f"≥ {least}", faster, lambda v, least=least: v >= least))
+    for size in sizes:
+        p99 = get(size, US, "open", "half, fresh", "p99_us")
+        made.append((f"p99 at half load, ms, {size:,} policies, never twice", "< 1", over(p99, 1000), lambda v: v < 1))
+    flat = over(cpu(max(sizes), US, "fresh"), cpu(min(sizes), US, "fresh"))
+    made.append((f"CPU of a miss at {max(sizes):,} over {min(sizes):,} policies", "≤ 1.3", flat, lambda v: v <= 1.3))
+    return made
+
+
+# --- cells --------------------------------------------------------------------------------------------------------
+
+
+def rate(report: dict) -> str:
+    least = "≥ " if report["generator_share"] > BUSY else ""
+    return f"{least}{report['per_second']:,.0f}" if report["per_second"] >= 10 else f"{report['per_second']:.1f}"
+
+
+def micro(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def ratio(one: dict, base: dict, kind: str) -> str:
+    if "reason" in base or not base or not base[kind]["cpu_us"]:
+        return ""
+    return f"{one[kind]['cpu_us'] / base[kind]['cpu_us']:.2f}"
+
+
+def for_terminal(text: str) -> str:
+    """The same with its tables' columns aligned."""
+    out, block = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            block.append([cell.strip() for cell in line.strip("|").split("|")])
+            continue
+        if block:
+            widths = [max(map(len, cells)) for cells in zip(*(row for row in block if not row[0].startswith("---")))]
+            for row in block:
+                cells = ["─" * width if row[0].startswith("---") else cell.ljust(width) for cell, width in zip(row, widths)]
+                out.append("  ".join(cells).rstrip())
+            block = []
+        out.append(line)
+    return "\n".join(out)
