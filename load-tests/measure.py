@@ -42,10 +42,12 @@ class Scale:
     envoy_rates: tuple[int, ...]
     hospital: tuple[int, ...]
     over_tcp: bool
+    others: bool  # what others have written; it has to be installed first
+    engine_seconds: float
 
 
-FULL = Scale((10, 1_000, 10_000, 100_000), 3, 1.0, 5.0, 8.0, (1_000, 5_000), 1_000, (500, 2_000), (5, 50, 100, 300), True)
-QUICK = Scale((10, 1_000), 1, 0.5, 1.5, 2.0, (1_000,), 1_000, (500,), (5, 100), False)
+FULL = Scale((10, 1_000, 10_000, 100_000), 3, 1.0, 5.0, 8.0, (1_000, 5_000), 1_000, (500, 2_000), (5, 50, 100, 300), True, True, 4.0)
+QUICK = Scale((10, 1_000), 1, 0.5, 1.5, 2.0, (1_000,), 1_000, (500,), (5, 30), False, False, 0.5)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def direct(generator: Generator, running: Running, questions: Path, scale: Scale
         "repeated": repeated,
         "fresh": fresh,
         "open": opened,
-        "resident": fresh["servers"][0]["resident_peak"],
+        "resident": fresh["servers"][0]["resident"],
+        "resident_peak": fresh["servers"][0]["resident_peak"],
     }
 
 
@@ -145,5 +148,5 @@ def reason(error: Exception) -> str:
         case Unfit() | NotReady():
             return str(error)
         case subprocess.TimeoutExpired():
-            return "the generator got no end of it"
+            return f"no end after {error.timeout:.0f} s"
     raise error

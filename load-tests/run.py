@@ -21,6 +21,7 @@ from pathlib import Path
 
 import chart
 import envoys
+import languages
 import measure
 import report
 import servers
@@ -33,6 +34,7 @@ from tools import CERBOS, OPA, ToolAbsent
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BEGIN, END = "<!-- load-tests: begin -->", "<!-- load-tests: end -->"
+ENGINE_WITHIN = 300.0  # seconds, loading included
 FAILURES = (Unfit, NotReady, subprocess.TimeoutExpired)
 
 
@@ -45,6 +47,7 @@ def main() -> int:
     run = Run(options)
     try:
         run.all()
+        run.keep()
     except (Wrong, RuntimeError, OSError) as error:
         print(f"the run is void: {error}", file=sys.stderr)
         return 1
@@ -58,10 +61,10 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release", help="where portcullis, check-load, load-peer and hospital are")
+    parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release", help="where portcullis, check-load, load-peer and engine-load are")
     parser.add_argument("--envoy", type=Path, help="Envoy's binary; without it nothing is measured end to end")
-    parser.add_argument("--quick", action="store_true", help="a few minutes, 10 and 1,000 policies: shows that all works")
-    parser.add_argument("--only", nargs="*", default=[], help="only servers whose key contains one of these words")
+    parser.add_argument("--quick", action="store_true", help="some two minutes, 10 and 1,000 policies, nothing to install: shows that all works")
+    parser.add_argument("--only", nargs="*", default=[], help="only servers whose key contains one of these words; `envoy` and `engine` are keys too")
     parser.add_argument("--sizes", type=int, nargs="*", help="other numbers of policies, each a multiple of 10")
     parser.add_argument("--results", type=Path, default=ROOT / "target" / "load-tests" / "results.json", help="where the raw figures go")
     parser.add_argument("--docs", action="store_true", help="write docs/performance.md and docs/performance.svg")
@@ -78,7 +81,7 @@ class Run:
         self.sizes = tuple(options.sizes or self.scale.sizes)
         # Under /tmp because a socket's path must be short.
         self.home = Path(tempfile.mkdtemp(prefix="portcullis-load-", dir="/tmp"))
-        self.programs = {name: options.bin.resolve() / name for name in ("portcullis", "check-load", "load-peer", "hospital")}
+        self.programs = {name: options.bin.resolve() / name for name in ("portcullis", "check-load", "load-peer", "engine-load")}
         self.ground = Ground(self.home, self.programs, Processors())
         self.generator = Generator(self.ground)
         self.began = time.monotonic()
@@ -86,6 +89,7 @@ class Run:
         self.results = {
             "command": "make load-quick" if options.quick else "make load",
             "quick": options.quick,
+            "debug": options.bin.name == "debug",
             "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             "commit": commit(),
             "machine": machine(self.ground.processors),
@@ -96,6 +100,8 @@ class Run:
             "titles": {one.key: one.title for one in servers.SERVERS + servers.OVER_TCP}
             | {f"envoy {one.key}": one.title for one in envoys.VARIANTS},
             "direct": {},
+            "engine": {},
+            "hospital": [],
         }
 
     def all(self) -> None:
@@ -105,26 +111,34 @@ class Run:
         self.install()
         chosen = [one for one in servers.SERVERS if self.wanted(one)]
         tcp = [one for one in servers.OVER_TCP if self.scale.over_tcp and self.wanted(one)]
-        variants = [one for one in envoys.VARIANTS if "envoy" in self.programs and self.can(one.server)]
-        self.steps = len(self.sizes) * len(chosen) + len(tcp) + len(variants) + 1
+        through_envoy, engine = "envoy" in self.programs and self.named("envoy"), self.named("engine")
+        variants = [one for one in envoys.VARIANTS if through_envoy and self.can(one.server)]
+        self.steps = len(self.sizes) * (len(chosen) + engine) + len(tcp) + len(variants) + engine
         for size in self.sizes:
+            self.keep()
             found = self.results["direct"].setdefault(str(size), {})
             estate, questions = self.estate(size)
             for server in chosen:
                 found[server.key] = self.direct(server, estate, questions, f"{size:,} policies")
+            if engine:
+                self.results["engine"][str(size)] = self.engine(estate, questions)
         if tcp:
             estate, questions = self.estate(self.scale.envoy_size)
             self.results["tcp"] = {one.key: self.direct(one, estate, questions, "over TCP") for one in tcp}
         if variants:
             self.end_to_end(variants)
-        self.hospital()
+        if engine:
+            self.hospital()
 
     def install(self) -> None:
         for tool, name in ((OPA, "opa"), (CERBOS, "cerbos")):
+            if not self.scale.others:
+                self.results["absent"][tool.name] = "this run is a quick one"
+                continue
             self.say(f"looking for {tool.name} {tool.version}")
             try:
-                self.programs[name], _ = tool.installed()
-                self.results["versions"].append(version(tool.name, self.programs[name]))
+                self.programs[name], origin = tool.installed()
+                self.results["versions"].append(f"{version(tool.name, self.programs[name])} ({origin})")
             except ToolAbsent as error:
                 self.results["absent"][f"{tool.name} {tool.version}"] = str(error)
                 self.say(f"{tool.name} is left out: {error}")
@@ -140,8 +154,10 @@ class Run:
             self.results["versions"].append(f"{crate} {number}")
 
     def wanted(self, server: Server) -> bool:
-        named = not self.options.only or any(word in server.key for word in self.options.only)
-        return named and self.can(server.key)
+        return self.named(server.key) and self.can(server.key)
+
+    def named(self, key: str) -> bool:
+        return not self.options.only or any(word in key for word in self.options.only)
 
     def can(self, key: str | None) -> bool:
         needed = "opa" if key and key.startswith("opa") else "cerbos" if key == "cerbos" else "portcullis"
@@ -189,16 +205,36 @@ class Run:
             except FAILURES as error:
                 found[variant.key] = self.unfit(error)
 
+    def engine(self, estate: Estate, questions: Path) -> dict:
+        self.steps_done += 1
+        self.say(f"{len(estate.rules):,} policies: the engine alone")
+        policies = self.ground.fresh("engine") / "policies"
+        languages.cedar(estate, policies)
+        try:
+            return self.ask_engine("estate", "--policies", policies, "--questions", questions)[0]
+        except FAILURES as error:
+            return self.unfit(error)
+
     def hospital(self) -> None:
         self.steps_done += 1
-        self.say("SAPL's hospital, in one process")
+        self.say("SAPL's hospital: engines alone")
         scratch = self.ground.fresh("hospital")
-        command = [str(self.programs["hospital"]), "--scratch", str(scratch)]
-        command += ["--seconds", "1" if self.options.quick else "5", *map(str, self.scale.hospital)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+        for departments in self.scale.hospital:
+            try:
+                self.results["hospital"] += self.ask_engine("hospital", "--scratch", scratch, departments)
+            except FAILURES as error:
+                self.results["hospital"].append(self.unfit(error))
+
+    def ask_engine(self, *words: object) -> list[dict]:
+        command = [self.programs["engine-load"], "--seconds", self.scale.engine_seconds, *words]
+        processors = self.ground.processors.servers
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, timeout=ENGINE_WITHIN, check=False,
+            preexec_fn=lambda: os.sched_setaffinity(0, processors),
+        )  # fmt: skip
         if done.returncode != 0:
             raise Wrong(done.stderr.strip())
-        self.results["hospital"] = [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def unfit(self, error: Exception) -> dict:
         why = measure.reason(error)
@@ -210,15 +246,17 @@ class Run:
         steps = f"{self.steps_done}/{self.steps}" if hasattr(self, "steps") else "–"
         print(f"· {passed // 60:02}:{passed % 60:02}  {steps}  {what}", flush=True)
 
+    def keep(self) -> None:
+        """Writes the raw figures so far, so that a run that is cut off leaves them."""
+        self.options.results.parent.mkdir(parents=True, exist_ok=True)
+        self.options.results.write_text(json.dumps(self.results, indent=1))
+
     def end(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
 def publish(results: dict, options: argparse.Namespace) -> None:
-    """Keeps the raw figures, prints the tables and, if asked to, puts them into the documentation."""
-    if not options.render:
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps(results, indent=1))
+    """Prints the tables and, if asked to, puts them into the documentation."""
     text = report.document(results)
     print("\n" + report.for_terminal(text))
     drawn = chart.svg(results)

@@ -29,12 +29,12 @@ class Tool:
     install: Callable[[str, Path], None]
 
     def installed(self) -> tuple[Path, str]:
-        """The program and what to call it, installed now if it isn't there yet."""
+        """The program and where it is from, installed now if it isn't there yet."""
         named = os.environ.get(self.variable)
         if named:
             if not os.access(named, os.X_OK):
                 raise ToolAbsent(f"{self.variable} names {named}, which can't be run")
-            return Path(named), f"{self.name}, a build of one's own"
+            return Path(named), f"named by {self.variable}"
         home = CACHE / f"{self.name}-{self.version}"
         if not (home / self.program).exists():
             CACHE.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class Tool:
                     raise ToolAbsent(f"{self.name} {self.version}: the installation left no {self.program}")
                 shutil.rmtree(home, ignore_errors=True)
                 made.rename(home)
-        return home / self.program, f"{self.name} {self.version}"
+        return home / self.program, f"{self.version} as released"
 
 
 def go_install(package: str) -> Callable[[str, Path], None]:

@@ -7,7 +7,7 @@ pub mod account;
 pub mod address;
 pub mod client;
 pub mod clock;
-pub mod hospital;
+pub mod engine;
 pub mod load;
 pub mod peer;
 pub mod question;

@@ -5,6 +5,7 @@ mod closed;
 mod open;
 mod pacer;
 mod report;
+mod samples;
 mod tally;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub use self::report::Report;
+pub use self::samples::Samples;
 use self::tally::Tally;
 use crate::Failure;
 use crate::account::Mark;
@@ -74,6 +76,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// Whether every question was asked, and then half of them again, so that the first answers are there.
+    fn all_were_asked(&self) -> bool {
+        self.asked.get() > u64::try_from(self.order.len() * 3 / 2).unwrap_or(u64::MAX)
+    }
+
     /// Asks the next question. The answer, right or wrong, is told to the tally; `Some` if there was one that is right.
     async fn ask(&self, client: &mut Client) -> Option<()> {
         let number = self.asked.replace(self.asked.get() + 1);
@@ -105,7 +112,7 @@ pub async fn run(plan: &Plan, asked: &Questions) -> Result<Report, Failure> {
         order,
         first_item: plan.first_item,
         asked: Cell::new(0),
-        tally: RefCell::new(Tally::new()?),
+        tally: RefCell::default(),
         counts: Cell::new(false),
         stop: Cell::new(false),
     });

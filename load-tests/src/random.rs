@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same in every run: SplitMix64 (Steele, Lea and Flood, 2014).
+//! Numbers that look random and are the same in every run: `SplitMix64` (Steele, Lea and Flood, 2014).
 
 /// A generator, begun from a seed.
 #[derive(Clone, Debug)]

@@ -1,12 +1,16 @@
 //! The closed loop: what a server can do at most. Its latencies say how long its own queue is and little else.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::{Measured, Plan, Shared, cpu_of, mark};
 use crate::client::Client;
 use crate::{Failure, clock};
+
+/// How much longer than planned the warm-up may last.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(
     plan: &Plan,
@@ -27,13 +31,18 @@ pub(super) async fn run(
                     }
                     if !right {
                         // A broken connection must not become a busy loop.
-                        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                        tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                 }
             });
         }
     }
     tokio::time::sleep(plan.warm_up).await;
+    // What is asked again and again must have been asked before it counts.
+    let patience = clock::now() + PATIENCE;
+    while plan.first_item.is_none() && !shared.all_were_asked() && clock::now() < patience {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let (before, mine) = mark(plan)?;
     let began = clock::now();
     shared.counts.set(true);

@@ -1,6 +1,5 @@
 //! What was found, for the driver to read.
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::{Measured, Plan, Shared};
@@ -51,22 +50,23 @@ pub struct Report {
 }
 
 impl Report {
-    #[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds of a run fit")]
+    #[expect(clippy::cast_precision_loss, reason = "counts of a run fit")]
     pub(super) fn new(plan: &Plan, shared: &Shared, measured: &Measured) -> Result<Self, Failure> {
         let tally = shared.tally.borrow();
         let servers = measured.before.until(&measured.after)?;
         let total: f64 = servers.iter().map(|usage| usage.cpu_s).sum();
         let answered = measured.completed > 0 && !plan.servers.is_empty();
-        let at = |histogram: &Histogram<u64>, quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        let [median, hundredth, thousandth, slowest] = tally.latencies.quantiles([0.5, 0.99, 0.999, 1.0]);
+        let [late] = tally.lateness.quantiles([0.99]);
         Ok(Self {
             seconds: measured.seconds,
             completed: measured.completed,
             per_second: measured.completed as f64 / measured.seconds,
-            p50_us: at(&tally.latencies, 0.5),
-            p99_us: at(&tally.latencies, 0.99),
-            p999_us: at(&tally.latencies, 0.999),
-            max_us: tally.latencies.max() as f64 / 1e3,
-            late_p99_us: measured.intended.map(|_| at(&tally.lateness, 0.99)),
+            p50_us: median,
+            p99_us: hundredth,
+            p999_us: thousandth,
+            max_us: slowest,
+            late_p99_us: measured.intended.map(|_| late),
             intended: measured.intended.map(|(intended, _)| intended),
             unanswered: measured.intended.map(|(_, unanswered)| unanswered),
             allowed: tally.allowed,

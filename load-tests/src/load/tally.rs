@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
-use crate::Failure;
+use super::samples::Samples;
 use crate::wire::{Answer, Prepared};
 
 /// Answers, counted, and how long they took.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// In nanoseconds.
-    pub(super) latencies: Histogram<u64>,
-    /// How much later than intended questions were sent, in nanoseconds; only in an open loop.
-    pub(super) lateness: Histogram<u64>,
+    /// How long answers took.
+    pub(super) latencies: Samples,
+    /// How much later than intended questions were sent; only in an open loop.
+    pub(super) lateness: Samples,
     pub(super) allowed: u64,
     pub(super) denied: u64,
     pub(super) wrong: u64,
@@ -24,24 +22,6 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new() -> Result<Self, Failure> {
-        let histogram = || {
-            // From 1 µs to 10 minutes, each value to three digits.
-            let made = Histogram::new_with_bounds(1_000, 600_000_000_000, 3);
-            made.map_err(|error| Failure::new("making a histogram", error))
-        };
-        Ok(Self {
-            latencies: histogram()?,
-            lateness: histogram()?,
-            allowed: 0,
-            denied: 0,
-            wrong: 0,
-            errors: 0,
-            first_fault: None,
-            counted: 0,
-        })
-    }
-
     /// Takes an answer down. Right and wrong are told from the first question on, whether or not it counts.
     pub(super) fn told(&mut self, prepared: &Prepared, answer: Result<Answer, String>) -> Option<()> {
         match answer {
@@ -66,10 +46,10 @@ impl Tally {
 
     pub(super) fn took(&mut self, took: Duration) {
         self.counted += 1;
-        self.latencies.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.latencies.push(took);
     }
 
     pub(super) fn late_by(&mut self, late: Duration) {
-        self.lateness.saturating_record(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
+        self.lateness.push(late);
     }
 }

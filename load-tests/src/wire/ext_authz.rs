@@ -147,13 +147,14 @@ struct HttpStatus {
     code: i32,
 }
 
-/// Stricter than Envoy: no status is no answer, and a denial that is not a plain 403 is a fault.
+/// Stricter than Envoy: no status is no answer, and a denial that would not become a plain 403 is a fault.
 pub(super) fn read(message: &[u8]) -> Result<Answer, String> {
     let response = CheckResponse::decode(message).map_err(|error| error.to_string())?;
     let code = response.status.as_ref().map(|status| status.code);
     match (code, &response.denied, &response.error) {
         (Some(0), None, None) => Ok(Answer::Allow),
-        (Some(7), Some(Denied { status: Some(HttpStatus { code: 403 }) }), None) => Ok(Answer::Deny),
+        // A refusal that says nothing more is a 403 to Envoy; OPA answers so.
+        (Some(7), None | Some(Denied { status: Some(HttpStatus { code: 403 }) }), None) => Ok(Answer::Deny),
         _ => Err(format!("neither a yes nor a no: {response:?}")),
     }
 }

@@ -79,9 +79,9 @@ fn an_answer_is_a_clear_yes_a_clear_no_or_an_error() {
     assert_eq!(read(&response(0, None)), Ok(Answer::Allow));
     assert_eq!(read(&response(0, Some(HttpResponse::OkResponse(auth::OkHttpResponse::default())))), Ok(Answer::Allow));
     assert_eq!(read(&response(7, Some(HttpResponse::DeniedResponse(refusal(403))))), Ok(Answer::Deny));
+    assert_eq!(read(&response(7, None)), Ok(Answer::Deny));
     for odd in [
         auth::CheckResponse::default(),
-        response(7, None),
         response(0, Some(HttpResponse::DeniedResponse(refusal(403)))),
         response(7, Some(HttpResponse::DeniedResponse(refusal(401)))),
         response(14, Some(HttpResponse::ErrorResponse(refusal(503)))),
