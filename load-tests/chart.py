@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from html import escape
 
-WIDTH, HEIGHT = 960, 430
+from goals import US
+
+WIDTH, HEIGHT = 960, 456
 PANEL = {"left": 70, "top": 56, "width": 370, "height": 280}
 GAP = 470  # from one panel's left edge to the other's
 COLOURS = ("#1b6ac9", "#d9480f", "#2b8a3e", "#862e9c", "#b08900", "#0b7285", "#c2255c")
 STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#444}.title{font-size:14px;font-weight:600}.grid{stroke:#8884;stroke-width:1}"
+    "text{font:12px system-ui,sans-serif;fill:#444}.title{font-size:14px;font-weight:600}.label{font-size:11px;fill:#888}.grid{stroke:#8884;stroke-width:1}"
     "@media(prefers-color-scheme:dark){text{fill:#ccc}}"
 )
 
@@ -25,9 +27,15 @@ def svg(results: dict) -> str:
         *panel(results, keys, sizes, 0, "CPU of a request that was never asked before, µs", "cpu_us"),
         *panel(results, keys, sizes, GAP, "answers a second, never the same request twice", "per_second"),
         *legend(results, keys),
+        f'<text class="label" x="{PANEL["left"]}" y="{HEIGHT - 8}">{escape(label(results))}</text>',
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def label(results: dict) -> str:
+    machine = results["machine"]
+    return f"{results['command']}, {results['date']}, commit {results['commit']}, {machine['processors']}, {machine['cores']} cores"
 
 
 def values(results: dict, key: str, figure: str) -> list[tuple[int, float]]:
@@ -61,7 +69,7 @@ def panel(results: dict, keys: list[str], sizes: list[int], shift: int, title: s
         colour = COLOURS[number % len(COLOURS)]
         if len(points) > 1:
             line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-            parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+            parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="{4 if key == US else 2}"/>')
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{colour}"/>' for a, b in points]
     return parts
 
@@ -69,7 +77,7 @@ def panel(results: dict, keys: list[str], sizes: list[int], shift: int, title: s
 def legend(results: dict, keys: list[str]) -> list[str]:
     parts = []
     for number, key in enumerate(keys):
-        x, y = PANEL["left"] + (number % 4) * 220, HEIGHT - 34 + (number // 4) * 20
+        x, y = PANEL["left"] + (number % 4) * 220, HEIGHT - 60 + (number // 4) * 20
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<rect x="{x}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{x + 18}" y="{y}">{escape(results["titles"][key])}</text>')
