@@ -34,7 +34,8 @@ def document(results: dict) -> str:
     if results.get("envoy"):
         lines += ["### Through an Envoy", "", *envoy(results), ""]
     lines += ["### The engine alone, in one process", "", *engine(results), ""]
-    lines += ["### Goals", "", *table(["goal", "wanted", "found", ""], [one.cells() for one in all_goals(results)]), ""]
+    if not results["debug"]:
+        lines += ["### Goals", "", *table(["goal", "wanted", "found", ""], [one.cells() for one in all_goals(results)]), ""]
     lines += ["[load-tests/README.md](../load-tests/README.md) says how each figure comes about and what is fair.", ""]
     return "\n".join(lines)
 

@@ -132,7 +132,7 @@ class Run:
 
     def install(self) -> None:
         for tool, name in ((OPA, "opa"), (CERBOS, "cerbos")):
-            if not self.scale.others:
+            if not self.scale.others and name not in self.options.only:
                 self.results["absent"][tool.name] = "this run is a quick one"
                 continue
             self.say(f"looking for {tool.name} {tool.version}")
