@@ -33,7 +33,8 @@ def document(results: dict) -> str:
         lines += ["### Over TCP in place of a Unix socket", "", *tcp(results), ""]
     if results.get("envoy"):
         lines += ["### Through an Envoy", "", *envoy(results), ""]
-    lines += ["### The engine alone, in one process", "", *engine(results), ""]
+    if results["engine"] or results["hospital"]:
+        lines += ["### The engine alone, in one process", "", *engine(results), ""]
     if not results["debug"]:
         lines += ["### Goals", "", *table(["goal", "wanted", "found", ""], [one.cells() for one in all_goals(results)]), ""]
     lines += ["[load-tests/README.md](../load-tests/README.md) says how each figure comes about and what is fair.", ""]
@@ -98,7 +99,10 @@ def percentiles(one: dict) -> str:
     if not one:
         return ""
     lost = f", {one['unanswered']:,} unanswered" if one["unanswered"] else ""
-    return f"{micro(one['p50_us'])} / {micro(one['p99_us'])} / {micro(one['p999_us'])}{lost}"
+    # A percentile of fewer answers than it counts in is one answer's time and no more.
+    enough = ((1, "p50_us"), (100, "p99_us"), (1000, "p999_us"))
+    shown = [micro(one[name]) if one["completed"] >= least else "–" for least, name in enough]
+    return " / ".join(shown) + lost
 
 
 def tcp(results: dict) -> list[str]:

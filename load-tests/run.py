@@ -141,7 +141,7 @@ class Run:
                 self.results["versions"].append(f"{version(tool.name, self.programs[name])} ({origin})")
             except ToolAbsent as error:
                 self.results["absent"][f"{tool.name} {tool.version}"] = str(error)
-                self.say(f"{tool.name} is left out: {error}")
+                self.say(f"{tool.name} is left out: {error} {error.detail}".strip())
         if self.options.envoy:
             self.programs["envoy"] = self.options.envoy.resolve()
             self.results["versions"].append(version("Envoy", self.programs["envoy"]))

@@ -15,7 +15,11 @@ TIMEOUT = 1800.0  # seconds; OPA takes minutes when nothing is cached
 
 
 class ToolAbsent(RuntimeError):
-    """A program can't be had on this machine; the text says why."""
+    """A program can't be had on this machine; the text says why, `detail` in the words of who refused."""
+
+    def __init__(self, why: str, detail: str = "") -> None:
+        super().__init__(why)
+        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,10 @@ def run(command: list[str], where: Path, extra: dict[str, str]) -> None:
     except FileNotFoundError as error:
         raise ToolAbsent(f"{command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise ToolAbsent(f"`{' '.join(command[:3])}` took longer than {TIMEOUT:.0f} s") from error
+        raise ToolAbsent(f"`{' '.join(command[:2])}` took longer than {TIMEOUT:.0f} s") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ToolAbsent(f"`{' '.join(command[:3])}` failed: {last}")
+        raise ToolAbsent(f"`{' '.join(command[:2])}` can't get it here", last)
 
 
 OPA = Tool(
