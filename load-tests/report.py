@@ -184,7 +184,7 @@ def ratio(one: dict, base: dict, kind: str) -> str:
 def for_terminal(text: str) -> str:
     """The same with its tables' columns aligned."""
     out, block = [], []
-    for line in [*text.splitlines(), ""]:
+    for line in [*(line for line in text.splitlines() if not line.startswith("![")), ""]:
         if line.startswith("|"):
             block.append([cell.strip() for cell in line.strip("|").split("|")])
             continue
