@@ -103,7 +103,7 @@ impl EntitySource for EntityFiles {
 /// # Errors
 /// [`SourceError`]: they can't be read, or one is no JSON array.
 pub fn check(path: &Path, policies: &PolicySet) -> Result<Applied, SourceError> {
-    let store = EntityStore::new(policies, [path.to_string_lossy().into()]);
+    let store = EntityStore::of_types(policies.types(), [path.to_string_lossy().into()]);
     let mut intake = Intake::new(Arc::clone(&store.readers().borrow()), Arc::new(Unseen));
     let (_stamps, documents) = read(path).map_err(SourceError::Unavailable)?;
     for (name, bytes) in documents {

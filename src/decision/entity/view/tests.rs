@@ -14,7 +14,10 @@ fn record(fields: &[(&'static str, i64)]) -> Record<'static> {
     fields.iter().map(|(name, value)| (Text::from(*name), Value::Long(*value))).collect()
 }
 
-fn stored(entities: &[(&str, &[(&'static str, i64)], &[&str])]) -> Entities {
+/// Id, attributes, parents.
+type Described<'a> = (&'a str, &'a [(&'static str, i64)], &'a [&'a str]);
+
+fn stored(entities: &[Described<'_>]) -> Entities {
     let mut writer = Writer::default();
     for (id, attributes, parents) in entities {
         let parents = parents.iter().map(|parent| uid(parent)).collect();
