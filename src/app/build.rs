@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::{App, AppError};
 use crate::config::{self, AuditFile, Config};
-use crate::decision::cache::DecisionCache;
+use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts};
@@ -104,15 +104,15 @@ impl App {
         identity.maintain(&mut tasks, &common, &shutdown);
         let served = (metrics.sds, metrics.workload_api);
         let workloads = identity.workload_router(config, &common, served, &shutdown)?;
-        let admin = admin_api(&config.admin, &common, metrics.admin);
-        let administration = admin.router(identity.admin_services(config, &common, log, shutdown.signal())?);
+        let (admin, purges) = (admin_api(&config.admin, &common, metrics.admin), Arc::new(Purges::default()));
+        let administration = admin.router(identity.admin_services(config, &common, log, &purges, shutdown.signal())?);
         tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));
 
         let counted = (metrics.policies, metrics.entities);
         let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
         let authorizer = Arc::new(Authorizer::new(
-            decision_ports(&config.decision, &common, policies, &identity.authority),
+            decision_ports(&config.decision, &common, policies, &identity.authority, purges),
             metrics.decision,
         ));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
@@ -198,12 +198,13 @@ fn decision_ports(
     common: &Common,
     policies: Arc<Watched<PolicySet>>,
     authority: &Authority,
+    purges: Arc<Purges>,
 ) -> DecisionPorts {
     let remembered = u64::try_from(config.verified_leaves).unwrap_or(u64::MAX);
     DecisionPorts {
         policies,
         leaves: LeafVerifier::new(Arc::clone(authority.bundles()), remembered),
-        cache: DecisionCache::new(config.cache.capacity, config.cache.ttl),
+        cache: DecisionCache::new(config.cache.capacity, config.cache.ttl, purges),
         audit: Arc::clone(&common.audit),
         clock: Arc::clone(&common.clock),
         entropy: Arc::clone(&common.entropy),

@@ -59,19 +59,19 @@ pub struct DecisionCache {
     decisions: Option<moka::sync::Cache<Box<[u8]>, Arc<Kept>, foldhash::fast::RandomState>>,
     max_ttl: Duration,
     recent: Recent,
-    purges: Purges,
+    purges: Arc<Purges>,
 }
 
 impl DecisionCache {
     /// A cache of at most `capacity` decisions, none of which is used for longer than `max_ttl`. Zero for either turns
-    /// it off.
-    pub fn new(capacity: u64, max_ttl: Duration) -> Self {
+    /// it off. What is purged comes in by `purges`.
+    pub fn new(capacity: u64, max_ttl: Duration, purges: Arc<Purges>) -> Self {
         let on = capacity > 0 && !max_ttl.is_zero();
         let decisions = on.then(|| {
             let builder = moka::sync::Cache::builder().max_capacity(capacity);
             builder.build_with_hasher(foldhash::fast::RandomState::default())
         });
-        Self { decisions, max_ttl, recent: Recent::default(), purges: Purges::default() }
+        Self { decisions, max_ttl, recent: Recent::default(), purges }
     }
 
     /// Whether anything is ever kept.
@@ -80,7 +80,7 @@ impl DecisionCache {
     }
 
     /// What was purged: it is a part of every key.
-    pub const fn purges(&self) -> &Purges {
+    pub fn purges(&self) -> &Purges {
         &self.purges
     }
 

@@ -58,7 +58,7 @@ impl Plane {
         let ports = Ports {
             policies: Arc::clone(&policies),
             leaves: LeafVerifier::new(Arc::clone(&bundles), 100),
-            cache: DecisionCache::new(100, CACHE_TTL),
+            cache: DecisionCache::new(100, CACHE_TTL, Arc::default()),
             audit: log.clone(),
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy::new()),

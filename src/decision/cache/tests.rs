@@ -34,7 +34,7 @@ struct Counted {
 
 impl Counted {
     fn new(capacity: u64, ttl: Duration) -> Self {
-        Self { cache: DecisionCache::new(capacity, ttl), evaluated: Cell::new(0) }
+        Self { cache: DecisionCache::new(capacity, ttl, Arc::default()), evaluated: Cell::new(0) }
     }
 
     fn ask(&self, key: &CacheKey, now: Timestamp, not_after: Timestamp, keep: Option<Duration>) -> Lookup {
@@ -72,7 +72,7 @@ fn shortly_before_its_end_one_caller_makes_it_anew() {
 
 #[test]
 fn of_many_that_see_it_due_one_makes_it_anew() {
-    let cache = DecisionCache::new(100, TTL);
+    let cache = DecisionCache::new(100, TTL, Arc::default());
     let fresh = || Fresh { evaluation: evaluation("p"), cacheable: true };
     let ask = |now, fresh: &dyn Fn() -> Fresh| cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1;
     ask(0, &fresh);
@@ -115,7 +115,7 @@ fn without_capacity_or_time_nothing_is_kept() {
 
 #[test]
 fn what_is_no_function_of_its_key_is_not_kept_and_ends_what_was() {
-    let cache = DecisionCache::new(100, TTL);
+    let cache = DecisionCache::new(100, TTL, Arc::default());
     let ask = |now, cacheable| {
         let fresh = || Fresh { evaluation: evaluation("p"), cacheable };
         cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1
