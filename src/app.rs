@@ -7,6 +7,7 @@
 
 mod admin;
 mod build;
+mod entities;
 mod identity;
 mod metrics;
 mod policies;

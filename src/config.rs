@@ -4,6 +4,7 @@
 //! found out by whoever opens it. `docs/configuration.md` is the reference of all keys.
 
 mod attestors;
+mod entities;
 mod entries;
 mod fault;
 mod identity;
@@ -23,6 +24,8 @@ use std::path::{Path, PathBuf};
 use portcullis_spiffe::TrustDomain;
 
 pub use attestors::Attestors;
+pub(crate) use entities::POLICY_DIRECTORY;
+pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};
 pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};

@@ -3,7 +3,6 @@
 //! letter.
 
 pub mod docker;
-mod http;
 pub mod kubelet;
 pub mod systemd;
 

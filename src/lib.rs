@@ -13,6 +13,7 @@
 //! | [`edge`] | wire in, wire out |
 //! | [`store`] | SQL behind the rooms' ports |
 //! | [`daemons`] | attestors that ask daemons of the machine |
+//! | [`feeds`] | what other servers publish over HTTP and we follow |
 //!
 //! Then [`config`], [`app`] (the one place that knows both a port and its adapter) and [`cli`]. `docs/architecture.md`
 //! walks one request through all of them; `tests/it/architecture.rs` fails on an import against this order.
@@ -29,6 +30,7 @@ pub mod edge;
 pub mod store;
 
 pub mod daemons;
+pub mod feeds;
 
 pub mod config;
 

@@ -2,6 +2,7 @@
 //! anyway; the same statements serve both, and `contract` holds both to the same behaviour.
 
 mod authorities;
+mod entities;
 mod entries;
 mod federation;
 mod join_tokens;
@@ -16,6 +17,7 @@ use portcullis_spiffe::TrustDomain;
 use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
 
+pub use self::entities::EntityTable;
 pub use self::entries::EntryStore;
 pub use self::federation::FederationTables;
 

@@ -8,12 +8,14 @@ use axum::Router;
 use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
+use super::entities::{EntityMetrics, entities};
 use super::identity::IdentityPlane;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::{App, AppError};
 use crate::config::{self, AuditFile, Config};
 use crate::decision::cache::DecisionCache;
+use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts};
 use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
@@ -106,11 +108,8 @@ impl App {
         let administration = admin.router(identity.admin_services(config, &common, log, shutdown.signal())?);
         tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));
 
-        let news = policy_news(&common, metrics.policies);
-        let policies = policies(&config.decision.policies, &news).await?;
-        let directory = config.decision.policies.clone();
-        let watching = watch(directory, Arc::clone(&policies), news, config.decision.poll_interval, shutdown.signal());
-        tasks.spawn("the watch over policies", watching);
+        let counted = (metrics.policies, metrics.entities);
+        let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
         let authorizer = Arc::new(Authorizer::new(
             decision_ports(&config.decision, &common, policies, &identity.authority),
@@ -156,6 +155,22 @@ impl Listeners {
         }
         Ok(())
     }
+}
+
+/// Policies and entities: read once, then followed.
+async fn decision_data(
+    config: &config::Decision,
+    common: &Common,
+    (policy_metrics, entity_metrics): (PolicyMetrics, EntityMetrics),
+    (tasks, shutdown): (&mut TaskGroup, &Shutdown),
+) -> Result<Arc<Watched<PolicySet>>, AppError> {
+    let news = policy_news(common, policy_metrics);
+    let policies = policies(&config.policies, &news).await?;
+    let entities = entities(config, common, &policies, entity_metrics, (tasks, shutdown)).await?;
+    let target = Arc::new(InForce { policies: Arc::clone(&policies), entities });
+    let watching = watch(config.policies.clone(), target, news, config.poll_interval, shutdown.signal());
+    tasks.spawn("the watch over policies", watching);
+    Ok(policies)
 }
 
 /// Who is told of loads of policies.

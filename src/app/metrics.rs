@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 
+use super::entities::EntityMetrics;
 use super::policies::PolicyMetrics;
 use crate::decision::DecisionMetrics;
 use crate::edge::envoy::{ext_authz, sds};
@@ -27,6 +28,7 @@ pub(super) struct Metrics {
     pub(super) authority: authority::Metrics,
     pub(super) authzen: authzen::Metrics,
     pub(super) decision: DecisionMetrics,
+    pub(super) entities: EntityMetrics,
     pub(super) ext_authz: ext_authz::Metrics,
     pub(super) issue: issue::Metrics,
     pub(super) policies: PolicyMetrics,
@@ -51,6 +53,7 @@ impl Metrics {
             authority: authority::Metrics::new(&mut registry),
             authzen: authzen::Metrics::new(&mut registry),
             decision: DecisionMetrics::new(&mut registry),
+            entities: EntityMetrics::new(&mut registry),
             ext_authz: ext_authz::Metrics::new(&mut registry),
             issue: issue::Metrics::new(&mut registry),
             policies: PolicyMetrics::new(&mut registry),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use tracing_subscriber::EnvFilter;
 
+use super::entities::{self, EntitySource};
 use super::node::{Node, Value};
 use super::reader::{Section, Setting};
 use super::values::text;
@@ -24,7 +25,9 @@ const MESSAGE: (usize, usize) = (1024, 64 << 20);
 pub struct Decision {
     /// The directory of policies, schema and entities.
     pub policies: PathBuf,
-    /// How often that directory is looked at, beside the notices of the file system.
+    /// Where further entities come from. Where two have the same entity, that of the first counts.
+    pub entities: Vec<EntitySource>,
+    /// How often directories are looked at, beside the notices of the file system.
     pub poll_interval: Duration,
     /// The decision cache.
     pub cache: Cache,
@@ -44,6 +47,7 @@ pub struct Cache {
 impl Decision {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let policies = section.value("policies", "policies");
+        let entities = entities::read(section);
         let poll_interval = section.bounded("poll_interval", "5s", (100 * MILLISECOND, HOUR));
         let cache = section.section("cache", |section| {
             let capacity = section.bounded("capacity", "100000", (0, 10_000_000));
@@ -53,6 +57,7 @@ impl Decision {
         let verified_leaves = section.bounded("verified_leaves", "10000", (1, 1_000_000));
         Some(Self {
             policies: policies?,
+            entities: entities?,
             poll_interval: poll_interval?,
             cache: cache?,
             verified_leaves: verified_leaves?,

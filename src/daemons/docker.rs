@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use moka::sync::Cache;
 use serde::Deserialize;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::http::Get;
+use crate::foundation::http::Get;
 use crate::identity::attest::container::{Container, ContainerId, Runtime};
 use crate::identity::attest::{AttestFuture, AttestorError, Caller, WorkloadAttestor};
 
@@ -174,10 +174,10 @@ fn is_path_safe(id: &str) -> bool {
 async fn get(socket: &Path, path: &str) -> Result<Bytes, Failure> {
     let other = |reason: String| Failure::Other(reason);
     let stream = UnixStream::connect(socket).await.map_err(|error| other(format!("can't connect: {error}")))?;
-    let question = Get { host: "docker", path, authorization: None, limit: MAX_ANSWER };
-    let (status, body) = question.over(stream).await.map_err(|error| other(error.to_string()))?;
-    match status {
-        StatusCode::OK => Ok(body),
+    let question = Get { host: "docker", path, headers: HeaderMap::new(), limit: MAX_ANSWER };
+    let answer = question.over(stream).await.map_err(|error| other(error.to_string()))?;
+    match answer.status() {
+        StatusCode::OK => Ok(answer.into_body()),
         StatusCode::NOT_FOUND => Err(Failure::Unknown(format!("there is no `{path}`"))),
         status => Err(other(format!("`{path}` is answered with {status}"))),
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use portcullis_spiffe::SpiffeId;
 
-use super::cache::{CacheKey, CachedDecision, DecisionCache};
+use super::cache::{DecisionCache, Fresh, Lookup, MissCause};
 use super::check::Check;
 use super::mapping::{complete, connect_query, http_query};
 use super::metrics::DecisionMetrics;
-use super::policy::{Effect, EvaluateError, Evaluation, PolicySet};
+use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
 use super::query::Query;
 use super::reason::Reason;
 use super::request::{HttpRequest, Refusal};
@@ -152,21 +152,29 @@ impl Authorizer {
 
     /// The cache, or else the policies.
     fn decide(&self, query: &Query, leaf: Option<&VerifiedLeaf>, question: &mut Question) -> Result<Answer, Refusal> {
-        let digest = query.digest();
-        question.asked(query, digest);
+        question.asked(query, query.digest());
         let policies = &question.policies;
-        let key = CacheKey::of(&digest, policies.epoch(), question.bundle_epoch, leaf.map(|leaf| &leaf.digest));
-        let expires_at = leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
-        let (decided, cache) = self.ports.cache.decide(key, question.now, || {
-            let evaluation = policies.evaluate(query)?;
-            self.metrics.policies_failed(evaluation.errors.len());
-            Ok::<_, EvaluateError>(CachedDecision { evaluation, expires_at })
-        });
-        match decided {
-            Ok(decision) => Ok(Answer { evaluation: decision.evaluation.clone(), cache }),
-            Err(error @ EvaluateError::UnknownAction(_)) => Err(Refusal::new(Reason::UnknownAction, error, "")),
-            Err(error @ EvaluateError::Schema(_)) => Err(Refusal::new(Reason::SchemaMismatch, error, "")),
-        }
+        let typed = policies.question(query).map_err(|error| match error {
+            EvaluateError::UnknownAction(_) => Refusal::new(Reason::UnknownAction, error, ""),
+            EvaluateError::Schema(_) => Refusal::new(Reason::SchemaMismatch, error, ""),
+        })?;
+        let asked = policies.ask(&typed);
+        let (cache, keep) = (&self.ports.cache, asked.keep());
+        let (evaluation, lookup) = if cache.is_on() && keep != Some(Duration::ZERO) {
+            let epochs = Epochs { policies: policies.epoch(), bundles: question.bundle_epoch };
+            let not_after = leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
+            cache.decide(&asked.key(epochs, cache.purges()), question.now, not_after, keep, || self.run(&asked))
+        } else {
+            (self.run(&asked).evaluation, Lookup::Miss(MissCause::Never))
+        };
+        self.metrics.looked_up(lookup);
+        Ok(Answer { evaluation, cache: lookup.into() })
+    }
+
+    fn run(&self, asked: &Asked<'_>) -> Fresh {
+        let fresh = asked.evaluate();
+        self.metrics.policies_failed(fresh.evaluation.errors.len());
+        fresh
     }
 
     /// Records the answer, and only then gives it: what can't be recorded or named is an error.

@@ -1,95 +1,157 @@
-//! Decisions that were made before. What is cached is a function of its key: the key holds everything that can enter an
-//! evaluation, so an entry is never wrong, only old, and a new policy or bundle epoch simply never finds it again.
+//! Decisions that were made before. What is cached is a function of its key: the key holds all that the policies which
+//! the question may meet can read of it, and nothing else. So an entry is never wrong, only old; a change of anything
+//! that matters simply never finds it again, and a change of what does not matter does not lose it.
+
+mod key;
+mod misses;
+mod purge;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use moka::ops::compute::Op;
-
+pub use self::key::CacheKey;
+pub use self::misses::MissCause;
+use self::misses::Recent;
+pub use self::purge::{Purge, Purges};
 use super::policy::Evaluation;
 use crate::evidence::CacheState;
 use crate::foundation::clock::Timestamp;
-use crate::foundation::digest::{Digest, Hasher};
-use crate::foundation::watched::Epoch;
 
-/// What a decision depends on, in 32 bytes.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct CacheKey(Digest);
+/// In which last part of its life a decision is made anew before it ends: one eighth.
+const REFRESH_SHARE: u32 = 8;
 
 /// A decision that is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CachedDecision {
+#[derive(Debug)]
+struct Kept {
+    evaluation: Evaluation,
+    /// From when on it must not be used: at the latest when the leaf or token that proved the subject ends.
+    expires_at: Timestamp,
+    /// From when on the next who asks makes it anew.
+    refresh_at: Timestamp,
+    /// Whether somebody does that already.
+    refreshing: AtomicBool,
+}
+
+/// What was evaluated, and whether it may be kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fresh {
     /// What the policies said.
     pub evaluation: Evaluation,
-    /// From when on it must not be used: at the latest when the leaf or token that proved the subject ends.
-    pub expires_at: Timestamp,
+    /// Whether it is a function of its key. Errors are not: their words tell of more than the policies read.
+    pub cacheable: bool,
+}
+
+/// How the cache took a question.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lookup {
+    /// The answer was there.
+    Hit,
+    /// The answer was there, and was made anew because it would soon have ended.
+    Refreshed,
+    /// It was not there, because of this.
+    Miss(MissCause),
 }
 
 /// Decisions by everything that they depend on.
 #[derive(Debug)]
 pub struct DecisionCache {
-    decisions: moka::sync::Cache<CacheKey, Arc<CachedDecision>>,
+    decisions: Option<moka::sync::Cache<Box<[u8]>, Arc<Kept>, foldhash::fast::RandomState>>,
     max_ttl: Duration,
-}
-
-impl CacheKey {
-    /// The key of a question, by its [`Query::digest`](super::query::Query::digest), put to one state of the policies, by a
-    /// caller verified against one state of the bundles with the leaf certificate of this digest, if there was one.
-    pub fn of(query: &Digest, policy_epoch: Epoch, bundle_epoch: Epoch, leaf: Option<&Digest>) -> Self {
-        let mut hasher = Hasher::new();
-        hasher.field(query.as_bytes()).number(policy_epoch.number()).number(bundle_epoch.number());
-        hasher.field(leaf.map_or(&[], |leaf| leaf.as_bytes()));
-        Self(hasher.finish())
-    }
+    recent: Recent,
+    purges: Purges,
 }
 
 impl DecisionCache {
     /// A cache of at most `capacity` decisions, none of which is used for longer than `max_ttl`. Zero for either turns
     /// it off.
     pub fn new(capacity: u64, max_ttl: Duration) -> Self {
-        Self { decisions: moka::sync::Cache::new(capacity), max_ttl }
+        let on = capacity > 0 && !max_ttl.is_zero();
+        let decisions = on.then(|| {
+            let builder = moka::sync::Cache::builder().max_capacity(capacity);
+            builder.build_with_hasher(foldhash::fast::RandomState::default())
+        });
+        Self { decisions, max_ttl, recent: Recent::default(), purges: Purges::default() }
     }
 
-    /// The decision under `key` at `now`: the one that is there, else what `compute` makes. Callers who ask for one key
-    /// at once wait for the first of them and share what it gets. An error is not kept.
+    /// Whether anything is ever kept.
+    pub const fn is_on(&self) -> bool {
+        self.decisions.is_some()
+    }
+
+    /// What was purged: it is a part of every key.
+    pub const fn purges(&self) -> &Purges {
+        &self.purges
+    }
+
+    /// The decision under `key` at `now`: the one that is there, else what `evaluate` makes, which is kept until
+    /// `not_after` or for `keep`, if that is less than the cache's own limit.
     ///
     /// Expiry is judged by `now` alone, so a decision and the certificate behind it live by one clock.
-    pub fn decide<E: Clone + Send + Sync + 'static>(
+    pub fn decide(
         &self,
-        key: CacheKey,
+        key: &CacheKey,
         now: Timestamp,
-        compute: impl FnOnce() -> Result<CachedDecision, E>,
-    ) -> (Result<Arc<CachedDecision>, E>, CacheState) {
-        match self.decisions.get(&key) {
-            Some(decision) if now < decision.expires_at => return (Ok(decision), CacheState::Hit),
-            // Only what is still expired goes: another caller may have put a new one in its place by now.
-            Some(_expired) => drop(self.decisions.entry(key).and_compute_with(|entry| match entry {
-                Some(entry) if now >= entry.value().expires_at => Op::Remove,
-                _ => Op::Nop,
-            })),
-            None => {}
+        not_after: Timestamp,
+        keep: Option<Duration>,
+        evaluate: impl FnOnce() -> Fresh,
+    ) -> (Evaluation, Lookup) {
+        let Some(decisions) = &self.decisions else { return (evaluate().evaluation, Lookup::Miss(MissCause::Never)) };
+        let (found, expired) = match decisions.get(key.as_bytes()) {
+            Some(kept) if now < kept.expires_at => (Some(kept), false),
+            old => (None, old.is_some()),
+        };
+        if let Some(kept) = &found
+            && !kept.is_due(now)
+        {
+            return (kept.evaluation.clone(), Lookup::Hit);
         }
-        let latest = now.after(self.max_ttl);
-        let mut state = CacheState::Hit;
-        let decided = self.decisions.try_get_with(key, || {
-            state = CacheState::Miss;
-            let decision = compute()?;
-            Ok(Arc::new(CachedDecision { expires_at: decision.expires_at.min(latest), ..decision }))
-        });
-        match decided {
-            Ok(decision) => (Ok(decision), state),
-            Err(error) => (Err(Arc::unwrap_or_clone(error)), CacheState::Miss),
+        let fresh = evaluate();
+        if fresh.cacheable {
+            let expires_at = not_after.min(now.after(keep.map_or(self.max_ttl, |keep| keep.min(self.max_ttl))));
+            decisions.insert(key.as_bytes().into(), Arc::new(Kept::new(fresh.evaluation.clone(), now, expires_at)));
+        } else {
+            // What was kept under this key is not what is true now.
+            decisions.invalidate(key.as_bytes());
         }
+        let lookup = match found {
+            Some(_) => Lookup::Refreshed,
+            None if !fresh.cacheable => Lookup::Miss(MissCause::Error),
+            None => Lookup::Miss(self.recent.cause(key, expired)),
+        };
+        (fresh.evaluation, lookup)
     }
 
     /// About how many decisions are kept.
     pub fn len(&self) -> u64 {
-        self.decisions.entry_count()
+        self.decisions.as_ref().map_or(0, moka::sync::Cache::entry_count)
     }
 
     /// Whether about none is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Kept {
+    fn new(evaluation: Evaluation, now: Timestamp, expires_at: Timestamp) -> Self {
+        let refresh_at = expires_at.before(expires_at.since(now) / REFRESH_SHARE);
+        Self { evaluation, expires_at, refresh_at, refreshing: AtomicBool::new(false) }
+    }
+
+    /// Whether it is time to make it anew, and this caller is the first to see it.
+    fn is_due(&self, now: Timestamp) -> bool {
+        now >= self.refresh_at && !self.refreshing.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl From<Lookup> for CacheState {
+    fn from(lookup: Lookup) -> Self {
+        match lookup {
+            Lookup::Hit | Lookup::Refreshed => Self::Hit,
+            Lookup::Miss(MissCause::Never) => Self::Bypass,
+            Lookup::Miss(_) => Self::Miss,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::cache::Lookup;
 use crate::evidence::{CacheState, Edge, Outcome};
 use crate::foundation::telemetry::Registry;
 
@@ -16,6 +17,13 @@ pub struct DecisionMetrics {
     decisions: Family<DecisionLabels, Counter>,
     latency: Family<EdgeLabels, Histogram, fn() -> Histogram>,
     policy_errors: Counter,
+    misses: Family<MissLabels, Counter>,
+    refreshes: Counter,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct MissLabels {
+    cause: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -48,7 +56,15 @@ impl DecisionMetrics {
             "Policies that failed to evaluate, each time they did",
             policy_errors.clone(),
         );
-        Self { decisions, latency, policy_errors }
+        let misses = Family::default();
+        let refreshes = Counter::default();
+        registry.register("portcullis_cache_misses", "Decisions that the cache did not have", misses.clone());
+        registry.register(
+            "portcullis_cache_refreshes",
+            "Cached decisions that were made anew shortly before their end",
+            refreshes.clone(),
+        );
+        Self { decisions, latency, policy_errors, misses, refreshes }
     }
 
     /// Counts one decision.
@@ -63,6 +79,15 @@ impl DecisionMetrics {
         let labels = DecisionLabels { edge: edge.name(), outcome: outcome.name(), reason, cache: cache.name() };
         self.decisions.get_or_create_owned(&labels).inc();
         self.latency.get_or_create_owned(&EdgeLabels { edge: edge.name() }).observe(took.as_secs_f64());
+    }
+
+    /// Counts how the cache took a question.
+    pub(super) fn looked_up(&self, lookup: Lookup) {
+        match lookup {
+            Lookup::Hit => {}
+            Lookup::Refreshed => drop(self.refreshes.inc()),
+            Lookup::Miss(cause) => drop(self.misses.get_or_create_owned(&MissLabels { cause: cause.name() }).inc()),
+        }
     }
 
     /// Counts policies that failed in one decision; not those whose failure a cached answer repeats.

@@ -1,53 +1,62 @@
 //! A policy set: what a directory of Cedar policies, schema and entities says, compiled, checked and replaced as one.
 //! This is the only module that knows Cedar.
 //!
-//! [`source`] reads the directory, [`load`] compiles what was read, [`shape`] says what of a request the schema has
-//! room for, [`evaluate`] answers a question and [mod@watch] follows the files. `docs/policies.md` is the user's side.
+//! [`source`] reads the directory and [mod@watch] follows it. [`load`] compiles what was read: `statement` and `links` say
+//! which policies there are, `compile` makes a `rule` of each, `program` is a rule's condition, and `index` finds the
+//! rules of a request. [`evaluate`] answers a question that `question` has typed; what no program can tell is put to
+//! Cedar itself in `stock`. `docs/policies.md` is the user's side.
 
+mod actions;
+mod compile;
+mod draft;
 mod entities;
 pub mod evaluate;
 #[cfg(test)]
 pub(in crate::decision) mod fixture;
+mod index;
+mod key;
+mod links;
 pub mod load;
 mod nesting;
 pub mod problem;
+mod program;
+mod question;
+mod rule;
+mod rules;
 pub mod shape;
 pub mod source;
-mod value;
+mod statement;
+mod stock;
+mod vocabulary;
 pub mod watch;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, EntityId, EntityTypeName, EntityUid, Schema};
-
-use self::entities::EntityStore;
-pub use self::evaluate::{Effect, EvaluateError, Evaluation};
+pub use self::evaluate::{Asked, Effect, EvaluateError, Evaluation};
+pub use self::key::Epochs;
 pub use self::problem::{LoadError, Problem};
+pub use self::question::Question;
+use self::rules::Rules;
 pub use self::shape::SchemaShape;
 use self::source::Sources;
-use self::value::Kinds;
-pub use self::watch::{PolicyEvents, watch};
+use self::vocabulary::Vocabulary;
+pub use self::watch::{PolicyEvents, PolicyTarget, watch};
+use crate::decision::entity::Entities;
 use crate::decision::schema::SchemaTypes;
 use crate::foundation::digest::Digest;
 
-/// Policies, schema and entities that belong together, strictly validated. Immutable: a change is a new one.
-#[derive(Debug)]
+/// Policies, schema and entities that belong together, strictly validated. Immutable: a change is a new one, which shares
+/// with the old what did not change.
+#[derive(Clone, Debug)]
 pub struct PolicySet {
-    policies: cedar_policy::PolicySet,
-    /// By Cedar's own id, the id as it is reported, and which side it is on.
-    effects: BTreeMap<String, (Arc<str>, cedar_policy::Effect)>,
-    authorizer: Authorizer,
-    schema: Schema,
-    types: SchemaTypes,
-    shape: SchemaShape,
-    entities: EntityStore,
-    /// Actions by the name that a question uses.
-    actions: BTreeMap<String, EntityUid>,
-    /// Entity types by the name that a question uses; parsed once, for parsing one costs as much as a decision.
-    kinds: Kinds,
-    warnings: Vec<Problem>,
+    rules: Arc<Rules>,
+    vocabulary: Arc<Vocabulary>,
+    /// All entities.
+    entities: Entities,
+    /// Those of them that the directory itself has.
+    own: Entities,
+    warnings: Arc<[Problem]>,
     policy_digest: Digest,
     entity_digest: Digest,
 }
@@ -62,8 +71,24 @@ impl PolicySet {
     }
 
     /// What of a request the schema has room for.
-    pub const fn shape(&self) -> &SchemaShape {
-        &self.shape
+    pub fn shape(&self) -> &SchemaShape {
+        &self.vocabulary.shape
+    }
+
+    /// The entities that the directory itself has.
+    pub const fn own_entities(&self) -> &Entities {
+        &self.own
+    }
+
+    /// The same policies over these entities.
+    #[must_use]
+    pub fn with_entities(&self, entities: Entities) -> Self {
+        Self { entities, ..self.clone() }
+    }
+
+    /// The types of the schema.
+    pub(in crate::decision) fn types(&self) -> &Arc<SchemaTypes> {
+        &self.vocabulary.types
     }
 
     /// What is odd but not wrong, such as a permit that can never apply.
@@ -72,21 +97,23 @@ impl PolicySet {
     }
 
     /// The ids of all policies, sorted.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.effects.keys().map(String::as_str)
+    pub fn ids(&self) -> Vec<&str> {
+        let mut ids: Vec<_> = self.rules.iter().map(|(_, rule)| &*rule.id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// How many policies there are.
     pub fn len(&self) -> usize {
-        self.effects.len()
+        self.rules.len()
     }
 
     /// Whether there is no policy, which [`Self::load`] refuses.
     pub fn is_empty(&self) -> bool {
-        self.effects.is_empty()
+        self.len() == 0
     }
 
-    /// SHA-256 over the names and bytes of the policy and schema files.
+    /// SHA-256 over the names and bytes of the policy, link and schema files.
     pub const fn policy_digest(&self) -> Digest {
         self.policy_digest
     }
@@ -97,7 +124,5 @@ impl PolicySet {
     }
 }
 
-/// The name of an entity. The id is only an id: it is never parsed, whatever quotes or line breaks it has.
-fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
-    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
-}
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ pub(in crate::decision) struct AttributeType {
 }
 
 /// One entity type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::decision) struct EntityType {
     /// Its name, and the ids that it may have.
     pub(in crate::decision) reference: ReferenceType,
@@ -54,7 +54,7 @@ pub(in crate::decision) struct EntityType {
 }
 
 /// One action.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(in crate::decision) struct ActionType {
     pub(in crate::decision) principals: BTreeSet<Arc<str>>,
     pub(in crate::decision) resources: BTreeSet<Arc<str>>,
@@ -62,7 +62,7 @@ pub(in crate::decision) struct ActionType {
 }
 
 /// Every entity type and every action, by their full names (`Namespace::Type`, `Namespace::action`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(in crate::decision) struct SchemaTypes {
     pub(in crate::decision) entities: BTreeMap<Arc<str>, EntityType>,
     pub(in crate::decision) actions: BTreeMap<String, ActionType>,

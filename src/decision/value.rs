@@ -16,7 +16,7 @@ pub use self::text::Text;
 use super::entity::Uid;
 
 /// A value.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Value<'a> {
     /// A boolean.
     Bool(bool),
@@ -35,11 +35,11 @@ pub enum Value<'a> {
 }
 
 /// A set of values: sorted, each once.
-#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Set<'a>(Box<[Value<'a>]>);
 
 /// Named values, sorted by name, each name once.
-#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Record<'a>(Box<[(Text<'a>, Value<'a>)]>);
 
 impl<'a> Set<'a> {

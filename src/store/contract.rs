@@ -1,6 +1,7 @@
 //! What every store must do, run over both kinds.
 
 mod authorities;
+mod entities;
 mod entries;
 mod federation;
 mod postgres_fixture;

@@ -20,6 +20,7 @@ mod bad_input;
 mod churn;
 mod cli;
 mod drain;
+mod entities;
 mod ext_authz;
 mod federation;
 mod mtls;

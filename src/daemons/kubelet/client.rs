@@ -4,24 +4,24 @@ use std::fmt;
 use std::fs;
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, IpAddr, Ipv4Addr, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::KubeletConfig;
 use super::pods::Pods;
-use crate::daemons::http::Get;
 use crate::foundation::clock::Clock;
+use crate::foundation::http::Get;
 use crate::foundation::secret::Secret;
+use crate::foundation::tls::{OurTime, roots};
 
 /// The longest list that is read, in bytes: some thousand pods with all that is written about them.
 const MAX_ANSWER: usize = 32 << 20;
@@ -63,11 +63,13 @@ impl KubeletClient {
             None => ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([127, 0, 0, 1]))),
         };
         let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(|error| failed(&error))?;
-        let question = Get { host, path: "/pods", authorization: Some(token), limit: MAX_ANSWER };
-        let (status, body) = question.over(stream).await.map_err(|error| failed(&error))?;
-        if status != StatusCode::OK {
-            return Err(failed(&format!("`/pods` is answered with {status}")));
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, token)]);
+        let question = Get { host, path: "/pods", headers, limit: MAX_ANSWER };
+        let answer = question.over(stream).await.map_err(|error| failed(&error))?;
+        if answer.status() != StatusCode::OK {
+            return Err(failed(&format!("`/pods` is answered with {}", answer.status())));
         }
+        let body = answer.into_body();
         let parse = move || serde_json::from_slice(&body).map_err(|error| format!("can't be understood: {error}"));
         let parsed = tokio::task::spawn_blocking(parse).await.map_err(|error| error.to_string())?;
         parsed.map_err(|error| failed(&format!("its list of pods {error}")))
@@ -86,7 +88,7 @@ fn credentials(
         .map_err(|_| format!("`{}` does not hold a token", config.token_file.display()))?;
     token.set_sensitive(true);
 
-    let builder = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::new(OurTime(clock)))
+    let builder = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::new(OurTime::new(clock)))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| error.to_string())?;
     let dangerous =
@@ -94,7 +96,7 @@ fn credentials(
     let tls = if config.skip_verification {
         dangerous(Arc::new(Verifier { roots: None, provider }))
     } else {
-        let roots = Arc::new(roots(config)?);
+        let roots = Arc::new(roots(&config.ca_file)?);
         if config.node_name.is_some() {
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
             builder.with_webpki_verifier(verifier.map_err(|error| error.to_string())?).with_no_client_auth()
@@ -103,15 +105,6 @@ fn credentials(
         }
     };
     Ok(Credentials { tls, token })
-}
-
-fn roots(config: &KubeletConfig) -> Result<RootCertStore, String> {
-    let failed = |error: &dyn fmt::Display| format!("`{}`: {error}", config.ca_file.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&config.ca_file).map_err(|error| failed(&error))? {
-        roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
-    }
-    if roots.is_empty() { Err(failed(&"there is no certificate in it")) } else { Ok(roots) }
 }
 
 /// A kubelet on loopback: its certificate names the node, of which we don't know the name, so that only who signed it
@@ -159,15 +152,5 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Our clock, as TLS wants it.
-#[derive(Debug)]
-struct OurTime(Arc<dyn Clock>);
-
-impl TimeProvider for OurTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(self.0.now().into())
     }
 }

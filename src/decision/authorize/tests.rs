@@ -169,9 +169,8 @@ fn a_cached_allow_ends_when_its_leaf_is_revoked_and_nobody_elses_does() {
     let plane = Plane::new();
     let (bad, good) = (plane.question(WEB, "GET", "/orders/17"), plane.question(WEB, "GET", "/orders/17"));
     let ask = |question| plane.authorizer.check(question);
-    for question in [&bad, &good] {
-        assert_eq!((ask(question).cache, ask(question).cache), (CacheState::Miss, CacheState::Hit));
-    }
+    // They are the same workload, and no policy can tell its certificates apart.
+    assert_eq!((ask(&bad).cache, ask(&good).cache), (CacheState::Miss, CacheState::Hit));
     plane.bundles.replace(bundles_but(&plane.authority, &[serial_of(bad.certificate)]));
     let verdict = ask(&bad);
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::RevokedCertificate));

@@ -1,147 +1,155 @@
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use proptest::prelude::*;
-use serde_json::json;
+use std::cell::Cell;
 
 use super::*;
 use crate::decision::policy::Effect;
-use crate::decision::policy::fixture::question;
-use crate::foundation::watched::Watched;
 
-const TTL: Duration = Duration::from_secs(10);
+const TTL: Duration = Duration::from_secs(80);
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_seconds(seconds)
 }
 
-fn permit(expires_at: Timestamp) -> CachedDecision {
-    let evaluation = Evaluation { effect: Effect::Permit, policies: Arc::new(["p".into()]), errors: Arc::new([]) };
-    CachedDecision { evaluation, expires_at }
+/// A key of these parts.
+fn key(epoch: u64, rules: &[u64], read: &str) -> CacheKey {
+    let mut key = CacheKey::new(7);
+    key.number(epoch);
+    key.begin_rules();
+    for rule in rules {
+        key.number(*rule);
+    }
+    key.begin_reads();
+    key.text(read);
+    key
 }
 
-fn epochs() -> (Epoch, Epoch) {
-    let watched = Watched::new(());
-    (watched.load().epoch(), watched.replace(()))
+fn evaluation(name: &str) -> Evaluation {
+    Evaluation { effect: Effect::Permit, policies: Arc::new([name.into()]), errors: Arc::new([]) }
 }
 
-fn key() -> CacheKey {
-    let (first, _) = epochs();
-    CacheKey::of(&question().digest(), first, first, None)
+/// A cache that counts what it evaluates.
+struct Counted {
+    cache: DecisionCache,
+    evaluated: Cell<usize>,
 }
 
-/// Decides and says whether it was computed.
-fn decide(cache: &DecisionCache, now: Timestamp, not_after: Timestamp) -> (Timestamp, CacheState, bool) {
-    let mut computed = false;
-    let (decision, state) = cache.decide(key(), now, || {
-        computed = true;
-        Ok::<_, String>(permit(not_after))
-    });
-    (decision.unwrap().expires_at, state, computed)
+impl Counted {
+    fn new(capacity: u64, ttl: Duration) -> Self {
+        Self { cache: DecisionCache::new(capacity, ttl), evaluated: Cell::new(0) }
+    }
+
+    fn ask(&self, key: &CacheKey, now: Timestamp, not_after: Timestamp, keep: Option<Duration>) -> Lookup {
+        let fresh = || {
+            self.evaluated.set(self.evaluated.get() + 1);
+            Fresh { evaluation: evaluation("p"), cacheable: true }
+        };
+        let (told, lookup) = self.cache.decide(key, now, not_after, keep, fresh);
+        assert_eq!(told, evaluation("p"));
+        lookup
+    }
+
+    fn simply(&self, now: i64) -> Lookup {
+        self.ask(&key(1, &[1], "x"), at(now), Timestamp::MAX, None)
+    }
 }
 
 #[test]
 fn a_decision_is_found_until_its_time_by_the_callers_clock() {
+    let counted = Counted::new(100, TTL);
+    assert_eq!(counted.simply(0), Lookup::Miss(MissCause::New));
+    assert_eq!(counted.simply(69), Lookup::Hit);
+    assert_eq!(counted.simply(80), Lookup::Miss(MissCause::Expired));
+    assert_eq!((counted.simply(81), counted.evaluated.get()), (Lookup::Hit, 2));
+}
+
+#[test]
+fn shortly_before_its_end_one_caller_makes_it_anew() {
+    let counted = Counted::new(100, TTL);
+    counted.simply(0);
+    assert_eq!(counted.simply(70), Lookup::Refreshed);
+    assert_eq!((counted.simply(71), counted.simply(139)), (Lookup::Hit, Lookup::Hit), "it lives anew from there");
+    assert_eq!((counted.simply(140), counted.evaluated.get()), (Lookup::Refreshed, 3));
+}
+
+#[test]
+fn of_many_that_see_it_due_one_makes_it_anew() {
     let cache = DecisionCache::new(100, TTL);
-    assert_eq!(decide(&cache, at(0), Timestamp::MAX), (at(10), CacheState::Miss, true));
-    assert_eq!(decide(&cache, at(9), Timestamp::MAX), (at(10), CacheState::Hit, false));
-    assert_eq!(decide(&cache, at(10), Timestamp::MAX), (at(20), CacheState::Miss, true));
-    assert_eq!(decide(&cache, at(19), Timestamp::MAX), (at(20), CacheState::Hit, false));
+    let fresh = || Fresh { evaluation: evaluation("p"), cacheable: true };
+    let ask = |now, fresh: &dyn Fn() -> Fresh| cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1;
+    ask(0, &fresh);
+    let during = || {
+        assert_eq!(ask(75, &fresh), Lookup::Hit, "somebody is at it");
+        fresh()
+    };
+    assert_eq!(ask(75, &during), Lookup::Refreshed);
 }
 
 #[test]
 fn a_cached_permit_ends_with_the_certificate_behind_it() {
-    let cache = DecisionCache::new(100, TTL);
-    assert_eq!(decide(&cache, at(0), at(3)), (at(3), CacheState::Miss, true));
-    assert_eq!(decide(&cache, at(2), at(3)), (at(3), CacheState::Hit, false));
-    assert_eq!(decide(&cache, at(3), at(60)), (at(13), CacheState::Miss, true));
+    let counted = Counted::new(100, TTL);
+    let ask = |now, not_after| counted.ask(&key(1, &[1], "x"), at(now), at(not_after), None);
+    assert_eq!(ask(0, 8), Lookup::Miss(MissCause::New));
+    assert_eq!(ask(6, 8), Lookup::Hit);
+    assert_eq!(ask(8, 600), Lookup::Miss(MissCause::Expired));
+    assert_eq!((ask(7, 8), ask(77, 600)), (Lookup::Hit, Lookup::Hit));
+}
+
+#[test]
+fn a_policy_can_say_less_than_the_cache_and_not_more() {
+    let counted = Counted::new(100, TTL);
+    let ask = |now, keep| counted.ask(&key(1, &[1], "x"), at(now), Timestamp::MAX, Some(Duration::from_secs(keep)));
+    ask(0, 8);
+    assert_eq!((ask(6, 8), ask(8, 800)), (Lookup::Hit, Lookup::Miss(MissCause::Expired)));
+    assert_eq!((ask(70, 800), ask(88, 800)), (Lookup::Hit, Lookup::Miss(MissCause::Expired)));
 }
 
 #[test]
 fn without_capacity_or_time_nothing_is_kept() {
-    for cache in [DecisionCache::new(0, TTL), DecisionCache::new(100, Duration::ZERO)] {
+    for counted in [Counted::new(0, TTL), Counted::new(100, Duration::ZERO)] {
+        assert!(!counted.cache.is_on());
         for _ in 0..3 {
-            let (_, state, computed) = decide(&cache, at(0), Timestamp::MAX);
-            assert_eq!((state, computed), (CacheState::Miss, true));
+            assert_eq!(counted.simply(0), Lookup::Miss(MissCause::Never));
         }
+        assert_eq!((counted.evaluated.get(), counted.cache.len()), (3, 0));
     }
 }
 
 #[test]
-fn an_error_is_not_kept() {
+fn what_is_no_function_of_its_key_is_not_kept_and_ends_what_was() {
     let cache = DecisionCache::new(100, TTL);
-    for attempt in 0..3 {
-        let (answer, state) = cache.decide(key(), at(0), || Err::<CachedDecision, _>(attempt));
-        assert_eq!((answer.unwrap_err(), state), (attempt, CacheState::Miss));
-    }
-    assert!(cache.is_empty());
-    assert_eq!(decide(&cache, at(0), Timestamp::MAX).1, CacheState::Miss);
-}
-
-/// Many threads at once: `stale` says whether an expired decision is there before.
-fn computations_of_many(stale: bool) -> (usize, usize) {
-    const THREADS: usize = 16;
-    let cache = DecisionCache::new(100, TTL);
-    if stale {
-        decide(&cache, at(0), Timestamp::MAX);
-    }
-    let (computed, hits, barrier) = (AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(THREADS));
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                barrier.wait();
-                let (decision, found) = cache.decide(key(), at(100), || {
-                    computed.fetch_add(1, Ordering::SeqCst);
-                    std::thread::sleep(Duration::from_millis(50));
-                    Ok::<_, String>(permit(Timestamp::MAX))
-                });
-                assert_eq!(decision.unwrap().expires_at, at(110));
-                hits.fetch_add(usize::from(found == CacheState::Hit), Ordering::SeqCst);
-            });
-        }
-    });
-    (computed.into_inner(), hits.into_inner())
+    let ask = |now, cacheable| {
+        let fresh = || Fresh { evaluation: evaluation("p"), cacheable };
+        cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1
+    };
+    assert_eq!((ask(0, false), ask(1, false)), (Lookup::Miss(MissCause::Error), Lookup::Miss(MissCause::Error)));
+    assert_eq!((ask(2, true), ask(3, true)), (Lookup::Miss(MissCause::New), Lookup::Hit));
+    assert_eq!((ask(75, false), ask(76, true)), (Lookup::Refreshed, Lookup::Miss(MissCause::Evicted)));
 }
 
 #[test]
-fn of_many_that_ask_at_once_one_computes_also_when_what_was_there_has_expired() {
-    for _ in 0..10 {
-        assert_eq!(computations_of_many(false), (1, 15));
-        assert_eq!(computations_of_many(true), (1, 15));
-    }
+fn the_cause_of_a_miss_is_the_part_of_the_key_that_changed() {
+    let counted = Counted::new(100, TTL);
+    let ask = |key: &CacheKey| counted.ask(key, at(0), Timestamp::MAX, None);
+    assert_eq!(ask(&key(1, &[1, 2], "x")), Lookup::Miss(MissCause::New));
+    assert_eq!(ask(&key(1, &[1, 2], "y")), Lookup::Miss(MissCause::Input));
+    assert_eq!(ask(&key(1, &[1, 3], "y")), Lookup::Miss(MissCause::Policies));
+    assert_eq!(ask(&key(2, &[1, 3], "y")), Lookup::Miss(MissCause::Epoch));
+    assert_eq!(ask(&key(2, &[1, 3], "y")), Lookup::Hit);
+    counted.cache.decisions.as_ref().unwrap().invalidate_all();
+    assert_eq!(ask(&key(2, &[1, 3], "y")), Lookup::Miss(MissCause::Evicted));
 }
 
 #[test]
-fn every_epoch_and_the_leaf_are_part_of_the_key() {
-    let (first, second) = epochs();
-    let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
-    let keys = [
-        CacheKey::of(&question().digest(), first, first, None),
-        CacheKey::of(&question().digest(), second, first, None),
-        CacheKey::of(&question().digest(), first, second, None),
-        CacheKey::of(&question().digest(), first, first, Some(&one)),
-        CacheKey::of(&question().digest(), first, first, Some(&other)),
-    ];
-    let distinct: std::collections::HashSet<_> = keys.iter().collect();
-    assert_eq!(distinct.len(), keys.len());
-    assert_eq!(keys[0], CacheKey::of(&question().digest(), first, first, None));
-}
-
-proptest! {
-    #[test]
-    fn what_is_found_is_what_was_put_under_that_question(ids in prop::collection::vec("[a-c]{0,2}", 1..40)) {
-        let cache = DecisionCache::new(100, TTL);
-        let (first, _) = epochs();
-        for id in ids {
-            let mut query = question();
-            query.subject.properties.insert("id".to_owned(), json!(id));
-            let key = CacheKey::of(&query.digest(), first, first, None);
-            let (decision, _) = cache.decide(key, at(0), || {
-                let mut decision = permit(Timestamp::MAX);
-                decision.evaluation.policies = Arc::new([id.as_str().into()]);
-                Ok::<_, String>(decision)
-            });
-            prop_assert_eq!(&*decision.unwrap().evaluation.policies[0], id.as_str());
-        }
-    }
+fn many_names_to_purge_become_a_purge_of_all() {
+    let purges = Purges::default();
+    let number = |policy: &str| {
+        let mut key = CacheKey::new(0);
+        purges.enter(&mut key, ("User", "alice"), std::iter::once(policy));
+        key.as_bytes().to_vec()
+    };
+    let untouched = number("other");
+    (0..10_000).for_each(|id| purges.purge(Purge::Policy(id.to_string())));
+    assert_eq!(number("other"), untouched);
+    let named = number("9999");
+    purges.purge(Purge::Policy("one too many".to_owned()));
+    assert!(number("other") != untouched && number("9999") != named, "nothing that was purged comes back");
 }

@@ -29,6 +29,8 @@ struct Body {
     attributes: Record<'static>,
     tags: Record<'static>,
     parents: Box<[Uid]>,
+    /// Which of the sources says it.
+    source: u16,
 }
 
 impl Node {
@@ -36,7 +38,7 @@ impl Node {
     pub fn new(uid: Uid, attributes: Record<'static>, tags: Record<'static>, mut parents: Vec<Uid>) -> Self {
         parents.sort_unstable();
         parents.dedup();
-        Self { body: Arc::new(Body { uid, attributes, tags, parents: parents.into() }), ancestors: None }
+        Self { body: Arc::new(Body { uid, attributes, tags, parents: parents.into(), source: 0 }), ancestors: None }
     }
 
     /// Its name.
@@ -66,7 +68,39 @@ impl Node {
         self.ancestors.as_deref()
     }
 
-    /// Whether both say the same, whatever follows from other entities.
+    /// Has the names of its parents share their memory with equal ones that `shared` knows.
+    pub(super) fn share_parents(&mut self, shared: impl Fn(&Uid) -> Option<Uid>) {
+        // A node that others hold already was shared when it was new.
+        if let Some(body) = Arc::get_mut(&mut self.body) {
+            for parent in &mut body.parents {
+                if let Some(shared) = shared(parent) {
+                    *parent = shared;
+                }
+            }
+        }
+    }
+
+    /// Which of the sources says it, by its place among them.
+    pub(super) fn source(&self) -> u16 {
+        self.body.source
+    }
+
+    /// The same, said by `source`.
+    pub(super) fn of_source(mut self, source: u16) -> Self {
+        if let Some(body) = Arc::get_mut(&mut self.body) {
+            body.source = source;
+        }
+        self
+    }
+
+    /// The same without parents.
+    pub(super) fn without_parents(&self) -> Self {
+        let Body { uid, attributes, tags, source, .. } = &*self.body;
+        let (uid, attributes, tags) = (uid.clone(), attributes.clone(), tags.clone());
+        Self::new(uid, attributes, tags, Vec::new()).of_source(*source)
+    }
+
+    /// Whether the same source says the same, whatever follows from other entities.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.body, &other.body) || self.body == other.body
     }

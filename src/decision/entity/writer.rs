@@ -49,11 +49,30 @@ impl Writer {
         self.entities.clone()
     }
 
+    /// The entity of this name.
+    pub fn get(&self, uid: &Uid) -> Option<&Node> {
+        self.entities.get(uid.as_ref())
+    }
+
+    /// Whether any entity names `uid` as a parent.
+    pub(super) fn is_group(&self, uid: &Uid) -> bool {
+        self.groups.contains_key(uid)
+    }
+
+    /// Whether `node` would be taken.
+    ///
+    /// # Errors
+    /// [`HierarchyError`].
+    pub fn check(&self, node: &Node) -> Result<(), HierarchyError> {
+        self.close(node.uid(), node.parents()).map(drop)
+    }
+
     /// Puts `node` in the place of the entity of its name, if there is one.
     ///
     /// # Errors
     /// [`HierarchyError`]; then nothing has changed.
-    pub fn upsert(&mut self, node: &Node) -> Result<(), HierarchyError> {
+    pub fn upsert(&mut self, mut node: Node) -> Result<(), HierarchyError> {
+        node.share_parents(|uid| self.groups.get_key_value(uid).map(|(known, _)| known.clone()));
         let uid = node.uid();
         let known = self.entities.get(uid.as_ref());
         if let Some(known) = known

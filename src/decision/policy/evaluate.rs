@@ -1,17 +1,24 @@
-//! One question put to Cedar. Cedar skips a policy that fails to evaluate, whichever side it is on; here a `forbid`
-//! that fails forbids, and both sides' failures are told.
+//! One question put to the policies: the index finds those that it may meet, their compiled conditions are run, and
+//! what these can't tell is asked of Cedar itself.
+//!
+//! Cedar skips a policy that fails to evaluate, whichever side it is on; here a `forbid` that fails forbids, and both
+//! sides' failures are told.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use cedar_policy::{AuthorizationError, Context, EntityTypeName, EntityUid, Request, Response};
-use serde_json::{Map, Value};
+use cedar_policy::Effect as Side;
+use smallvec::SmallVec;
 
-use super::entities::{Described, chain, collect_references};
-use super::value::declared;
-use super::{PolicySet, uid};
-use crate::decision::query::{Entity, Query};
-use crate::decision::schema::{RecordType, Type};
+use super::PolicySet;
+use super::index::Candidates;
+use super::program::Scene;
+use super::question::{Question, Typist};
+use super::rule::Rule;
+use super::stock;
+use crate::decision::cache::Fresh;
+use crate::decision::entity::{Lineage, View};
+use crate::decision::query::Query;
 use crate::foundation::telemetry::printable;
 
 /// How much of a message is kept, in bytes: it goes into a record of every such decision.
@@ -52,129 +59,158 @@ pub enum EvaluateError {
     Schema(String),
 }
 
+/// A question with all that it takes to answer it.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    set: &'a PolicySet,
+    question: &'a Question<'a>,
+    view: View<'a>,
+    principal: Lineage<'a>,
+    action: Lineage<'a>,
+    resource: Lineage<'a>,
+    candidates: Candidates,
+}
+
+/// The rules that apply and those that fail.
+#[derive(Debug, Default)]
+struct Judgement<'a> {
+    permits: SmallVec<[&'a Rule; 4]>,
+    forbids: SmallVec<[&'a Rule; 4]>,
+    failed_forbids: Vec<&'a Rule>,
+    errors: Vec<Arc<str>>,
+}
+
 impl PolicySet {
     /// Puts a question to the policies.
     ///
     /// # Errors
     /// [`EvaluateError`]: the schema does not allow such a question.
     pub fn evaluate(&self, query: &Query) -> Result<Evaluation, EvaluateError> {
-        let name = query.action.name.as_str();
-        let known = self.actions.get(name).zip(self.types.actions.get(name));
-        let (action, types) = known.ok_or_else(|| EvaluateError::UnknownAction(printable(name, MESSAGE_LIMIT)))?;
-        let principal = self.uid(&query.subject.kind, &query.subject.id)?;
-        let resource = self.uid(&query.resource.kind, &query.resource.id)?;
-        let (context, references) = self.context(query, &types.context)?;
-        let request = Request::new(principal, action.clone(), resource, context, Some(&self.schema))
-            .map_err(|error| mismatch(&chain(&error)))?;
-        let entities =
-            self.entities.view(self.describe(query)?, references, &self.schema).map_err(|what| mismatch(&what))?;
-        Ok(self.judge(&self.authorizer.is_authorized(&request, &self.policies, &entities)))
+        Ok(self.ask(&self.question(query)?).evaluate().evaluation)
     }
 
-    fn judge(&self, response: &Response) -> Evaluation {
-        let mut determining: BTreeSet<Arc<str>> = BTreeSet::new();
-        let mut failed_forbids: BTreeSet<Arc<str>> = BTreeSet::new();
-        let mut errors: BTreeSet<Arc<str>> = BTreeSet::new();
-        for error in response.diagnostics().errors() {
-            let AuthorizationError::PolicyEvaluationError(error) = error;
-            let id = error.policy_id().to_string();
-            let message = printable(&error.inner().to_string(), MESSAGE_LIMIT);
-            errors.insert(format!("{id}: {message}").into());
-            // A policy that is not known here can't be shown to be a permit.
-            match self.effects.get(&id) {
-                Some((_, cedar_policy::Effect::Permit)) => {}
-                Some((id, cedar_policy::Effect::Forbid)) => drop(failed_forbids.insert(Arc::clone(id))),
-                None => drop(failed_forbids.insert(id.into())),
-            }
-        }
-        for id in response.diagnostics().reason() {
-            let id = id.to_string();
-            determining.insert(self.effects.get(&id).map_or_else(|| id.clone().into(), |(id, _)| Arc::clone(id)));
-        }
-        let (effect, policies) = match response.decision() {
-            cedar_policy::Decision::Deny if !determining.is_empty() => (Effect::Forbid, determining),
-            _ if !failed_forbids.is_empty() => (Effect::ForbidFailed, failed_forbids),
-            cedar_policy::Decision::Allow => (Effect::Permit, determining),
-            cedar_policy::Decision::Deny => (Effect::NoPermit, BTreeSet::new()),
-        };
-        Evaluation { effect, policies: policies.into_iter().collect(), errors: errors.into_iter().collect() }
+    /// The question as the schema types it.
+    ///
+    /// # Errors
+    /// [`EvaluateError`]: the schema does not allow such a question.
+    pub fn question<'a>(&'a self, query: &'a Query) -> Result<Question<'a>, EvaluateError> {
+        let (types, actions) = (&self.vocabulary.types, &self.vocabulary.actions);
+        Typist { types, actions, stored: &self.entities }.question(query)
     }
 
-    fn kind(&self, name: &str) -> Result<&EntityTypeName, EvaluateError> {
-        self.kinds.get(name).ok_or_else(|| mismatch(&format!("the schema has no entity type `{name}`")))
-    }
-
-    fn uid(&self, kind: &str, id: &str) -> Result<EntityUid, EvaluateError> {
-        self.kind(kind).map(|kind| uid(kind, id))
-    }
-
-    /// The context as the action declares it, and the entities that it names. What is not declared is left out;
-    /// `context.action` is what the caller says of the action, never what it says of the context.
-    fn context(&self, query: &Query, types: &RecordType) -> Result<(Context, Vec<EntityUid>), EvaluateError> {
-        let mut pairs = self.declared(types, &query.context, "context")?;
-        pairs.retain(|(name, _)| name != "action");
-        if let Some(attribute) = types.get("action")
-            && let Type::Record(record) = &attribute.kind
-            && (attribute.required || !query.action.properties.is_empty())
-        {
-            let properties = self.declared(record, &query.action.properties, "context.action")?;
-            let action =
-                cedar_policy::RestrictedExpression::new_record(properties).map_err(|error| mismatch(&chain(&error)))?;
-            pairs.push(("action".to_owned(), action));
-        }
-        let names: Vec<_> = pairs.iter().map(|(name, _)| name.clone()).collect();
-        let context = Context::from_pairs(pairs).map_err(|error| mismatch(&chain(&error)))?;
-        let mut references = Vec::new();
-        for value in names.iter().filter_map(|name| context.get(name)) {
-            collect_references(&value, &mut references);
-        }
-        Ok((context, references))
-    }
-
-    /// All that the question says of entities, one description for each.
-    fn describe(&self, query: &Query) -> Result<Vec<Described>, EvaluateError> {
-        let mut described: HashMap<EntityUid, Described> = HashMap::new();
-        for entity in [&query.subject, &query.resource].into_iter().chain(&query.extra) {
-            let next = self.describe_one(entity)?;
-            match described.entry(next.uid.clone()) {
-                std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(next)),
-                std::collections::hash_map::Entry::Occupied(mut taken) => {
-                    let first = taken.get_mut();
-                    first.parents.extend(next.parents);
-                    for (name, value) in next.attributes {
-                        let kept = first.attributes.entry(name).or_insert_with(|| value.clone());
-                        if *kept != value {
-                            return Err(mismatch(&format!("the entity {entity} is described in two ways")));
-                        }
-                    }
-                }
-            }
-        }
-        Ok(described.into_values().collect())
-    }
-
-    fn describe_one(&self, entity: &Entity) -> Result<Described, EvaluateError> {
-        let uid = self.uid(&entity.kind, &entity.id)?;
-        let nothing = RecordType::new();
-        let types = self.types.entities.get(entity.kind.as_str()).map_or(&nothing, |kind| &kind.attributes);
-        let attributes = self.declared(types, &entity.properties, &entity.kind)?;
-        let parents: Result<HashSet<_>, _> =
-            entity.parents.iter().map(|parent| self.uid(&parent.kind, &parent.id)).collect();
-        Ok(Described { uid, attributes: attributes.into_iter().collect(), parents: parents? })
-    }
-
-    fn declared(
-        &self,
-        types: &RecordType,
-        given: &Map<String, Value>,
-        place: &str,
-    ) -> Result<Vec<(String, cedar_policy::RestrictedExpression)>, EvaluateError> {
-        declared(types, given, place, &self.kinds).map_err(|error| mismatch(&error.to_string()))
+    /// Finds the policies that the question may meet.
+    pub fn ask<'a>(&'a self, question: &'a Question<'a>) -> Asked<'a> {
+        let actions = &self.vocabulary.actions.entities;
+        let view = View { stored: &self.entities, actions, brought: &question.brought };
+        let (principal, resource) = (view.lineage(question.principal), view.lineage(question.resource));
+        let mut candidates = Candidates::new();
+        self.rules.index().candidates(&principal, question.action, &resource, &mut candidates);
+        let action = view.lineage(question.action_uid);
+        Asked { set: self, question, view, principal, action, resource, candidates }
     }
 }
 
-fn mismatch(what: &str) -> EvaluateError {
-    EvaluateError::Schema(printable(what, MESSAGE_LIMIT))
+impl<'a> Asked<'a> {
+    /// The answer.
+    pub fn evaluate(&self) -> Fresh {
+        let scene = self.scene();
+        let mut judgement = Judgement::default();
+        let mut unsure: SmallVec<[&'a Rule; 4]> = SmallVec::new();
+        for rule in self.rules() {
+            match scene.all(&rule.conditions) {
+                Ok(true) => judgement.met(rule),
+                Ok(false) => {}
+                Err(_gave_up) => unsure.push(rule),
+            }
+        }
+        if !unsure.is_empty() {
+            self.consult(&unsure, &mut judgement);
+        }
+        // What Cedar was asked about can depend on more than the key has, unless the key has everything.
+        let told = judgement.errors.is_empty() && unsure.iter().all(|rule| rule.reads.anything);
+        Fresh { evaluation: judgement.evaluation(), cacheable: told }
+    }
+
+    /// For how long the answer may be kept by what the policies themselves say, which can be not at all; `None` if they
+    /// do not say.
+    pub fn keep(&self) -> Option<Duration> {
+        self.rules().filter_map(|rule| rule.keep).min()
+    }
+
+    pub(super) const fn question(&self) -> &'a Question<'a> {
+        self.question
+    }
+
+    /// The rules that the question may meet.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &'a Rule> {
+        let set = self.set;
+        self.candidates.iter().filter_map(move |number| set.rules.get(*number))
+    }
+
+    pub(super) fn scene<'s>(&'s self) -> Scene<'s>
+    where
+        'a: 's,
+    {
+        Scene {
+            principal: &self.principal,
+            action: &self.action,
+            resource: &self.resource,
+            context: &self.question.context,
+            entities: self.view,
+        }
+    }
+
+    fn consult(&self, unsure: &[&'a Rule], judgement: &mut Judgement<'a>) {
+        let advice = stock::consult(unsure, self.question, self.view, &self.set.vocabulary.kinds);
+        advice.met.iter().filter_map(|rule| unsure.get(*rule)).for_each(|rule| judgement.met(rule));
+        for (rule, message) in &advice.failed {
+            if let Some(rule) = unsure.get(*rule) {
+                judgement.failed(rule, message);
+            }
+        }
+    }
+}
+
+impl<'a> Judgement<'a> {
+    fn met(&mut self, rule: &'a Rule) {
+        match rule.effect {
+            Side::Permit => self.permits.push(rule),
+            Side::Forbid => self.forbids.push(rule),
+        }
+    }
+
+    fn failed(&mut self, rule: &'a Rule, message: &str) {
+        let message = printable(message, MESSAGE_LIMIT);
+        self.errors.push(format!("{}: {message}", rule.id).into());
+        if rule.effect == Side::Forbid {
+            self.failed_forbids.push(rule);
+        }
+    }
+
+    fn evaluation(mut self) -> Evaluation {
+        let (effect, rules) = if !self.forbids.is_empty() {
+            (Effect::Forbid, &*self.forbids)
+        } else if !self.failed_forbids.is_empty() {
+            (Effect::ForbidFailed, &*self.failed_forbids)
+        } else if !self.permits.is_empty() {
+            (Effect::Permit, &*self.permits)
+        } else {
+            (Effect::NoPermit, &[][..])
+        };
+        let policies = match rules {
+            [] => Arc::default(),
+            [rule] => Arc::clone(&rule.alone),
+            _ => ids(rules),
+        };
+        self.errors.sort_unstable();
+        Evaluation { effect, policies, errors: self.errors.into() }
+    }
+}
+
+fn ids(rules: &[&Rule]) -> Arc<[Arc<str>]> {
+    let mut ids: Vec<_> = rules.iter().map(|rule| Arc::clone(&rule.id)).collect();
+    ids.sort_unstable();
+    ids.into()
 }
 
 #[cfg(test)]

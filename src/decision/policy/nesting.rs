@@ -1,6 +1,11 @@
 //! A bound on how deeply a policy or schema nests. Cedar's parser recurses without one: a thousand opening brackets in
 //! a file that is reloaded would end the process with all its decisions.
 
+use std::path::Path;
+use std::thread;
+
+use super::problem::{LoadError, Problem};
+
 /// The deepest nesting that is let through to Cedar. Real policies have less than twenty.
 pub(super) const DEEPEST: usize = 100;
 
@@ -53,6 +58,40 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// Runs `work` where there is stack enough for all that [`too_deep`] lets through.
+pub(super) fn on_deep_stack<R: Send>(
+    directory: &Path,
+    work: impl FnOnce() -> Result<R, LoadError> + Send,
+) -> Result<R, LoadError> {
+    let failed = |message| LoadError::single(Problem::new(directory, message));
+    thread::scope(|scope| {
+        let thread = builder().spawn_scoped(scope, work).map_err(|error| failed(error.to_string()))?;
+        thread.join().unwrap_or_else(|_panic| Err(failed("the policy compiler failed".to_owned())))
+    })
+}
+
+/// Runs `work` on each part, all at once, with as much stack.
+///
+/// # Errors
+/// A part that nobody worked on: then there is nothing at all.
+pub(super) fn in_parallel<T: Send, R: Send>(
+    parts: Vec<T>,
+    work: &(impl Fn(T) -> R + Sync),
+) -> Result<Vec<R>, &'static str> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = parts.into_iter().map(|part| builder().spawn_scoped(scope, || work(part))).collect();
+        let done = threads.into_iter().map(|thread| {
+            let thread = thread.map_err(|_| "there is no thread to compile the policies on")?;
+            thread.join().map_err(|_panic| "the policy compiler failed")
+        });
+        done.collect()
+    })
+}
+
+fn builder() -> thread::Builder {
+    thread::Builder::new().name("policy-compile".to_owned()).stack_size(STACK)
 }
 
 #[cfg(test)]

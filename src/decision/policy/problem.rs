@@ -54,13 +54,8 @@ impl Problem {
     }
 
     /// What Cedar says, where Cedar says it is: its spans count in the text it was given, so the file is found by its
-    /// text. `home` is the file it is reported for if Cedar does not say, at `offset` if that is known.
-    pub(super) fn of(diagnostic: &dyn Diagnostic, sources: &Sources, home: &Path, offset: Option<usize>) -> Self {
-        let mut message = diagnostic.to_string();
-        if let Some(help) = diagnostic.help() {
-            message = format!("{message} ({help})");
-        }
-        let label = diagnostic.labels().and_then(|mut labels| labels.next());
+    /// text. `home` is the file it is reported for if Cedar does not say.
+    pub(super) fn of(diagnostic: &dyn Diagnostic, sources: &Sources, home: &Path) -> Self {
         let home_file = sources.files().find(|file| file.path == home);
         let named = diagnostic.source_code().and_then(|text| {
             home_file.into_iter().chain(sources.files()).find(|file| {
@@ -68,11 +63,10 @@ impl Problem {
                 text.read_span(&whole, 0, 0).is_ok_and(|read| read.data() == file.text.as_bytes())
             })
         });
-        let file = named.or(home_file);
-        match (file, label.map(|label| label.offset()).or(offset)) {
-            (Some(file), Some(offset)) => Self::at(file, offset, message),
-            (Some(file), None) => Self::new(&file.path, message),
-            (None, _) => Self::new(home, message),
+        match (named.or(home_file), label(diagnostic)) {
+            (Some(file), Some(offset)) => Self::at(file, offset, told(diagnostic)),
+            (Some(file), None) => Self::new(&file.path, told(diagnostic)),
+            (None, _) => Self::new(home, told(diagnostic)),
         }
     }
 
@@ -107,6 +101,19 @@ impl LoadError {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+}
+
+/// What Cedar says is wrong, with what it says might help.
+pub(super) fn told(diagnostic: &dyn Diagnostic) -> String {
+    match diagnostic.help() {
+        Some(help) => format!("{diagnostic} ({help})"),
+        None => diagnostic.to_string(),
+    }
+}
+
+/// Where in its text Cedar says it is.
+pub(super) fn label(diagnostic: &dyn Diagnostic) -> Option<usize> {
+    diagnostic.labels().and_then(|mut labels| labels.next()).map(|label| label.offset())
 }
 
 /// A refusal if anything was found at all.

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     CedarSchema,
     /// `*.cedarschema.json`.
     JsonSchema,
+    /// `*.links.json`.
+    Links,
     /// Every other `*.json`.
     Entities,
 }
@@ -56,8 +58,9 @@ pub struct Sources {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stamp(Vec<(String, FileStamp)>);
 
+/// The same of one file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct FileStamp {
+pub(in crate::decision) struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -103,9 +106,14 @@ impl Sources {
         &self.stamp
     }
 
-    /// SHA-256 over the names and bytes of the policy and schema files.
+    /// SHA-256 over the names and bytes of the policy, link and schema files.
     pub fn policy_digest(&self) -> Digest {
         self.digest(|kind| kind != Kind::Entities)
+    }
+
+    /// SHA-256 over the names and bytes of the schema files.
+    pub(super) fn schema_digest(&self) -> Digest {
+        self.digest(|kind| matches!(kind, Kind::CedarSchema | Kind::JsonSchema))
     }
 
     /// SHA-256 over the names and bytes of the entity files.
@@ -172,6 +180,7 @@ impl File {
 fn kind_of(name: &str) -> Option<Kind> {
     let endings = [
         (".cedarschema.json", Kind::JsonSchema),
+        (".links.json", Kind::Links),
         (".json", Kind::Entities),
         (".cedarschema", Kind::CedarSchema),
         (".cedar", Kind::Policies),
@@ -199,7 +208,7 @@ fn look(path: &Path) -> Result<Option<(String, FileStamp)>, String> {
 }
 
 impl FileStamp {
-    fn of(metadata: &fs::Metadata) -> Self {
+    pub(in crate::decision) fn of(metadata: &fs::Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -207,6 +216,11 @@ impl FileStamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// How long the file is, in bytes.
+    pub(in crate::decision) const fn size(&self) -> u64 {
+        self.size
     }
 }
 

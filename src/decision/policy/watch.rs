@@ -32,11 +32,30 @@ pub trait PolicyEvents: Send + Sync + 'static {
     fn recovered(&self, current: &Snapshot<PolicySet>);
 }
 
+/// Where policies are put in force.
+pub trait PolicyTarget: Send + Sync + 'static {
+    /// What decides now.
+    fn current(&self) -> Arc<Snapshot<PolicySet>>;
+
+    /// Has these decide from now on. Blocks for as long as it takes to compare the entities.
+    fn put(&self, policies: PolicySet);
+}
+
+impl PolicyTarget for Watched<PolicySet> {
+    fn current(&self) -> Arc<Snapshot<PolicySet>> {
+        self.load()
+    }
+
+    fn put(&self, policies: PolicySet) {
+        self.replace(policies);
+    }
+}
+
 /// Follows `directory` until the drain starts; `target` holds what was loaded from it before. It is looked at every
 /// `poll` even without any event: not every file system has them, and a link may lead out of what is watched.
 pub async fn watch(
     directory: PathBuf,
-    target: Arc<Watched<PolicySet>>,
+    target: Arc<dyn PolicyTarget>,
     events: Arc<dyn PolicyEvents>,
     poll: Duration,
     signal: ShutdownSignal,
@@ -46,7 +65,7 @@ pub async fn watch(
 
 struct Follower {
     directory: PathBuf,
-    target: Arc<Watched<PolicySet>>,
+    target: Arc<dyn PolicyTarget>,
     events: Arc<dyn PolicyEvents>,
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
@@ -57,7 +76,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(directory: PathBuf, target: Arc<Watched<PolicySet>>, events: Arc<dyn PolicyEvents>) -> Self {
+    fn new(directory: PathBuf, target: Arc<dyn PolicyTarget>, events: Arc<dyn PolicyEvents>) -> Self {
         Self { directory, target, events, changed: Arc::default(), watcher: None, stamp: None, refused: None }
     }
 
@@ -110,7 +129,7 @@ impl Follower {
             }
         };
         self.stamp = Some(sources.stamp().clone());
-        let current = self.target.load();
+        let current = self.target.current();
         let digests = (current.policy_digest(), current.entity_digest());
         if digests == (sources.policy_digest(), sources.entity_digest()) {
             if self.refused.take().is_some() {
@@ -118,11 +137,12 @@ impl Follower {
             }
             return;
         }
-        match spawn_blocking(move || PolicySet::compile(&sources)).await {
-            Ok(Ok(policies)) => {
-                self.target.replace(policies);
+        let target = Arc::clone(&self.target);
+        let put = move || current.recompile(&sources).map(|policies| target.put(policies));
+        match spawn_blocking(put).await {
+            Ok(Ok(())) => {
                 self.refused = None;
-                self.events.loaded(&self.target.load());
+                self.events.loaded(&self.target.current());
             }
             Ok(Err(error)) => self.refuse(error),
             Err(_panic) => self.refuse(LoadError::fault(&self.directory)),
@@ -131,7 +151,7 @@ impl Follower {
 
     fn refuse(&mut self, error: LoadError) {
         if self.refused.as_ref() != Some(&error) {
-            self.events.refused(&self.target.load(), &error);
+            self.events.refused(&self.target.current(), &error);
             self.refused = Some(error);
         }
     }
@@ -139,7 +159,7 @@ impl Follower {
 
 /// Watches the directory, and its parent for when the directory itself is replaced. If that fails there is still the
 /// look every few seconds.
-fn arm(directory: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
+pub(in crate::decision) fn arm(directory: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let followed = directory.clone();
     let handler = move |event: notify::Result<notify::Event>| {

@@ -65,9 +65,8 @@ pub(in crate::decision) fn read<'a>(kind: &Type, json: &'a Json, place: &Place<'
             Ok(Value::Text(Text::Borrowed(text)))
         }
         Type::Extension(kind) => {
-            let text = extension_text(*kind, json).ok_or_else(|| place.wrong("must be a string of its type"))?;
-            let value = Extension::parse(*kind, text);
-            value.map(Value::Extension).ok_or_else(|| place.wrong("is not a value of its type"))
+            let value = extension(*kind, json).ok_or_else(|| place.wrong("must be a string of its type"))?;
+            Ok(Value::Extension(value))
         }
         Type::Entity(kind) => reference(kind, json, place).map(Value::Entity),
         Type::Set(element) => {
@@ -100,13 +99,24 @@ pub(in crate::decision) fn names(json: &Json) -> Option<(&str, &str)> {
     Some((named.get("type")?.as_str()?, named.get("id")?.as_str()?))
 }
 
-/// `"10.0.0.1"`, or Cedar's own spelling `{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}`.
-fn extension_text(kind: ExtensionKind, json: &Json) -> Option<&str> {
+/// `"10.0.0.1"`, or Cedar's own spelling `{"__extn": {"fn": "ip", "arg": "10.0.0.1"}}`. Cedar spells a point in time as
+/// the `offset` of another by a duration.
+fn extension(kind: ExtensionKind, json: &Json) -> Option<Extension> {
     if let Some(text) = json.as_str() {
-        return Some(text);
+        return Extension::parse(kind, text);
     }
     let call = json.get("__extn")?;
-    if call.get("fn")?.as_str()? == kind.function() { call.get("arg")?.as_str() } else { None }
+    match call.get("fn")?.as_str()? {
+        function if function == kind.function() => Extension::parse(kind, call.get("arg")?.as_str()?),
+        "offset" if kind == ExtensionKind::Datetime => {
+            let [start, by] = call.get("args")?.as_array()?.as_slice() else { return None };
+            match (extension(kind, start)?, extension(ExtensionKind::Duration, by)?) {
+                (Extension::Datetime(start), Extension::Duration(by)) => start.checked_add(by).map(Extension::Datetime),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 impl<'p> Place<'p> {

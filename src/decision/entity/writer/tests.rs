@@ -27,11 +27,11 @@ fn uids(ids: &[u8]) -> BTreeSet<Uid> {
 fn a_change_high_up_reaches_everyone_below() {
     let mut writer = Writer::default();
     for node in [node(1, &[2]), node(2, &[3]), node(3, &[]), node(4, &[])] {
-        writer.upsert(&node).unwrap();
+        writer.upsert(node).unwrap();
     }
     assert_eq!(ancestors(&writer, 1), uids(&[2, 3]));
     let before = writer.snapshot();
-    writer.upsert(&node(3, &[4, 9])).unwrap();
+    writer.upsert(node(3, &[4, 9])).unwrap();
     assert_eq!(ancestors(&writer, 1), uids(&[2, 3, 4, 9]));
     assert_eq!(before.ancestors(before.get(uid(1).as_ref()).unwrap()).len(), 2);
     assert!(writer.remove(&uid(3)) && !writer.remove(&uid(3)));
@@ -41,8 +41,8 @@ fn a_change_high_up_reaches_everyone_below() {
 #[test]
 fn only_groups_have_their_ancestors_written_out() {
     let mut writer = Writer::default();
-    writer.upsert(&node(1, &[2])).unwrap();
-    writer.upsert(&node(2, &[3])).unwrap();
+    writer.upsert(node(1, &[2])).unwrap();
+    writer.upsert(node(2, &[3])).unwrap();
     let written = |writer: &Writer, id| writer.snapshot().get(uid(id).as_ref()).unwrap().ancestors().map(<[_]>::len);
     assert_eq!((written(&writer, 1), written(&writer, 2)), (None, Some(1)));
     writer.remove(&uid(1));
@@ -52,14 +52,14 @@ fn only_groups_have_their_ancestors_written_out() {
 #[test]
 fn a_circle_is_refused_and_leaves_all_as_it_was() {
     let mut writer = Writer::default();
-    writer.upsert(&node(1, &[2])).unwrap();
-    writer.upsert(&node(2, &[3])).unwrap();
-    assert_eq!(writer.upsert(&node(3, &[1])), Err(HierarchyError::Cycle(uid(1))));
-    assert_eq!(writer.upsert(&node(4, &[4])), Err(HierarchyError::Cycle(uid(4))));
+    writer.upsert(node(1, &[2])).unwrap();
+    writer.upsert(node(2, &[3])).unwrap();
+    assert_eq!(writer.upsert(node(3, &[1])), Err(HierarchyError::Cycle(uid(1))));
+    assert_eq!(writer.upsert(node(4, &[4])), Err(HierarchyError::Cycle(uid(4))));
     assert_eq!(writer.snapshot().len(), 2);
     assert_eq!(ancestors(&writer, 1), uids(&[2, 3]));
-    writer.upsert(&node(2, &[])).unwrap();
-    writer.upsert(&node(3, &[1])).unwrap();
+    writer.upsert(node(2, &[])).unwrap();
+    writer.upsert(node(3, &[1])).unwrap();
     assert_eq!(ancestors(&writer, 3), uids(&[1, 2]));
 }
 
@@ -69,11 +69,11 @@ fn a_chain_has_an_end() {
     let name = |id: usize| Uid::new("Group".into(), &id.to_string());
     let link = |id: usize, parents: Vec<Uid>| Node::new(name(id), Record::default(), Record::default(), parents);
     let most = (1..=MOST_ANCESTORS).map(name).collect::<Vec<_>>();
-    writer.upsert(&link(0, most.clone())).unwrap();
-    writer.upsert(&link(MOST_ANCESTORS + 2, vec![name(1)])).unwrap();
+    writer.upsert(link(0, most.clone())).unwrap();
+    writer.upsert(link(MOST_ANCESTORS + 2, vec![name(1)])).unwrap();
     let more = most.into_iter().chain([name(MOST_ANCESTORS + 1)]).collect();
-    assert_eq!(writer.upsert(&link(0, more)), Err(HierarchyError::TooManyAncestors(name(0))));
-    let raised = writer.upsert(&link(1, vec![name(MOST_ANCESTORS + 1)]));
+    assert_eq!(writer.upsert(link(0, more)), Err(HierarchyError::TooManyAncestors(name(0))));
+    let raised = writer.upsert(link(1, vec![name(MOST_ANCESTORS + 1)]));
     assert!(raised.is_ok(), "a member's ancestors are counted when it is written");
 }
 
@@ -104,7 +104,7 @@ proptest! {
             let mut wanted = parents.clone();
             wanted.insert(id, named.clone());
             let circular = expected(&wanted, id).contains(&id);
-            prop_assert_eq!(writer.upsert(&node(id, &named)).is_err(), circular);
+            prop_assert_eq!(writer.upsert(node(id, &named)).is_err(), circular);
             if !circular {
                 parents = wanted;
             }

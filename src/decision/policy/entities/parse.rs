@@ -9,8 +9,15 @@ use super::chain;
 use crate::decision::policy::problem::{Position, Problem};
 use crate::decision::policy::source::{File, Kind, Sources};
 
+/// An entity that Cedar has no objection to.
+pub(super) struct Found<'a> {
+    pub(super) file: &'a File,
+    pub(super) offset: usize,
+    pub(super) text: &'a str,
+}
+
 /// All entities of all files.
-pub(super) fn entities(sources: &Sources, schema: &Schema, problems: &mut Vec<Problem>) -> Vec<Entity> {
+pub(super) fn entities<'a>(sources: &'a Sources, schema: &Schema, problems: &mut Vec<Problem>) -> Vec<Found<'a>> {
     let mut entities = Vec::new();
     let mut homes: HashMap<EntityUid, (&File, usize)> = HashMap::new();
     for file in sources.of_kind(Kind::Entities) {
@@ -19,19 +26,19 @@ pub(super) fn entities(sources: &Sources, schema: &Schema, problems: &mut Vec<Pr
             Vec::new()
         });
         for (offset, text) in elements {
-            let entity = match Entity::from_json_str(text, Some(schema)) {
-                Ok(entity) => entity,
+            let uid = match Entity::from_json_str(text, Some(schema)) {
+                Ok(entity) => entity.uid(),
                 Err(error) => {
                     problems.push(bad_entity(file, offset, &chain(&error)));
                     continue;
                 }
             };
-            if let Some((other, place)) = homes.insert(entity.uid(), (file, offset)) {
-                let first = format!("{}:{}", other.path.display(), other.position(place));
-                let message = format!("the entity `{}` is there twice: {first} has it", entity.uid());
-                problems.push(Problem::at(file, offset, message));
+            if let Some((other, place)) = homes.get(&uid) {
+                let first = format!("{}:{}", other.path.display(), other.position(*place));
+                problems.push(Problem::at(file, offset, format!("the entity `{uid}` is there twice: {first} has it")));
             } else {
-                entities.push(entity);
+                homes.insert(uid, (file, offset));
+                entities.push(Found { file, offset, text });
             }
         }
     }

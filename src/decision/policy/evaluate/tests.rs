@@ -1,8 +1,9 @@
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::decision::policy::fixture::{Directory, entity, object, parent, question};
+use crate::decision::query::Entity;
 
 /// The answer to [`question`] with `change` made to it.
 fn ask(policies: &str, change: impl FnOnce(&mut Query)) -> Result<Evaluation, EvaluateError> {

@@ -58,7 +58,8 @@ impl Watching {
         let target = Arc::new(Watched::new(PolicySet::load(directory).unwrap()));
         let (sender, told) = mpsc::unbounded_channel();
         let shutdown = Shutdown::default();
-        let follower = Follower::new(directory.to_owned(), Arc::clone(&target), Arc::new(Teller(sender)));
+        let follower =
+            Follower::new(directory.to_owned(), Arc::<Watched<PolicySet>>::clone(&target), Arc::new(Teller(sender)));
         #[expect(clippy::disallowed_methods, reason = "the test itself owns the task and joins it")]
         let task = tokio::spawn(follower.run(poll, shutdown.signal()));
         // Long enough for the watch to stand; what changes before that would be seen by its first look.

@@ -14,8 +14,8 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
         return None;
     }
     while !rest.is_empty() {
-        let (digits, after) = rest.split_at(count(rest, |byte| byte.is_ascii_digit()));
-        let (unit, after) = after.split_at(count(after, |byte| byte.is_ascii_alphabetic()));
+        let (digits, after) = rest.split_at(count(rest, u8::is_ascii_digit));
+        let (unit, after) = after.split_at(count(after, u8::is_ascii_alphabetic));
         let (_, length) = units.find(|(name, _)| *name == unit)?;
         // No part is longer than 64 bits, so 128 hold the sum.
         total += sign * i128::from(digits.parse::<u64>().ok()?) * length;

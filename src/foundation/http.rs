@@ -1,11 +1,11 @@
-//! One GET over a stream that is open already: all that daemons are asked over HTTP.
+//! One GET over a stream that is open already: all that others are asked over HTTP.
 
 use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::header::{ACCEPT, AUTHORIZATION, HOST};
-use http::{HeaderValue, Request, StatusCode};
+use http::header::{ACCEPT, HOST};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
@@ -13,20 +13,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Get<'a> {
+pub struct Get<'a> {
     /// The name of the other end.
-    pub(super) host: &'a str,
+    pub host: &'a str,
     /// Path and query.
-    pub(super) path: &'a str,
-    /// Who asks, as the header has it.
-    pub(super) authorization: Option<HeaderValue>,
+    pub path: &'a str,
+    /// What else is said, e.g. who asks.
+    pub headers: HeaderMap,
     /// The most bytes that an answer may have.
-    pub(super) limit: usize,
+    pub limit: usize,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub enum HttpError {
     /// The question can't be written.
     #[error("can't be asked: {0}")]
     Question(#[from] http::Error),
@@ -43,22 +43,23 @@ pub(super) enum HttpError {
 
 impl Get<'_> {
     /// Asks over `stream`, which ends with the answer.
-    pub(super) async fn over(
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn over(
         self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    ) -> Result<(StatusCode, Bytes), HttpError> {
-        let mut request = Request::get(self.path).header(HOST, self.host).header(ACCEPT, "application/json");
-        if let Some(authorization) = self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let request = request.body(Empty::<Bytes>::new())?;
+    ) -> Result<Response<Bytes>, HttpError> {
+        let request = Request::get(self.path).header(HOST, self.host).header(ACCEPT, "application/json");
+        let mut request = request.body(Empty::<Bytes>::new())?;
+        request.headers_mut().extend(self.headers);
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
         let exchange = pin!(async move {
             let (head, body) = sender.send_request(request).await?.into_parts();
             let body = Limited::new(body, self.limit).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() { HttpError::TooLong(self.limit) } else { HttpError::Broken(error) }
             })?;
-            Ok((head.status, body.to_bytes()))
+            Ok(Response::from_parts(head, body.to_bytes()))
         });
         match select(exchange, pin!(connection)).await {
             Either::Left((answer, _connection)) => answer,

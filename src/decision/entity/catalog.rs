@@ -1,0 +1,312 @@
+//! Which of several sources has the say about which entity, so that what stands follows from what the sources say now, in
+//! whatever order they said it.
+//!
+//! The rule: an entity belongs to the first source, in the order of the configuration, that has it, and within a source to
+//! the first record; any other is refused. A refused record waits: it counts from when what it was refused for is gone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::intake::{Intake, Located, Location, MOST_KEPT, Refused};
+use super::record::RecordError;
+use super::source::Extent;
+use super::store::{Entities, Node};
+use super::uid::Uid;
+use super::writer::{HierarchyError, Writer};
+
+/// The place of a source in the configuration.
+pub type SourceIndex = u16;
+
+/// What all sources say.
+#[derive(Debug)]
+pub(super) struct Catalog {
+    sources: Vec<Source>,
+    writer: Writer,
+    /// Records that don't count now.
+    waiting: BTreeMap<Uid, BTreeMap<SourceIndex, Located>>,
+    /// The names of those among them that the hierarchy has no room for.
+    misfits: BTreeSet<Uid>,
+    /// What was taken out by the present change.
+    freed: Vec<Uid>,
+}
+
+/// What is known of one source.
+#[derive(Debug)]
+struct Source {
+    name: Arc<str>,
+    /// How many of its entities are in force.
+    entities: usize,
+    /// Its records that are wrong in themselves.
+    bad: Vec<Refused>,
+    /// How many more there were when all of it was read.
+    omitted: usize,
+    /// Whose records of it don't count now.
+    waiting: BTreeSet<Uid>,
+}
+
+/// What became of a reading.
+#[derive(Debug)]
+pub struct Applied {
+    /// Whether any entity is another than before.
+    pub changed: bool,
+    /// How many entities of the source are in force.
+    pub entities: usize,
+    /// Those of its records that are refused, as many as are kept.
+    pub refused: Vec<Refused>,
+    /// How many more there are.
+    pub omitted: usize,
+}
+
+impl Catalog {
+    pub(super) fn new(names: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let source = |name| Source { name, entities: 0, bad: Vec::new(), omitted: 0, waiting: BTreeSet::new() };
+        Self {
+            sources: names.into_iter().map(source).collect(),
+            writer: Writer::default(),
+            waiting: BTreeMap::new(),
+            misfits: BTreeSet::new(),
+            freed: Vec::new(),
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Entities {
+        self.writer.snapshot()
+    }
+
+    /// Takes what `source` says now.
+    pub(super) fn apply(&mut self, source: SourceIndex, mut intake: Intake, extent: Extent) -> Applied {
+        let (records, seen) = distinct(source, &mut intake);
+        let deleted = match extent {
+            Extent::Whole => self.missing(source, &seen),
+            Extent::Changes => std::mem::take(&mut intake.deleted),
+            Extent::Nothing => Vec::new(),
+        };
+        self.note(source, intake, extent, &seen, &deleted);
+        let mut changed = false;
+        for uid in deleted.iter().filter(|uid| !seen.contains(*uid)) {
+            changed |= self.delete(source, uid);
+        }
+        let mut news: Vec<Located> = records.into_iter().filter(|record| !self.is_known(source, record)).collect();
+        changed |= !news.is_empty();
+        if news.len() > 1 {
+            news = parents_first(news);
+            self.detach(&news);
+        }
+        for record in news {
+            self.upsert(source, record);
+        }
+        while changed && self.promote() {}
+        self.freed.clear();
+        self.report(source, changed)
+    }
+
+    /// What the source has said and says no more.
+    fn missing(&self, source: SourceIndex, seen: &HashSet<Uid>) -> Vec<Uid> {
+        let entities = self.writer.snapshot();
+        let stored = entities.iter().filter(|node| node.source() == source).map(Node::uid);
+        let waiting = self.sources.get(usize::from(source)).into_iter().flat_map(|source| &source.waiting);
+        stored.chain(waiting).filter(|uid| !seen.contains(*uid)).cloned().collect()
+    }
+
+    /// Remembers which records are wrong in themselves.
+    fn note(&mut self, source: SourceIndex, intake: Intake, extent: Extent, seen: &HashSet<Uid>, deleted: &[Uid]) {
+        let Some(source) = self.sources.get_mut(usize::from(source)) else { return };
+        match extent {
+            Extent::Nothing => {}
+            Extent::Whole => (source.bad, source.omitted) = (intake.refused, intake.omitted),
+            Extent::Changes => {
+                let deleted: HashSet<&Uid> = deleted.iter().collect();
+                let mended = |uid: &Uid| seen.contains(uid) || deleted.contains(uid);
+                source.bad.retain(|refused| refused.error.uid().is_none_or(|uid| !mended(uid)));
+                source.bad.extend(intake.refused);
+                source.omitted += intake.omitted;
+            }
+        }
+    }
+
+    /// Whether the source has said the same before.
+    fn is_known(&mut self, source: SourceIndex, record: &Located) -> bool {
+        let uid = record.node.uid();
+        if let Some(waiting) = self.waiting.get_mut(uid).and_then(|records| records.get_mut(&source)) {
+            waiting.location.clone_from(&record.location);
+            return waiting.node.says_the_same(&record.node);
+        }
+        self.writer.get(uid).is_some_and(|stored| stored.says_the_same(&record.node))
+    }
+
+    fn owner(&self, uid: &Uid) -> Option<SourceIndex> {
+        self.writer.get(uid).map(Node::source)
+    }
+
+    fn delete(&mut self, source: SourceIndex, uid: &Uid) -> bool {
+        self.forget(source, uid);
+        self.owner(uid) == Some(source) && self.erase(uid)
+    }
+
+    fn forget(&mut self, source: SourceIndex, uid: &Uid) {
+        if let Some(records) = self.waiting.get_mut(uid) {
+            records.remove(&source);
+            if records.is_empty() {
+                self.waiting.remove(uid);
+                self.misfits.remove(uid);
+            }
+        }
+        if let Some(source) = self.sources.get_mut(usize::from(source)) {
+            source.waiting.remove(uid);
+        }
+    }
+
+    /// Takes the parents away from all groups that are about to get others, lest a circle is seen where one record is new
+    /// and the next still old.
+    fn detach(&mut self, news: &[Located]) {
+        for Located { node, .. } in news {
+            if let Some(stored) = self.writer.get(node.uid())
+                && self.writer.is_group(node.uid())
+                && stored.parents() != node.parents()
+                && stored.source() >= node.source()
+            {
+                let bare = stored.without_parents();
+                let _without_parents_is_no_circle = self.writer.upsert(bare);
+            }
+        }
+    }
+
+    fn upsert(&mut self, source: SourceIndex, record: Located) {
+        self.forget(source, record.node.uid());
+        if self.owner(record.node.uid()).is_some_and(|owner| owner < source) {
+            return self.wait(source, record);
+        }
+        self.displace(source, record.node.uid());
+        if self.write(record.node.clone()).is_err() {
+            self.erase(record.node.uid());
+            self.misfits.insert(record.node.uid().clone());
+            self.wait(source, record);
+        }
+    }
+
+    /// Has the entity of a later source wait.
+    fn displace(&mut self, source: SourceIndex, uid: &Uid) {
+        let Some(stored) = self.writer.get(uid).filter(|stored| stored.source() > source).cloned() else { return };
+        let Some(owner) = self.sources.get(usize::from(stored.source())) else { return };
+        let location = Location { document: Arc::clone(&owner.name), position: None };
+        self.wait(stored.source(), Located { node: stored, location });
+    }
+
+    fn wait(&mut self, index: SourceIndex, record: Located) {
+        if let Some(source) = self.sources.get_mut(usize::from(index)) {
+            source.waiting.insert(record.node.uid().clone());
+        }
+        self.waiting.entry(record.node.uid().clone()).or_default().insert(index, record);
+    }
+
+    /// Puts in force what can be by now; says whether there was anything.
+    fn promote(&mut self) -> bool {
+        let mut any = false;
+        let uids: BTreeSet<Uid> = self.freed.iter().chain(&self.misfits).cloned().collect();
+        for uid in uids {
+            let owner = self.owner(&uid).unwrap_or(SourceIndex::MAX);
+            let records = self.waiting.get(&uid).into_iter().flatten();
+            let first = records.take_while(|(source, _)| **source < owner);
+            let mut fit = first.filter(|(_, record)| self.writer.check(&record.node).is_ok());
+            if let Some((source, record)) = fit.next().map(|(source, record)| (*source, record.clone())) {
+                self.upsert(source, record);
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn write(&mut self, node: Node) -> Result<(), HierarchyError> {
+        let (before, after) = (self.owner(node.uid()), node.source());
+        self.writer.upsert(node)?;
+        self.count(before, Some(after));
+        Ok(())
+    }
+
+    fn erase(&mut self, uid: &Uid) -> bool {
+        self.count(self.owner(uid), None);
+        self.freed.push(uid.clone());
+        self.writer.remove(uid)
+    }
+
+    fn count(&mut self, before: Option<SourceIndex>, after: Option<SourceIndex>) {
+        if let Some(source) = before.and_then(|source| self.sources.get_mut(usize::from(source))) {
+            source.entities -= 1;
+        }
+        if let Some(source) = after.and_then(|source| self.sources.get_mut(usize::from(source))) {
+            source.entities += 1;
+        }
+    }
+
+    fn report(&self, index: SourceIndex, changed: bool) -> Applied {
+        let Some(source) = self.sources.get(usize::from(index)) else {
+            return Applied { changed, entities: 0, refused: Vec::new(), omitted: 0 };
+        };
+        let mut refused = source.bad.clone();
+        let all = refused.len() + source.waiting.len() + source.omitted;
+        for uid in source.waiting.iter().take(MOST_KEPT.saturating_sub(refused.len())) {
+            let Some(record) = self.waiting.get(uid).and_then(|records| records.get(&index)) else { continue };
+            refused.push(Refused { location: record.location.clone(), error: self.why_not(record) });
+        }
+        Applied { changed, entities: source.entities, omitted: all - refused.len(), refused }
+    }
+
+    fn why_not(&self, record: &Located) -> RecordError {
+        let uid = record.node.uid();
+        let owner = self.owner(uid).and_then(|owner| self.sources.get(usize::from(owner)));
+        match (owner, self.writer.check(&record.node)) {
+            (Some(owner), _) => RecordError::of(uid, format!("the source `{}` has it already", owner.name)),
+            (None, Err(error)) => RecordError::of(uid, error),
+            (None, Ok(())) => RecordError::of(uid, "it waits for another"),
+        }
+    }
+}
+
+/// Each entity once, and their names: of two records of one entity the first counts.
+fn distinct(source: SourceIndex, intake: &mut Intake) -> (Vec<Located>, HashSet<Uid>) {
+    let located = std::mem::take(&mut intake.located);
+    let mut seen = HashSet::with_capacity(located.len());
+    let mut records = Vec::with_capacity(located.len());
+    for Located { node, location } in located {
+        if seen.insert(node.uid().clone()) {
+            records.push(Located { node: node.of_source(source), location });
+        } else {
+            let error = RecordError::of(node.uid(), "it is there twice, and the first counts");
+            intake.refuse(Refused { location, error });
+        }
+    }
+    (records, seen)
+}
+
+/// Orders records so that each comes after its parents: then nothing that is written has to be written again.
+fn parents_first(records: Vec<Located>) -> Vec<Located> {
+    let mut order = Vec::with_capacity(records.len());
+    let places: HashMap<&Uid, usize> =
+        records.iter().enumerate().map(|(place, record)| (record.node.uid(), place)).collect();
+    let above = |place: usize| {
+        let parents = records.get(place).map(|record| record.node.parents()).unwrap_or_default();
+        parents.iter().filter_map(|parent| places.get(parent).copied())
+    };
+    let mut seen = HashSet::with_capacity(records.len());
+    for place in 0..records.len() {
+        let mut path = Vec::new();
+        if seen.insert(place) {
+            path.push((place, above(place)));
+        }
+        while let Some((place, rest)) = path.last_mut() {
+            if let Some(parent) = rest.next() {
+                if seen.insert(parent) {
+                    path.push((parent, above(parent)));
+                }
+            } else {
+                order.push(*place);
+                path.pop();
+            }
+        }
+    }
+    let mut records: Vec<_> = records.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|place| records.get_mut(place)?.take()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! An entity with all its ancestors, on the stack.
+
+use super::uid::UidRef;
+
+/// How many names there is room for without asking for memory: a path of a dozen segments, or a user with a dozen
+/// groups.
+const ROOM: usize = 15;
+
+/// An entity with all its ancestors, each once, itself first.
+#[derive(Clone, Debug)]
+pub struct Lineage<'a> {
+    first: [UidRef<'a>; ROOM],
+    count: usize,
+    more: Vec<UidRef<'a>>,
+}
+
+impl<'a> Lineage<'a> {
+    /// An entity of which no ancestor is known yet.
+    pub(super) const fn of(uid: UidRef<'a>) -> Self {
+        Self { first: [uid; ROOM], count: 1, more: Vec::new() }
+    }
+
+    /// The entity itself.
+    pub const fn entity(&self) -> UidRef<'a> {
+        let [entity, ..] = self.first;
+        entity
+    }
+
+    /// Whether the entity is `uid` or has it as an ancestor.
+    pub fn has(&self, uid: UidRef<'_>) -> bool {
+        self.iter().any(|known| known == uid)
+    }
+
+    /// The names.
+    pub fn iter(&self) -> impl Iterator<Item = UidRef<'a>> {
+        self.first.iter().take(self.count).chain(&self.more).copied()
+    }
+
+    /// The name at `place`.
+    pub(super) fn nth(&self, place: usize) -> Option<UidRef<'a>> {
+        match place.checked_sub(ROOM) {
+            None => self.first.get(place).filter(|_| place < self.count).copied(),
+            Some(further) => self.more.get(further).copied(),
+        }
+    }
+
+    pub(super) fn add(&mut self, uid: UidRef<'a>) {
+        if self.has(uid) {
+            return;
+        }
+        match self.first.get_mut(self.count) {
+            Some(free) => {
+                *free = uid;
+                self.count += 1;
+            }
+            None => self.more.push(uid),
+        }
+    }
+}

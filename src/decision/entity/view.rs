@@ -1,0 +1,107 @@
+//! What one request sees of the entities: those that are stored, and what the request itself brings along.
+//!
+//! What is stored comes first: its attributes win over the brought ones, and its parents stay whatever is brought;
+//! brought parents are added.
+
+use super::lineage::Lineage;
+use super::store::{Entities, Node};
+use super::uid::{Uid, UidRef};
+use crate::decision::value::{Record, Value};
+
+/// An entity as a request describes it.
+#[derive(Clone, Debug)]
+pub struct Brought<'a> {
+    /// Its name.
+    pub uid: UidRef<'a>,
+    /// What the request says of it.
+    pub attributes: Record<'a>,
+    /// A direct parent that follows from the request itself; most have one.
+    pub parent: Option<UidRef<'a>>,
+    /// Further ones.
+    pub more_parents: Vec<UidRef<'a>>,
+}
+
+/// The entities of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Those that are stored.
+    pub stored: &'a Entities,
+    /// The schema's actions, which are entities too.
+    pub actions: &'a Entities,
+    /// Those that the request brings, each once. One that is already stored adds to what is stored.
+    pub brought: &'a [Brought<'a>],
+}
+
+/// What is known of one entity.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    stored: Option<&'a Node>,
+    brought: Option<&'a Brought<'a>>,
+}
+
+impl<'a> Brought<'a> {
+    /// The direct parents.
+    pub fn parents(&self) -> impl Iterator<Item = UidRef<'a>> {
+        self.parent.into_iter().chain(self.more_parents.iter().copied())
+    }
+}
+
+impl<'a> View<'a> {
+    /// What is known of the entity of this name; `None` if there is no such entity.
+    pub fn get(&self, uid: UidRef<'_>) -> Option<Known<'a>> {
+        let brought = self.brought.iter().find(|brought| brought.uid == uid);
+        let stored = self.stored.get(uid).or_else(|| self.actions.get(uid));
+        (brought.is_some() || stored.is_some()).then_some(Known { stored, brought })
+    }
+
+    /// The entity itself and all its ancestors, itself first.
+    pub fn lineage(&self, uid: UidRef<'a>) -> Lineage<'a> {
+        let mut lineage = Lineage::of(uid);
+        let mut next = 0;
+        // What is found on the way is looked at in its turn, for a request may bring parents of any of them.
+        while let Some(uid) = lineage.nth(next) {
+            next += 1;
+            if let Some(known) = self.get(uid) {
+                known.ancestors().for_each(|ancestor| lineage.add(ancestor));
+            }
+        }
+        lineage
+    }
+}
+
+impl<'a> Known<'a> {
+    /// The value of an attribute.
+    pub fn attribute(&self, name: &str) -> Option<&'a Value<'a>> {
+        let stored: Option<&'a Value<'a>> = self.stored.and_then(|node| node.attributes().get(name));
+        stored.or_else(|| self.brought.and_then(|brought| brought.attributes.get(name)))
+    }
+
+    /// The value of a tag.
+    pub fn tag(&self, name: &str) -> Option<&'a Value<'a>> {
+        self.stored.and_then(|node| node.tags().get(name))
+    }
+
+    /// Attributes by name, each once.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a Value<'a>)> {
+        let stored: Option<&'a Record<'a>> = self.stored.map(Node::attributes);
+        let own = stored.into_iter().flat_map(Record::iter).map(|(name, value)| (name.as_str(), value));
+        let brought = self.brought.into_iter().flat_map(|brought| brought.attributes.iter());
+        let added = brought.map(|(name, value)| (name.as_str(), value));
+        own.chain(added.filter(move |(name, _)| stored.is_none_or(|record| record.get(name).is_none())))
+    }
+
+    /// Tags by name.
+    pub fn tags(&self) -> impl Iterator<Item = (&'a str, &'a Value<'a>)> {
+        let tags: Option<&'a Record<'a>> = self.stored.map(Node::tags);
+        tags.into_iter().flat_map(Record::iter).map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Direct parents, or ancestors further up where they are known.
+    fn ancestors(&self) -> impl Iterator<Item = UidRef<'a>> {
+        let stored = self.stored.into_iter().flat_map(|node| node.ancestors().unwrap_or_else(|| node.parents()));
+        stored.map(Uid::as_ref).chain(self.brought.into_iter().flat_map(Brought::parents))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! A question as the schema types it: every name is of a type that the schema has, every value of the type that the
+//! schema gives it, and nothing is left in it that no policy could read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::EvaluateError;
+use super::actions::Actions;
+use crate::decision::entity::{Brought, Entities, UidRef, View};
+use crate::decision::query::{Entity, EntityRef, Query};
+use crate::decision::schema::{ActionType, EntityType, RecordType, SchemaTypes, Type};
+use crate::decision::value::read::{Place, ValueError, declared, read};
+use crate::decision::value::{Record, Text, Value};
+use crate::foundation::telemetry::printable;
+
+/// How much of a message is kept, in bytes.
+const MESSAGE_LIMIT: usize = 512;
+
+/// A question that fits the schema. It borrows the query's texts.
+#[derive(Debug)]
+pub struct Question<'a> {
+    pub(super) principal: UidRef<'a>,
+    /// The action's number, and its name.
+    pub(super) action: usize,
+    pub(super) action_uid: UidRef<'a>,
+    pub(super) resource: UidRef<'a>,
+    pub(super) context: Record<'a>,
+    /// What the query says of entities and the store does not, each entity once.
+    pub(super) brought: Vec<Brought<'a>>,
+}
+
+/// What types a question.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Typist<'a> {
+    pub(super) types: &'a SchemaTypes,
+    pub(super) actions: &'a Actions,
+    pub(super) stored: &'a Entities,
+}
+
+impl<'a> Typist<'a> {
+    /// Types `query`.
+    pub(super) fn question(&self, query: &'a Query) -> Result<Question<'a>, EvaluateError> {
+        let name = query.action.name.as_str();
+        let known = self.actions.named(name).zip(self.types.actions.get(name));
+        let ((action, action_uid), types) =
+            known.ok_or_else(|| EvaluateError::UnknownAction(printable(name, MESSAGE_LIMIT)))?;
+        let mut question = Question {
+            principal: self.party(&query.subject, &types.principals, "principal", name)?,
+            action,
+            action_uid,
+            resource: self.party(&query.resource, &types.resources, "resource", name)?,
+            context: context(query, types)?,
+            brought: Vec::new(),
+        };
+        for entity in [&query.subject, &query.resource].into_iter().chain(&query.extra) {
+            let described = self.describe(entity)?;
+            self.add(described, &mut question.brought)?;
+        }
+        self.complete(&question.brought)?;
+        self.refuse_circles(&question.brought)?;
+        Ok(question)
+    }
+
+    fn kind(&self, name: &str) -> Result<&'a EntityType, EvaluateError> {
+        let unknown = || mismatch(&format!("the schema has no entity type `{name}`"));
+        self.types.entities.get(name).ok_or_else(unknown)
+    }
+
+    fn uid(&self, kind: &str, id: &'a str) -> Result<UidRef<'a>, EvaluateError> {
+        let kind = &self.kind(kind)?.reference;
+        if !kind.allows(id) {
+            return Err(mismatch(&format!("the schema does not list {}", UidRef::new(&kind.kind, id))));
+        }
+        Ok(UidRef::new(&kind.kind, id))
+    }
+
+    /// The principal or the resource.
+    fn party(
+        &self,
+        entity: &'a Entity,
+        allowed: &BTreeSet<Arc<str>>,
+        role: &str,
+        action: &str,
+    ) -> Result<UidRef<'a>, EvaluateError> {
+        let uid = self.uid(&entity.kind, &entity.id)?;
+        if !allowed.contains(uid.kind()) {
+            return Err(mismatch(&format!("a `{}` can't be the {role} of action `{action}`", uid.kind())));
+        }
+        Ok(uid)
+    }
+
+    fn describe(&self, entity: &'a Entity) -> Result<Brought<'a>, EvaluateError> {
+        let kind = self.kind(&entity.kind)?;
+        let uid = self.uid(&entity.kind, &entity.id)?;
+        let attributes = declared(&kind.attributes, &entity.properties, &Place::new(&entity.kind))?;
+        let mut parents = Vec::new();
+        let (parent, more) = match entity.parents.split_first() {
+            Some((parent, more)) => (Some(self.parent(kind, parent)?), more),
+            None => (None, &[][..]),
+        };
+        for parent in more {
+            parents.push(self.parent(kind, parent)?);
+        }
+        Ok(Brought { uid, attributes, parent, more_parents: parents })
+    }
+
+    fn parent(&self, kind: &EntityType, parent: &'a EntityRef) -> Result<UidRef<'a>, EvaluateError> {
+        let uid = self.uid(&parent.kind, &parent.id)?;
+        if !kind.ancestors.contains(uid.kind()) {
+            let what = format!("a `{}` can't be within a `{}`", kind.reference.kind, uid.kind());
+            return Err(mismatch(&what));
+        }
+        Ok(uid)
+    }
+
+    /// Adds what is said of an entity, if it is more than is stored. One of which nothing is known is not added either:
+    /// it is not there, and a policy that reads its attributes fails.
+    fn add(&self, described: Brought<'a>, brought: &mut Vec<Brought<'a>>) -> Result<(), EvaluateError> {
+        let adds = match self.stored.get(described.uid) {
+            None => !described.attributes.is_empty() || described.parent.is_some(),
+            Some(node) => {
+                let known = self.stored.ancestors(node);
+                let new = |name: &str| node.attributes().get(name).is_none();
+                described.attributes.iter().any(|(name, _)| new(name.as_str()))
+                    || described.parents().any(|parent| known.iter().all(|known| known.as_ref() != parent))
+            }
+        };
+        if !adds {
+            return Ok(());
+        }
+        if let Some(known) = brought.iter_mut().find(|known| known.uid == described.uid) {
+            return known.merge(described);
+        }
+        brought.push(described);
+        Ok(())
+    }
+
+    /// Whether every entity that is brought has, with what is stored, all that the schema requires of it.
+    fn complete(&self, brought: &[Brought<'a>]) -> Result<(), EvaluateError> {
+        for entity in brought {
+            let kind = self.kind(entity.uid.kind())?;
+            let stored = self.stored.get(entity.uid);
+            let has = |name: &str| {
+                entity.attributes.get(name).is_some()
+                    || stored.is_some_and(|node| node.attributes().get(name).is_some())
+            };
+            let lacking = kind.attributes.iter().find(|(name, attribute)| attribute.required && !has(name));
+            if let Some((name, _)) = lacking {
+                return Err(mismatch(&format!("the entity {} lacks the attribute `{name}`", entity.uid)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is within itself. What is brought in the order of a path, each within the next, can't be.
+    fn refuse_circles(&self, brought: &[Brought<'a>]) -> Result<(), EvaluateError> {
+        let leads_on = |(place, entity): (usize, &Brought<'a>)| {
+            entity.parents().all(|parent| {
+                let later = brought.iter().position(|other| other.uid == parent).is_none_or(|other| other > place);
+                later && self.stored.get(parent).is_none()
+            })
+        };
+        if brought.iter().enumerate().all(leads_on) {
+            return Ok(());
+        }
+        let (nobody, stored) = (Entities::default(), self.stored);
+        let view = View { stored, actions: &nobody, brought };
+        let within_itself = |entity: &Brought<'a>| entity.parents().any(|parent| view.lineage(parent).has(entity.uid));
+        match brought.iter().find(|entity| within_itself(entity)) {
+            Some(entity) => Err(mismatch(&format!("the entity {} is within itself", entity.uid))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> Brought<'a> {
+    /// Adds another description of the same entity.
+    fn merge(&mut self, other: Self) -> Result<(), EvaluateError> {
+        let (own, others) = (std::mem::take(&mut self.attributes), other.attributes);
+        if others.iter().any(|(name, value)| own.get(name.as_str()).is_some_and(|known| known != value)) {
+            return Err(mismatch(&format!("the entity {} is described in two ways", self.uid)));
+        }
+        let all = own.iter().chain(others.iter()).map(|(name, value)| (name.clone(), value.clone()));
+        let mut all: Vec<(Text<'a>, Value<'a>)> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        self.attributes = all.into_iter().collect();
+        self.more_parents.extend(other.parent.into_iter().chain(other.more_parents));
+        Ok(())
+    }
+}
+
+/// The context as the action declares it. What is not declared is left out; `context.action` is what the caller says of
+/// the action, never what it says of the context.
+fn context<'a>(query: &'a Query, types: &'a ActionType) -> Result<Record<'a>, EvaluateError> {
+    let place = Place::new("context");
+    let mut fields = Vec::with_capacity(types.context.len());
+    for (name, attribute) in &types.context {
+        let value = match &attribute.kind {
+            Type::Record(record) if name == "action" => {
+                let said = attribute.required || !query.action.properties.is_empty();
+                said.then(|| action_properties(record, &query.action.properties, &place)).transpose()?
+            }
+            _ if name == "action" => None,
+            kind => query.context.get(name).map(|json| read(kind, json, &place.field(name))).transpose()?,
+        };
+        match value {
+            Some(value) => fields.push((Text::Borrowed(name), value)),
+            None if attribute.required => return Err(mismatch(&format!("`context.{name}` is missing"))),
+            None => {}
+        }
+    }
+    Ok(fields.into_iter().collect())
+}
+
+fn action_properties<'a>(
+    record: &RecordType,
+    given: &'a Map<String, Json>,
+    place: &Place<'_>,
+) -> Result<Value<'a>, EvaluateError> {
+    let properties = declared(record, given, &place.field("action"))?;
+    match record.iter().find(|(name, attribute)| attribute.required && properties.get(name).is_none()) {
+        Some((name, _)) => Err(mismatch(&format!("`context.action.{name}` is missing"))),
+        None => Ok(Value::Record(properties)),
+    }
+}
+
+impl From<ValueError> for EvaluateError {
+    fn from(error: ValueError) -> Self {
+        mismatch(&error.to_string())
+    }
+}
+
+fn mismatch(what: &str) -> EvaluateError {
+    EvaluateError::Schema(printable(what, MESSAGE_LIMIT))
+}

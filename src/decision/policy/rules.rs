@@ -1,0 +1,76 @@
+//! All rules of a policy set, each under a number. Cheap to change: what did not change is shared with the set before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::index::{Index, RuleNumber};
+use super::rule::Rule;
+use crate::foundation::digest::Digest;
+
+/// Rules by number, and by what they are asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules {
+    slots: Vec<Option<Arc<Rule>>>,
+    free: Vec<RuleNumber>,
+    index: Index,
+    by_text: HashMap<Digest, SmallVec<[RuleNumber; 1]>>,
+}
+
+impl Rules {
+    /// The rule of this number.
+    pub(super) fn get(&self, number: RuleNumber) -> Option<&Rule> {
+        self.slots.get(usize::try_from(number).ok()?)?.as_deref()
+    }
+
+    /// What finds the rules of a request.
+    pub(super) const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// All rules with their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RuleNumber, &Arc<Rule>)> {
+        let numbered = (0..).zip(&self.slots);
+        numbered.filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// The numbers of the rules of this text.
+    pub(super) fn of_text(&self, digest: &Digest) -> impl Iterator<Item = (RuleNumber, &Arc<Rule>)> {
+        let numbers = self.by_text.get(digest).into_iter().flatten();
+        numbers.filter_map(|number| Some((*number, self.slots.get(usize::try_from(*number).ok()?)?.as_ref()?)))
+    }
+
+    /// Takes a rule out.
+    pub(super) fn remove(&mut self, number: RuleNumber) {
+        let slot = usize::try_from(number).ok().and_then(|place| self.slots.get_mut(place));
+        let Some(rule) = slot.and_then(Option::take) else { return };
+        self.index.remove(number, &rule.scope);
+        self.free.push(number);
+        let digest = rule.digest;
+        if let Some(numbers) = self.by_text.get_mut(&digest) {
+            numbers.retain(|known| *known != number);
+            if numbers.is_empty() {
+                self.by_text.remove(&digest);
+            }
+        }
+    }
+
+    /// Puts a rule in.
+    pub(super) fn insert(&mut self, rule: Arc<Rule>) {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            RuleNumber::try_from(self.slots.len() - 1).unwrap_or(RuleNumber::MAX)
+        });
+        self.index.insert(number, &rule.scope);
+        self.by_text.entry(rule.digest).or_default().push(number);
+        if let Some(slot) = usize::try_from(number).ok().and_then(|place| self.slots.get_mut(place)) {
+            *slot = Some(rule);
+        }
+    }
+}
