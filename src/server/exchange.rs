@@ -1,7 +1,7 @@
 //! Services whose every answer follows, at once, from one whole request: on HTTP/2, on the `h2` crate alone.
 //!
 //! Between such a service and its client there is no router, no task for each request and no stream of a body: a
-//! connection is one task, which takes requests in, reads them, has them answered and writes the answers. That costs half
+//! connection is one task, which takes requests in, reads them, has them answered and writes the answers. That costs two thirds
 //! of what a general server does (see docs/decisions/0006). What keeps one request from holding up another, and one
 //! client from holding up the others, is in here, so that a service can't forget it: bounds on bodies and on how long one
 //! may take to come or an answer to be fetched, admission, turns of bounded length.
