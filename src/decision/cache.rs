@@ -18,6 +18,10 @@ use super::policy::Evaluation;
 use crate::evidence::CacheState;
 use crate::foundation::clock::Timestamp;
 
+/// The longest key that is kept, in bytes: capacity counts decisions, and a caller chooses how long the texts are that a
+/// policy reads.
+const LONGEST_KEY: usize = 4096;
+
 /// In which last part of its life a decision is made anew before it ends: one eighth.
 const REFRESH_SHARE: u32 = 8;
 
@@ -97,6 +101,9 @@ impl DecisionCache {
         evaluate: impl FnOnce() -> Fresh,
     ) -> (Evaluation, Lookup) {
         let Some(decisions) = &self.decisions else { return (evaluate().evaluation, Lookup::Miss(MissCause::Never)) };
+        if key.as_bytes().len() > LONGEST_KEY {
+            return (evaluate().evaluation, Lookup::Miss(MissCause::Long));
+        }
         let (found, expired) = match decisions.get(key.as_bytes()) {
             Some(kept) if now < kept.expires_at => (Some(kept), false),
             old => (None, old.is_some()),

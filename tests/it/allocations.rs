@@ -118,7 +118,7 @@ fn authorizer() -> (Authorizer, Vec<u8>) {
     let ports = Ports {
         policies: Arc::new(Watched::new(PolicySet::load(&root().join("policies/quickstart")).unwrap())),
         leaves: LeafVerifier::new(Arc::new(Watched::new(Bundles::new([bundle]))), 100),
-        cache: DecisionCache::new(100, Duration::from_mins(1)),
+        cache: DecisionCache::new(100, Duration::from_mins(1), Arc::default()),
         audit: Arc::new(Taken),
         clock: Arc::new(SystemClock::new()),
         entropy: Arc::new(SystemEntropy::new()),

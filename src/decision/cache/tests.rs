@@ -126,6 +126,16 @@ fn what_is_no_function_of_its_key_is_not_kept_and_ends_what_was() {
 }
 
 #[test]
+fn what_is_too_long_is_not_kept() {
+    let counted = Counted::new(100, TTL);
+    let long = key(1, &[1], &"x".repeat(LONGEST_KEY));
+    for _ in 0..2 {
+        assert_eq!(counted.ask(&long, at(0), Timestamp::MAX, None), Lookup::Miss(MissCause::Long));
+    }
+    assert_eq!((counted.evaluated.get(), counted.cache.len()), (2, 0));
+}
+
+#[test]
 fn the_cause_of_a_miss_is_the_part_of_the_key_that_changed() {
     let counted = Counted::new(100, TTL);
     let ask = |key: &CacheKey| counted.ask(key, at(0), Timestamp::MAX, None);
