@@ -8,6 +8,7 @@ pub mod follow;
 pub mod intake;
 pub mod progress;
 pub mod record;
+mod sharing;
 pub mod source;
 pub mod stock;
 pub mod store;
