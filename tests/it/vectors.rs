@@ -18,9 +18,9 @@ const STORED_FLOOR: usize = 23_000;
 const BROUGHT_FLOOR: usize = 10_000;
 
 /// How many cases of the corpus are merged into one policy directory, as far as each loads alone.
-const MERGED: usize = 60;
+const MERGED: usize = 300;
 /// Of so many groups of cases, one is merged.
-const EVERY: usize = 4;
+const EVERY: usize = 1;
 /// How many answers of merged cases must at least be compared.
 const MERGED_FLOOR: usize = 4_000;
 
