@@ -4,6 +4,9 @@
 # make envoy-minors  what Envoy sees of us, on the minors before the one that all else is tested on
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
 # make bench     what it costs, each figure beside its limit
+# make instructions  how many instructions a decision takes, against the committed baseline (valgrind, installed if missing)
+# make load      side by side with others under load, for an hour; writes docs/performance.md
+# make load-quick  the same in some two minutes, without what others have written; writes nothing
 # make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
@@ -17,8 +20,11 @@ PORTCULLIS ?= target/release/portcullis
 # Words of the names of the interop cases to run; none runs all.
 CASES ?=
 VECTORS ?= ../shared/vectors
+# What load is put on: `dev` shows that all works, without a release build.
+LOAD_PROFILE ?= release
+LOAD_BIN = $(or $(CARGO_TARGET_DIR),target)/$(patsubst dev,debug,$(LOAD_PROFILE))
 
-.PHONY: bench demo envoy-minors test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
+.PHONY: bench demo envoy-minors instructions instructions-baseline load load-programs load-quick test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
@@ -51,6 +57,27 @@ vectors: envoy
 bench:
 	$(CARGO) bench --bench identity
 	$(CARGO) bench --bench entities
+	$(CARGO) bench --bench checks
+
+instructions:
+	@tests/tools/install-valgrind.sh
+	$(CARGO) bench --bench instructions
+
+# make instructions-baseline  takes down the present numbers as the baseline
+instructions-baseline:
+	@tests/tools/install-valgrind.sh
+	$(CARGO) bench --bench instructions -- --save
+
+load: envoy load-programs
+	python3 load-tests/run.py --bin $(LOAD_BIN) --envoy $(ENVOY) --docs
+
+load-quick: envoy load-programs
+	python3 load-tests/run.py --bin $(LOAD_BIN) --envoy $(ENVOY) --quick
+
+# In the dev profile with the features that `make test` has built already.
+load-programs:
+	$(CARGO) build --profile $(LOAD_PROFILE) --bins \
+	  $(if $(filter dev,$(LOAD_PROFILE)),--workspace --tests,-p portcullis -p portcullis-load-tests)
 
 interop:
 	$(CARGO) build --release --bin portcullis

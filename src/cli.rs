@@ -16,6 +16,7 @@ pub use output::Output;
 
 use crate::app;
 use crate::config::{Loaded, Override, Sources};
+use crate::decision::entity;
 use crate::decision::policy::PolicySet;
 use crate::server::InheritedSockets;
 
@@ -100,6 +101,10 @@ enum PolicyCommand {
     Check {
         /// The directory.
         directory: PathBuf,
+        /// Say also which records of this JSON file, or of a directory of them, would be refused as entities. May be
+        /// repeated.
+        #[arg(long, value_name = "PATH")]
+        entities: Vec<PathBuf>,
     },
 }
 
@@ -172,7 +177,7 @@ pub fn run(
         Command::Serve { source, takeover } => serve(source, takeover, environment, output),
         Command::Completions { shell } => completions(shell, output),
         Command::Remote(command) => remote::run(command, &environment, output),
-        Command::Policy(PolicyCommand::Check { directory }) => check_policies(&directory, output),
+        Command::Policy(PolicyCommand::Check { directory, entities }) => check_policies(&directory, &entities, output),
         Command::Config(ConfigCommand::Check { source }) => {
             let file = source.config.display().to_string();
             match source.load(environment) {
@@ -211,15 +216,28 @@ fn completions(shell: Shell, output: &mut Output<'_>) -> Exit {
     output.print(&String::from_utf8_lossy(&script))
 }
 
-fn check_policies(directory: &Path, output: &mut Output<'_>) -> Exit {
-    match PolicySet::load(directory) {
-        Ok(policies) => {
-            let mut lines: Vec<_> = policies.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
-            let (count, digest) = (policies.len(), policies.policy_digest());
-            lines.push(format!("{}: ok, {count} policies, digest {digest}\n", directory.display()));
-            output.print(&lines.concat())
+fn check_policies(directory: &Path, entities: &[PathBuf], output: &mut Output<'_>) -> Exit {
+    let policies = match PolicySet::load(directory) {
+        Ok(policies) => policies,
+        Err(errors) => return output.error(&errors.to_string(), Exit::Usage),
+    };
+    let mut lines: Vec<_> = policies.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
+    let (count, digest) = (policies.len(), policies.policy_digest());
+    lines.push(format!("{}: ok, {count} policies, digest {digest}\n", directory.display()));
+    let mut complaints = Vec::new();
+    for path in entities {
+        match entity::files::check(path, &policies) {
+            Ok(applied) => {
+                lines.push(format!("{}: {} entities\n", path.display(), applied.entities));
+                complaints.extend(applied.refused.iter().map(ToString::to_string));
+            }
+            Err(error) => complaints.push(error.to_string()),
         }
-        Err(errors) => output.error(&errors.to_string(), Exit::Usage),
+    }
+    if complaints.is_empty() {
+        output.print(&lines.concat())
+    } else {
+        output.error(&complaints.join("\n"), Exit::Usage)
     }
 }
 

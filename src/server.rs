@@ -1,6 +1,7 @@
 //! Listeners and connections: how bytes get in and out, and nothing about what they mean.
 
 pub mod connection;
+pub mod exchange;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
@@ -8,8 +9,9 @@ pub mod places;
 pub mod serve;
 
 pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer};
+pub use exchange::{Admission, AdmissionLimits, Answer, Begin, Exchange, Received};
 pub use limits::Limits;
 pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, Prepared, prepare};
 pub use metrics::{ListenerMetrics, ServerMetrics};
 pub use places::{Place, Places};
-pub use serve::serve;
+pub use serve::{serve, serve_exchange};

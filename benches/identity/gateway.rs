@@ -37,7 +37,7 @@ impl Gateway {
             .env("PORTCULLIS_DATA_DIR", home.path().join("data"))
             .env("PORTCULLIS_LISTEN__WORKLOAD", unix("workload.sock"))
             .env("PORTCULLIS_LISTEN__ADMIN", unix("admin.sock"))
-            .env("PORTCULLIS_LISTEN__EXT_AUTHZ", "[]")
+            .env("PORTCULLIS_LISTEN__EXT_AUTHZ", unix("ext_authz.sock"))
             .env("PORTCULLIS_LISTEN__AUTHZEN", "[]")
             .env("PORTCULLIS_LISTEN__OPERATIONS", "[]")
             .env("PORTCULLIS_DECISION__POLICIES", policies)
@@ -53,6 +53,10 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         gateway
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn socket(&self, name: &str) -> PathBuf {
@@ -71,7 +75,7 @@ impl Gateway {
 
     /// The process's resident memory, in bytes.
     pub(crate) fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }

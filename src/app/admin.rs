@@ -8,10 +8,11 @@ use super::AppError;
 use super::build::Common;
 use super::identity::IdentityPlane;
 use crate::config::Config;
+use crate::decision::cache::Purges;
 use crate::edge::grpc::with_introspection;
 use crate::edge::spire_api::{
-    AgentPorts, AgentService, BundleService, DebugService, EntryService, IdentityService, LocalAuthorityService,
-    LoggerService, SvidService, TrustDomainService,
+    AgentPorts, AgentService, BundleService, DebugService, DecisionsService, EntryService, IdentityService,
+    LocalAuthorityService, LoggerService, SvidService, TrustDomainService,
 };
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::LogLevels;
@@ -20,6 +21,7 @@ use crate::identity::join_token::JoinTokens;
 
 /// The services of the admin API, for reflection and health.
 const ADMIN_SERVICES: &[&str] = &[
+    "portcullis.decision.v1.Decisions",
     "portcullis.identity.v1.Identity",
     "spire.api.server.agent.v1.Agent",
     "spire.api.server.bundle.v1.Bundle",
@@ -38,6 +40,7 @@ impl IdentityPlane {
         config: &Config,
         common: &Common,
         log: LogLevels,
+        purges: &Arc<Purges>,
         signal: ShutdownSignal,
     ) -> Result<Routes, AppError> {
         let (trust_domain, clock) = (&config.trust_domain, &common.clock);
@@ -77,6 +80,7 @@ impl IdentityPlane {
             .add_service(authorities.into_server())
             .add_service(svids.into_server())
             .add_service(IdentityService::new(explainer, Arc::clone(&self.authority), Arc::clone(clock)).into_server())
+            .add_service(DecisionsService::new(Arc::clone(purges)).into_server())
             .add_service(LoggerService::new(log).into_server());
         Ok(with_introspection(services, ADMIN_SERVICES, common.readiness.clone(), signal)?)
     }

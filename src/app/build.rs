@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use nix::unistd::geteuid;
+use tokio::runtime::Handle;
 
 use super::entities::{EntityMetrics, entities};
 use super::identity::IdentityPlane;
@@ -13,11 +14,11 @@ use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::{App, AppError};
 use crate::config::{self, AuditFile, Config};
-use crate::decision::cache::DecisionCache;
+use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts, Shadow, ShadowMetrics};
-use crate::edge::envoy::ext_authz::{ExtAuthz, ExtAuthzConfig, HeaderNames};
+use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, authzen_router};
 use crate::edge::http::operations::operations_router;
 use crate::edge::spire_api::{self, AdminApi, Allowed};
@@ -31,7 +32,9 @@ use crate::foundation::telemetry::LogLevels;
 use crate::foundation::watched::Watched;
 use crate::identity::authority::Authority;
 use crate::identity::svid::LeafVerifier;
-use crate::server::{InheritedSockets, Limits, Prepared, ServerMetrics, prepare, serve};
+use crate::server::{
+    Admission, AdmissionLimits, InheritedSockets, Limits, Prepared, ServerMetrics, prepare, serve, serve_exchange,
+};
 use crate::store;
 
 /// The mode of a Unix socket whose address names none; the configuration gives each one.
@@ -51,7 +54,14 @@ struct Listeners {
     limits: Limits,
     metrics: ServerMetrics,
     takeover: bool,
-    prepared: Vec<(&'static str, Prepared, Router)>,
+    prepared: Vec<(&'static str, Prepared, Served)>,
+}
+
+/// What is behind a listener.
+#[derive(Clone)]
+enum Served {
+    Http(Router),
+    Checks(Arc<ExtAuthz>, Admission, Arc<dyn Clock>),
 }
 
 impl App {
@@ -76,11 +86,8 @@ impl App {
             takeover,
             prepared: Vec::new(),
         };
-        listeners.prepare(
-            "operations",
-            &config.listen.operations,
-            &operations_router(readiness.clone(), metrics_registry),
-        )?;
+        let operations = operations_router(readiness.clone(), metrics_registry);
+        listeners.prepare("operations", &config.listen.operations, &Served::Http(operations))?;
         if !takeover {
             listeners.open(&mut tasks, &shutdown)?;
         }
@@ -97,28 +104,23 @@ impl App {
         identity.maintain(&mut tasks, &common, &shutdown);
         let served = (metrics.sds, metrics.workload_api);
         let workloads = identity.workload_router(config, &common, served, &shutdown)?;
-        let admin = admin_api(&config.admin, &common, metrics.admin);
-        let administration = admin.router(identity.admin_services(config, &common, log, shutdown.signal())?);
+        let (admin, purges) = (admin_api(&config.admin, &common, metrics.admin), Arc::new(Purges::default()));
+        let administration = admin.router(identity.admin_services(config, &common, log, &purges, shutdown.signal())?);
         tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));
 
         let counted = (metrics.policies, metrics.entities);
         let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
-        let ports = decision_ports(&config.decision, &common, policies, &identity.authority);
+        let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
         let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow));
-        let checks = ExtAuthz::new(
-            Arc::clone(&authorizer) as _,
-            Arc::clone(&common.clock),
-            ext_authz_config(&config.ext_authz)?,
-            metrics.ext_authz,
-        );
+        let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
-        listeners.prepare("admin", &config.listen.admin, &administration)?;
-        listeners.prepare("authzen", &config.listen.authzen, &questions)?;
-        listeners.prepare("ext_authz", &config.listen.ext_authz, &checks.router())?;
-        listeners.prepare("workload", &config.listen.workload, &workloads)?;
+        listeners.prepare("admin", &config.listen.admin, &Served::Http(administration))?;
+        listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions))?;
+        listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
+        listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads))?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;
         drop(starting);
@@ -128,21 +130,27 @@ impl App {
 }
 
 impl Listeners {
-    fn prepare(&mut self, name: &'static str, addresses: &[config::Address], router: &Router) -> Result<(), AppError> {
+    fn prepare(&mut self, name: &'static str, addresses: &[config::Address], served: &Served) -> Result<(), AppError> {
         for address in addresses {
             let prepared = prepare(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
-            self.prepared.push((name, prepared, router.clone()));
+            self.prepared.push((name, prepared, served.clone()));
         }
         Ok(())
     }
 
     /// Serves on all that was prepared.
     fn open(&mut self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Result<(), AppError> {
-        for (name, prepared, router) in self.prepared.drain(..) {
+        for (name, prepared, served) in self.prepared.drain(..) {
             let metrics = self.metrics.listener(name);
             // Who asks for identities is written in any language; who asks for decisions is Envoy.
             let limits = Limits { paths_as_authority: matches!(name, "workload" | "admin"), ..self.limits.clone() };
-            tasks.spawn(name, serve(prepared.publish()?, router, limits, metrics, shutdown.signal()));
+            let (bound, signal) = (prepared.publish()?, shutdown.signal());
+            match served {
+                Served::Http(router) => tasks.spawn(name, serve(bound, router, limits, metrics, signal)),
+                Served::Checks(checks, admission, clock) => {
+                    tasks.spawn(name, serve_exchange(bound, checks, admission, clock, limits, metrics, signal));
+                }
+            }
         }
         Ok(())
     }
@@ -189,12 +197,13 @@ fn decision_ports(
     common: &Common,
     policies: Arc<Watched<PolicySet>>,
     authority: &Authority,
+    purges: Arc<Purges>,
 ) -> DecisionPorts {
     let remembered = u64::try_from(config.verified_leaves).unwrap_or(u64::MAX);
     DecisionPorts {
         policies,
         leaves: LeafVerifier::new(Arc::clone(authority.bundles()), remembered),
-        cache: DecisionCache::new(config.cache.capacity, config.cache.ttl),
+        cache: DecisionCache::new(config.cache.capacity, config.cache.ttl, purges),
         audit: Arc::clone(&common.audit),
         clock: Arc::clone(&common.clock),
         entropy: Arc::clone(&common.entropy),
@@ -211,6 +220,20 @@ fn admin_api(config: &config::Admin, common: &Common, metrics: spire_api::Metric
     let mut allowed = Allowed { uids: config.allowed_uids.clone(), gids: config.allowed_gids.clone() };
     allowed.uids.extend([0, geteuid().as_raw()]);
     AdminApi::new(allowed, Arc::clone(&common.audit), Arc::clone(&common.clock), metrics)
+}
+
+/// The service that Envoy asks, and what it may be asked at the same time over all of its listeners.
+fn checks(
+    config: &config::ExtAuthz,
+    authorizer: Arc<Authorizer>,
+    common: &Common,
+    metrics: ext_authz::Metrics,
+) -> Result<Served, AppError> {
+    let limits = AdmissionLimits { requests: config.max_concurrent_checks, bytes: config.max_kept_bytes };
+    let workers = Handle::current().metrics().num_workers();
+    let admission = Admission::new(limits, metrics.under_way.clone(), metrics.kept_bytes.clone(), workers);
+    let service = ExtAuthz::new(authorizer, Arc::clone(&common.clock), ext_authz_config(config)?, metrics);
+    Ok(Served::Checks(Arc::new(service), admission, Arc::clone(&common.clock)))
 }
 
 fn ext_authz_config(config: &config::ExtAuthz) -> Result<ExtAuthzConfig, AppError> {
@@ -239,6 +262,7 @@ fn limits(config: &config::Limits) -> Limits {
         header_read_timeout: config.header_timeout,
         keepalive_interval: config.keepalive_interval,
         keepalive_timeout: config.keepalive_timeout,
+        max_connection_age: Some(config.connection_age).filter(|age| !age.is_zero()),
         ..Limits::default()
     }
 }

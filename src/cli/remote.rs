@@ -4,6 +4,7 @@
 mod agent;
 mod api;
 mod bundle;
+mod cache;
 mod connection;
 mod console;
 mod entry;
@@ -60,6 +61,9 @@ pub(super) enum RemoteCommand {
     /// How much is logged.
     #[command(subcommand)]
     Logger(logger::Command),
+    /// The decision cache.
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Say whether the gateway is well.
     Healthcheck(health::Healthcheck),
     /// Say why things are as they are.
@@ -110,6 +114,7 @@ async fn dispatch(
         RemoteCommand::Jwt(command) => command.run(console).await,
         RemoteCommand::Localauthority(command) => command.run(console).await,
         RemoteCommand::Logger(command) => command.run(console).await,
+        RemoteCommand::Cache(command) => command.run(console).await,
         RemoteCommand::Healthcheck(command) => command.run(console).await,
         RemoteCommand::Explain(command) => command.run(console).await,
     }

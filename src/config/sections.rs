@@ -89,6 +89,10 @@ pub struct ExtAuthz {
     pub decision_header: HeaderName,
     /// The largest message that is read, in bytes.
     pub max_message_bytes: usize,
+    /// Checks that are not answered yet, on all listeners together.
+    pub max_concurrent_checks: usize,
+    /// What is kept of their messages, in bytes, beyond the first 16 KiB of each.
+    pub max_kept_bytes: usize,
 }
 
 impl ExtAuthz {
@@ -96,6 +100,8 @@ impl ExtAuthz {
         let identity_header = section.value::<HeaderName>("identity_header", "x-portcullis-principal");
         let decision_header = section.value::<HeaderName>("decision_header", "x-portcullis-decision-id");
         let max_message_bytes = section.bounded("max_message_bytes", "4194304", MESSAGE);
+        let max_concurrent_checks = section.bounded("max_concurrent_checks", "4096", (4, 1 << 20));
+        let max_kept_bytes = section.bounded("max_kept_bytes", "67108864", (1 << 20, 1 << 40));
         let headers = identity_header.as_ref().zip(decision_header.as_ref());
         let headers = headers.map(|(identity, decision)| HeaderNames::new(identity.as_str(), decision.as_str()));
         if let Some(Err(error)) = headers {
@@ -106,6 +112,8 @@ impl ExtAuthz {
             identity_header: identity_header?,
             decision_header: decision_header?,
             max_message_bytes: max_message_bytes?,
+            max_concurrent_checks: max_concurrent_checks?,
+            max_kept_bytes: max_kept_bytes?,
         })
     }
 }
@@ -218,6 +226,8 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// A peer that does not answer within this is gone.
     pub keepalive_timeout: Duration,
+    /// After this long a connection is told to end; never if it is zero.
+    pub connection_age: Duration,
 }
 
 impl Limits {
@@ -228,6 +238,7 @@ impl Limits {
         let header_timeout = section.bounded("header_timeout", "30s", (SECOND, HOUR));
         let keepalive_interval = section.bounded("keepalive_interval", "30s", (SECOND, HOUR));
         let keepalive_timeout = section.bounded("keepalive_timeout", "20s", (SECOND, HOUR));
+        let connection_age = section.bounded("connection_age", "0s", (Duration::ZERO, 24 * HOUR));
         Some(Self {
             connections: connections?,
             streams_per_connection: streams_per_connection?,
@@ -235,6 +246,7 @@ impl Limits {
             header_timeout: header_timeout?,
             keepalive_interval: keepalive_interval?,
             keepalive_timeout: keepalive_timeout?,
+            connection_age: connection_age?,
         })
     }
 }

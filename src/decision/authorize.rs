@@ -80,7 +80,7 @@ impl Authorizer {
     }
 
     /// Answers a proxy's question.
-    pub fn check(&self, check: &Check) -> Verdict {
+    pub fn check(&self, check: &Check<'_>) -> Verdict {
         let mut question = self.begin(Edge::ExtAuthz);
         question.describe(check);
         let answer = self.answer_check(check, &mut question);
@@ -123,7 +123,7 @@ impl Authorizer {
     }
 
     /// Who asks, then what exactly; only then is it put to the policies.
-    fn answer_check(&self, check: &Check, question: &mut Question) -> Result<Answer, Refusal> {
+    fn answer_check(&self, check: &Check<'_>, question: &mut Question) -> Result<Answer, Refusal> {
         let leaf = self.authenticate(check, question.now)?;
         question.authenticated(&leaf);
         let policies = Arc::clone(&question.policies);
@@ -139,8 +139,8 @@ impl Authorizer {
 
     /// Envoy keeps a connection whose leaf expired or whose authority left the bundle, and reads only the first of
     /// several URIs. So the leaf is verified again, now, and must name whom the proxy names.
-    fn authenticate(&self, check: &Check, now: Timestamp) -> Result<Arc<VerifiedLeaf>, Refusal> {
-        let leaf = self.ports.leaves.verify(&check.certificate, now).map_err(|error| {
+    fn authenticate(&self, check: &Check<'_>, now: Timestamp) -> Result<Arc<VerifiedLeaf>, Refusal> {
+        let leaf = self.ports.leaves.verify(check.certificate, now).map_err(|error| {
             let reason = match error.fault() {
                 LeafFault::Missing => Reason::NoCertificate,
                 LeafFault::Bad => Reason::BadCertificate,
@@ -148,13 +148,13 @@ impl Authorizer {
                 LeafFault::Revoked => Reason::RevokedCertificate,
                 LeafFault::Untrusted => Reason::UntrustedCertificate,
             };
-            Refusal::new(reason, error, &check.principal)
+            Refusal::new(reason, error, check.principal)
         })?;
         if leaf.id.as_str() == check.principal {
             Ok(leaf)
         } else {
             let why = format_args!("the certificate is of `{}`, but the proxy names another principal", leaf.id);
-            Err(Refusal::new(Reason::PrincipalMismatch, why, &check.principal))
+            Err(Refusal::new(Reason::PrincipalMismatch, why, check.principal))
         }
     }
 
@@ -258,15 +258,15 @@ struct Question {
 
 impl Question {
     /// Takes down what the proxy says, for the record of a question that gets no further.
-    fn describe(&mut self, check: &Check) {
+    fn describe(&mut self, check: &Check<'_>) {
         let Some(http) = &check.http else {
             "connect".clone_into(&mut self.action);
             return;
         };
-        self.action = printable(&http.method, SHOWN);
-        self.resource = printable(&http.path, SHOWN);
+        self.action = printable(http.method, SHOWN);
+        self.resource = printable(http.path, SHOWN);
         let lines = http.headers.as_deref().unwrap_or_default();
-        let named = lines.iter().find(|(name, _)| name == "x-request-id");
+        let named = lines.iter().find(|(name, _)| *name == "x-request-id");
         self.request_id = named.map(|(_, value)| printable(&String::from_utf8_lossy(value), SHOWN));
     }
 

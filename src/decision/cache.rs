@@ -18,6 +18,10 @@ use super::policy::Evaluation;
 use crate::evidence::CacheState;
 use crate::foundation::clock::Timestamp;
 
+/// The longest key that is kept, in bytes: capacity counts decisions, and a caller chooses how long the texts are that a
+/// policy reads.
+const LONGEST_KEY: usize = 4096;
+
 /// In which last part of its life a decision is made anew before it ends: one eighth.
 const REFRESH_SHARE: u32 = 8;
 
@@ -59,19 +63,19 @@ pub struct DecisionCache {
     decisions: Option<moka::sync::Cache<Box<[u8]>, Arc<Kept>, foldhash::fast::RandomState>>,
     max_ttl: Duration,
     recent: Recent,
-    purges: Purges,
+    purges: Arc<Purges>,
 }
 
 impl DecisionCache {
     /// A cache of at most `capacity` decisions, none of which is used for longer than `max_ttl`. Zero for either turns
-    /// it off.
-    pub fn new(capacity: u64, max_ttl: Duration) -> Self {
+    /// it off. What is purged comes in by `purges`.
+    pub fn new(capacity: u64, max_ttl: Duration, purges: Arc<Purges>) -> Self {
         let on = capacity > 0 && !max_ttl.is_zero();
         let decisions = on.then(|| {
             let builder = moka::sync::Cache::builder().max_capacity(capacity);
             builder.build_with_hasher(foldhash::fast::RandomState::default())
         });
-        Self { decisions, max_ttl, recent: Recent::default(), purges: Purges::default() }
+        Self { decisions, max_ttl, recent: Recent::default(), purges }
     }
 
     /// Whether anything is ever kept.
@@ -80,7 +84,7 @@ impl DecisionCache {
     }
 
     /// What was purged: it is a part of every key.
-    pub const fn purges(&self) -> &Purges {
+    pub fn purges(&self) -> &Purges {
         &self.purges
     }
 
@@ -97,6 +101,9 @@ impl DecisionCache {
         evaluate: impl FnOnce() -> Fresh,
     ) -> (Evaluation, Lookup) {
         let Some(decisions) = &self.decisions else { return (evaluate().evaluation, Lookup::Miss(MissCause::Never)) };
+        if key.as_bytes().len() > LONGEST_KEY {
+            return (evaluate().evaluation, Lookup::Miss(MissCause::Long));
+        }
         let (found, expired) = match decisions.get(key.as_bytes()) {
             Some(kept) if now < kept.expires_at => (Some(kept), false),
             old => (None, old.is_some()),

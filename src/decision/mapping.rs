@@ -51,7 +51,7 @@ pub trait Shape {
 pub fn http_query(
     principal: &SpiffeId,
     request: &HttpRequest<'_>,
-    check: &Check,
+    check: &Check<'_>,
     shape: &dyn Shape,
 ) -> Result<Query, Refusal> {
     let service = service(check)?;
@@ -74,7 +74,7 @@ pub fn http_query(
 ///
 /// # Errors
 /// [`Refusal`] if the schema has no `connect` action or nothing says which service this is.
-pub fn connect_query(principal: &SpiffeId, check: &Check, shape: &dyn Shape) -> Result<Query, Refusal> {
+pub fn connect_query(principal: &SpiffeId, check: &Check<'_>, shape: &dyn Shape) -> Result<Query, Refusal> {
     let EntityRef { kind, id } = service(check)?;
     let context = context(CONNECT_TCP, None, check, shape)?;
     let resource = entity(&kind, id, Vec::new());
@@ -144,21 +144,21 @@ fn enclosing_paths(path: &RequestPath, service: Option<&EntityRef>) -> Vec<Entit
 }
 
 /// The service that the proxy guards: what the route calls it, or else the proxy's own SPIFFE ID.
-fn service(check: &Check) -> Result<EntityRef, Refusal> {
-    let id = match check.extensions.get(SERVICE).map(String::as_str) {
+fn service(check: &Check<'_>) -> Result<EntityRef, Refusal> {
+    let id = match check.extensions.get(SERVICE) {
         Some(name) if name.is_empty() || name.len() > MAX_SERVICE || name.chars().any(char::is_control) => {
             return Err(Refusal::new(Reason::NoService, "the route's `service` is not a name", name));
         }
         Some(name) => name.to_owned(),
         None => destination(check).ok_or_else(|| {
             let why = "the route names no `service`, and the proxy has no SPIFFE ID";
-            Refusal::new(Reason::NoService, why, &check.destination)
+            Refusal::new(Reason::NoService, why, check.destination)
         })?,
     };
     Ok(EntityRef { kind: SERVICE_KIND.to_owned(), id })
 }
 
-fn destination(check: &Check) -> Option<String> {
+fn destination(check: &Check<'_>) -> Option<String> {
     check.destination.parse::<SpiffeId>().ok().map(|id| id.as_str().to_owned())
 }
 
@@ -166,7 +166,7 @@ fn destination(check: &Check) -> Option<String> {
 fn context(
     action: &str,
     request: Option<&HttpRequest<'_>>,
-    check: &Check,
+    check: &Check<'_>,
     shape: &dyn Shape,
 ) -> Result<Map<String, Value>, Refusal> {
     let unknown = || Refusal::new(Reason::UnknownAction, "the schema has no such action", action);
@@ -216,20 +216,20 @@ fn headers(request: &HttpRequest<'_>, declared: &BTreeSet<String>) -> Result<Val
     Ok(Value::Object(found))
 }
 
-fn route(check: &Check, declared: &BTreeSet<String>) -> Value {
-    let said = |name: &String| check.extensions.get(name).map(|value| (name.clone(), Value::from(value.as_str())));
+fn route(check: &Check<'_>, declared: &BTreeSet<String>) -> Value {
+    let said = |name: &String| check.extensions.get(name).map(|value| (name.clone(), Value::from(value)));
     Value::Object(declared.iter().filter_map(said).collect())
 }
 
 /// The client chose it, so it is held to what RFC 6066 section 3 allows: a host name.
-fn sni(check: &Check) -> Result<Option<String>, Refusal> {
+fn sni(check: &Check<'_>) -> Result<Option<String>, Refusal> {
     if check.sni.is_empty() {
         return Ok(None);
     }
-    match Host::parse(&check.sni) {
+    match Host::parse(check.sni) {
         Ok(host) if host.port().is_none() => Ok(Some(host.name().to_owned())),
-        Ok(_) => Err(Refusal::new(Reason::BadHost, "the server name has a port", &check.sni)),
-        Err(why) => Err(Refusal::new(Reason::BadHost, format_args!("the server name is not one: {why}"), &check.sni)),
+        Ok(_) => Err(Refusal::new(Reason::BadHost, "the server name has a port", check.sni)),
+        Err(why) => Err(Refusal::new(Reason::BadHost, format_args!("the server name is not one: {why}"), check.sni)),
     }
 }
 

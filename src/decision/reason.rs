@@ -46,8 +46,10 @@ pub enum Reason {
     SchemaMismatch,
     /// The question itself could not be decoded.
     Undecodable,
-    /// The caller has already stopped waiting.
+    /// The caller has already stopped waiting, or will have before it could be answered.
     DeadlineExpired,
+    /// There is no room for more questions.
+    Overloaded,
     /// The decision could not be recorded.
     AuditUnavailable,
     /// A fault of ours that has no better name.
@@ -79,6 +81,7 @@ impl Reason {
             Self::SchemaMismatch => "schema_mismatch",
             Self::Undecodable => "undecodable",
             Self::DeadlineExpired => "deadline_expired",
+            Self::Overloaded => "overloaded",
             Self::AuditUnavailable => "audit_unavailable",
             Self::Internal => "internal",
         }
@@ -88,7 +91,7 @@ impl Reason {
     pub const fn outcome(self) -> Outcome {
         match self {
             Self::Permitted => Outcome::Allow,
-            Self::DeadlineExpired | Self::AuditUnavailable | Self::Internal => Outcome::Error,
+            Self::DeadlineExpired | Self::Overloaded | Self::AuditUnavailable | Self::Internal => Outcome::Error,
             _ => Outcome::Deny,
         }
     }

@@ -13,6 +13,9 @@ use tokio::sync::watch;
 pub struct Epoch(u64);
 
 impl Epoch {
+    /// That of a value that was never replaced.
+    pub const FIRST: Self = Self(1);
+
     /// The number itself.
     pub const fn number(self) -> u64 {
         self.0
@@ -58,7 +61,7 @@ pub struct Watched<T> {
 impl<T> Watched<T> {
     /// The first value, at epoch 1.
     pub fn new(value: T) -> Self {
-        let epoch = Epoch(1);
+        let epoch = Epoch::FIRST;
         Self {
             current: ArcSwap::from_pointee(Snapshot { epoch, value }),
             writer: Mutex::new(()),

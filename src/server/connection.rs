@@ -3,7 +3,7 @@
 mod lookup;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -18,6 +18,33 @@ pub use self::lookup::{BootTicks, LookedUp};
 pub struct ConnectionInfo {
     /// The other end.
     pub peer: Peer,
+}
+
+impl ConnectionInfo {
+    /// The user of this machine that it is from, if that can be told.
+    pub(super) const fn user(&self) -> Option<u32> {
+        match &self.peer {
+            Peer::Unix(peer) => Some(peer.uid),
+            Peer::Tcp(_) => None,
+        }
+    }
+
+    /// Whose it is, as far as can be told.
+    pub(super) const fn owner(&self) -> Owner {
+        match &self.peer {
+            Peer::Unix(peer) => Owner::User(peer.uid),
+            Peer::Tcp(address) => Owner::Host(address.ip().to_canonical()),
+        }
+    }
+}
+
+/// Whose connections belong together.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Owner {
+    /// Those of a user of this machine.
+    User(u32),
+    /// Those from an address.
+    Host(IpAddr),
 }
 
 /// The other end of a connection.

@@ -6,24 +6,26 @@
 
 mod accept;
 mod authority;
-mod drive;
+mod lifetime;
+mod protocol;
 mod streams;
 
 use std::sync::Arc;
 
 use axum::Router;
-use hyper_util::rt::TokioTimer;
-use hyper_util::server::conn::auto;
 use tokio::task::{JoinError, JoinSet};
 
 use self::accept::{Acceptor, Connected};
 use self::authority::WithAuthority;
-use self::drive::Plan;
+use self::lifetime::{FirstRequest, Lifetime};
+use self::protocol::{Exchanges, Http, Protocol};
 use self::streams::StreamTasks;
+use super::exchange::{Admission, Exchange};
 use super::limits::Limits;
 use super::listener::Bound;
 use super::metrics::ListenerMetrics;
 use super::places::{Place, Places};
+use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::printable;
 
@@ -35,7 +37,31 @@ use crate::foundation::telemetry::printable;
 /// left is cut off. A Unix socket's path is removed unless a successor has taken it over.
 ///
 /// [`Phase::Stopped`]: crate::foundation::shutdown::Phase::Stopped
-pub async fn serve(bound: Bound, router: Router, limits: Limits, metrics: ListenerMetrics, mut signal: ShutdownSignal) {
+pub async fn serve(bound: Bound, router: Router, limits: Limits, metrics: ListenerMetrics, signal: ShutdownSignal) {
+    let protocol = Http::new(router, &limits, StreamTasks::new(metrics.clone()));
+    accept_all(bound, protocol, limits, metrics, signal).await;
+}
+
+/// The same for an [`Exchange`], which is all that is behind this listener.
+pub async fn serve_exchange<E: Exchange>(
+    bound: Bound,
+    exchange: Arc<E>,
+    admission: Admission,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    metrics: ListenerMetrics,
+    signal: ShutdownSignal,
+) {
+    accept_all(bound, Exchanges { exchange, admission, clock }, limits, metrics, signal).await;
+}
+
+async fn accept_all<P: Protocol>(
+    bound: Bound,
+    protocol: P,
+    limits: Limits,
+    metrics: ListenerMetrics,
+    mut signal: ShutdownSignal,
+) {
     let address = bound.to_string();
     let acceptor = match Acceptor::new(bound) {
         Ok(acceptor) => acceptor,
@@ -45,8 +71,7 @@ pub async fn serve(bound: Bound, router: Router, limits: Limits, metrics: Listen
         }
     };
     tracing::info!(listener = metrics.name, address, "listening");
-    // Done once here, or else axum would do it for every request.
-    let mut connections = Connections::new(router.with_state(()), limits, metrics, signal.clone());
+    let mut connections = Connections::new(protocol, limits, metrics, signal.clone());
     loop {
         tokio::select! {
             biased;
@@ -62,23 +87,27 @@ pub async fn serve(bound: Bound, router: Router, limits: Limits, metrics: Listen
     tracing::info!(listener = connections.metrics.name, address, "closed");
 }
 
+/// What all connections of a listener have in common.
+struct Plan<P> {
+    protocol: P,
+    limits: Limits,
+    signal: ShutdownSignal,
+}
+
 /// The open connections of one listener.
-struct Connections {
+struct Connections<P> {
     tasks: JoinSet<()>,
-    streams: StreamTasks,
-    plan: Arc<Plan>,
+    plan: Arc<Plan<P>>,
     places: Places,
     metrics: ListenerMetrics,
     started: u32,
 }
 
-impl Connections {
-    fn new(router: Router, limits: Limits, metrics: ListenerMetrics, signal: ShutdownSignal) -> Self {
-        let streams = StreamTasks::new(metrics.clone());
-        let protocols = protocols(&limits, streams.clone());
+impl<P: Protocol> Connections<P> {
+    fn new(protocol: P, limits: Limits, metrics: ListenerMetrics, signal: ShutdownSignal) -> Self {
         let places = Places::new(limits.max_connections);
-        let plan = Arc::new(Plan { router, limits, protocols, signal });
-        Self { tasks: JoinSet::new(), streams, plan, places, metrics, started: 0 }
+        let plan = Arc::new(Plan { protocol, limits, signal });
+        Self { tasks: JoinSet::new(), plan, places, metrics, started: 0 }
     }
 
     fn start(&mut self, connected: Connected) {
@@ -91,20 +120,18 @@ impl Connections {
         self.started = self.started.wrapping_add(1);
         let open = OpenGuard::new(&self.metrics, place);
         let (plan, stagger) = (Arc::clone(&self.plan), self.started);
-        match connected {
-            Connected::Tcp(socket, info) => self.tasks.spawn(async move {
-                let _open = open;
-                plan.drive(socket, info, stagger).await;
-            }),
-            Connected::Unix(socket, info) => self.tasks.spawn(async move {
-                let _open = open;
-                if plan.limits.paths_as_authority {
-                    plan.drive(WithAuthority::new(socket), info, stagger).await;
-                } else {
-                    plan.drive(socket, info, stagger).await;
+        self.tasks.spawn(async move {
+            let _open = open;
+            let Plan { protocol, limits, signal } = &*plan;
+            let lifetime = Lifetime { limits, signal, stagger, first: FirstRequest::default() };
+            match connected {
+                Connected::Tcp(socket, info) => protocol.drive(socket, info, lifetime).await,
+                Connected::Unix(socket, info) if limits.paths_as_authority => {
+                    protocol.drive(WithAuthority::new(socket), info, lifetime).await;
                 }
-            }),
-        };
+                Connected::Unix(socket, info) => protocol.drive(socket, info, lifetime).await,
+            }
+        });
     }
 
     fn reap(&self, ended: Result<(), JoinError>) {
@@ -133,7 +160,7 @@ impl Connections {
                 }
             }
         }
-        self.streams.ended().await;
+        self.plan.protocol.ended().await;
     }
 }
 
@@ -154,25 +181,6 @@ impl Drop for OpenGuard {
     fn drop(&mut self) {
         self.metrics.open.dec();
     }
-}
-
-fn protocols(limits: &Limits, streams: StreamTasks) -> auto::Builder<StreamTasks> {
-    let mut protocols = auto::Builder::new(streams);
-    protocols
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read_timeout)
-        .max_buf_size(limits.max_http1_head.max(8192));
-    protocols
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_header_list_size(limits.max_header_list)
-        .max_pending_accept_reset_streams(limits.max_pending_reset_streams)
-        .max_local_error_reset_streams(limits.max_local_error_reset_streams)
-        .keep_alive_interval(limits.keepalive_interval)
-        .keep_alive_timeout(limits.keepalive_timeout);
-    protocols
 }
 
 #[cfg(test)]

@@ -83,3 +83,37 @@ fn question(workload: &str) -> String {
     })
     .to_string()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cached_decision_is_made_anew_after_a_purge() {
+    let home = Home::new();
+    let _gateway = Gateway::start(&home, &[]).await;
+    let asked = async |workload: &str| {
+        let answer = ask(&home.authzen_socket(), &question(workload)).await;
+        home.decision(answer.decision_id()).await["cache"].as_str().unwrap().to_owned()
+    };
+    let purge = |what: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let output =
+            command.args(["cache", "purge", "-socketPath"]).arg(home.admin_socket()).args(what).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "Purged.\n");
+    };
+    assert_eq!(
+        (asked("web").await, asked("web").await, asked("batch").await),
+        ("miss".into(), "hit".into(), "hit".into())
+    );
+    purge(&["-spiffeID", "spiffe://example.org/web"]);
+    assert_eq!(
+        (asked("batch").await, asked("web").await, asked("web").await),
+        ("hit".into(), "miss".into(), "hit".into())
+    );
+    purge(&["-all"]);
+    assert_eq!((asked("batch").await, asked("web").await), ("miss".into(), "hit".into()), "no policy tells them apart");
+    let records = home.records();
+    let purges: Vec<_> = records
+        .iter()
+        .filter(|record| record["method"].as_str().is_some_and(|method| method.contains("PurgeCache")))
+        .collect();
+    assert!(purges.iter().any(|record| record.to_string().contains("spiffe://example.org/web")), "{purges:?}");
+}

@@ -70,6 +70,23 @@ fn a_policy_directory_can_be_checked_before_it_is_used() {
     assert!(String::from_utf8_lossy(&bad.stderr).contains("a.cedar:2:"), "{bad:?}");
 }
 
+#[test]
+fn entities_can_be_checked_before_they_are_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("e.json");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        portcullis(&["policy", "check", "policies/quickstart", "--entities", &file.display().to_string()], &[])
+    };
+    let good = check(r#"[{"uid": {"type": "Group", "id": "staff"}, "attrs": {}, "parents": []}]"#);
+    assert!(good.status.success(), "{good:?}");
+    assert!(String::from_utf8_lossy(&good.stdout).ends_with("e.json: 1 entities\n"), "{good:?}");
+    let bad = check("[\n{\"uid\": {\"type\": \"Group\", \"id\": \"staff\"}, \"attrs\": {\"x\": 1}, \"parents\": []}]");
+    assert_eq!(bad.status.code(), Some(64), "{bad:?}");
+    let told = String::from_utf8_lossy(&bad.stderr);
+    assert!(told.contains("e.json:2:1: the entity `Group::\"staff\"`: `attrs`"), "{told}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "only to clear what the developer's own shell may have set")]
 fn portcullis(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));

@@ -12,6 +12,7 @@
 mod support;
 
 mod admin;
+mod allocations;
 mod architecture;
 mod attest;
 mod authzen;
@@ -19,10 +20,12 @@ mod bad_input;
 mod churn;
 mod cli;
 mod drain;
+mod entities;
 mod ext_authz;
 mod federation;
 mod mtls;
 mod operations;
+mod overload;
 mod registry;
 mod reload;
 mod restart;

@@ -79,6 +79,13 @@ pub mod spire {
 
 /// Our own services.
 pub mod portcullis {
+    /// The decisions.
+    pub mod decision {
+        /// Version 1.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/portcullis.decision.v1.rs"));
+        }
+    }
     /// What SPIRE's API has no word for.
     pub mod identity {
         /// Version 1.

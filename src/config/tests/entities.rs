@@ -38,5 +38,14 @@ decision:
     - {name: same, files: x}
     - {name: same, files: y}
 ";
-    insta::assert_snapshot!(complaints(&sources(yaml)), @"");
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:4:14: decision.entities[0].name: must be 1 to 64 lower-case letters, digits, `-` and `_`
+    p.yaml:5:14: decision.entities[1].name: `policies` is the name of the policy directory's own entities
+    p.yaml:6:7: decision.entities[2]: must have exactly one of `files`, `sql` and `http`
+    p.yaml:7:7: decision.entities[3]: must have exactly one of `files`, `sql` and `http`
+    p.yaml:8:33: decision.entities[4].http.url: must be `https://…`; `http://…` is for a loopback address alone
+    p.yaml:9:33: decision.entities[5].http.url: must not hold a user or a password; there is `token_file`
+    p.yaml:9:78: decision.entities[5].http.interval: 1ms is less than 1s
+    p.yaml:11:14: decision.entities[7].name: `same` is the name of another source too
+    ");
 }

@@ -65,17 +65,20 @@ fn the_documented_defaults_are_in_force() {
     let stated: Vec<_> = documented().into_iter().filter_map(|(key, default)| Some((key, default?))).collect();
     assert!(stated.len() > 35, "the document is not understood");
     let mut yaml = String::from("trust_domain: a\n");
-    let entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
-    let (mut overrides, mut entry) = (Vec::new(), entry);
+    let mut entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
+    let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
     for (key, default) in &stated {
         let default = default.replace("<data_dir>", "data");
-        match key.strip_prefix("identity.entries[].") {
-            Some(name) => write!(entry, ", {name}: {default}").unwrap(),
-            None if *key == "identity.entries" => {}
-            None => overrides.push(Override::set(&format!("{key}={default}")).unwrap()),
+        if let Some(name) = key.strip_prefix("identity.entries[].") {
+            write!(entry, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("decision.entities[].http.") {
+            write!(feed, ", {name}: {default}").unwrap();
+        } else if !["identity.entries", "decision.entities"].contains(key) {
+            overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }
     writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
+    writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
     let mut said = BTreeMap::new();
     flat("", &explicit.effective, &mut said);

@@ -58,7 +58,7 @@ impl Plane {
         let ports = Ports {
             policies: Arc::clone(&policies),
             leaves: LeafVerifier::new(Arc::clone(&bundles), 100),
-            cache: DecisionCache::new(100, CACHE_TTL),
+            cache: DecisionCache::new(100, CACHE_TTL, Arc::default()),
             audit: log.clone(),
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy::new()),
@@ -71,22 +71,21 @@ impl Plane {
         self.authorizer.check(&self.question(caller, method, path))
     }
 
-    fn question(&self, caller: &str, method: &str, path: &str) -> Check {
+    fn question<'a>(&self, caller: &'a str, method: &'a str, path: &'a str) -> Check<'a> {
         let headers = [(":method", method), (":path", path), (":authority", "orders"), ("x-request-id", "r-1")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec().into()));
         Check {
             certificate: leaf(&self.authority, caller),
-            principal: caller.to_owned(),
-            destination: "spiffe://example.org/orders".to_owned(),
+            principal: caller,
+            destination: "spiffe://example.org/orders",
             http: Some(HttpAttributes {
-                method: method.to_owned(),
-                path: path.to_owned(),
-                host: "orders".to_owned(),
-                scheme: "http".to_owned(),
-                protocol: "HTTP/1.1".to_owned(),
-                headers: Some(headers.to_vec()),
+                method,
+                path,
+                host: "orders",
+                scheme: "http",
+                protocol: "HTTP/1.1",
+                headers: Some(headers.map(|(name, value)| (name, value.as_bytes())).to_vec()),
             }),
-            extensions: [("service".to_owned(), "orders".to_owned())].into(),
+            extensions: vec![("service", "orders")].into(),
             ..Check::default()
         }
     }
@@ -126,11 +125,11 @@ fn a_leaf_that_proves_nobody_is_refused_and_the_record_names_nobody() {
     let plane = Plane::new();
     let good = plane.question(WEB, "GET", "/orders/17");
     for (change, reason) in [
-        (Check { certificate: String::new(), ..good.clone() }, Reason::NoCertificate),
-        (Check { certificate: "%".to_owned(), ..good.clone() }, Reason::BadCertificate),
+        (Check { certificate: "", ..good.clone() }, Reason::NoCertificate),
+        (Check { certificate: "%", ..good.clone() }, Reason::BadCertificate),
         (Check { certificate: leaf(&authority(), WEB), ..good.clone() }, Reason::UntrustedCertificate),
-        (Check { principal: BATCH.to_owned(), ..good.clone() }, Reason::PrincipalMismatch),
-        (Check { principal: String::new(), ..good.clone() }, Reason::PrincipalMismatch),
+        (Check { principal: BATCH, ..good.clone() }, Reason::PrincipalMismatch),
+        (Check { principal: "", ..good.clone() }, Reason::PrincipalMismatch),
     ] {
         let verdict = plane.authorizer.check(&change);
         assert_eq!((verdict.outcome, verdict.reason, verdict.principal), (Outcome::Deny, reason, None));
@@ -172,7 +171,7 @@ fn a_cached_allow_ends_when_its_leaf_is_revoked_and_nobody_elses_does() {
     let ask = |question| plane.authorizer.check(question);
     // They are the same workload, and no policy can tell its certificates apart.
     assert_eq!((ask(&bad).cache, ask(&good).cache), (CacheState::Miss, CacheState::Hit));
-    plane.bundles.replace(bundles_but(&plane.authority, &[serial_of(&bad.certificate)]));
+    plane.bundles.replace(bundles_but(&plane.authority, &[serial_of(bad.certificate)]));
     let verdict = ask(&bad);
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::RevokedCertificate));
     assert_eq!(ask(&good).reason, Reason::Permitted);
@@ -276,8 +275,8 @@ fn authority() -> Authority {
     (KeyPair::generate().unwrap(), params)
 }
 
-/// A leaf for `id`, as Envoy gives it: percent-encoded PEM.
-fn leaf((key, params): &Authority, id: &str) -> String {
+/// A leaf for `id`, as Envoy gives it: percent-encoded PEM. Kept for good, so that questions can borrow it.
+fn leaf((key, params): &Authority, id: &str) -> &'static str {
     let issuer = Issuer::from_params(params, key);
     let mut leaf = CertificateParams::default();
     leaf.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
@@ -287,5 +286,5 @@ fn leaf((key, params): &Authority, id: &str) -> String {
     leaf.not_before = at(NOW.before(Duration::from_secs(10)));
     leaf.not_after = at(NOW.after(LEAF_LIFE));
     let pem = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().pem();
-    percent_encoding::utf8_percent_encode(&pem, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(&pem, percent_encoding::NON_ALPHANUMERIC).to_string().leak()
 }

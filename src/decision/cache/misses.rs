@@ -25,6 +25,8 @@ pub enum MissCause {
     Evicted,
     /// A policy failed, and that is not kept.
     Error,
+    /// What the policies read of it is too long to be kept.
+    Long,
     /// The cache is off, or a policy says `@cache("never")`.
     Never,
 }
@@ -40,6 +42,7 @@ impl MissCause {
             Self::Input => "input",
             Self::Evicted => "evicted",
             Self::Error => "error",
+            Self::Long => "long",
             Self::Never => "never",
         }
     }

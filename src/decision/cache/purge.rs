@@ -2,6 +2,7 @@
 //! a part of the keys that it is about, so that what was kept under them is never found again and makes room in time.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -44,6 +45,16 @@ struct State {
     principals: HashMap<(String, String), u64>,
     /// The last one of each policy.
     policies: HashMap<String, u64>,
+}
+
+impl fmt::Display for Purge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Principal { kind, id } => write!(f, "principal {kind}::{id:?}"),
+            Self::Policy(id) => write!(f, "policy {id}"),
+        }
+    }
 }
 
 impl Purges {

@@ -34,7 +34,7 @@ struct Counted {
 
 impl Counted {
     fn new(capacity: u64, ttl: Duration) -> Self {
-        Self { cache: DecisionCache::new(capacity, ttl), evaluated: Cell::new(0) }
+        Self { cache: DecisionCache::new(capacity, ttl, Arc::default()), evaluated: Cell::new(0) }
     }
 
     fn ask(&self, key: &CacheKey, now: Timestamp, not_after: Timestamp, keep: Option<Duration>) -> Lookup {
@@ -72,7 +72,7 @@ fn shortly_before_its_end_one_caller_makes_it_anew() {
 
 #[test]
 fn of_many_that_see_it_due_one_makes_it_anew() {
-    let cache = DecisionCache::new(100, TTL);
+    let cache = DecisionCache::new(100, TTL, Arc::default());
     let fresh = || Fresh { evaluation: evaluation("p"), cacheable: true };
     let ask = |now, fresh: &dyn Fn() -> Fresh| cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1;
     ask(0, &fresh);
@@ -115,7 +115,7 @@ fn without_capacity_or_time_nothing_is_kept() {
 
 #[test]
 fn what_is_no_function_of_its_key_is_not_kept_and_ends_what_was() {
-    let cache = DecisionCache::new(100, TTL);
+    let cache = DecisionCache::new(100, TTL, Arc::default());
     let ask = |now, cacheable| {
         let fresh = || Fresh { evaluation: evaluation("p"), cacheable };
         cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1
@@ -123,6 +123,16 @@ fn what_is_no_function_of_its_key_is_not_kept_and_ends_what_was() {
     assert_eq!((ask(0, false), ask(1, false)), (Lookup::Miss(MissCause::Error), Lookup::Miss(MissCause::Error)));
     assert_eq!((ask(2, true), ask(3, true)), (Lookup::Miss(MissCause::New), Lookup::Hit));
     assert_eq!((ask(75, false), ask(76, true)), (Lookup::Refreshed, Lookup::Miss(MissCause::Evicted)));
+}
+
+#[test]
+fn what_is_too_long_is_not_kept() {
+    let counted = Counted::new(100, TTL);
+    let long = key(1, &[1], &"x".repeat(LONGEST_KEY));
+    for _ in 0..2 {
+        assert_eq!(counted.ask(&long, at(0), Timestamp::MAX, None), Lookup::Miss(MissCause::Long));
+    }
+    assert_eq!((counted.evaluated.get(), counted.cache.len()), (2, 0));
 }
 
 #[test]

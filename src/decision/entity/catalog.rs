@@ -4,10 +4,10 @@
 //! The rule: an entity belongs to the first source, in the order of the configuration, that has it, and within a source to
 //! the first record; any other is refused. A refused record waits: it counts from when what it was refused for is gone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::intake::{Intake, Located, Location, Refused};
+use super::intake::{Intake, Located, Location, MOST_KEPT, Refused};
 use super::record::RecordError;
 use super::source::Extent;
 use super::store::{Entities, Node};
@@ -24,6 +24,10 @@ pub(super) struct Catalog {
     writer: Writer,
     /// Records that don't count now.
     waiting: BTreeMap<Uid, BTreeMap<SourceIndex, Located>>,
+    /// The names of those among them that the hierarchy has no room for.
+    misfits: BTreeSet<Uid>,
+    /// What was taken out by the present change.
+    freed: Vec<Uid>,
 }
 
 /// What is known of one source.
@@ -36,6 +40,8 @@ struct Source {
     bad: Vec<Refused>,
     /// How many more there were when all of it was read.
     omitted: usize,
+    /// Whose records of it don't count now.
+    waiting: BTreeSet<Uid>,
 }
 
 /// What became of a reading.
@@ -53,9 +59,14 @@ pub struct Applied {
 
 impl Catalog {
     pub(super) fn new(names: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let source = |name| Source { name, entities: 0, bad: Vec::new(), omitted: 0 };
-        let sources = names.into_iter().map(source).collect();
-        Self { sources, writer: Writer::default(), waiting: BTreeMap::new() }
+        let source = |name| Source { name, entities: 0, bad: Vec::new(), omitted: 0, waiting: BTreeSet::new() };
+        Self {
+            sources: names.into_iter().map(source).collect(),
+            writer: Writer::default(),
+            waiting: BTreeMap::new(),
+            misfits: BTreeSet::new(),
+            freed: Vec::new(),
+        }
     }
 
     pub(super) fn snapshot(&self) -> Entities {
@@ -85,6 +96,7 @@ impl Catalog {
             self.upsert(source, record);
         }
         while changed && self.promote() {}
+        self.freed.clear();
         self.report(source, changed)
     }
 
@@ -92,7 +104,7 @@ impl Catalog {
     fn missing(&self, source: SourceIndex, seen: &HashSet<Uid>) -> Vec<Uid> {
         let entities = self.writer.snapshot();
         let stored = entities.iter().filter(|node| node.source() == source).map(Node::uid);
-        let waiting = self.waiting.iter().filter(|(_, records)| records.contains_key(&source)).map(|(uid, _)| uid);
+        let waiting = self.sources.get(usize::from(source)).into_iter().flat_map(|source| &source.waiting);
         stored.chain(waiting).filter(|uid| !seen.contains(*uid)).cloned().collect()
     }
 
@@ -103,6 +115,7 @@ impl Catalog {
             Extent::Nothing => {}
             Extent::Whole => (source.bad, source.omitted) = (intake.refused, intake.omitted),
             Extent::Changes => {
+                let deleted: HashSet<&Uid> = deleted.iter().collect();
                 let mended = |uid: &Uid| seen.contains(uid) || deleted.contains(uid);
                 source.bad.retain(|refused| refused.error.uid().is_none_or(|uid| !mended(uid)));
                 source.bad.extend(intake.refused);
@@ -135,7 +148,11 @@ impl Catalog {
             records.remove(&source);
             if records.is_empty() {
                 self.waiting.remove(uid);
+                self.misfits.remove(uid);
             }
+        }
+        if let Some(source) = self.sources.get_mut(usize::from(source)) {
+            source.waiting.remove(uid);
         }
     }
 
@@ -162,6 +179,7 @@ impl Catalog {
         self.displace(source, record.node.uid());
         if self.write(record.node.clone()).is_err() {
             self.erase(record.node.uid());
+            self.misfits.insert(record.node.uid().clone());
             self.wait(source, record);
         }
     }
@@ -174,14 +192,17 @@ impl Catalog {
         self.wait(stored.source(), Located { node: stored, location });
     }
 
-    fn wait(&mut self, source: SourceIndex, record: Located) {
-        self.waiting.entry(record.node.uid().clone()).or_default().insert(source, record);
+    fn wait(&mut self, index: SourceIndex, record: Located) {
+        if let Some(source) = self.sources.get_mut(usize::from(index)) {
+            source.waiting.insert(record.node.uid().clone());
+        }
+        self.waiting.entry(record.node.uid().clone()).or_default().insert(index, record);
     }
 
     /// Puts in force what can be by now; says whether there was anything.
     fn promote(&mut self) -> bool {
         let mut any = false;
-        let uids: Vec<Uid> = self.waiting.keys().cloned().collect();
+        let uids: BTreeSet<Uid> = self.freed.iter().chain(&self.misfits).cloned().collect();
         for uid in uids {
             let owner = self.owner(&uid).unwrap_or(SourceIndex::MAX);
             let records = self.waiting.get(&uid).into_iter().flatten();
@@ -204,6 +225,7 @@ impl Catalog {
 
     fn erase(&mut self, uid: &Uid) -> bool {
         self.count(self.owner(uid), None);
+        self.freed.push(uid.clone());
         self.writer.remove(uid)
     }
 
@@ -217,23 +239,25 @@ impl Catalog {
     }
 
     fn report(&self, index: SourceIndex, changed: bool) -> Applied {
-        let waiting = self.waiting.iter().filter_map(|(uid, records)| Some((uid, records.get(&index)?)));
-        let waiting = waiting.map(|(uid, record)| {
-            let owner = self.owner(uid).and_then(|owner| self.sources.get(usize::from(owner)));
-            let error = match (owner, self.writer.check(&record.node)) {
-                (Some(owner), _) => RecordError::of(uid, format!("the source `{}` has it already", owner.name)),
-                (None, Err(error)) => RecordError::of(uid, error),
-                (None, Ok(())) => RecordError::of(uid, "it waits for another"),
-            };
-            Refused { location: record.location.clone(), error }
-        });
-        let source = self.sources.get(usize::from(index));
-        let bad = source.into_iter().flat_map(|source| source.bad.iter().cloned());
-        Applied {
-            changed,
-            entities: source.map_or(0, |source| source.entities),
-            refused: bad.chain(waiting).collect(),
-            omitted: source.map_or(0, |source| source.omitted),
+        let Some(source) = self.sources.get(usize::from(index)) else {
+            return Applied { changed, entities: 0, refused: Vec::new(), omitted: 0 };
+        };
+        let mut refused = source.bad.clone();
+        let all = refused.len() + source.waiting.len() + source.omitted;
+        for uid in source.waiting.iter().take(MOST_KEPT.saturating_sub(refused.len())) {
+            let Some(record) = self.waiting.get(uid).and_then(|records| records.get(&index)) else { continue };
+            refused.push(Refused { location: record.location.clone(), error: self.why_not(record) });
+        }
+        Applied { changed, entities: source.entities, omitted: all - refused.len(), refused }
+    }
+
+    fn why_not(&self, record: &Located) -> RecordError {
+        let uid = record.node.uid();
+        let owner = self.owner(uid).and_then(|owner| self.sources.get(usize::from(owner)));
+        match (owner, self.writer.check(&record.node)) {
+            (Some(owner), _) => RecordError::of(uid, format!("the source `{}` has it already", owner.name)),
+            (None, Err(error)) => RecordError::of(uid, error),
+            (None, Ok(())) => RecordError::of(uid, "it waits for another"),
         }
     }
 }

@@ -14,8 +14,12 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use super::catalog::Applied;
 use super::intake::Intake;
+use super::progress::Unseen;
 use super::source::{EntitySource, Extent, SourceError, SourceFuture};
+use super::watched::EntityStore;
+use crate::decision::policy::PolicySet;
 use crate::decision::policy::source::FileStamp;
 use crate::decision::policy::watch::arm;
 
@@ -92,6 +96,20 @@ impl EntitySource for EntityFiles {
             Ok(())
         })
     }
+}
+
+/// What of the files at `path` would be taken by the schema of `policies`, and what refused.
+///
+/// # Errors
+/// [`SourceError`]: they can't be read, or one is no JSON array.
+pub fn check(path: &Path, policies: &PolicySet) -> Result<Applied, SourceError> {
+    let store = EntityStore::of_types(policies.types(), [path.to_string_lossy().into()]);
+    let mut intake = Intake::new(Arc::clone(&store.readers().borrow()), Arc::new(Unseen));
+    let (_stamps, documents) = read(path).map_err(SourceError::Unavailable)?;
+    for (name, bytes) in documents {
+        intake.document(&name, &bytes)?;
+    }
+    Ok(store.apply(0, intake, Extent::Whole))
 }
 
 /// The directory to watch: of a file that in which it stands, for Kubernetes swaps a link there.

@@ -17,7 +17,7 @@ use crate::foundation::json;
 use crate::foundation::telemetry::printable;
 
 /// How many refused records of one source are kept; the rest is only counted.
-const MOST_KEPT: usize = 10_000;
+pub(super) const MOST_KEPT: usize = 1_000;
 /// How much of one message is kept, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
 /// After how many records the progress is told.

@@ -105,8 +105,8 @@ impl RecordReader {
     fn is_action(&self, kind: &str, id: &str) -> bool {
         let full = match kind.strip_suffix("Action") {
             Some("") => id.to_owned(),
-            Some(namespace) => format!("{namespace}{id}"),
-            None => return false,
+            Some(namespace) if namespace.ends_with("::") => format!("{namespace}{id}"),
+            _ => return false,
         };
         self.types.actions.contains_key(&full)
     }

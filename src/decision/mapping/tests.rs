@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::decision::check::HttpAttributes;
+use crate::decision::check::{Extensions, HttpAttributes};
 
 /// The quickstart schema's shape, with a route.
 struct Quickstart {
@@ -51,29 +50,28 @@ fn web() -> SpiffeId {
     "spiffe://example.org/shop/web".parse().unwrap()
 }
 
-fn check(method: &str, path: &str, headers: &[(&str, &str)]) -> Check {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+fn check<'a>(method: &'a str, path: &'a str, headers: &[(&'a str, &'a str)]) -> Check<'a> {
     Check {
-        destination: "spiffe://example.org/orders".into(),
+        destination: "spiffe://example.org/orders",
         http: Some(HttpAttributes {
-            method: method.into(),
-            path: path.into(),
-            host: "Orders.example:8443".into(),
-            scheme: "https".into(),
-            protocol: "HTTP/2".into(),
-            headers: Some(headers.collect()),
+            method,
+            path,
+            host: "Orders.example:8443",
+            scheme: "https",
+            protocol: "HTTP/2",
+            headers: Some(headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect()),
         }),
-        extensions: BTreeMap::from([("service".into(), "orders".into()), ("audience".into(), "backend".into())]),
+        extensions: vec![("service", "orders"), ("audience", "backend")].into(),
         ..Check::default()
     }
 }
 
-fn query_of(check: &Check) -> Result<Query, Refusal> {
+fn query_of(check: &Check<'_>) -> Result<Query, Refusal> {
     let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP"))?;
     http_query(&web(), &request, check, &quickstart())
 }
 
-fn reason(check: &Check) -> Reason {
+fn reason(check: &Check<'_>) -> Reason {
     query_of(check).expect_err("is refused").reason()
 }
 
@@ -122,10 +120,10 @@ fn an_absent_query_or_server_name_is_absent_not_empty() {
     let context = query_of(&check("GET", "/", &[])).unwrap().context;
     assert!(!context.contains_key("query") && !context.contains_key("sni"));
     assert_eq!(query_of(&check("GET", "/?", &[])).unwrap().context["query"], "");
-    let named = Check { sni: "Orders.Example".into(), ..check("GET", "/", &[]) };
+    let named = Check { sni: "Orders.Example", ..check("GET", "/", &[]) };
     assert_eq!(query_of(&named).unwrap().context["sni"], "orders.example");
     for sni in ["a,b", "a:443", "spiffe://example.org/x", "a\0b"] {
-        assert_eq!(reason(&Check { sni: sni.into(), ..check("GET", "/", &[]) }), Reason::BadHost, "{sni}");
+        assert_eq!(reason(&Check { sni, ..check("GET", "/", &[]) }), Reason::BadHost, "{sni}");
     }
 }
 
@@ -159,7 +157,7 @@ fn a_tunnel_is_an_action_on_host_and_port_without_any_path() {
 
 #[test]
 fn a_tcp_connection_is_an_action_on_the_service() {
-    let check = Check { http: None, sni: "orders.example".into(), ..check("", "", &[]) };
+    let check = Check { http: None, sni: "orders.example", ..check("", "", &[]) };
     let query = connect_query(&web(), &check, &quickstart()).unwrap();
     assert_eq!((query.action.name.as_str(), query.resource.to_string().as_str()), ("connect", "Service::\"orders\""));
     let context = json!({"sni": "orders.example", "destination": "spiffe://example.org/orders"});
@@ -169,15 +167,15 @@ fn a_tcp_connection_is_an_action_on_the_service() {
 #[test]
 fn the_service_is_what_the_route_says_else_the_proxy_itself() {
     let mut check = check("GET", "/", &[]);
-    check.extensions.clear();
+    check.extensions = Extensions::default();
     assert_eq!(parents(&query_of(&check).unwrap().resource), ["Service::\"spiffe://example.org/orders\""]);
     for destination in ["", "orders.example", "spiffe://example.org", "spiffe://Example.org/x", "CN=orders"] {
-        check.destination = destination.into();
+        check.destination = destination;
         assert_eq!(reason(&check), Reason::NoService, "{destination}");
     }
     for name in ["", "a\nb"] {
-        check.destination = "spiffe://example.org/orders".into();
-        check.extensions.insert("service".into(), name.into());
+        check.destination = "spiffe://example.org/orders";
+        check.extensions = vec![("service", name)].into();
         assert_eq!(reason(&check), Reason::NoService, "{name:?}");
     }
 }
@@ -229,7 +227,7 @@ proptest! {
     #[test]
     fn the_context_has_only_what_is_declared(path in "/[a-z/?&=]{0,20}", extension in "[a-z]{1,9}") {
         let mut check = check("GET", &path, &[("x-tenant", "acme"), ("authorization", "Bearer secret")]);
-        check.extensions.insert(extension, "value".into());
+        check.extensions = check.extensions.iter().chain([(extension.as_str(), "value")]).collect::<Vec<_>>().into();
         let Ok(query) = query_of(&check) else { return Ok(()) };
         let shape = quickstart();
         prop_assert!(query.context.keys().all(|key| shape.actions["GET"].contains(key)));

@@ -1,7 +1,7 @@
 //! Raw header lines. Read one by one and never joined: a joined value is not what the backend sees, and hiding one line
 //! behind another of the same name has undone many a policy (CVE-2021-32777, CVE-2026-26308).
 
-use bytes::Bytes;
+use crate::decision::check::HeaderLine;
 
 /// The most lines. Envoy's own default is 100; this leaves room for a proxy that was given more.
 const MAX_LINES: usize = 256;
@@ -14,7 +14,7 @@ const PSEUDO: [&str; 5] = [":method", ":path", ":authority", ":scheme", ":protoc
 
 /// The header lines of one request: bounded, with sane names, none of them with a line break or NUL in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Headers<'a>(&'a [(String, Bytes)]);
+pub struct Headers<'a>(&'a [HeaderLine<'a>]);
 
 /// A request's wish to leave HTTP for another protocol on this connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +55,7 @@ impl<'a> Headers<'a> {
     ///
     /// # Errors
     /// [`HeaderError`].
-    pub fn parse(lines: &'a [(String, Bytes)]) -> Result<Self, HeaderError> {
+    pub fn parse(lines: &'a [HeaderLine<'a>]) -> Result<Self, HeaderError> {
         if lines.len() > MAX_LINES {
             return Err(HeaderError::TooMany(lines.len()));
         }
@@ -63,11 +63,11 @@ impl<'a> Headers<'a> {
             return Err(HeaderError::TooLarge);
         }
         for (name, value) in lines {
-            if !is_token(name) && !PSEUDO.contains(&name.as_str()) {
+            if !is_token(name) && !PSEUDO.contains(name) {
                 return Err(HeaderError::Name);
             }
             if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-                return Err(HeaderError::Break(name.clone()));
+                return Err(HeaderError::Break((*name).to_owned()));
             }
         }
         Ok(Self(lines))
@@ -96,7 +96,7 @@ impl<'a> Headers<'a> {
     /// # Errors
     /// [`HeaderError`] if it is there twice or is not text.
     pub fn pseudo(&self, name: &str) -> Result<Option<&'a str>, HeaderError> {
-        let mut lines = self.0.iter().filter(|(line, _value)| line == name);
+        let mut lines = self.0.iter().filter(|(line, _value)| *line == name);
         let Some((_name, value)) = lines.next() else { return Ok(None) };
         if lines.next().is_some() {
             return Err(HeaderError::Duplicate(name.to_owned()));

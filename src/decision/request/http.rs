@@ -42,22 +42,22 @@ impl<'a> HttpRequest<'a> {
     ///
     /// # Errors
     /// [`Refusal`] if any of it is missing, malformed, contradicts itself or can be read in two ways.
-    pub fn from_attributes(http: &'a HttpAttributes) -> Result<Self, Refusal> {
-        let method = Method::parse(&http.method).map_err(|why| Refusal::new(Reason::BadMethod, why, &http.method))?;
-        let host = Host::parse(&http.host).map_err(|why| Refusal::new(Reason::BadHost, why, &http.host))?;
+    pub fn from_attributes(http: &'a HttpAttributes<'_>) -> Result<Self, Refusal> {
+        let method = Method::parse(http.method).map_err(|why| Refusal::new(Reason::BadMethod, why, http.method))?;
+        let host = Host::parse(http.host).map_err(|why| Refusal::new(Reason::BadHost, why, http.host))?;
         let headers = headers(http)?;
         let upgrade = headers.upgrade().map_err(bad_header)?;
         if upgrade.is_some() && !may_upgrade(method.as_str()) {
             return Err(Refusal::new(
                 Reason::BadMethod,
                 "no request of this method can ask for an upgrade",
-                &http.method,
+                http.method,
             ));
         }
         let tunnel = method.as_str() == "CONNECT" && headers.pseudo(":protocol").map_err(bad_header)?.is_none();
         let target = if tunnel { tunnel_target(http, &host)? } else { path_target(http)? };
-        let scheme = word(&http.scheme, "scheme")?.map(str::to_ascii_lowercase);
-        let protocol = word(&http.protocol, "protocol")?;
+        let scheme = word(http.scheme, "scheme")?.map(str::to_ascii_lowercase);
+        let protocol = word(http.protocol, "protocol")?;
         Ok(Self { method, host, target, upgrade, scheme, protocol, headers })
     }
 
@@ -98,23 +98,23 @@ impl<'a> HttpRequest<'a> {
 }
 
 /// The header lines, once they agree with the attributes that were made of them.
-fn headers(http: &HttpAttributes) -> Result<Headers<'_>, Refusal> {
+fn headers<'a>(http: &'a HttpAttributes<'_>) -> Result<Headers<'a>, Refusal> {
     let Some(lines) = http.headers.as_deref() else {
         let why = "the proxy sent joined headers; it needs `encode_raw_headers: true`";
         return Err(Refusal::new(Reason::HeadersNotRaw, why, ""));
     };
     let headers = Headers::parse(lines).map_err(bad_header)?;
     for (name, attribute, reason) in [
-        (":method", &http.method, Reason::BadMethod),
-        (":path", &http.path, Reason::BadPath),
-        (":authority", &http.host, Reason::BadHost),
-        (":scheme", &http.scheme, Reason::BadHeader),
+        (":method", http.method, Reason::BadMethod),
+        (":path", http.path, Reason::BadPath),
+        (":authority", http.host, Reason::BadHost),
+        (":scheme", http.scheme, Reason::BadHeader),
     ] {
         let line = headers.pseudo(name).map_err(|why| Refusal::new(reason, why, ""))?;
         agree(name, line, attribute, reason)?;
     }
     let host = headers.unique("host").map_err(|why| Refusal::new(Reason::BadHost, why, ""))?;
-    agree("host", host, &http.host, Reason::BadHost)?;
+    agree("host", host, http.host, Reason::BadHost)?;
     Ok(headers)
 }
 
@@ -135,16 +135,16 @@ const fn may_upgrade(method: &str) -> bool {
     matches!(method.as_bytes(), b"GET" | b"CONNECT")
 }
 
-fn tunnel_target(http: &HttpAttributes, host: &Host) -> Result<Target, Refusal> {
+fn tunnel_target(http: &HttpAttributes<'_>, host: &Host) -> Result<Target, Refusal> {
     if !http.path.is_empty() {
-        return Err(Refusal::new(Reason::BadPath, "CONNECT has a path", &http.path));
+        return Err(Refusal::new(Reason::BadPath, "CONNECT has a path", http.path));
     }
-    let port = host.port().ok_or_else(|| Refusal::new(Reason::BadHost, "CONNECT names no port", &http.host))?;
+    let port = host.port().ok_or_else(|| Refusal::new(Reason::BadHost, "CONNECT names no port", http.host))?;
     Ok(Target::Tunnel { port })
 }
 
-fn path_target(http: &HttpAttributes) -> Result<Target, Refusal> {
-    let (path, query) = RequestPath::parse(&http.path).map_err(|why| Refusal::new(Reason::BadPath, why, &http.path))?;
+fn path_target(http: &HttpAttributes<'_>) -> Result<Target, Refusal> {
+    let (path, query) = RequestPath::parse(http.path).map_err(|why| Refusal::new(Reason::BadPath, why, http.path))?;
     Ok(Target::Path { path, query })
 }
 

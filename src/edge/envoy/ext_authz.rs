@@ -4,9 +4,9 @@
 //! request through wherever `failure_mode_allow` is set. So each way to fail here ends in a denial or an error body of
 //! our own making, down to messages that can't be decoded and panics.
 
-mod codec;
 mod deadline;
 mod decode;
+mod frame;
 mod respond;
 mod service;
 
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 pub use self::respond::{HeaderNames, HeaderNamesError};
 pub use self::service::ExtAuthz;
@@ -42,14 +43,14 @@ impl Default for ExtAuthzConfig {
 /// What this edge asks of the decision plane, so that it can be tested against any answer.
 pub trait Decide: fmt::Debug + Send + Sync {
     /// Answers a proxy's question.
-    fn check(&self, check: &Check) -> Verdict;
+    fn check(&self, check: &Check<'_>) -> Verdict;
 
     /// Records and answers a question that could not even be asked.
     fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict;
 }
 
 impl Decide for Authorizer {
-    fn check(&self, check: &Check) -> Verdict {
+    fn check(&self, check: &Check<'_>) -> Verdict {
         Self::check(self, check)
     }
 
@@ -62,18 +63,28 @@ impl Decide for Authorizer {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     faults: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Checks under way, for [`Admission`](crate::server::Admission) to count by.
+    pub under_way: Gauge,
+    /// What is kept of their messages, in bytes, likewise.
+    pub kept_bytes: Gauge,
 }
 
 impl Metrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> Self {
-        let faults = Family::default();
+        let (faults, under_way, kept_bytes) = (Family::default(), Gauge::default(), Gauge::default());
         registry.register(
             "portcullis_ext_authz_faults",
             "Checks that never became a question, by what was wrong with them",
             Family::clone(&faults),
         );
-        Self { faults }
+        registry.register("portcullis_ext_authz_checks", "Checks that are not answered yet", under_way.clone());
+        registry.register(
+            "portcullis_ext_authz_kept_bytes",
+            "Bytes of messages that are kept, beyond the first 16 KiB of each",
+            kept_bytes.clone(),
+        );
+        Self { faults, under_way, kept_bytes }
     }
 
     fn count(&self, fault: &'static str) {

@@ -26,11 +26,7 @@ impl Connected {
     /// The user of this machine that it is from, if that can be told.
     pub(super) const fn user(&self) -> Option<u32> {
         match self {
-            Self::Tcp(..) => None,
-            Self::Unix(_, info) => match &info.peer {
-                Peer::Unix(peer) => Some(peer.uid),
-                Peer::Tcp(_) => None,
-            },
+            Self::Tcp(_, info) | Self::Unix(_, info) => info.user(),
         }
     }
 }

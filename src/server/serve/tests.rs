@@ -1,3 +1,5 @@
+mod exchanges;
+
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -42,11 +44,17 @@ struct Served {
 
 impl Served {
     fn start(bound: Bound, router: Router, limits: Limits) -> Self {
+        Self::run(bound.to_string(), |metrics, signal| serve(bound, router, limits, metrics, signal))
+    }
+
+    fn run<F>(address: String, serve: impl FnOnce(ListenerMetrics, ShutdownSignal) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let shutdown = Shutdown::default();
         let metrics = ServerMetrics::new(&mut Registry::default()).listener("test");
-        let address = bound.to_string();
         let mut task = JoinSet::new();
-        task.spawn(serve(bound, router, limits, metrics.clone(), shutdown.signal()));
+        task.spawn(serve(metrics.clone(), shutdown.signal()));
         Self { address, task, shutdown, metrics }
     }
 
@@ -529,8 +537,8 @@ async fn an_old_connection_is_told_to_end_but_may_finish() {
 #[test]
 fn connections_that_came_together_do_not_leave_together() {
     let age = Duration::from_secs(160);
-    let ages: std::collections::BTreeSet<_> = (0..17).map(|stagger| drive::staggered(age, stagger)).collect();
+    let ages: std::collections::BTreeSet<_> = (0..17).map(|stagger| lifetime::staggered(age, stagger)).collect();
     assert_eq!(ages.len(), 17);
     assert_eq!((*ages.first().unwrap(), *ages.last().unwrap()), (age, age + age / 10));
-    assert_eq!(drive::staggered(Duration::MAX, 16), Duration::MAX);
+    assert_eq!(lifetime::staggered(Duration::MAX, 16), Duration::MAX);
 }

@@ -52,9 +52,12 @@ impl Backstage for Owner {
     }
 
     async fn reach(&mut self, reachable: bool) {
-        let (from, to) =
-            if reachable { ("away", "portcullis_entity_sequence") } else { ("portcullis_entity_sequence", "away") };
-        self.run(&format!("ALTER TABLE {from} RENAME TO {to}")).await;
+        let rename = if reachable {
+            "ALTER TABLE away RENAME TO portcullis_entity_sequence"
+        } else {
+            "ALTER TABLE portcullis_entity_sequence RENAME TO away"
+        };
+        self.run(rename).await;
         if let Self::Postgres(_) = self {
             // All connections but this one break, that of LISTEN too.
             let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -1,26 +1,25 @@
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 
-fn get(path: &str) -> HttpAttributes {
+fn get(path: &str) -> HttpAttributes<'_> {
     HttpAttributes {
-        method: "GET".into(),
-        path: path.into(),
-        host: "orders.example".into(),
-        scheme: "https".into(),
-        protocol: "HTTP/2".into(),
+        method: "GET",
+        path,
+        host: "orders.example",
+        scheme: "https",
+        protocol: "HTTP/2",
         headers: Some(Vec::new()),
     }
 }
 
-fn with(mut http: HttpAttributes, lines: &[(&str, &str)]) -> HttpAttributes {
-    let lines = lines.iter().map(|(name, value)| ((*name).to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+fn with<'a>(mut http: HttpAttributes<'a>, lines: &[(&'a str, &'a str)]) -> HttpAttributes<'a> {
+    let lines = lines.iter().map(|(name, value)| (*name, value.as_bytes()));
     http.headers.get_or_insert_default().extend(lines);
     http
 }
 
-fn reason(http: &HttpAttributes) -> Reason {
+fn reason(http: &HttpAttributes<'_>) -> Reason {
     HttpRequest::from_attributes(http).expect_err("is refused").reason()
 }
 
@@ -39,14 +38,14 @@ fn an_ordinary_request_is_read() {
 
 #[test]
 fn each_missing_or_malformed_part_has_its_reason() {
-    assert_eq!(reason(&HttpAttributes { method: String::new(), ..get("/") }), Reason::BadMethod);
-    assert_eq!(reason(&HttpAttributes { method: "get".into(), ..get("/") }), Reason::BadMethod);
+    assert_eq!(reason(&HttpAttributes { method: "", ..get("/") }), Reason::BadMethod);
+    assert_eq!(reason(&HttpAttributes { method: "get", ..get("/") }), Reason::BadMethod);
     assert_eq!(reason(&get("")), Reason::BadPath);
     assert_eq!(reason(&get("/a/../b")), Reason::BadPath);
-    assert_eq!(reason(&HttpAttributes { host: String::new(), ..get("/") }), Reason::BadHost);
-    assert_eq!(reason(&HttpAttributes { host: "a,b".into(), ..get("/") }), Reason::BadHost);
-    assert_eq!(reason(&HttpAttributes { scheme: "ht tp".into(), ..get("/") }), Reason::BadHeader);
-    assert_eq!(reason(&HttpAttributes { protocol: "HTTP/1.1\r\n".into(), ..get("/") }), Reason::BadHeader);
+    assert_eq!(reason(&HttpAttributes { host: "", ..get("/") }), Reason::BadHost);
+    assert_eq!(reason(&HttpAttributes { host: "a,b", ..get("/") }), Reason::BadHost);
+    assert_eq!(reason(&HttpAttributes { scheme: "ht tp", ..get("/") }), Reason::BadHeader);
+    assert_eq!(reason(&HttpAttributes { protocol: "HTTP/1.1\r\n", ..get("/") }), Reason::BadHeader);
     assert_eq!(reason(&HttpAttributes { headers: None, ..get("/") }), Reason::HeadersNotRaw);
     assert_eq!(reason(&HttpAttributes::default()), Reason::BadMethod);
 }
@@ -66,16 +65,16 @@ fn header_lines_that_contradict_the_attributes_are_refused() {
 /// CVE-2026-73547 was a crash on exactly this: a CONNECT without a path.
 #[test]
 fn cve_2026_73547_a_connect_without_a_path_is_a_tunnel() {
-    let connect = HttpAttributes { method: "CONNECT".into(), host: "Orders.example:5432".into(), ..get("") };
+    let connect = HttpAttributes { method: "CONNECT", host: "Orders.example:5432", ..get("") };
     let request = HttpRequest::from_attributes(&connect).unwrap();
     assert_eq!((request.target(), request.host().name()), (&Target::Tunnel { port: 5432 }, "orders.example"));
-    assert_eq!(reason(&HttpAttributes { host: "orders.example".into(), ..connect.clone() }), Reason::BadHost);
-    assert_eq!(reason(&HttpAttributes { path: "/admin".into(), ..connect }), Reason::BadPath);
+    assert_eq!(reason(&HttpAttributes { host: "orders.example", ..connect.clone() }), Reason::BadHost);
+    assert_eq!(reason(&HttpAttributes { path: "/admin", ..connect }), Reason::BadPath);
 }
 
 #[test]
 fn an_extended_connect_is_an_upgrade_of_its_path() {
-    let connect = with(HttpAttributes { method: "CONNECT".into(), ..get("/chat") }, &[(":protocol", "websocket")]);
+    let connect = with(HttpAttributes { method: "CONNECT", ..get("/chat") }, &[(":protocol", "websocket")]);
     let request = HttpRequest::from_attributes(&connect).unwrap();
     assert!(matches!(request.target(), Target::Path { path, .. } if path.as_str() == "/chat"));
     assert_eq!(request.upgrade(), Some(&Upgrade { protocol: Some("websocket".into()) }));
@@ -86,8 +85,8 @@ fn an_extended_connect_is_an_upgrade_of_its_path() {
 fn an_upgrade_carries_no_other_method_past_the_policies() {
     let wish = [("connection", "upgrade"), ("upgrade", "websocket")];
     for method in ["DELETE", "POST", "HEAD", "OPTIONS", "BREW"] {
-        assert_eq!(reason(&with(HttpAttributes { method: method.into(), ..get("/") }, &wish)), Reason::BadMethod);
-        let only_wished = with(HttpAttributes { method: method.into(), ..get("/") }, &wish[..1]);
+        assert_eq!(reason(&with(HttpAttributes { method, ..get("/") }, &wish)), Reason::BadMethod);
+        let only_wished = with(HttpAttributes { method, ..get("/") }, &wish[..1]);
         assert_eq!(reason(&only_wished), Reason::BadMethod, "{method}");
     }
     assert!(HttpRequest::from_attributes(&with(get("/"), &wish)).unwrap().upgrade().is_some());
@@ -108,10 +107,11 @@ proptest! {
         method in ".{0,8}", path in ".{0,24}", host in ".{0,12}", scheme in ".{0,6}",
         lines in proptest::collection::vec((".{0,8}", proptest::collection::vec(any::<u8>(), 0..8)), 0..4),
     ) {
-        let headers = Some(lines.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect());
-        let http = HttpAttributes { method, path, host, scheme, protocol: "HTTP/1.1".into(), headers };
+        let headers = Some(lines.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect());
+        let (method, path, host, scheme) = (method.as_str(), path.as_str(), host.as_str(), scheme.as_str());
+        let http = HttpAttributes { method, path, host, scheme, protocol: "HTTP/1.1", headers };
         match HttpRequest::from_attributes(&http) {
-            Ok(request) => prop_assert_eq!(request.method(), http.method.as_str()),
+            Ok(request) => prop_assert_eq!(request.method(), http.method),
             Err(refusal) => prop_assert_eq!(refusal.reason().outcome(), crate::evidence::Outcome::Deny),
         }
     }

@@ -1,32 +1,24 @@
-//! The gRPC method `Check`, as a tower service.
-//!
-//! On the wire a unary call and one that streams its request look the same. The method is served as the latter, because
-//! then what is wrong with the message (too long, compressed, truncated) reaches us as a value instead of leaving as a
-//! gRPC status behind our back.
+//! The gRPC method `Check`, on HTTP/2 itself: a unary call has one frame of one message either way.
 
-use std::convert::Infallible;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use tonic::body::Body;
-use tonic::server::{Grpc, NamedService};
-use tonic::{Code, Request, Response, Status, Streaming};
-use tower::Service;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::codec::CheckCodec;
 use super::deadline::{DeadlineError, timeout};
-use super::decode::decode;
-use super::respond::{Answer, answer};
+use super::decode::{DecodeError, decode};
+use super::frame::{FrameError, HEAD_BYTES, only_message};
+use super::respond::answer;
 use super::{Decide, ExtAuthzConfig, Metrics};
-use crate::decision::{Reason, Verdict};
+use crate::decision::{Check, Reason, Verdict};
 use crate::evidence::{CacheState, DecisionId, Edge, Outcome};
 use crate::foundation::clock::Clock;
 use crate::foundation::telemetry::printable;
+use crate::server::{Answer, Begin, Exchange, Received};
 
 /// Where the method is served.
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -34,98 +26,75 @@ const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 /// How much of an error message goes into a record, in bytes.
 const SHOWN: usize = 200;
 
-/// Envoy's authorization service.
-#[derive(Clone, Debug)]
-pub struct ExtAuthz(Arc<Inner>);
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
+/// Envoy's authorization service.
 #[derive(Debug)]
-struct Inner {
+pub struct ExtAuthz {
     decide: Arc<dyn Decide>,
     clock: Arc<dyn Clock>,
     config: ExtAuthzConfig,
     metrics: Metrics,
+    /// What is said when there is no room.
+    overloaded: Bytes,
+    /// What is said to who will have stopped waiting before there could be an answer.
+    hopeless: Bytes,
+}
+
+/// A call whose message is still to come.
+#[derive(Debug)]
+pub struct Call {
+    arrived: Duration,
+    waits: Result<Duration, DeadlineError>,
 }
 
 impl ExtAuthz {
     /// A service that asks `decide`.
     pub fn new(decide: Arc<dyn Decide>, clock: Arc<dyn Clock>, config: ExtAuthzConfig, metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { decide, clock, config, metrics }))
+        let fixed = |reason| answer(&nameless(reason), &config.headers, &[]).into_bytes();
+        let (overloaded, hopeless) = (fixed(Reason::Overloaded), fixed(Reason::DeadlineExpired));
+        Self { decide, clock, config, metrics, overloaded, hopeless }
     }
 
-    /// The route to mount on a listener that speaks HTTP/2.
-    pub fn router(self) -> Router {
-        Router::new().route_service(CHECK_PATH, self)
-    }
-}
-
-impl NamedService for ExtAuthz {
-    const NAME: &'static str = "envoy.service.auth.v3.Authorization";
-}
-
-impl Service<http::Request<axum::body::Body>> for ExtAuthz {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: http::Request<axum::body::Body>) -> Self::Future {
-        let inner = Arc::clone(&self.0);
-        let arrived = inner.clock.elapsed();
-        let waits = timeout(request.headers());
-        // With the announcement gone a compressed message is a malformed one, which we get to answer ourselves.
-        request.headers_mut().remove("grpc-encoding");
-        Box::pin(async move {
-            let mut grpc = Grpc::new(CheckCodec).max_decoding_message_size(inner.config.max_message_bytes);
-            let method = tower::service_fn(move |request: Request<Streaming<Bytes>>| {
-                let inner = Arc::clone(&inner);
-                async move { Ok::<_, Status>(Response::new(inner.answer(request.into_inner(), arrived, waits).await)) }
-            });
-            Ok(grpc.client_streaming(method, request).await)
-        })
-    }
-}
-
-/// How long the caller said it waits.
-type Waits = Result<Option<Duration>, DeadlineError>;
-
-impl Inner {
-    async fn answer(&self, messages: Streaming<Bytes>, arrived: Duration, waits: Waits) -> Answer {
-        let received = self.receive(messages, arrived, waits).await;
-        match received.and_then(|message| Ok(decode(message)?)) {
-            Ok(check) => self.settle(|| self.decide.check(&check), self.config.headers.lookalikes_in(&check)),
-            Err(fault) => self.settle(|| self.refuse(&fault), Vec::new()),
+    fn read(&self, call: &Call, received: Received<'_>) -> Result<Bytes, Fault> {
+        let waits = call.waits?;
+        let body = match received {
+            Received::Whole(body) => body,
+            Received::TooLong => return Err(FrameError::TooLarge.into()),
+            Received::NoRoom => return Ok(self.no_room()),
+            Received::Late | Received::Unread => return Err(Fault::Expired),
+        };
+        // It may have waited for its turn.
+        if self.clock.elapsed().saturating_sub(call.arrived) >= waits {
+            return Err(Fault::Expired);
         }
+        let check = decode(only_message(body, self.config.max_message_bytes)?)?;
+        Ok(self.settle(|| self.decide.check(&check), &self.lookalikes(&check)))
     }
 
-    fn refuse(&self, fault: &Fault) -> Verdict {
+    fn refuse(&self, fault: Fault) -> Verdict {
         self.metrics.count(fault.name());
         let what = printable(&format!("check: {fault}"), SHOWN);
         self.decide.refuse(Edge::ExtAuthz, &what, fault.reason())
     }
 
-    async fn receive(&self, messages: Streaming<Bytes>, arrived: Duration, waits: Waits) -> Result<Bytes, Fault> {
-        let waits = waits?.unwrap_or(Duration::MAX);
-        let patience = waits.min(self.config.patience);
-        if patience.is_zero() {
-            return Err(Fault::Expired);
-        }
-        let message =
-            tokio::time::timeout(patience, only_message(messages)).await.map_err(|_elapsed| Fault::Expired)??;
-        if self.clock.elapsed().saturating_sub(arrived) >= waits {
-            return Err(Fault::Expired);
-        }
-        Ok(message)
+    fn no_room(&self) -> Bytes {
+        self.metrics.count("overloaded");
+        self.overloaded.clone()
+    }
+
+    fn lookalikes(&self, check: &Check<'_>) -> Vec<String> {
+        self.config.headers.lookalikes_in(check)
     }
 
     /// The answer to what `judge` says. If it panics, that is recorded as a fault of ours; if even that panics, it is
     /// still answered as one.
-    fn settle(&self, judge: impl FnOnce() -> Verdict, lookalikes: Vec<String>) -> Answer {
+    fn settle(&self, judge: impl FnOnce() -> Verdict, lookalikes: &[String]) -> Bytes {
         let panicked = || self.decide.refuse(Edge::ExtAuthz, "check: panicked", Reason::Internal);
-        let verdict = self.caught(judge).or_else(|| self.caught(panicked)).unwrap_or_else(nameless);
-        answer(&verdict, &self.config.headers, lookalikes)
+        let verdict =
+            self.caught(judge).or_else(|| self.caught(panicked)).unwrap_or_else(|| nameless(Reason::Internal));
+        answer(&verdict, &self.config.headers, lookalikes).into_bytes()
     }
 
     fn caught(&self, judge: impl FnOnce() -> Verdict) -> Option<Verdict> {
@@ -138,38 +107,101 @@ impl Inner {
     }
 }
 
-/// What is said when not even a record could be made.
-fn nameless() -> Verdict {
+impl Exchange for ExtAuthz {
+    type Call = Call;
+
+    fn begin(&self, head: &Parts, ahead: Duration) -> Begin<Call> {
+        if let Some(answer) = no_check(head) {
+            return Begin::Answer(Box::new(answer));
+        }
+        let waits = timeout(&head.headers).map(|waits| waits.unwrap_or(Duration::MAX));
+        let call = Call { arrived: self.clock.elapsed(), waits };
+        match waits {
+            Ok(Duration::ZERO) | Err(_) => Begin::Unread(call),
+            Ok(waits) if waits <= ahead => {
+                self.metrics.count("hopeless");
+                Begin::Answer(Box::new(success(self.hopeless.clone())))
+            }
+            Ok(waits) => Begin::Read {
+                call,
+                patience: waits.min(self.config.patience),
+                max_body: self.config.max_message_bytes.saturating_add(HEAD_BYTES),
+            },
+        }
+    }
+
+    fn answer(&self, call: Call, received: Received<'_>) -> Answer {
+        success(match self.read(&call, received) {
+            Ok(message) => message,
+            Err(fault) => self.settle(|| self.refuse(fault), &[]),
+        })
+    }
+
+    fn overloaded(&self) -> Answer {
+        success(self.no_room())
+    }
+
+    fn abandoned(&self, _call: Call) {
+        self.metrics.count("abandoned");
+    }
+}
+
+/// The answer to a request that is no call of our method, as gRPC wants it ("Requests", "Responses").
+fn no_check(head: &Parts) -> Option<Answer> {
+    let refused = |status| {
+        let mut head = Response::new(());
+        *head.status_mut() = status;
+        Some(Answer { head, body: Bytes::new(), trailers: None })
+    };
+    if !head.headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    if head.method != Method::POST {
+        return refused(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    (head.uri.path() != CHECK_PATH).then(|| {
+        let mut head = Response::new(());
+        head.headers_mut().insert(CONTENT_TYPE, GRPC);
+        // UNIMPLEMENTED, in headers that are trailers too.
+        head.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static("12"));
+        Answer { head, body: Bytes::new(), trailers: None }
+    })
+}
+
+/// `application/grpc`, with or without what the messages are written in.
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    let rest = content_type.as_bytes().strip_prefix(GRPC.as_bytes());
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// A call that succeeded, as gRPC: what it says is in its message.
+fn success(message: Bytes) -> Answer {
+    let mut head = Response::new(());
+    head.headers_mut().insert(CONTENT_TYPE, GRPC);
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+    Answer { head, body: message, trailers: Some(trailers) }
+}
+
+/// What is said when there is no record to name.
+fn nameless(reason: Reason) -> Verdict {
     Verdict {
         id: DecisionId::NIL,
         outcome: Outcome::Error,
-        reason: Reason::Internal,
+        reason,
         policies: Arc::new([]),
         cache: CacheState::Bypass,
         principal: None,
     }
 }
 
-/// The one message that a unary call sends.
-async fn only_message(mut messages: Streaming<Bytes>) -> Result<Bytes, Fault> {
-    let message = messages.message().await?.ok_or(Fault::Count("no message"))?;
-    match messages.message().await? {
-        None => Ok(message),
-        Some(_) => Err(Fault::Count("more than one message")),
-    }
-}
-
 /// Why a call never became a question.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 enum Fault {
-    #[error("the message has more bytes than are taken")]
-    TooLarge,
-    #[error("the message can't be received: {0}")]
-    Frame(String),
-    #[error("the call has {0}")]
-    Count(&'static str),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     #[error("the message can't be decoded: {0}")]
-    Message(#[from] prost::DecodeError),
+    Message(#[from] DecodeError),
     #[error(transparent)]
     Deadline(#[from] DeadlineError),
     #[error("the caller has stopped waiting")]
@@ -178,29 +210,20 @@ enum Fault {
 
 impl Fault {
     /// The name in metrics.
-    const fn name(&self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
-            Self::TooLarge => "too_large",
-            Self::Frame(_) | Self::Count(_) => "bad_frame",
+            Self::Frame(FrameError::TooLarge) => "too_large",
+            Self::Frame(_) => "bad_frame",
             Self::Message(_) => "undecodable",
             Self::Deadline(_) => "bad_deadline",
             Self::Expired => "expired",
         }
     }
 
-    const fn reason(&self) -> Reason {
+    const fn reason(self) -> Reason {
         match self {
             Self::Expired => Reason::DeadlineExpired,
             _ => Reason::Undecodable,
-        }
-    }
-}
-
-impl From<Status> for Fault {
-    fn from(status: Status) -> Self {
-        match status.code() {
-            Code::OutOfRange => Self::TooLarge,
-            _ => Self::Frame(status.message().to_owned()),
         }
     }
 }

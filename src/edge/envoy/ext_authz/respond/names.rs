@@ -79,7 +79,7 @@ impl HeaderNames {
 
     /// The headers of a request that a backend could take for ours though Envoy does not, so that overwriting ours
     /// leaves them there. Each once.
-    pub fn lookalikes_in(&self, check: &Check) -> Vec<String> {
+    pub fn lookalikes_in(&self, check: &Check<'_>) -> Vec<String> {
         let ours = [self.identity(), self.decision()];
         let mut found: Vec<String> = check
             .http
@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn lookalikes(lines: &[&str]) -> Vec<String> {
-        let headers = lines.iter().map(|line| ((*line).to_owned(), bytes::Bytes::new())).collect();
+        let headers = lines.iter().map(|line| (*line, [].as_slice())).collect();
         let http = HttpAttributes { headers: Some(headers), ..HttpAttributes::default() };
         HeaderNames::default().lookalikes_in(&Check { http: Some(http), ..Check::default() })
     }

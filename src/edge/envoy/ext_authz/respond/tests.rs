@@ -1,12 +1,17 @@
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{CheckResponse, DeniedHttpResponse};
+use envoy_types::pb::google::protobuf::value::Kind;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
 use crate::evidence::{CacheState, DecisionId};
 
-const REASONS: [Reason; 22] = [
+const REASONS: [Reason; 24] = [
     Reason::Permitted,
     Reason::NoPermit,
     Reason::Forbidden,
@@ -17,6 +22,7 @@ const REASONS: [Reason; 22] = [
     Reason::RevokedCertificate,
     Reason::UntrustedCertificate,
     Reason::PrincipalMismatch,
+    Reason::BadPrincipal,
     Reason::BadMethod,
     Reason::BadPath,
     Reason::BadHost,
@@ -27,6 +33,7 @@ const REASONS: [Reason; 22] = [
     Reason::SchemaMismatch,
     Reason::Undecodable,
     Reason::DeadlineExpired,
+    Reason::Overloaded,
     Reason::AuditUnavailable,
     Reason::Internal,
 ];
@@ -43,10 +50,18 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
 }
 
 fn written(verdict: &Verdict) -> CheckResponse {
-    let message = answer(verdict, &HeaderNames::default(), vec!["x.spiffe_id".to_owned()]).into_message();
-    let reread = CheckResponse::decode(&message.encode_to_vec()[..]).unwrap();
-    assert_eq!(reread, message);
-    message
+    read(&answer(verdict, &HeaderNames::default(), &["x.spiffe_id".to_owned()]).into_bytes())
+}
+
+/// What Envoy's definitions read of it, nothing of which is unknown to them.
+fn read(frame: &[u8]) -> CheckResponse {
+    let (head, message) = frame.split_at(5);
+    assert_eq!((head[0], u32::from_be_bytes(head[1..].try_into().unwrap()) as usize), (0, message.len()));
+    let read = CheckResponse::decode(message).unwrap();
+    // Of a field that they do not know nothing would be left. The others are as long in whatever order.
+    let zero = if code(&read) == 0 { 2 } else { 0 };
+    assert_eq!(read.encoded_len() + zero, message.len(), "a field that there is none of: {read:?}");
+    read
 }
 
 fn code(response: &CheckResponse) -> i32 {
@@ -92,7 +107,12 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::RevokedCertificate
             | Reason::UntrustedCertificate
             | Reason::PrincipalMismatch => (16, 401),
-            Reason::BadMethod | Reason::BadPath | Reason::BadHost | Reason::BadHeader | Reason::Undecodable => (7, 400),
+            Reason::BadPrincipal
+            | Reason::BadMethod
+            | Reason::BadPath
+            | Reason::BadHost
+            | Reason::BadHeader
+            | Reason::Undecodable => (7, 400),
             _ => (7, 403),
         };
         assert_eq!((code, status), expected, "{reason:?}");
@@ -106,9 +126,12 @@ fn each_reason_to_deny_has_its_status() {
 
 #[test]
 fn a_fault_of_ours_is_an_error_response() {
-    for (reason, expected) in
-        [(Reason::Internal, (13, 500)), (Reason::DeadlineExpired, (14, 503)), (Reason::AuditUnavailable, (14, 503))]
-    {
+    for (reason, expected) in [
+        (Reason::Internal, (13, 500)),
+        (Reason::DeadlineExpired, (14, 503)),
+        (Reason::Overloaded, (14, 503)),
+        (Reason::AuditUnavailable, (14, 503)),
+    ] {
         let response = written(&verdict(Outcome::Error, reason));
         let (code, status, _body) = refused(&response);
         assert_eq!((code, status), expected, "{reason:?}");
@@ -167,20 +190,59 @@ fn reason_names_are_distinct_words() {
     assert_eq!(names.len(), REASONS.len());
 }
 
+fn header_read(value: &str) -> Option<HeaderValueOption> {
+    let frame = Message::framed(|message| header(message, 2, "x-any", value));
+    DeniedHttpResponse::decode(&frame[5..]).unwrap().headers.pop()
+}
+
 /// Envoy without `validate_mutations` writes a CR LF in a denied response's header to the client as it is.
 #[test]
 fn no_header_value_can_split_a_response() {
     for value in ["a\r\nx-evil: 1", "a\n", "a\0", "a\tb", "é", "\u{7f}"] {
-        assert_eq!(header("x-spiffe-id", value), None, "{value:?}");
+        assert_eq!(header_read(value), None, "{value:?}");
     }
-    assert!(header("x-spiffe-id", "spiffe://example.org/web").is_some());
+    assert!(header_read("spiffe://example.org/web").is_some());
 }
 
 proptest! {
     #[test]
     fn every_header_value_that_is_sent_is_visible_ascii(value in any::<String>()) {
-        if let Some(option) = header("x-any", &value) {
+        if let Some(option) = header_read(&value) {
             prop_assert!(option.header.unwrap().value.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+        }
+    }
+
+    /// Whatever a verdict holds, what is read of its answer is what it says, and all of it.
+    #[test]
+    fn what_is_written_is_what_was_meant(
+        reason in prop::sample::select(REASONS.to_vec()),
+        policies in proptest::collection::vec(".{0,80}", 0..20),
+        lookalikes in proptest::collection::vec("[a-z_.]{1,200}", 0..4),
+        principal in proptest::option::of("spiffe://[a-z]{1,60}/[a-zA-Z0-9]{1,400}"),
+    ) {
+        let verdict = Verdict {
+            policies: policies.iter().map(|policy| Arc::from(policy.as_str())).collect(),
+            principal: principal.as_ref().map(|id| id.parse().unwrap()),
+            ..verdict(reason.outcome(), reason)
+        };
+        let response = read(&answer(&verdict, &HeaderNames::default(), &lookalikes).into_bytes());
+        let fields = response.dynamic_metadata.unwrap().fields;
+        let text = |name: &str| match fields.get(name).and_then(|value| value.kind.clone()) {
+            Some(Kind::StringValue(text)) => Some(text),
+            _ => None,
+        };
+        prop_assert_eq!(text("principal"), principal.clone());
+        let allows = reason == Reason::Permitted && principal.is_some();
+        let expected = if allows { "allow" } else if reason.outcome() == Outcome::Deny { "deny" } else { "error" };
+        prop_assert_eq!(text("decision"), Some(expected.to_owned()));
+        let Some(Kind::ListValue(list)) = fields["policies"].kind.clone() else { panic!("not a list") };
+        let texts = list.values.into_iter().map(|value| value.kind).collect::<Vec<_>>();
+        prop_assert_eq!(texts, policies.into_iter().map(|policy| Some(Kind::StringValue(policy))).collect::<Vec<_>>());
+        prop_assert_eq!(response.status.unwrap().message, reason.name());
+        if let Some(HttpResponse::OkResponse(ok)) = response.http_response {
+            prop_assert!(allows);
+            prop_assert_eq!(ok.headers_to_remove, lookalikes);
+            prop_assert_eq!(Some(ok.headers[0].header.clone().unwrap().value), principal);
         }
     }
 }

@@ -1,29 +1,25 @@
 use std::collections::HashMap;
-use std::future::pending;
 use std::io::Error;
 use std::sync::Mutex;
 
-use axum::body::Body as AxumBody;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::auth::v3 as auth;
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
-use futures_util::{FutureExt as _, stream};
-use http_body_util::BodyExt as _;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use prost::Message as _;
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
+use tonic::Request;
 use tonic::transport::Endpoint;
-use tower::ServiceExt as _;
 
 use super::*;
-use crate::decision::Check;
 use crate::decision::request::HttpRequest;
 use crate::foundation::clock::{ManualClock, Timestamp};
+use crate::foundation::shutdown::Shutdown;
 use crate::foundation::telemetry::Registry;
+use crate::server::{Admission, AdmissionLimits, InheritedSockets, Limits, ServerMetrics, prepare, serve_exchange};
 
 /// A decision plane that takes one certificate for good, and has the same bounds on requests as the real one.
 #[derive(Debug, Default)]
@@ -33,11 +29,11 @@ struct Gate {
 
 fn verdict(reason: Reason, principal: Option<&str>) -> Verdict {
     let principal = principal.map(|id| id.parse().expect("is a SPIFFE ID"));
-    Verdict { outcome: reason.outcome(), reason, principal, ..nameless() }
+    Verdict { outcome: reason.outcome(), reason, principal, ..nameless(reason) }
 }
 
 impl Decide for Gate {
-    fn check(&self, check: &Check) -> Verdict {
+    fn check(&self, check: &Check<'_>) -> Verdict {
         assert_ne!(check.sni, "panic", "asked to");
         if check.certificate != "good" {
             return verdict(Reason::NoCertificate, None);
@@ -63,7 +59,7 @@ impl Decide for Gate {
 struct Broken;
 
 impl Decide for Broken {
-    fn check(&self, _check: &Check) -> Verdict {
+    fn check(&self, _check: &Check<'_>) -> Verdict {
         panic!("broken")
     }
 
@@ -76,7 +72,7 @@ struct Harness {
     gate: Arc<Gate>,
     clock: Arc<ManualClock>,
     metrics: Metrics,
-    router: Router,
+    service: Arc<ExtAuthz>,
 }
 
 fn harness() -> Harness {
@@ -85,21 +81,16 @@ fn harness() -> Harness {
     let metrics = Metrics::new(&mut Registry::default());
     let (decide, time) = (Arc::<Gate>::clone(&gate), Arc::<ManualClock>::clone(&clock));
     let service = ExtAuthz::new(decide, time, ExtAuthzConfig::default(), metrics.clone());
-    Harness { gate, clock, metrics, router: service.router() }
+    Harness { gate, clock, metrics, service: Arc::new(service) }
 }
 
 impl Harness {
-    async fn send(&self, body: impl Into<AxumBody>) -> auth::CheckResponse {
-        self.send_with(body, &[]).await
+    fn send(&self, body: &[u8]) -> auth::CheckResponse {
+        self.send_with(body, &[])
     }
 
-    async fn send_with(&self, body: impl Into<AxumBody>, headers: &[(&str, &str)]) -> auth::CheckResponse {
-        let mut request = http::Request::post(CHECK_PATH).header("content-type", "application/grpc");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
-        opened(response).await
+    fn send_with(&self, body: &[u8], headers: &[(&str, &str)]) -> auth::CheckResponse {
+        opened(&sent(&self.service, &head(headers), body))
     }
 
     fn faults(&self, fault: &'static str) -> u64 {
@@ -111,14 +102,29 @@ impl Harness {
     }
 }
 
+fn head(headers: &[(&str, &str)]) -> Parts {
+    let request = http::Request::post(CHECK_PATH).header("content-type", "application/grpc");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.body(()).unwrap().into_parts().0
+}
+
+/// Does what the server does with a request that is all there.
+fn sent(service: &ExtAuthz, head: &Parts, body: &[u8]) -> Answer {
+    match service.begin(head, Duration::ZERO) {
+        Begin::Answer(answer) => *answer,
+        Begin::Unread(call) => service.answer(call, Received::Unread),
+        Begin::Read { call, max_body, .. } if body.len() > max_body => service.answer(call, Received::TooLong),
+        Begin::Read { call, .. } => service.answer(call, Received::Whole(body)),
+    }
+}
+
 /// The one message of a gRPC response that succeeded, as gRPC.
-async fn opened(response: http::Response<AxumBody>) -> auth::CheckResponse {
-    assert_eq!(response.status(), 200);
-    assert_eq!(response.headers().get("grpc-status"), None, "answered with a gRPC status");
-    let collected = response.into_body().collect().await.unwrap();
-    assert_eq!(collected.trailers().expect("has trailers")["grpc-status"], "0");
-    let bytes = collected.to_bytes();
-    let (head, message) = bytes.split_at(5);
+fn opened(answer: &Answer) -> auth::CheckResponse {
+    assert_eq!(answer.head.status(), 200);
+    assert_eq!(answer.head.headers()["content-type"], "application/grpc");
+    assert_eq!(answer.head.headers().get("grpc-status"), None, "answered with a gRPC status");
+    assert_eq!(answer.trailers.as_ref().expect("has trailers")["grpc-status"], "0");
+    let (head, message) = answer.body.split_at(HEAD_BYTES);
     assert_eq!((head[0], u32::from_be_bytes(head[1..].try_into().unwrap()) as usize), (0, message.len()));
     let response = auth::CheckResponse::decode(message).unwrap();
     well_formed(&response);
@@ -186,25 +192,48 @@ fn sni(name: &str) -> Vec<u8> {
     frame(&message.encode_to_vec())
 }
 
-#[tokio::test]
-async fn a_good_question_is_asked_and_answered() {
+#[test]
+fn a_good_question_is_asked_and_answered() {
     let harness = harness();
-    assert_eq!(outcome(&harness.send(frame(&good().encode_to_vec())).await), ALLOW);
-    assert_eq!(outcome(&harness.send(edited(|http| http.method = "PUT".into())).await), (7, 403));
+    assert_eq!(outcome(&harness.send(&frame(&good().encode_to_vec()))), ALLOW);
+    assert_eq!(outcome(&harness.send(&edited(|http| http.method = "PUT".into()))), (7, 403));
     assert!(harness.gate.refused.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_message_may_come_in_pieces_and_name_an_encoding_that_it_does_not_use() {
+/// Clients say so in every call once they have been told to compress; then it still counts what the frame says.
+#[test]
+fn a_message_may_name_an_encoding_that_it_does_not_use() {
     let harness = harness();
-    let pieces: Vec<_> =
-        frame(&good().encode_to_vec()).chunks(7).map(Bytes::copy_from_slice).map(Ok::<_, Infallible>).collect();
-    let body = AxumBody::from_stream(stream::iter(pieces));
-    assert_eq!(outcome(&harness.send_with(body, &[("grpc-encoding", "gzip")]).await), ALLOW);
+    let body = frame(&good().encode_to_vec());
+    assert_eq!(outcome(&harness.send_with(&body, &[("grpc-encoding", "gzip")])), ALLOW);
 }
 
-#[tokio::test]
-async fn the_compact_list_of_bad_input_is_denied_item_by_item() {
+#[test]
+fn what_is_no_call_of_the_method_is_not_asked() {
+    let harness = harness();
+    let body = frame(&good().encode_to_vec());
+    let other = |change: fn(&mut Parts)| {
+        let mut head = head(&[]);
+        change(&mut head);
+        let answer = sent(&harness.service, &head, &body);
+        assert!(answer.body.is_empty() && answer.trailers.is_none());
+        (answer.head.status().as_u16(), answer.head.headers().get("grpc-status").cloned())
+    };
+    let unimplemented = (200, Some(HeaderValue::from_static("12")));
+    assert_eq!(other(|head| head.uri = "/envoy.service.auth.v3.Authorization/Chec".parse().unwrap()), unimplemented);
+    assert_eq!(other(|head| head.uri = "/".parse().unwrap()), unimplemented);
+    assert_eq!(other(|head| head.method = Method::GET), (405, None));
+    assert_eq!(other(|head| head.headers.clear()), (415, None));
+    for (kind, is) in
+        [("application/grpc+proto", true), ("application/grpc;a=b", true), ("application/grpc-web", false)]
+    {
+        assert_eq!(is_grpc(&HeaderValue::from_static(kind)), is, "{kind}");
+    }
+    assert!(harness.gate.refused.lock().unwrap().is_empty());
+}
+
+#[test]
+fn the_compact_list_of_bad_input_is_denied_item_by_item() {
     let harness = harness();
     let mut bare = good();
     bare.attributes.as_mut().unwrap().request = None;
@@ -235,12 +264,12 @@ async fn the_compact_list_of_bad_input_is_denied_item_by_item() {
         ),
         ("response splitting", edited(|http| http.path = "/a\r\nx-evil: 1".into()), MALFORMED),
     ] {
-        assert_eq!(outcome(&harness.send(body).await), expected, "{what}");
+        assert_eq!(outcome(&harness.send(&body)), expected, "{what}");
     }
 }
 
-#[tokio::test]
-async fn what_can_not_be_decoded_is_denied_and_recorded() {
+#[test]
+fn what_can_not_be_decoded_is_denied_and_recorded() {
     let harness = harness();
     let message = good().encode_to_vec();
     let mut not_utf8 = message.clone();
@@ -262,74 +291,105 @@ async fn what_can_not_be_decoded_is_denied_and_recorded() {
         ("claims to be enormous", framed(0, u32::MAX, b"x"), "too_large"),
     ] {
         let before = harness.faults(fault);
-        let response = harness.send_with(body, &[("grpc-encoding", "gzip")]).await;
+        let response = harness.send_with(&body, &[("grpc-encoding", "gzip")]);
         assert_eq!(outcome(&response), MALFORMED, "{what}");
         assert_eq!(harness.last_refusal().1, Reason::Undecodable, "{what}");
         assert_eq!(harness.faults(fault), before + 1, "{what}");
     }
 }
 
-#[tokio::test]
-async fn a_connection_that_breaks_off_is_denied() {
-    let harness = harness();
-    let broken = stream::iter([Ok(Bytes::from(frame(b"x")).slice(..3)), Err("broken off\r\nforged=1")]);
-    assert_eq!(outcome(&harness.send(AxumBody::from_stream(broken)).await), MALFORMED);
-    assert!(!harness.last_refusal().0.contains('\n'), "{:?}", harness.last_refusal());
-}
-
-#[tokio::test]
-async fn an_expired_deadline_is_an_error_before_anything_is_decided() {
+#[test]
+fn an_expired_deadline_is_an_error_before_anything_is_decided() {
     let harness = harness();
     let body = frame(&good().encode_to_vec());
     for timeout in ["0m", "0n"] {
-        assert_eq!(outcome(&harness.send_with(body.clone(), &[("grpc-timeout", timeout)]).await), (14, 1503));
+        assert_eq!(outcome(&harness.send_with(&body, &[("grpc-timeout", timeout)])), (14, 1503));
         assert_eq!(harness.last_refusal().1, Reason::DeadlineExpired);
     }
-    assert_eq!(outcome(&harness.send_with(body.clone(), &[("grpc-timeout", "200m")]).await), ALLOW);
-    let clock = Arc::clone(&harness.clock);
-    let late = stream::once(async move {
-        clock.advance(Duration::from_millis(200));
-        Ok::<_, Infallible>(body)
-    });
-    assert_eq!(outcome(&harness.send_with(AxumBody::from_stream(late), &[("grpc-timeout", "200m")]).await), (14, 1503));
+    assert_eq!(outcome(&harness.send_with(&body, &[("grpc-timeout", "200m")])), ALLOW);
+    let Begin::Read { call, .. } = harness.service.begin(&head(&[("grpc-timeout", "200m")]), Duration::ZERO) else {
+        panic!("not read")
+    };
+    harness.clock.advance(Duration::from_millis(200));
+    assert_eq!(outcome(&opened(&harness.service.answer(call, Received::Whole(&body)))), (14, 1503));
     assert_eq!(harness.faults("expired"), 3);
 }
 
-#[tokio::test]
-async fn a_deadline_that_can_not_be_read_is_denied() {
+#[test]
+fn a_deadline_that_the_requests_before_it_use_up_is_refused_at_once() {
+    let harness = harness();
+    let begin = |ahead| harness.service.begin(&head(&[("grpc-timeout", "200m")]), Duration::from_millis(ahead));
+    let Begin::Answer(answer) = begin(200) else { panic!("waits for its turn") };
+    let response = opened(&answer);
+    assert_eq!(outcome(&response), (14, 1503));
+    assert_eq!(response.status.unwrap().message, "deadline_expired");
+    assert_eq!((harness.faults("hopeless"), harness.gate.refused.lock().unwrap().len()), (1, 0));
+    assert!(matches!(begin(199), Begin::Read { .. }));
+    let patient = harness.service.begin(&head(&[]), Duration::from_hours(1));
+    assert!(matches!(patient, Begin::Read { .. }), "it would wait");
+}
+
+#[test]
+fn a_question_that_there_is_no_room_for_is_an_error_that_costs_no_record() {
+    let harness = harness();
+    let Begin::Read { call, .. } = harness.service.begin(&head(&[]), Duration::ZERO) else { panic!("not read") };
+    for answer in [harness.service.overloaded(), harness.service.answer(call, Received::NoRoom)] {
+        let response = opened(&answer);
+        assert_eq!(outcome(&response), (14, 1503));
+        assert_eq!(response.status.unwrap().message, "overloaded");
+    }
+    assert_eq!((harness.faults("overloaded"), harness.gate.refused.lock().unwrap().len()), (2, 0));
+}
+
+#[test]
+fn a_question_that_is_taken_back_is_counted_and_no_more() {
+    let harness = harness();
+    let Begin::Read { call, .. } = harness.service.begin(&head(&[]), Duration::ZERO) else { panic!("not read") };
+    harness.service.abandoned(call);
+    assert_eq!((harness.faults("abandoned"), harness.gate.refused.lock().unwrap().len()), (1, 0));
+}
+
+#[test]
+fn a_deadline_that_can_not_be_read_is_denied() {
     let harness = harness();
     let body = frame(&good().encode_to_vec());
-    assert_eq!(outcome(&harness.send_with(body, &[("grpc-timeout", "soon")]).await), MALFORMED);
+    assert_eq!(outcome(&harness.send_with(&body, &[("grpc-timeout", "soon")])), MALFORMED);
     assert_eq!(harness.faults("bad_deadline"), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_message_that_never_ends_is_not_waited_for() {
+#[test]
+fn a_message_that_never_ends_is_not_waited_for() {
     let harness = harness();
-    let stalled = || AxumBody::from_stream(stream::once(pending::<Result<Bytes, Infallible>>()));
-    assert_eq!(outcome(&harness.send_with(stalled(), &[("grpc-timeout", "99999999H")]).await), (14, 1503));
-    let whole = stream::iter([Ok::<_, Infallible>(Bytes::from(frame(&good().encode_to_vec())))]);
-    let endless = AxumBody::from_stream(futures_util::StreamExt::chain(whole, stream::once(pending())));
-    assert_eq!(outcome(&harness.send(endless).await), (14, 1503));
+    for (headers, expected) in [
+        (&[("grpc-timeout", "99999999H")][..], Duration::from_secs(10)),
+        (&[], Duration::from_secs(10)),
+        (&[("grpc-timeout", "200m")], Duration::from_millis(200)),
+    ] {
+        let Begin::Read { call, patience, .. } = harness.service.begin(&head(headers), Duration::ZERO) else {
+            panic!("not read")
+        };
+        assert_eq!(patience, expected);
+        assert_eq!(outcome(&opened(&harness.service.answer(call, Received::Late))), (14, 1503));
+        assert_eq!(harness.last_refusal().1, Reason::DeadlineExpired);
+    }
 }
 
-#[tokio::test]
-async fn a_panic_is_a_recorded_error_and_the_next_question_is_answered() {
+#[test]
+fn a_panic_is_a_recorded_error_and_the_next_question_is_answered() {
     let harness = harness();
-    let response = harness.send(sni("panic")).await;
+    let response = harness.send(&sni("panic"));
     assert_eq!(outcome(&response), (13, 1500));
     assert_eq!((harness.last_refusal().1, harness.faults("panicked")), (Reason::Internal, 1));
-    assert_eq!(outcome(&harness.send(sni("calm")).await), ALLOW);
+    assert_eq!(outcome(&harness.send(&sni("calm"))), ALLOW);
 }
 
-#[tokio::test]
-async fn even_a_decision_plane_that_only_panics_is_answered_for() {
+#[test]
+fn even_a_decision_plane_that_only_panics_is_answered_for() {
     let metrics = Metrics::new(&mut Registry::default());
     let clock = Arc::new(ManualClock::new(Timestamp::default()));
-    let router = ExtAuthz::new(Arc::new(Broken), clock, ExtAuthzConfig::default(), metrics).router();
+    let service = ExtAuthz::new(Arc::new(Broken), clock, ExtAuthzConfig::default(), metrics);
     for body in [frame(&good().encode_to_vec()), b"junk".to_vec()] {
-        let request = http::Request::post(CHECK_PATH).body(AxumBody::from(body)).unwrap();
-        assert_eq!(outcome(&opened(router.clone().oneshot(request).await.unwrap()).await), (13, 1500));
+        assert_eq!(outcome(&opened(&sent(&service, &head(&[]), &body))), (13, 1500));
     }
 }
 
@@ -338,14 +398,22 @@ async fn even_a_decision_plane_that_only_panics_is_answered_for() {
 #[tokio::test]
 async fn a_stock_client_gets_an_answer_even_to_a_message_that_is_not_read() {
     let harness = harness();
-    let (client, server) = tokio::io::duplex(64 * 1024);
-    let mut tasks = JoinSet::new();
-    let service = TowerToHyperService::new(harness.router.clone());
-    tasks.spawn(async move {
-        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(server), service).await.map_err(drop)
-    });
-    let mut client = Some(TokioIo::new(client));
-    let connector = tower::service_fn(move |_uri| std::future::ready(client.take().ok_or(Error::other("one only"))));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("checks.sock");
+    let address = format!("unix:{}", path.display()).parse().unwrap();
+    let bound = prepare(&address, 0o600, false, &mut InheritedSockets::default()).unwrap().publish().unwrap();
+    let admission = Admission::new(
+        AdmissionLimits { requests: 8, bytes: 16 << 20 },
+        harness.metrics.under_way.clone(),
+        harness.metrics.kept_bytes.clone(),
+        1,
+    );
+    let (mut tasks, shutdown) = (JoinSet::new(), Shutdown::default());
+    let metrics = ServerMetrics::new(&mut Registry::default()).listener("checks");
+    let (service, clock) = (Arc::clone(&harness.service), Arc::<ManualClock>::clone(&harness.clock));
+    tasks.spawn(serve_exchange(bound, service, admission, clock, Limits::default(), metrics, shutdown.signal()));
+    let mut socket = Some(TokioIo::new(UnixStream::connect(&path).await.unwrap()));
+    let connector = tower::service_fn(move |_uri| std::future::ready(socket.take().ok_or(Error::other("one only"))));
     let channel = Endpoint::from_static("http://check").connect_with_connector(connector).await.unwrap();
     let mut envoy = AuthorizationClient::new(channel);
     assert_eq!(outcome(&envoy.check(good()).await.unwrap().into_inner()), ALLOW);
@@ -355,13 +423,14 @@ async fn a_stock_client_gets_an_answer_even_to_a_message_that_is_not_read() {
     assert_eq!(outcome(&envoy.check(large).await.unwrap().into_inner()), MALFORMED);
     assert_eq!(harness.faults("too_large"), 1);
 
-    let mut impatient = Request::new(good());
-    impatient.metadata_mut().insert("grpc-timeout", "0m".parse().unwrap());
-    assert_eq!(outcome(&envoy.check(impatient).await.unwrap().into_inner()), (14, 1503));
+    let mut unread = Request::new(good());
+    unread.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
+    assert_eq!(outcome(&envoy.check(unread).await.unwrap().into_inner()), MALFORMED);
+    assert_eq!((harness.metrics.under_way.get(), harness.metrics.kept_bytes.get()), (0, 0));
 }
 
-#[tokio::test]
-async fn metrics_have_the_name_that_is_documented() {
+#[test]
+fn metrics_have_the_name_that_is_documented() {
     let mut registry = Registry::default();
     Metrics::new(&mut registry).count("undecodable");
     let mut text = String::new();
@@ -369,19 +438,12 @@ async fn metrics_have_the_name_that_is_documented() {
     assert!(text.contains("portcullis_ext_authz_faults_total{fault=\"undecodable\"} 1"), "{text}");
 }
 
-/// Sends through the whole service without a runtime: nothing in it waits once the body is there.
-fn sent(harness: &Harness, body: Vec<u8>) -> auth::CheckResponse {
-    harness.send(body).now_or_never().expect("answers at once")
-}
-
 proptest! {
     #[test]
     fn arbitrary_bytes_are_never_allowed(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let _entered = runtime.enter();
         let harness = harness();
-        prop_assert_ne!(outcome(&sent(&harness, body.clone())), ALLOW);
-        prop_assert_ne!(outcome(&sent(&harness, frame(&body))), ALLOW);
+        prop_assert_ne!(outcome(&harness.send(&body)), ALLOW);
+        prop_assert_ne!(outcome(&harness.send(&frame(&body))), ALLOW);
     }
 
     /// A good message with one byte changed may still be one; but whatever is allowed asks for what policy allows.
@@ -389,15 +451,13 @@ proptest! {
     fn a_damaged_message_is_allowed_only_if_it_still_is_a_good_one(
         at in any::<proptest::sample::Index>(), to in any::<u8>(), cut in any::<bool>(),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let _entered = runtime.enter();
         let harness = harness();
         let mut message = good().encode_to_vec();
         let at = at.index(message.len());
         if cut { message.truncate(at) } else { message[at] = to }
         // Damage in a field that we don't read makes a message that only the full decoder refuses.
         let whole = auth::CheckRequest::decode(&message[..]);
-        if let (Ok(request), ALLOW) = (whole, outcome(&sent(&harness, frame(&message)))) {
+        if let (Ok(request), ALLOW) = (whole, outcome(&harness.send(&frame(&message)))) {
             let attributes = request.attributes.unwrap();
             prop_assert_eq!(attributes.source.unwrap().certificate, "good");
             prop_assert_eq!(attributes.request.unwrap().http.unwrap().method, "GET");

@@ -1,0 +1,91 @@
+//! The client: HTTP/2 and no more, so that it is in nobody's way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use h2::client::{SendRequest, handshake};
+use prost::Message as _;
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+
+#[path = "../identity/stopwatch.rs"]
+#[expect(dead_code, reason = "the other bench needs more of it")]
+mod stopwatch;
+
+use self::stopwatch::Stopwatch;
+
+const CONNECTIONS: usize = 2;
+const AT_A_TIME: usize = 32;
+
+/// What was asked of one server, and what that took.
+#[derive(Default)]
+pub(crate) struct Load {
+    checks: usize,
+    cpu: Duration,
+    took: Duration,
+}
+
+impl Load {
+    /// Asks `checks` times, each of which must be allowed.
+    pub(crate) async fn run(&mut self, socket: &Path, pid: u32, frame: &Bytes, checks: usize) {
+        let mut callers = JoinSet::new();
+        let (before, watch) = (cpu_of(pid), Stopwatch::start());
+        for _ in 0..CONNECTIONS {
+            let stream = UnixStream::connect(socket).await.unwrap();
+            let (requests, connection) = handshake(stream).await.unwrap();
+            callers.spawn(async move { connection.await.unwrap() });
+            for _ in 0..AT_A_TIME {
+                let each = checks / CONNECTIONS / AT_A_TIME;
+                callers.spawn(ask(requests.clone(), frame.clone(), each));
+                self.checks += each;
+            }
+        }
+        callers.join_all().await;
+        self.took += watch.elapsed();
+        self.cpu += cpu_of(pid).saturating_sub(before);
+    }
+
+    /// Of the server, for each check.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.count()
+    }
+
+    pub(crate) fn a_second(&self) -> f64 {
+        self.count() / self.took.as_secs_f64()
+    }
+
+    fn count(&self) -> f64 {
+        f64::from(u32::try_from(self.checks).unwrap())
+    }
+}
+
+async fn ask(requests: SendRequest<Bytes>, frame: Bytes, times: usize) {
+    for _ in 0..times {
+        let mut ready = requests.clone().ready().await.unwrap();
+        let request = http::Request::post("http://localhost/envoy.service.auth.v3.Authorization/Check")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-timeout", "10S");
+        let (response, mut body) = ready.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(frame.clone(), true).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        let mut answer = BytesMut::new();
+        while let Some(data) = body.data().await {
+            let data = data.unwrap();
+            body.flow_control().release_capacity(data.len()).unwrap();
+            answer.extend_from_slice(&data);
+        }
+        let answer = CheckResponse::decode(answer.get(5..).unwrap()).unwrap();
+        assert_eq!(answer.status.as_ref().unwrap().code, 0, "{answer:?}");
+    }
+}
+
+/// The CPU time that a process has taken (`proc_pid_stat(5)`: `utime` and `stime`, in hundredths of a second).
+fn cpu_of(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_name, fields) = stat.rsplit_once(')').unwrap();
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}

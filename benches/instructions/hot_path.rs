@@ -1,0 +1,83 @@
+//! The parts of the hot path, each on questions about an estate of services: who may read below which path.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::decision::cache::{DecisionCache, Purges};
+use portcullis::decision::policy::{Epochs, PolicySet};
+use portcullis::decision::query::{Action, Entity, EntityRef, Query};
+use portcullis::foundation::clock::Timestamp;
+use portcullis::foundation::watched::Epoch;
+use serde_json::{Map, json};
+
+/// What is counted. The numbers are how many policies there are.
+pub(crate) const PARTS: [&str; 5] = ["question", "evaluate-10", "evaluate-1000", "cached-10", "cached-1000"];
+
+const SCHEMA: &str = "
+entity TrustDomain;
+entity Workload in [TrustDomain] = { trust_domain: String, path: String };
+entity Service;
+entity Path in [Path, Service];
+action GET appliesTo { principal: Workload, resource: Path, context: { tenant?: String, method?: String } };
+";
+const EPOCHS: Epochs = Epochs { policies: Epoch::FIRST, bundles: Epoch::FIRST };
+
+/// Runs a part so many times.
+pub(crate) fn run(part: &str, rounds: u64) {
+    let (what, policies) = part.split_once('-').unwrap_or((part, "10"));
+    let set = estate(policies.parse().unwrap());
+    let query = query();
+    let cache = DecisionCache::new(1_000, Duration::from_secs(60), Arc::<Purges>::default());
+    for _ in 0..rounds {
+        let question = set.question(black_box(&query)).unwrap();
+        match what {
+            "question" => drop(black_box(&question)),
+            "evaluate" => drop(black_box(set.ask(&question).evaluate())),
+            _ => {
+                let asked = set.ask(&question);
+                let key = asked.key(EPOCHS, cache.purges());
+                let decided = cache.decide(&key, Timestamp::default(), Timestamp::MAX, None, || asked.evaluate());
+                drop(black_box(decided));
+            }
+        }
+    }
+}
+
+fn estate(policies: usize) -> PolicySet {
+    let one = |number: usize| {
+        let service = number / 10;
+        format!(
+            "@id(\"p{number}\") permit(principal == Workload::\"spiffe://example.org/caller-{number}\", \
+             action == Action::\"GET\", resource in Service::\"service-{service}\") \
+             when {{ context has tenant && context.tenant == \"blue\" }};\n"
+        )
+    };
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("s.cedarschema"), SCHEMA).unwrap();
+    std::fs::write(directory.path().join("p.cedar"), (0..policies).map(one).collect::<String>()).unwrap();
+    PolicySet::load(directory.path()).unwrap()
+}
+
+/// One that a policy permits, as the ext_authz edge makes it.
+fn query() -> Query {
+    let entity = |kind: &str, id: &str, parent: (&str, &str)| Entity {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        properties: Map::new(),
+        parents: vec![EntityRef { kind: parent.0.to_owned(), id: parent.1.to_owned() }],
+    };
+    let mut subject = entity("Workload", "spiffe://example.org/caller-7", ("TrustDomain", "example.org"));
+    subject.properties.insert("trust_domain".to_owned(), json!("example.org"));
+    subject.properties.insert("path".to_owned(), json!("/caller-7"));
+    let mut context = Map::new();
+    context.insert("tenant".to_owned(), json!("blue"));
+    context.insert("method".to_owned(), json!("GET"));
+    Query {
+        subject,
+        action: Action { name: "GET".to_owned(), properties: Map::new() },
+        resource: entity("Path", "/orders/17", ("Path", "/orders")),
+        context,
+        extra: vec![entity("Path", "/orders", ("Path", "/")), entity("Path", "/", ("Service", "service-0"))],
+    }
+}

@@ -1,0 +1,83 @@
+//! How many instructions the hot path of a decision takes, counted by valgrind, against the figures in `baseline.txt`:
+//! `make instructions`. Unlike time, the number hardly depends on the machine, so it can fail a build.
+//!
+//! Each part runs twice in processes of their own, once with few rounds and once with many. The difference is what the
+//! rounds took.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a program of its own, for people")]
+
+mod hot_path;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How many rounds are counted, and how many come before.
+const ROUNDS: u64 = 1_000;
+const BEFORE: u64 = 200;
+/// By how much a part may differ from its baseline, in percent. Hash tables are seeded anew in each process.
+const TOLERANCE: u64 = 4;
+
+/// As in the binary.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match &arguments[..] {
+        ["run", part, rounds] => hot_path::run(part, rounds.parse().unwrap()),
+        // `cargo test --benches` runs this too, to see that it works; `cargo bench` passes `--bench`.
+        given if given.contains(&"--bench") => compare(given.contains(&"--save")),
+        _ => hot_path::PARTS.iter().for_each(|part| hot_path::run(part, 3)),
+    }
+}
+
+fn compare(save: bool) {
+    let counted: BTreeMap<String, u64> = hot_path::PARTS
+        .iter()
+        .map(|part| {
+            let (few, many) = (counted(part, BEFORE), counted(part, BEFORE + ROUNDS));
+            ((*part).to_owned(), many.saturating_sub(few) / ROUNDS)
+        })
+        .collect();
+    if save {
+        let lines: String = counted.iter().map(|(part, count)| format!("{part} {count}\n")).collect();
+        std::fs::write(baseline(), lines).unwrap();
+    }
+    let owed = std::fs::read_to_string(baseline()).unwrap();
+    let owed: BTreeMap<_, u64> = owed
+        .lines()
+        .map(|line| line.split_once(' ').map(|(part, count)| (part, count.parse().unwrap())).unwrap())
+        .collect();
+    println!("{:<28} {:>10} {:>10}   instructions a round", "part", "now", "baseline");
+    let mut worse = Vec::new();
+    for (part, count) in &counted {
+        let before = owed.get(part.as_str()).copied().unwrap_or(0);
+        println!("{part:<28} {count:>10} {before:>10}");
+        if count * 100 > before * (100 + TOLERANCE) {
+            worse.push(part);
+        }
+        if count * (100 + TOLERANCE) < before * 100 {
+            println!("  fewer than before: `make instructions-baseline` takes that down");
+        }
+    }
+    assert!(worse.is_empty(), "more instructions than the baseline allows: {worse:?}");
+}
+
+fn baseline() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions/baseline.txt")
+}
+
+/// How many instructions a process of so many rounds took.
+fn counted(part: &str, rounds: u64) -> u64 {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
+    command.arg(std::env::current_exe().unwrap()).args(["run", part, &rounds.to_string()]);
+    let output = command.output().unwrap_or_else(|error| panic!("valgrind: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    let line = told.lines().find_map(|line| line.split_once("I refs:").map(|(_, count)| count.trim().replace(',', "")));
+    assert!(output.status.success(), "{told}");
+    line.unwrap_or_else(|| panic!("no count in: {told}")).parse().unwrap()
+}
