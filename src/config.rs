@@ -31,7 +31,7 @@ pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use origin::Origin;
-pub use sections::{Admin, Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shutdown};
+pub use sections::{Admin, Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
 pub use show::ShowError;
 pub use store::{Store, StoreUrl};
 

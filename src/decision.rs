@@ -12,6 +12,7 @@ pub mod query;
 mod reason;
 pub mod request;
 mod schema;
+pub mod shadow;
 pub mod value;
 
 pub use authorize::{Authorizer, Ports, Verdict};
@@ -19,3 +20,4 @@ pub use check::{Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;
 pub use query::{Action, Entity, Query};
 pub use reason::Reason;
+pub use shadow::{Shadow, ShadowMetrics};

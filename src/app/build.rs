@@ -17,7 +17,7 @@ use crate::config::{self, AuditFile, Config};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
-use crate::decision::{Authorizer, Ports as DecisionPorts};
+use crate::decision::{Authorizer, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, authzen_router};
 use crate::edge::http::operations::operations_router;
@@ -111,10 +111,9 @@ impl App {
         let counted = (metrics.policies, metrics.entities);
         let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
-        let authorizer = Arc::new(Authorizer::new(
-            decision_ports(&config.decision, &common, policies, &identity.authority, purges),
-            metrics.decision,
-        ));
+        let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
+        let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
+        let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 
@@ -209,6 +208,12 @@ fn decision_ports(
         clock: Arc::clone(&common.clock),
         entropy: Arc::clone(&common.entropy),
     }
+}
+
+/// Nothing, unless it is asked for.
+fn shadow(config: &config::Shadow, metrics: ShadowMetrics) -> Result<Option<Shadow>, AppError> {
+    let started = config.one_in.map(|one_in| Shadow::start(one_in, metrics)).transpose();
+    started.map_err(AppError::Runtime)
 }
 
 fn admin_api(config: &config::Admin, common: &Common, metrics: spire_api::Metrics) -> AdminApi {

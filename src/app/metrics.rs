@@ -8,7 +8,7 @@ use prometheus_client::metrics::info::Info;
 
 use super::entities::EntityMetrics;
 use super::policies::PolicyMetrics;
-use crate::decision::DecisionMetrics;
+use crate::decision::{DecisionMetrics, ShadowMetrics};
 use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
 use crate::edge::spire_api;
@@ -34,6 +34,7 @@ pub(super) struct Metrics {
     pub(super) policies: PolicyMetrics,
     pub(super) sds: sds::Metrics,
     pub(super) server: ServerMetrics,
+    pub(super) shadow: ShadowMetrics,
     pub(super) workload_api: workload_api::Metrics,
 }
 
@@ -59,6 +60,7 @@ impl Metrics {
             policies: PolicyMetrics::new(&mut registry),
             sds: sds::Metrics::new(&mut registry),
             server: ServerMetrics::new(&mut registry),
+            shadow: ShadowMetrics::new(&mut registry),
             workload_api: workload_api::Metrics::new(&mut registry),
         };
         (metrics, Arc::new(registry))

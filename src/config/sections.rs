@@ -1,5 +1,6 @@
 //! The smaller sections: what the decision plane, the edges and the process itself may be told.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Decision {
     pub cache: Cache,
     /// How many verified leaves are remembered.
     pub verified_leaves: usize,
+    /// The second opinions of plain Cedar.
+    pub shadow: Shadow,
 }
 
 /// The section `decision.cache`.
@@ -42,6 +45,13 @@ pub struct Cache {
     pub capacity: u64,
     /// How long a decision is good at most.
     pub ttl: Duration,
+}
+
+/// The section `decision.shadow`.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// Of so many decisions one is put to plain Cedar too; `None` if none ever is.
+    pub one_in: Option<NonZeroU64>,
 }
 
 impl Decision {
@@ -55,12 +65,17 @@ impl Decision {
             Some(Cache { capacity: capacity?, ttl: ttl? })
         });
         let verified_leaves = section.bounded("verified_leaves", "10000", (1, 1_000_000));
+        let shadow = section.section("shadow", |section| {
+            let one_in: u64 = section.bounded("one_in", "0", (0, 1_000_000_000))?;
+            Some(Shadow { one_in: NonZeroU64::new(one_in) })
+        });
         Some(Self {
             policies: policies?,
             entities: entities?,
             poll_interval: poll_interval?,
             cache: cache?,
             verified_leaves: verified_leaves?,
+            shadow: shadow?,
         })
     }
 }

@@ -13,6 +13,7 @@ use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet}
 use super::query::Query;
 use super::reason::Reason;
 use super::request::{HttpRequest, Refusal};
+use super::shadow::Shadow;
 use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Outcome, Record};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
@@ -63,12 +64,19 @@ pub struct Ports {
 pub struct Authorizer {
     ports: Ports,
     metrics: DecisionMetrics,
+    shadow: Option<Shadow>,
 }
 
 impl Authorizer {
     /// An authorizer that has decided nothing yet.
     pub const fn new(ports: Ports, metrics: DecisionMetrics) -> Self {
-        Self { ports, metrics }
+        Self { ports, metrics, shadow: None }
+    }
+
+    /// The same, but a part of its decisions is put to `shadow` too.
+    #[must_use]
+    pub fn with_shadow(self, shadow: Option<Shadow>) -> Self {
+        Self { shadow, ..self }
     }
 
     /// Answers a proxy's question.
@@ -168,6 +176,9 @@ impl Authorizer {
             (self.run(&asked).evaluation, Lookup::Miss(MissCause::Never))
         };
         self.metrics.looked_up(lookup);
+        if let (Some(shadow), Some(id)) = (&self.shadow, question.id) {
+            shadow.offer(id, query, policies, &evaluation);
+        }
         Ok(Answer { evaluation, cache: lookup.into() })
     }
 

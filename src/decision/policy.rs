@@ -4,7 +4,8 @@
 //! [`source`] reads the directory and [mod@watch] follows it. [`load`] compiles what was read: `statement` and `links` say
 //! which policies there are, `compile` makes a `rule` of each, `program` is a rule's condition, and `index` finds the
 //! rules of a request. [`evaluate`] answers a question that `question` has typed; what no program can tell is put to
-//! Cedar itself in `stock`. `docs/policies.md` is the user's side.
+//! Cedar itself in `stock`, and some questions once more, as a whole, in `reference`. `docs/policies.md` is the user's
+//! side.
 
 mod actions;
 mod compile;
@@ -21,6 +22,7 @@ mod nesting;
 pub mod problem;
 mod program;
 mod question;
+mod reference;
 mod rule;
 mod rules;
 pub mod shape;
@@ -37,6 +39,7 @@ pub use self::evaluate::{Asked, Effect, EvaluateError, Evaluation};
 pub use self::key::Epochs;
 pub use self::problem::{LoadError, Problem};
 pub use self::question::Question;
+pub use self::reference::{Opinion, Reference};
 use self::rules::Rules;
 pub use self::shape::SchemaShape;
 use self::source::Sources;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::eventually;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::ask;
 
@@ -14,7 +15,7 @@ async fn the_same_policies_answer_over_http() {
         r#"@id("web-connects") permit (principal == Workload::"spiffe://example.org/web", action == Action::"connect", resource == Service::"orders");"#,
     )
     .unwrap();
-    let allowed = crate::support::eventually("the new policy decides", async || {
+    let allowed = eventually("the new policy decides", async || {
         let answer = ask(&home.authzen_socket(), &question("web")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         (answer.json()["decision"] == true).then_some(answer)
@@ -40,6 +41,36 @@ async fn a_question_that_is_not_one_is_400_and_never_a_decision() {
     unknown["action"]["name"] = json!("fly");
     let answer = ask(&home.authzen_socket(), &unknown.to_string()).await;
     assert_eq!((answer.status, &answer.json()["decision"]), (200, &json!(false)), "an unknown action is a denial");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_cedar_gives_the_same_answers() {
+    let home = Home::new();
+    let gateway = Gateway::start(&home, &[("DECISION__SHADOW__ONE_IN", "1")]).await;
+    for (workload, action, path) in [
+        ("web", "GET", "/orders/17"),
+        ("web", "GET", "/orders/17"),
+        ("web", "DELETE", "/orders/17"),
+        ("batch", "GET", "/reports"),
+        ("batch", "GET", "/internal/x"),
+        ("web", "BREW", "/orders/17"),
+    ] {
+        let question = json!({
+            "subject": {"type": "Workload", "id": format!("spiffe://example.org/{workload}")},
+            "action": {"name": action},
+            "resource": {"type": "Path", "id": path, "properties": {"service": "orders"}},
+            "context": {"host": "h", "path": path, "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
+        });
+        assert_eq!(ask(&home.authzen_socket(), &question.to_string()).await.status, 200);
+    }
+    let count = async |result: &str| {
+        gateway.metric(&format!("portcullis_shadow_evaluations_total{{result=\"{result}\"}}")).await
+    };
+    // Of the last there is none: the schema has no such action, so it was not put to the policies.
+    eventually("five second opinions", async || (count("same").await > 4.5).then_some(())).await;
+    for result in ["different", "dropped", "refused"] {
+        assert!(count(result).await < 0.5, "{result}");
+    }
 }
 
 fn question(workload: &str) -> String {

@@ -31,15 +31,13 @@ pub(super) fn consult(rules: &[&Rule], question: &Question<'_>, view: View<'_>, 
 
 fn ask(rules: &[&Rule], question: &Question<'_>, translator: Translator<'_>) -> Result<Advice, String> {
     let mut policies = PolicySet::new();
-    let mut named: Vec<Uid> =
-        [question.principal, question.action_uid, question.resource].map(|uid| uid.to_owned()).into();
+    let mut named = question.named();
     for (number, rule) in rules.iter().enumerate() {
         let policy = rule.stock().ok_or("the policy can't be read again")?;
         named.extend(policy.entity_literals().iter().map(own));
         policies.add(policy.new_id(PolicyId::new(number.to_string()))).map_err(|error| error.to_string())?;
     }
     let steps = rules.iter().map(|rule| rule.steps).max().unwrap_or(0);
-    question.context.iter().for_each(|(_, value)| references(value, &mut named));
     let entities = translator.entities(named, steps)?;
     let response = Authorizer::new().is_authorized(&translator.request(question)?, &policies, &entities);
     advice(&response)
@@ -54,18 +52,27 @@ fn advice(response: &Response) -> Result<Advice, String> {
     Ok(Advice { met: met?, failed: failed.collect::<Result<_, String>>()? })
 }
 
+impl Question<'_> {
+    /// The entities that it names.
+    pub(super) fn named(&self) -> Vec<Uid> {
+        let mut named: Vec<_> = [self.principal, self.action_uid, self.resource].map(|uid| uid.to_owned()).into();
+        self.context.iter().for_each(|(_, value)| references(value, &mut named));
+        named
+    }
+}
+
 /// From our form of a question to Cedar's.
 #[derive(Clone, Copy)]
-struct Translator<'a> {
-    view: View<'a>,
-    kinds: &'a Kinds,
+pub(super) struct Translator<'a> {
+    pub(super) view: View<'a>,
+    pub(super) kinds: &'a Kinds,
 }
 
 /// The schema rules this out.
 const FOREIGN: &str = "a value that Cedar does not have";
 
 impl Translator<'_> {
-    fn request(&self, question: &Question<'_>) -> Result<Request, String> {
+    pub(super) fn request(&self, question: &Question<'_>) -> Result<Request, String> {
         let fields = question.context.iter().map(|(name, value)| self.kinds.field(name.as_str(), value));
         let context = Context::from_pairs(fields.collect::<Option<Vec<_>>>().ok_or(FOREIGN)?);
         let uid = |uid| self.kinds.uid(uid).ok_or(FOREIGN);
@@ -75,9 +82,12 @@ impl Translator<'_> {
     }
 
     /// The entities that can be reached from `named` in so many steps.
-    fn entities(&self, named: Vec<Uid>, steps: usize) -> Result<Entities, String> {
+    pub(super) fn entities(&self, named: Vec<Uid>, steps: usize) -> Result<Entities, String> {
         let (mut entities, mut seen, mut reached) = (Vec::new(), HashSet::new(), named);
         for _ in 0..=steps {
+            if reached.is_empty() {
+                break;
+            }
             let mut next = Vec::new();
             for uid in reached {
                 if let Some(known) = self.view.get(uid.as_ref())
@@ -100,7 +110,7 @@ impl Translator<'_> {
     }
 }
 
-fn own(uid: &EntityUid) -> Uid {
+pub(super) fn own(uid: &EntityUid) -> Uid {
     Uid::new(uid.type_name().to_string().into(), uid.id().unescaped())
 }
 

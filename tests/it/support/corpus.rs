@@ -1,6 +1,8 @@
 //! Cedar's own differential tests (cedar-policy/cedar-integration-tests, `corpus-tests`): policy sets with schema,
 //! entities and requests, and what Cedar's reference answers to each.
 
+mod merged;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +13,8 @@ use portcullis::decision::query::{Action, Entity, EntityRef, Query};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
+
+pub(crate) use self::merged::{Member, merge};
 
 /// The corpus, unpacked. Deleted with the value.
 pub(crate) struct Corpus(TempDir);

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 
 use super::world::World;
-use crate::decision::policy::Effect;
+use crate::decision::policy::{Effect, Reference};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
@@ -17,7 +17,11 @@ proptest! {
         for round in 0..3 {
             for _ in 0..8 {
                 let query = world.question();
-                let told = world.set.evaluate(&query).map(|evaluation| World::told(&evaluation)).ok();
+                let evaluation = world.set.evaluate(&query);
+                let opinion = Reference::of(&world.set).and_then(|reference| reference.evaluate(&world.set, &query));
+                let agreed = evaluation.as_ref().is_ok_and(|evaluation| opinion.is_ok_and(|it| it.agrees_with(evaluation)));
+                prop_assert_eq!(agreed, evaluation.is_ok(), "{}\n{:#?}", world.policies.join("\n"), query);
+                let told = evaluation.map(|evaluation| World::told(&evaluation)).ok();
                 let owed = world.owed(&query);
                 prop_assert_eq!(&told, &owed, "{}\n{}\n{:#?}\n{:#?}", world.text, world.policies.join("\n"), query, world.stored);
                 *SEEN.lock().unwrap().entry(told.map(|(effect, _, errors)| (effect as u8, !errors.is_empty()))).or_default() += 1;
