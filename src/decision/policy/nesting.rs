@@ -60,6 +60,9 @@ pub(super) fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
+/// How much a thread that compiles gives way to others, of 19 at most.
+const GIVES_WAY: i32 = 10;
+
 /// Runs `work` where there is stack enough for all that [`too_deep`] lets through.
 pub(super) fn on_deep_stack<R: Send>(
     directory: &Path,
@@ -67,7 +70,8 @@ pub(super) fn on_deep_stack<R: Send>(
 ) -> Result<R, LoadError> {
     let failed = |message| LoadError::single(Problem::new(directory, message));
     thread::scope(|scope| {
-        let thread = builder().spawn_scoped(scope, work).map_err(|error| failed(error.to_string()))?;
+        let thread =
+            builder().spawn_scoped(scope, || after_decisions(work)).map_err(|error| failed(error.to_string()))?;
         thread.join().unwrap_or_else(|_panic| Err(failed("the policy compiler failed".to_owned())))
     })
 }
@@ -81,13 +85,21 @@ pub(super) fn in_parallel<T: Send, R: Send>(
     work: &(impl Fn(T) -> R + Sync),
 ) -> Result<Vec<R>, &'static str> {
     thread::scope(|scope| {
-        let threads: Vec<_> = parts.into_iter().map(|part| builder().spawn_scoped(scope, || work(part))).collect();
+        let threads: Vec<_> =
+            parts.into_iter().map(|part| builder().spawn_scoped(scope, || after_decisions(|| work(part)))).collect();
         let done = threads.into_iter().map(|thread| {
             let thread = thread.map_err(|_| "there is no thread to compile the policies on")?;
             thread.join().map_err(|_panic| "the policy compiler failed")
         });
         done.collect()
     })
+}
+
+/// Runs `work` on a thread that gives way to those that decide: a hundred thousand policies take seconds.
+fn after_decisions<R>(work: impl FnOnce() -> R) -> R {
+    // Where that is not to be had, it is compiled all the same.
+    drop(rustix::process::nice(GIVES_WAY));
+    work()
 }
 
 fn builder() -> thread::Builder {

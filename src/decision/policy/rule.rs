@@ -105,7 +105,7 @@ impl<'a> Workshop<'a> {
 
 impl Rule {
     /// The policy as Cedar has it: read again when it is first needed, and kept from then on. Cedar's form of a policy
-    /// takes a hundred times the memory of ours.
+    /// takes many times the memory of ours.
     pub(super) fn stock(&self) -> Option<&Policy> {
         let read = || Policy::parse(Some(PolicyId::new(&*self.id)), &self.text).ok();
         self.stock.get_or_init(read).as_ref()
