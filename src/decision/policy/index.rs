@@ -34,6 +34,9 @@ const ANYONE: KeyNumber = 0;
 /// Under how many actions a rule is put one by one; one of more actions is put under none, and tested.
 const FEW_ACTIONS: usize = 4;
 
+/// How many keys are given out before the index should be made anew: those of policies that are gone are not given again.
+const WORN: KeyNumber = 1 << 24;
+
 /// Which of the two a key is of.
 #[derive(Clone, Copy, Debug)]
 enum Party {
@@ -58,15 +61,22 @@ pub(super) struct Index {
 #[derive(Clone, Debug)]
 struct Named {
     uid: Uid,
-    is: [KeyUse; 2],
-    within: [KeyUse; 2],
+    is: Roles,
+    within: Roles,
 }
 
 /// The keys of one type.
 #[derive(Clone, Debug)]
 struct Kind {
     name: Arc<str>,
-    keys: [KeyUse; 2],
+    keys: Roles,
+}
+
+/// The key in either role.
+#[derive(Clone, Copy, Debug, Default)]
+struct Roles {
+    principal: KeyUse,
+    resource: KeyUse,
 }
 
 /// A key, and how many times rules are under it; 0 times means that there is none.
@@ -95,24 +105,25 @@ impl Index {
     /// Puts a rule in.
     pub(super) fn insert(&mut self, rule: RuleNumber, scope: &Scope) {
         for (key, many) in self.pairs_of(scope, 1) {
-            let entry = (rule, many);
-            match self.pairs.find_mut(key.hash(), |pair| pair.key == key) {
-                Some(pair) => pair.rules.push(entry),
-                None => self.pairs.insert(key.hash(), Pair { key, rules: SmallVec::from_iter([entry]) }),
-            }
+            let pair = self.pairs.entry(key.hash(), |pair| pair.key == key, || Pair { key, rules: SmallVec::new() });
+            pair.rules.push((rule, many));
         }
     }
 
     /// Takes a rule out that was put in with the same scope.
     pub(super) fn remove(&mut self, rule: RuleNumber, scope: &Scope) {
         for (key, _) in self.pairs_of(scope, -1) {
-            if let Some(pair) = self.pairs.find_mut(key.hash(), |pair| pair.key == key) {
+            let without = |pair: &mut Pair| {
                 pair.rules.retain(|(number, _)| *number != rule);
-                if pair.rules.is_empty() {
-                    self.pairs.remove(key.hash(), |pair| pair.key == key);
-                }
-            }
+                pair.rules.is_empty()
+            };
+            self.pairs.change(key.hash(), |pair| pair.key == key, without);
         }
+    }
+
+    /// Whether so many rules have come and gone that it should be made anew.
+    pub(super) const fn is_worn(&self) -> bool {
+        self.last_key > WORN
     }
 
     /// Adds to `found` each rule that a request of these may meet, once.
@@ -149,15 +160,19 @@ impl Index {
     /// The keys that a request has by one of its entities, of those that any rule is under.
     fn keys(&self, lineage: &Lineage<'_>, party: Party) -> SmallVec<[KeyNumber; 16]> {
         let mut keys = SmallVec::from_iter([ANYONE]);
-        let mut add = |key: Option<&KeyUse>| keys.extend(key.filter(|key| key.uses > 0).map(|key| key.number));
+        let mut add = |roles: Roles| {
+            let key = roles.of(party);
+            keys.extend((key.uses > 0).then_some(key.number));
+        };
         let kind = lineage.entity().kind();
-        let kind = self.kinds.find(hash_of_kind(kind), |known| &*known.name == kind);
-        add(kind.and_then(|kind| kind.keys.get(party as usize)));
+        if let Some(kind) = self.kinds.find(hash_of_kind(kind), |known| &*known.name == kind) {
+            add(kind.keys);
+        }
         for (place, uid) in lineage.iter().enumerate() {
             if let Some(named) = self.names.find(uid.hash(), |named| named.uid.as_ref() == uid) {
-                add(named.within.get(party as usize));
+                add(named.within);
                 if place == 0 {
-                    add(named.is.get(party as usize));
+                    add(named.is);
                 }
             }
         }
@@ -193,19 +208,16 @@ impl Index {
 
     fn number(&mut self, key: &Key, party: Party, step: i32) -> KeyNumber {
         let next = self.last_key.saturating_add(1);
-        let counted = match key {
+        let roles = match key {
             Key::Anyone => return ANYONE,
-            Key::Kind(kind) => {
-                let (hash, same) = (hash_of_kind(kind), |known: &Kind| known.name == *kind);
-                if self.kinds.find(hash, same).is_none() {
-                    self.kinds.insert(hash, Kind { name: Arc::clone(kind), keys: Default::default() });
-                }
-                self.kinds.find_mut(hash, same).and_then(|kind| kind.keys.get_mut(party as usize))
+            Key::Kind(name) => {
+                let make = || Kind { name: Arc::clone(name), keys: Roles::default() };
+                &mut self.kinds.entry(hash_of_kind(name), |known| known.name == *name, make).keys
             }
-            Key::Is(uid) => self.named(uid).and_then(|named| named.is.get_mut(party as usize)),
-            Key::Within(uid) => self.named(uid).and_then(|named| named.within.get_mut(party as usize)),
+            Key::Is(uid) => &mut self.named(uid).is,
+            Key::Within(uid) => &mut self.named(uid).within,
         };
-        let Some(counted) = counted else { return ANYONE };
+        let counted = roles.of_mut(party);
         counted.uses = counted.uses.saturating_add_signed(step);
         if counted.number != ANYONE {
             return counted.number;
@@ -215,13 +227,25 @@ impl Index {
         next
     }
 
-    fn named(&mut self, uid: &Uid) -> Option<&mut Named> {
-        let (hash, same) = (uid.as_ref().hash(), |known: &Named| known.uid == *uid);
-        if self.names.find(hash, same).is_none() {
-            let named = Named { uid: uid.clone(), is: Default::default(), within: Default::default() };
-            self.names.insert(hash, named);
+    fn named(&mut self, uid: &Uid) -> &mut Named {
+        let make = || Named { uid: uid.clone(), is: Roles::default(), within: Roles::default() };
+        self.names.entry(uid.as_ref().hash(), |known| known.uid == *uid, make)
+    }
+}
+
+impl Roles {
+    const fn of(self, party: Party) -> KeyUse {
+        match party {
+            Party::Principal => self.principal,
+            Party::Resource => self.resource,
         }
-        self.names.find_mut(hash, same)
+    }
+
+    const fn of_mut(&mut self, party: Party) -> &mut KeyUse {
+        match party {
+            Party::Principal => &mut self.principal,
+            Party::Resource => &mut self.resource,
+        }
     }
 }
 

@@ -112,7 +112,7 @@ fn rules(before: Option<&PolicySet>, kept: &[Kept<'_>], compiled: impl Iterator<
     for rule in compiled {
         rules.insert(rule);
     }
-    rules
+    if rules.index().is_worn() { rules.anew() } else { rules }
 }
 
 fn too_deep(file: &File) -> Option<Problem> {

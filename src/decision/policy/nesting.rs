@@ -97,8 +97,9 @@ pub(super) fn in_parallel<T: Send, R: Send>(
 
 /// Runs `work` on a thread that gives way to those that decide: a hundred thousand policies take seconds.
 fn after_decisions<R>(work: impl FnOnce() -> R) -> R {
-    // Where that is not to be had, it is compiled all the same.
-    drop(rustix::process::nice(GIVES_WAY));
+    if let Err(error) = rustix::process::nice(GIVES_WAY) {
+        tracing::debug!("policies compete with decisions for the processor: {error}");
+    }
     work()
 }
 

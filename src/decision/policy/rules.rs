@@ -46,6 +46,15 @@ impl Rules {
         numbers.filter_map(|number| Some((*number, self.slots.get(usize::try_from(*number).ok()?)?.as_ref()?)))
     }
 
+    /// The same rules in a new index.
+    pub(super) fn anew(&self) -> Self {
+        let mut rules = Self::default();
+        for (_, rule) in self.iter() {
+            rules.insert(Arc::clone(rule));
+        }
+        rules
+    }
+
     /// Takes a rule out.
     pub(super) fn remove(&mut self, number: RuleNumber) {
         let slot = usize::try_from(number).ok().and_then(|place| self.slots.get_mut(place));

@@ -9,7 +9,13 @@ const SHARDS: usize = 256;
 
 /// A hash table that is cheap to clone. The caller brings the hashes.
 #[derive(Clone, Debug)]
-pub(super) struct Sharded<T>(Box<[Arc<HashTable<Slot<T>>>]>);
+pub(super) struct Sharded<T> {
+    /// One less than there are, and the last: so that there is always one for a hash.
+    shards: Box<[Shard<T>]>,
+    last: Shard<T>,
+}
+
+type Shard<T> = Arc<HashTable<Slot<T>>>;
 
 #[derive(Clone, Debug)]
 struct Slot<T> {
@@ -19,42 +25,40 @@ struct Slot<T> {
 
 impl<T> Default for Sharded<T> {
     fn default() -> Self {
-        Self(std::iter::repeat_with(Arc::default).take(SHARDS).collect())
+        Self { shards: std::iter::repeat_with(Arc::default).take(SHARDS - 1).collect(), last: Arc::default() }
     }
 }
 
 impl<T> Sharded<T> {
     /// The entry of this hash that is `same`.
     pub(super) fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&T> {
-        self.0.get(shard(hash))?.find(hash, |slot| same(&slot.value)).map(|slot| &slot.value)
+        let shard = self.shards.get(place(hash)).unwrap_or(&self.last);
+        shard.find(hash, |slot| same(&slot.value)).map(|slot| &slot.value)
     }
 }
 
 impl<T: Clone> Sharded<T> {
-    /// The entry of this hash that is `same`, to be changed.
-    pub(super) fn find_mut(&mut self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&mut T> {
-        let shard = Arc::make_mut(self.0.get_mut(shard(hash))?);
-        shard.find_mut(hash, |slot| same(&slot.value)).map(|slot| &mut slot.value)
+    /// The entry of this hash that is `same`, to be changed; if there is none, it is made.
+    pub(super) fn entry(&mut self, hash: u64, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> &mut T {
+        let entry = self.shard(hash).entry(hash, |slot| same(&slot.value), |slot| slot.hash);
+        &mut entry.or_insert_with(|| Slot { hash, value: make() }).into_mut().value
     }
 
-    /// Adds an entry that is not there yet.
-    pub(super) fn insert(&mut self, hash: u64, value: T) {
-        if let Some(shard) = self.0.get_mut(shard(hash)) {
-            Arc::make_mut(shard).insert_unique(hash, Slot { hash, value }, |slot| slot.hash);
-        }
-    }
-
-    /// Takes the entry of this hash that is `same` out.
-    pub(super) fn remove(&mut self, hash: u64, same: impl Fn(&T) -> bool) {
-        if let Some(shard) = self.0.get_mut(shard(hash))
-            && let Ok(entry) = Arc::make_mut(shard).find_entry(hash, |slot| same(&slot.value))
+    /// Changes the entry of this hash that is `same`, and takes it out if it is `done` then.
+    pub(super) fn change(&mut self, hash: u64, same: impl Fn(&T) -> bool, done: impl FnOnce(&mut T) -> bool) {
+        if let Ok(mut entry) = self.shard(hash).find_entry(hash, |slot| same(&slot.value))
+            && done(&mut entry.get_mut().value)
         {
             drop(entry.remove());
         }
     }
+
+    fn shard(&mut self, hash: u64) -> &mut HashTable<Slot<T>> {
+        Arc::make_mut(self.shards.get_mut(place(hash)).unwrap_or(&mut self.last))
+    }
 }
 
 /// By other bits than the table within uses.
-const fn shard(hash: u64) -> usize {
+const fn place(hash: u64) -> usize {
     (hash >> 40) as usize % SHARDS
 }

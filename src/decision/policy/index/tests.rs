@@ -92,6 +92,24 @@ fn there_may_be_any_number_of_actions() {
 }
 
 #[test]
+fn rules_in_a_new_index_are_found_as_before() {
+    let one = |user: usize| format!("permit(principal == User::\"{user}\", action, resource);\n");
+    let mut set = Directory::of(&(0..50).map(one).collect::<String>()).load().unwrap();
+    let asked = |set: &PolicySet| {
+        let of = |user: usize| {
+            let mut query = question();
+            query.subject.id = user.to_string();
+            candidates(set, &query)
+        };
+        (0..60).map(of).collect::<Vec<_>>()
+    };
+    let before = asked(&set);
+    set.rules = std::sync::Arc::new(set.rules.anew());
+    assert_eq!(asked(&set), before);
+    assert_eq!((before[7].as_slice(), before[55].len()), (["p#7".to_owned()].as_slice(), 0));
+}
+
+#[test]
 fn how_many_policies_there_are_does_not_matter_to_those_that_are_found() {
     let one = |user: usize| {
         format!(
