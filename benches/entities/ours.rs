@@ -31,7 +31,7 @@ pub(crate) fn measure(count: usize) -> Figures {
     });
     assert_eq!((applied.entities, applied.refused.len()), (count, 0), "{:?}", applied.refused.first());
     drop(text);
-    let (peak, held) = (memory("VmHWM") - before, settled() - before);
+    let peak = memory("VmHWM") - before;
 
     let (upsert, upsert_worst) = repeated(1000, |run| {
         let id = user(run, count).to_string();
@@ -39,6 +39,8 @@ pub(crate) fn measure(count: usize) -> Figures {
         let entities = store.load();
         assert!(entities.get(UidRef::new("User", &id)).is_some_and(|node| !node.attributes().is_empty()));
     });
+    // After some activity, for the allocator gives back what it does not need as it goes.
+    let held = memory("VmRSS") - before;
     let (top, ()) = timed(|| put(&store, "Company", "0", "{}", HOLDING));
     let (delete, delete_worst) = repeated(1000.min(count / 4), |run| {
         let id = user(run, count).to_string();
@@ -63,10 +65,4 @@ fn put(store: &EntityStore, kind: &str, id: &str, attributes: &str, parents: &st
 
 fn team(index: usize) -> String {
     format!(r#"[{{"type":"Team","id":"{}"}}]"#, index - index % 100)
-}
-
-/// The memory once the allocator has given back what it does not need.
-fn settled() -> f64 {
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    memory("VmRSS")
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(part: &str, rounds: u64) {
     let (what, policies) = part.split_once('-').unwrap_or((part, "10"));
     let set = estate(policies.parse().unwrap());
     let query = query();
-    let cache = DecisionCache::new(1_000, Duration::from_secs(60), Arc::<Purges>::default());
+    let cache = DecisionCache::new(1_000, Duration::from_mins(1), Arc::<Purges>::default());
     for _ in 0..rounds {
         let question = set.question(black_box(&query)).unwrap();
         match what {
@@ -59,7 +59,7 @@ fn estate(policies: usize) -> PolicySet {
     PolicySet::load(directory.path()).unwrap()
 }
 
-/// One that a policy permits, as the ext_authz edge makes it.
+/// One that a policy permits, as the edge for Envoy makes it.
 fn query() -> Query {
     let entity = |kind: &str, id: &str, parent: (&str, &str)| Entity {
         kind: kind.to_owned(),

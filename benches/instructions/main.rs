@@ -43,8 +43,8 @@ fn compare(save: bool) {
         })
         .collect();
     if save {
-        let lines: String = counted.iter().map(|(part, count)| format!("{part} {count}\n")).collect();
-        std::fs::write(baseline(), lines).unwrap();
+        let lines: Vec<_> = counted.iter().map(|(part, count)| format!("{part} {count}")).collect();
+        std::fs::write(baseline(), lines.join("\n") + "\n").unwrap();
     }
     let owed = std::fs::read_to_string(baseline()).unwrap();
     let owed: BTreeMap<_, u64> = owed

@@ -42,7 +42,7 @@ impl Command {
         let failed = |status| Failure::of("failed to purge the cache", Failure::from(status));
         let response = client.purge_cache(request).await.map_err(failed)?.into_inner();
         if !console.json(&response)? {
-            console.say("Purged.\n".to_owned());
+            console.say("Purged.\n");
         }
         Ok(())
     }

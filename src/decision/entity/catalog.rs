@@ -86,6 +86,7 @@ impl Catalog {
         for uid in deleted.iter().filter(|uid| !seen.contains(*uid)) {
             changed |= self.delete(source, uid);
         }
+        drop(seen);
         let mut news: Vec<Located> = records.into_iter().filter(|record| !self.is_known(source, record)).collect();
         changed |= !news.is_empty();
         if news.len() > 1 {

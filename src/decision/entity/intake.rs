@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use super::document::{DocumentError, Elements};
 use super::progress::Progress;
 use super::record::{RecordError, RecordReader};
+use super::sharing::Sharing;
 use super::store::Node;
 use super::uid::Uid;
 use crate::decision::policy::problem::Position;
@@ -86,6 +87,7 @@ pub struct Row<'a> {
 #[derive(Debug)]
 pub struct Intake {
     reader: Arc<RecordReader>,
+    sharing: Sharing,
     progress: Arc<dyn Progress>,
     pub(super) located: Vec<Located>,
     pub(super) deleted: Vec<Uid>,
@@ -98,7 +100,16 @@ pub struct Intake {
 impl Intake {
     /// For records of the schema that `reader` reads by.
     pub fn new(reader: Arc<RecordReader>, progress: Arc<dyn Progress>) -> Self {
-        Self { reader, progress, located: Vec::new(), deleted: Vec::new(), refused: Vec::new(), omitted: 0, taken: 0 }
+        Self {
+            reader,
+            sharing: Sharing::default(),
+            progress,
+            located: Vec::new(),
+            deleted: Vec::new(),
+            refused: Vec::new(),
+            omitted: 0,
+            taken: 0,
+        }
     }
 
     /// How much will come, as far as the source knows.
@@ -160,7 +171,7 @@ impl Intake {
     }
 
     fn take(&mut self, location: Location, record: Result<Json, RecordError>) {
-        match record.and_then(|json| self.reader.read(&json)) {
+        match record.and_then(|json| self.reader.read(&json, &mut self.sharing)) {
             Ok(Some(node)) => self.located.push(Located { node, location }),
             Ok(None) => {}
             Err(error) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use super::sharing::Sharing;
 use super::store::Node;
 use super::uid::Uid;
 use crate::decision::schema::{EntityType, RecordType, SchemaTypes, Type};
@@ -56,7 +57,7 @@ impl RecordReader {
     ///
     /// # Errors
     /// [`RecordError`].
-    pub fn read(&self, json: &Json) -> Result<Option<Node>, RecordError> {
+    pub(super) fn read(&self, json: &Json, sharing: &mut Sharing) -> Result<Option<Node>, RecordError> {
         let unnamed = |what: &str| RecordError { uid: None, what: what.to_owned() };
         let members = json.as_object().ok_or_else(|| unnamed("an entity must be an object"))?;
         let uid = members.get("uid").ok_or_else(|| unnamed("`uid` is missing"))?;
@@ -70,10 +71,16 @@ impl RecordReader {
         if !entity.reference.allows(id) {
             return Err(named("it is not among the entities that the schema lists".to_owned()));
         }
-        self.node(entity, id, members).map(Some).map_err(named)
+        self.node(entity, id, members, sharing).map(Some).map_err(named)
     }
 
-    fn node(&self, entity: &EntityType, id: &str, members: &Map<String, Json>) -> Result<Node, String> {
+    fn node(
+        &self,
+        entity: &EntityType,
+        id: &str,
+        members: &Map<String, Json>,
+        sharing: &mut Sharing,
+    ) -> Result<Node, String> {
         if let Some(unknown) = members.keys().find(|key| !["uid", "attrs", "parents", "tags"].contains(&key.as_str())) {
             return Err(format!("`{unknown}` is not a member of an entity"));
         }
@@ -86,7 +93,7 @@ impl RecordReader {
         }
         let parents: Result<Vec<_>, _> = parents.iter().map(|parent| self.parent(entity, parent)).collect();
         let uid = Uid::new(Arc::clone(&entity.reference.kind), id);
-        Ok(Node::new(uid, self.keep(&attributes), self.keep(&tags), parents?))
+        Ok(Node::new(uid, self.keep(&attributes, sharing), self.keep(&tags, sharing), parents?))
     }
 
     fn parent(&self, entity: &EntityType, json: &Json) -> Result<Uid, String> {
@@ -111,23 +118,25 @@ impl RecordReader {
         self.types.actions.contains_key(&full)
     }
 
-    /// The same record, borrowing nothing and sharing the names.
-    fn keep(&self, record: &Record<'_>) -> Record<'static> {
-        record.iter().map(|(name, value)| (self.name(name), self.keep_value(value))).collect()
+    /// The same record, borrowing nothing and sharing what is repeated.
+    fn keep(&self, record: &Record<'_>, sharing: &mut Sharing) -> Record<'static> {
+        record.iter().map(|(name, value)| (self.name(name, sharing), self.keep_value(value, sharing))).collect()
     }
 
-    fn keep_value(&self, value: &Value<'_>) -> Value<'static> {
+    fn keep_value(&self, value: &Value<'_>, sharing: &mut Sharing) -> Value<'static> {
         match value {
-            Value::Record(record) => Value::Record(self.keep(record)),
-            Value::Set(set) => Value::Set(set.iter().map(|value| self.keep_value(value)).collect()),
+            Value::Record(record) => Value::Record(self.keep(record, sharing)),
+            Value::Set(set) => Value::Set(set.iter().map(|value| self.keep_value(value, sharing)).collect()),
+            Value::Text(text) => Value::Text(sharing.text(text.as_str())),
             other => other.clone().into_owned(),
         }
     }
 
-    fn name(&self, name: &Text<'_>) -> Text<'static> {
+    /// The schema's name of an attribute; that of a tag is the record's own.
+    fn name(&self, name: &Text<'_>, sharing: &mut Sharing) -> Text<'static> {
         match self.names.get(name.as_str()) {
             Some(shared) => Text::Shared(Arc::clone(shared)),
-            None => name.clone().into_owned(),
+            None => sharing.text(name.as_str()),
         }
     }
 }

@@ -43,7 +43,7 @@ fn schema() -> &'static (Schema, RecordReader) {
 fn agree(json: &Json) -> bool {
     let (schema, reader) = schema();
     let cedar = CedarEntities::from_json_value(json!([json]), Some(schema));
-    let ours = reader.read(json);
+    let ours = reader.read(json, &mut Sharing::default());
     let (Ok(cedar), Ok(Some(node))) = (&cedar, &ours) else {
         assert!(cedar.is_err() && ours.is_err(), "{json}\nCedar: {cedar:?}\nours: {ours:?}");
         return false;
@@ -110,7 +110,7 @@ fn what_cedar_refuses_is_refused() {
         let (_, reader) = schema();
         if json["parents"][0] == json["uid"] && json["uid"].is_object() {
             // Read well, and refused where the hierarchy is.
-            let node = reader.read(&json).unwrap().unwrap();
+            let node = reader.read(&json, &mut Sharing::default()).unwrap().unwrap();
             assert!(Writer::default().upsert(node).is_err());
         } else {
             assert!(!agree(&json), "{json}");
@@ -121,7 +121,7 @@ fn what_cedar_refuses_is_refused() {
 #[test]
 fn a_refusal_names_the_entity_and_the_place() {
     let (_, reader) = schema();
-    let told = |json: &Json| reader.read(json).unwrap_err().to_string();
+    let told = |json: &Json| reader.read(json, &mut Sharing::default()).unwrap_err().to_string();
     assert_eq!(told(&user(&json!({"name": 1}))), r#"the entity `User::"a"`: `attrs.name` must be a string"#);
     let tagged = json!({"uid": {"type": "User", "id": "a"}, "attrs": {"name": "a"}, "parents": [], "tags": {"t": 1}});
     assert_eq!(told(&tagged), r#"the entity `User::"a"`: `tags.t` must be an array"#);
@@ -133,8 +133,8 @@ fn a_refusal_names_the_entity_and_the_place() {
 fn actions_are_the_schemas_alone() {
     let (_, reader) = schema();
     let action = |id: &str| json!({"uid": {"type": "Action", "id": id}, "attrs": {}, "parents": []});
-    assert_eq!(reader.read(&action("read")).unwrap().map(|node| node.uid().clone()), None);
-    assert!(reader.read(&action("write")).is_err());
+    assert_eq!(reader.read(&action("read"), &mut Sharing::default()).unwrap().map(|node| node.uid().clone()), None);
+    assert!(reader.read(&action("write"), &mut Sharing::default()).is_err());
 }
 
 /// A value that may or may not be what some type wants.
