@@ -10,7 +10,7 @@ pub mod intake;
 mod lineage;
 pub mod progress;
 pub mod record;
-mod sharing;
+pub(in crate::decision) mod sharing;
 pub mod source;
 pub mod stock;
 pub mod store;

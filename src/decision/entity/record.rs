@@ -57,7 +57,7 @@ impl RecordReader {
     ///
     /// # Errors
     /// [`RecordError`].
-    pub(super) fn read(&self, json: &Json, sharing: &mut Sharing) -> Result<Option<Node>, RecordError> {
+    pub(in crate::decision) fn read(&self, json: &Json, sharing: &mut Sharing) -> Result<Option<Node>, RecordError> {
         let unnamed = |what: &str| RecordError { uid: None, what: what.to_owned() };
         let members = json.as_object().ok_or_else(|| unnamed("an entity must be an object"))?;
         let uid = members.get("uid").ok_or_else(|| unnamed("`uid` is missing"))?;

@@ -13,7 +13,7 @@ const MOST: usize = 1 << 16;
 
 /// The texts so far.
 #[derive(Debug, Default)]
-pub(super) struct Sharing(HashSet<Arc<str>>);
+pub(in crate::decision) struct Sharing(HashSet<Arc<str>>);
 
 impl Sharing {
     /// `text`, borrowing nothing.

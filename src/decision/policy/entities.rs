@@ -7,6 +7,7 @@ use cedar_policy::Schema;
 use super::problem::Problem;
 use super::source::Sources;
 use crate::decision::entity::record::RecordReader;
+use crate::decision::entity::sharing::Sharing;
 use crate::decision::entity::{Entities, Writer};
 use crate::decision::schema::SchemaTypes;
 
@@ -21,11 +22,11 @@ pub(super) fn load(
     problems: &mut Vec<Problem>,
 ) -> Entities {
     let reader = RecordReader::new(Arc::clone(types));
-    let mut writer = Writer::default();
+    let (mut writer, mut sharing) = (Writer::default(), Sharing::default());
     for found in parse::entities(sources, schema, problems) {
         let json = serde_json::from_str(found.text).map_err(|error| error.to_string());
         let kept = json
-            .and_then(|json| reader.read(&json).map_err(|error| error.to_string()))
+            .and_then(|json| reader.read(&json, &mut sharing).map_err(|error| error.to_string()))
             .and_then(|node| node.map_or(Ok(()), |node| writer.upsert(node).map_err(|error| error.to_string())));
         if let Err(what) = kept {
             problems.push(Problem::at(found.file, found.offset, what));
