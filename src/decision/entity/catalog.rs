@@ -87,14 +87,17 @@ impl Catalog {
             changed |= self.delete(source, uid);
         }
         drop(seen);
-        let mut news: Vec<Located> = records.into_iter().filter(|record| !self.is_known(source, record)).collect();
+        let news: Vec<Located> = records.into_iter().filter(|record| !self.is_known(source, record)).collect();
         changed |= !news.is_empty();
         if news.len() > 1 {
-            news = parents_first(news);
             self.detach(&news);
         }
-        for record in news {
-            self.upsert(source, record);
+        let order = parents_first(&news);
+        let mut news: Vec<_> = news.into_iter().map(Some).collect();
+        for place in order {
+            if let Some(record) = news.get_mut(place).and_then(Option::take) {
+                self.upsert(source, record);
+            }
         }
         while changed && self.promote() {}
         self.freed.clear();
@@ -279,8 +282,9 @@ fn distinct(source: SourceIndex, intake: &mut Intake) -> (Vec<Located>, HashSet<
     (records, seen)
 }
 
-/// Orders records so that each comes after its parents: then nothing that is written has to be written again.
-fn parents_first(records: Vec<Located>) -> Vec<Located> {
+/// The places of records in an order in which each comes after its parents: then nothing that is written has to be
+/// written again.
+fn parents_first(records: &[Located]) -> Vec<usize> {
     let mut order = Vec::with_capacity(records.len());
     let places: HashMap<&Uid, usize> =
         records.iter().enumerate().map(|(place, record)| (record.node.uid(), place)).collect();
@@ -305,8 +309,7 @@ fn parents_first(records: Vec<Located>) -> Vec<Located> {
             }
         }
     }
-    let mut records: Vec<_> = records.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|place| records.get_mut(place)?.take()).collect()
+    order
 }
 
 #[cfg(test)]
