@@ -1,5 +1,5 @@
-//! How many instructions the hot path of a decision takes, counted by valgrind, against the figures in `baseline.txt`:
-//! `make instructions`. Unlike time, the number hardly depends on the machine, so it can fail a build.
+//! How many instructions the hot path of a decision takes, counted by valgrind, against the figures in `baseline.txt`, which
+//! `make instructions-baseline` takes down: `make instructions`. Unlike time, the number hardly depends on the machine, so it can fail a build.
 //!
 //! Each part runs twice in processes of their own, once with few rounds and once with many. The difference is what the
 //! rounds took.
