@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use portcullis::decision::cache::{DecisionCache, Purges};
 use portcullis::decision::policy::{Epochs, PolicySet};
-use portcullis::decision::query::{Action, Entity, EntityRef, Query};
+use portcullis::decision::query::{Action, Entity, EntityRef, Properties, Query};
 use portcullis::foundation::clock::Timestamp;
 use portcullis::foundation::watched::Epoch;
-use serde_json::{Map, json};
 
 /// What is counted. The numbers are how many policies there are.
 pub(crate) const PARTS: [&str; 5] = ["question", "evaluate-10", "evaluate-1000", "cached-10", "cached-1000"];
@@ -60,22 +59,20 @@ fn estate(policies: usize) -> PolicySet {
 }
 
 /// One that a policy permits, as the edge for Envoy makes it.
-fn query() -> Query {
-    let entity = |kind: &str, id: &str, parent: (&str, &str)| Entity {
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        properties: Map::new(),
-        parents: vec![EntityRef { kind: parent.0.to_owned(), id: parent.1.to_owned() }],
+fn query() -> Query<'static> {
+    let entity = |kind: &'static str, id: &'static str, parent: (&'static str, &'static str)| Entity {
+        parents: [EntityRef::new(parent.0, parent.1)].into(),
+        ..Entity::named(kind, id)
     };
     let mut subject = entity("Workload", "spiffe://example.org/caller-7", ("TrustDomain", "example.org"));
-    subject.properties.insert("trust_domain".to_owned(), json!("example.org"));
-    subject.properties.insert("path".to_owned(), json!("/caller-7"));
-    let mut context = Map::new();
-    context.insert("tenant".to_owned(), json!("blue"));
-    context.insert("method".to_owned(), json!("GET"));
+    subject.properties.insert("trust_domain", "example.org");
+    subject.properties.insert("path", "/caller-7");
+    let mut context = Properties::default();
+    context.insert("tenant", "blue");
+    context.insert("method", "GET");
     Query {
         subject,
-        action: Action { name: "GET".to_owned(), properties: Map::new() },
+        action: Action::named("GET"),
         resource: entity("Path", "/orders/17", ("Path", "/orders")),
         context,
         extra: vec![entity("Path", "/orders", ("Path", "/")), entity("Path", "/", ("Service", "service-0"))],

@@ -25,7 +25,7 @@ use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
 use crate::evidence::json_lines::{Destination, JsonLines, JsonLinesConfig};
 use crate::foundation::clock::{Clock, SystemClock};
-use crate::foundation::entropy::{Entropy, SystemEntropy};
+use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
@@ -206,7 +206,7 @@ fn decision_ports(
         cache: DecisionCache::new(config.cache.capacity, config.cache.ttl, purges),
         audit: Arc::clone(&common.audit),
         clock: Arc::clone(&common.clock),
-        entropy: Arc::clone(&common.entropy),
+        entropy: Arc::new(PooledEntropy::default()),
     }
 }
 

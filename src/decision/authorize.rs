@@ -1,5 +1,6 @@
 //! The one place where the straight line is written: request → principal → cache → Cedar → decision → record.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Outco
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
-use crate::foundation::telemetry::printable;
+use crate::foundation::telemetry::{as_printable, printable};
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
 use crate::identity::svid::{LeafFault, LeafVerifier, VerifiedLeaf};
 
@@ -79,31 +80,50 @@ impl Authorizer {
         Self { shadow, ..self }
     }
 
-    /// Answers a proxy's question.
+    /// Answers a proxy's question: who asks, then what exactly; only then is it put to the policies.
     pub fn check(&self, check: &Check<'_>) -> Verdict {
         let mut question = self.begin(Edge::ExtAuthz);
         question.describe(check);
-        let answer = self.answer_check(check, &mut question);
+        let leaf = match self.authenticate(check, question.now) {
+            Ok(leaf) => leaf,
+            Err(refusal) => return self.conclude(question, Err(refusal)),
+        };
+        question.authenticated(&leaf);
+        let request = match check.http.as_ref().map(HttpRequest::from_attributes).transpose() {
+            Ok(request) => request,
+            Err(refusal) => return self.conclude(question, Err(refusal)),
+        };
+        let policies = Arc::clone(&question.policies);
+        let query = match &request {
+            Some(request) => http_query(&leaf.id, request, check, policies.shape()),
+            None => connect_query(&leaf.id, check, policies.shape()),
+        };
+        let answer = query.and_then(|query| self.decide(&query, Some(&leaf), &mut question));
         self.conclude(question, answer)
     }
 
     /// Answers an `AuthZEN` question about whatever subject the caller names.
-    pub fn evaluate(&self, query: &Query, request_id: Option<&str>) -> Verdict {
+    pub fn evaluate(&self, mut query: Query<'_>, request_id: Option<&str>) -> Verdict {
         let mut question = self.begin(Edge::Authzen);
-        question.request_id = request_id.map(|id| printable(id, SHOWN));
-        question.asked(query, query.digest());
-        let answer = complete(query).and_then(|query| self.decide(&query, None, &mut question));
+        question.request_id = request_id.map(|id| as_printable(id, SHOWN));
+        let answer = match complete(&mut query) {
+            Ok(()) => self.decide(&query, None, &mut question),
+            Err(refusal) => {
+                question.asked(&query);
+                Err(refusal)
+            }
+        };
         self.conclude(question, answer)
     }
 
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
     pub fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
         let mut question = self.begin(edge);
-        question.resource = printable(what, SHOWN);
+        question.resource = as_printable(what, SHOWN);
         self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
     }
 
-    fn begin(&self, edge: Edge) -> Question {
+    fn begin<'q>(&self, edge: Edge) -> Question<'q> {
         let now = self.ports.clock.now();
         Question {
             edge,
@@ -112,29 +132,14 @@ impl Authorizer {
             id: DecisionId::new(now, self.ports.entropy.as_ref()).ok(),
             principal: None,
             leaf: None,
-            subject: String::new(),
-            action: String::new(),
-            resource: String::new(),
+            subject: Cow::default(),
+            action: Cow::default(),
+            resource: Cow::default(),
             context_digest: None,
             bundle_epoch: Epoch::default(),
             policies: self.ports.policies.load(),
             request_id: None,
         }
-    }
-
-    /// Who asks, then what exactly; only then is it put to the policies.
-    fn answer_check(&self, check: &Check<'_>, question: &mut Question) -> Result<Answer, Refusal> {
-        let leaf = self.authenticate(check, question.now)?;
-        question.authenticated(&leaf);
-        let policies = Arc::clone(&question.policies);
-        let query = match &check.http {
-            Some(http) => {
-                let request = HttpRequest::from_attributes(http)?;
-                http_query(&leaf.id, &request, check, policies.shape())?
-            }
-            None => connect_query(&leaf.id, check, policies.shape())?,
-        };
-        self.decide(&query, Some(&leaf), question)
     }
 
     /// Envoy keeps a connection whose leaf expired or whose authority left the bundle, and reads only the first of
@@ -159,8 +164,13 @@ impl Authorizer {
     }
 
     /// The cache, or else the policies.
-    fn decide(&self, query: &Query, leaf: Option<&VerifiedLeaf>, question: &mut Question) -> Result<Answer, Refusal> {
-        question.asked(query, query.digest());
+    fn decide(
+        &self,
+        query: &Query<'_>,
+        leaf: Option<&VerifiedLeaf>,
+        question: &mut Question<'_>,
+    ) -> Result<Answer, Refusal> {
+        question.asked(query);
         let policies = &question.policies;
         let typed = policies.question(query).map_err(|error| match error {
             EvaluateError::UnknownAction(_) => Refusal::new(Reason::UnknownAction, error, ""),
@@ -189,15 +199,15 @@ impl Authorizer {
     }
 
     /// Records the answer, and only then gives it: what can't be recorded or named is an error.
-    fn conclude(&self, question: Question, answer: Result<Answer, Refusal>) -> Verdict {
+    fn conclude(&self, question: Question<'_>, answer: Result<Answer, Refusal>) -> Verdict {
         let (reason, answer) = match answer {
             Ok(answer) => (reason_of(answer.evaluation.effect), answer),
             Err(refusal) => {
                 // At this level because any client can bring it about, as often as it likes.
                 tracing::debug!(
                     reason = refusal.reason().name(),
-                    subject = question.subject,
-                    resource = question.resource,
+                    subject = %question.subject,
+                    resource = %question.resource,
                     "refused a question: {}",
                     refusal.detail()
                 );
@@ -210,7 +220,7 @@ impl Authorizer {
             None => (DecisionId::NIL, Reason::Internal),
             Some(id) => {
                 let record = question.record(id, reason, &answer, took);
-                match self.ports.audit.append(Record::Decision(Box::new(record))) {
+                match self.ports.audit.append(Record::Decision(&record)) {
                     Ok(()) => (id, reason),
                     Err(error) => {
                         tracing::error!(decision_id = %id, "a decision was not recorded, so it is an error: {error}");
@@ -220,7 +230,7 @@ impl Authorizer {
             }
         };
         let outcome = reason.outcome();
-        self.metrics.decided(edge, outcome, reason.name(), answer.cache, took);
+        self.metrics.decided(edge, reason, answer.cache, took);
         Verdict { id, outcome, reason, policies: answer.evaluation.policies, cache: answer.cache, principal }
     }
 }
@@ -240,51 +250,56 @@ impl Answer {
 }
 
 /// A question on its way, with what is known of it so far: what its record will say, wherever it ends.
-struct Question {
+struct Question<'q> {
     edge: Edge,
     now: Timestamp,
     started: Duration,
     id: Option<DecisionId>,
     principal: Option<SpiffeId>,
     leaf: Option<Digest>,
-    subject: String,
-    action: String,
-    resource: String,
+    subject: Cow<'q, str>,
+    action: Cow<'q, str>,
+    resource: Cow<'q, str>,
     context_digest: Option<Digest>,
     bundle_epoch: Epoch,
     policies: Arc<Snapshot<PolicySet>>,
-    request_id: Option<String>,
+    request_id: Option<Cow<'q, str>>,
 }
 
-impl Question {
+impl<'q> Question<'q> {
     /// Takes down what the proxy says, for the record of a question that gets no further.
-    fn describe(&mut self, check: &Check<'_>) {
+    fn describe(&mut self, check: &Check<'q>) {
         let Some(http) = &check.http else {
-            "connect".clone_into(&mut self.action);
+            self.action = Cow::Borrowed("connect");
             return;
         };
-        self.action = printable(http.method, SHOWN);
-        self.resource = printable(http.path, SHOWN);
+        self.action = as_printable(http.method, SHOWN);
+        self.resource = as_printable(http.path, SHOWN);
         let lines = http.headers.as_deref().unwrap_or_default();
         let named = lines.iter().find(|(name, _)| *name == "x-request-id");
-        self.request_id = named.map(|(_, value)| printable(&String::from_utf8_lossy(value), SHOWN));
+        self.request_id = named.map(|(_, value)| match String::from_utf8_lossy(value) {
+            Cow::Borrowed(id) => as_printable(id, SHOWN),
+            Cow::Owned(id) => Cow::Owned(printable(&id, SHOWN)),
+        });
     }
 
     fn authenticated(&mut self, leaf: &VerifiedLeaf) {
         self.principal = Some(leaf.id.clone());
-        self.subject = format!("Workload::{:?}", leaf.id.as_str());
+        self.subject = Cow::Owned(named("Workload", leaf.id.as_str()));
         self.leaf = Some(leaf.digest);
         self.bundle_epoch = leaf.bundle_epoch;
     }
 
-    fn asked(&mut self, query: &Query, digest: Digest) {
-        self.subject = printable(&query.subject.to_string(), SHOWN);
-        self.action = printable(&query.action.name, SHOWN);
-        self.resource = printable(&query.resource.to_string(), SHOWN);
-        self.context_digest = Some(digest);
+    fn asked(&mut self, query: &Query<'_>) {
+        self.subject = Cow::Owned(named(&query.subject.kind, &query.subject.id));
+        if self.action != query.action.name {
+            self.action = Cow::Owned(printable(&query.action.name, SHOWN));
+        }
+        self.resource = Cow::Owned(named(&query.resource.kind, &query.resource.id));
+        self.context_digest = Some(query.digest());
     }
 
-    fn record(self, id: DecisionId, reason: Reason, answer: &Answer, took: Duration) -> DecisionRecord {
+    fn record(self, id: DecisionId, reason: Reason, answer: &Answer, took: Duration) -> DecisionRecord<'q> {
         DecisionRecord {
             decision_id: id,
             time: self.now,
@@ -306,6 +321,16 @@ impl Question {
             latency_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             request_id: self.request_id,
         }
+    }
+}
+
+/// An entity as policies write it, `Type::"id"`, fit for a record. Most ids have nothing in them to escape.
+fn named(kind: &str, id: &str) -> String {
+    let plain = id.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
+    if plain && kind.len() + id.len() < SHOWN {
+        printable(&[kind, "::\"", id, "\""].concat(), SHOWN)
+    } else {
+        printable(&format!("{kind}::{id:?}"), SHOWN)
     }
 }
 

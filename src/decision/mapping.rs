@@ -4,13 +4,13 @@
 //! A context holds what the schema declares for its action and nothing else, so that nothing undeclared can enter a
 //! decision or a cache key. Who asks has been verified before, and whether they may is decided after.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use portcullis_spiffe::SpiffeId;
-use serde_json::{Map, Value};
 
 use super::check::Check;
-use super::query::{Action, Entity, EntityRef, Query};
+use super::query::{Action, Entity, EntityRef, Properties, Property, Query};
 use super::reason::Reason;
 use super::request::{Host, HttpRequest, Refusal, RequestPath, Target};
 
@@ -48,17 +48,17 @@ pub trait Shape {
 /// # Errors
 /// [`Refusal`] if the schema has no such action, a header that it declares can't be relied on, or nothing says which
 /// service this is.
-pub fn http_query(
-    principal: &SpiffeId,
-    request: &HttpRequest<'_>,
-    check: &Check<'_>,
-    shape: &dyn Shape,
-) -> Result<Query, Refusal> {
+pub fn http_query<'q>(
+    principal: &'q SpiffeId,
+    request: &'q HttpRequest<'_>,
+    check: &'q Check<'_>,
+    shape: &'q dyn Shape,
+) -> Result<Query<'q>, Refusal> {
     let service = service(check)?;
     let (action, resource, extra) = match request.target() {
         Target::Tunnel { port } => {
             let id = format!("{}:{port}", request.host().name());
-            (request.method(), entity("Authority", id, vec![service]), Vec::new())
+            (request.method(), Entity { parents: [service].into(), ..Entity::named("Authority", id) }, Vec::new())
         }
         Target::Path { path, .. } => {
             let action = if request.upgrade().is_some() { UPGRADE } else { request.method() };
@@ -67,95 +67,92 @@ pub fn http_query(
         }
     };
     let context = context(action, Some(request), check, shape)?;
-    Ok(Query { subject: workload(principal), action: named(action), resource, context, extra })
+    Ok(Query { subject: workload(principal), action: Action::named(action), resource, context, extra })
 }
 
 /// May `principal` open this TCP connection?
 ///
 /// # Errors
 /// [`Refusal`] if the schema has no `connect` action or nothing says which service this is.
-pub fn connect_query(principal: &SpiffeId, check: &Check<'_>, shape: &dyn Shape) -> Result<Query, Refusal> {
+pub fn connect_query<'q>(
+    principal: &'q SpiffeId,
+    check: &'q Check<'_>,
+    shape: &'q dyn Shape,
+) -> Result<Query<'q>, Refusal> {
     let EntityRef { kind, id } = service(check)?;
     let context = context(CONNECT_TCP, None, check, shape)?;
-    let resource = entity(&kind, id, Vec::new());
-    Ok(Query { subject: workload(principal), action: named(CONNECT_TCP), resource, context, extra: Vec::new() })
+    let (subject, action, resource) = (workload(principal), Action::named(CONNECT_TCP), Entity::named(kind, id));
+    Ok(Query { subject, action, resource, context, extra: Vec::new() })
 }
 
-/// An `AuthZEN` question with what follows from its own ids filled in, so that one policy means the same over every
+/// Fills in what follows from the ids of an `AuthZEN` question itself, so that one policy means the same over every
 /// wire: a workload's trust domain and path follow from its SPIFFE ID, a path lies within the paths that enclose it. A
 /// caller can't say otherwise, nor escape a `forbid` on an enclosing path by not mentioning it.
 ///
 /// # Errors
 /// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID, or that of a `Path` can be read in two ways or is not what
 /// the context says.
-pub fn complete(query: &Query) -> Result<Query, Refusal> {
-    let mut query = query.clone();
+pub fn complete(query: &mut Query<'_>) -> Result<(), Refusal> {
     if query.subject.kind == WORKLOAD {
         let id = &query.subject.id;
         let id: SpiffeId = id.parse().map_err(|why| Refusal::new(Reason::BadPrincipal, why, id))?;
-        let derived = workload(&id);
+        let derived = workload(&id).into_owned();
         query.subject.properties.extend(derived.properties);
         query.subject.parents = derived.parents;
     }
     if query.resource.kind == PATH {
-        let id = query.resource.id.as_str();
+        let id = &*query.resource.id;
         let (path, rest) = RequestPath::parse(id).map_err(|why| Refusal::new(Reason::BadPath, why, id))?;
         if rest.is_some() || path.as_str() != id {
             return Err(Refusal::new(Reason::BadPath, "the path is not canonical", id));
         }
-        if query.context.get("path").is_some_and(|said| said != id) {
+        if query.context.get("path").is_some_and(|said| said.as_str() != Some(id)) {
             return Err(Refusal::new(Reason::BadPath, "`context.path` is not the path that is asked about", id));
         }
-        let service = query.resource.properties.get(SERVICE).and_then(Value::as_str);
-        let service = service.map(|id| EntityRef { kind: SERVICE_KIND.to_owned(), id: id.to_owned() });
-        query.extra = enclosing_paths(&path, service.as_ref());
-        query.resource.parents = path_entity(path.as_str(), path.ancestors().next(), service.as_ref()).parents;
+        let service = query.resource.properties.get(SERVICE).and_then(Property::as_str);
+        let service = service.map(|id| EntityRef::new(SERVICE_KIND, id));
+        let extra = enclosing_paths(&path, service.as_ref()).into_iter().map(Entity::into_owned).collect();
+        let resource = path_entity(path.as_str(), path.ancestors().next(), service.as_ref()).into_owned();
+        (query.extra, query.resource.parents) = (extra, resource.parents);
     }
-    Ok(query)
+    Ok(())
 }
 
 /// A verified workload as a subject.
-pub fn workload(id: &SpiffeId) -> Entity {
+pub fn workload(id: &SpiffeId) -> Entity<'_> {
     let trust_domain = id.trust_domain().as_str();
-    let mut properties = Map::new();
-    properties.insert("trust_domain".to_owned(), trust_domain.into());
-    properties.insert("path".to_owned(), id.path().into());
-    let parent = EntityRef { kind: "TrustDomain".to_owned(), id: trust_domain.to_owned() };
-    Entity { properties, ..entity(WORKLOAD, id.as_str().to_owned(), vec![parent]) }
-}
-
-fn named(action: &str) -> Action {
-    Action { name: action.to_owned(), properties: Map::new() }
-}
-
-fn entity(kind: &str, id: String, parents: Vec<EntityRef>) -> Entity {
-    Entity { kind: kind.to_owned(), id, properties: Map::new(), parents }
+    let mut properties = Properties::with_capacity(2);
+    properties.insert("path", id.path());
+    properties.insert("trust_domain", trust_domain);
+    let parents = [EntityRef::new("TrustDomain", trust_domain)].into();
+    Entity { properties, parents, ..Entity::named(WORKLOAD, id.as_str()) }
 }
 
 /// A path, whose parent is the path that encloses it or, for the outermost, the service.
-fn path_entity(path: &str, enclosing: Option<&str>, service: Option<&EntityRef>) -> Entity {
-    let enclosing = enclosing.map(|enclosing| EntityRef { kind: PATH.to_owned(), id: enclosing.to_owned() });
-    entity(PATH, path.to_owned(), enclosing.or_else(|| service.cloned()).into_iter().collect())
+fn path_entity<'q>(path: &'q str, enclosing: Option<&'q str>, service: Option<&EntityRef<'q>>) -> Entity<'q> {
+    let enclosing = enclosing.map(|enclosing| EntityRef::new(PATH, enclosing));
+    let parents = enclosing.or_else(|| service.cloned()).into_iter().collect();
+    Entity { parents, ..Entity::named(PATH, path) }
 }
 
-fn enclosing_paths(path: &RequestPath, service: Option<&EntityRef>) -> Vec<Entity> {
+fn enclosing_paths<'q>(path: &'q RequestPath, service: Option<&EntityRef<'q>>) -> Vec<Entity<'q>> {
     let enclosing_of_each = path.ancestors().skip(1).map(Some).chain([None]);
     path.ancestors().zip(enclosing_of_each).map(|(path, enclosing)| path_entity(path, enclosing, service)).collect()
 }
 
 /// The service that the proxy guards: what the route calls it, or else the proxy's own SPIFFE ID.
-fn service(check: &Check<'_>) -> Result<EntityRef, Refusal> {
+fn service<'q>(check: &'q Check<'_>) -> Result<EntityRef<'q>, Refusal> {
     let id = match check.extensions.get(SERVICE) {
         Some(name) if name.is_empty() || name.len() > MAX_SERVICE || name.chars().any(char::is_control) => {
             return Err(Refusal::new(Reason::NoService, "the route's `service` is not a name", name));
         }
-        Some(name) => name.to_owned(),
-        None => destination(check).ok_or_else(|| {
+        Some(name) => Cow::Borrowed(name),
+        None => destination(check).map(Cow::Owned).ok_or_else(|| {
             let why = "the route names no `service`, and the proxy has no SPIFFE ID";
             Refusal::new(Reason::NoService, why, check.destination)
         })?,
     };
-    Ok(EntityRef { kind: SERVICE_KIND.to_owned(), id })
+    Ok(EntityRef::new(SERVICE_KIND, id))
 }
 
 fn destination(check: &Check<'_>) -> Option<String> {
@@ -163,62 +160,63 @@ fn destination(check: &Check<'_>) -> Option<String> {
 }
 
 /// The declared attributes that the question has. A required one that it lacks is left for the schema to miss.
-fn context(
+fn context<'q>(
     action: &str,
-    request: Option<&HttpRequest<'_>>,
-    check: &Check<'_>,
-    shape: &dyn Shape,
-) -> Result<Map<String, Value>, Refusal> {
+    request: Option<&'q HttpRequest<'_>>,
+    check: &'q Check<'_>,
+    shape: &'q dyn Shape,
+) -> Result<Properties<'q>, Refusal> {
     let unknown = || Refusal::new(Reason::UnknownAction, "the schema has no such action", action);
-    let mut context = Map::new();
-    for attribute in shape.context_attributes(action).ok_or_else(unknown)? {
+    let declared = shape.context_attributes(action).ok_or_else(unknown)?;
+    let mut context = Properties::with_capacity(declared.len());
+    for attribute in declared {
         let value = match (attribute.as_str(), request) {
-            ("sni", _) => sni(check)?.map(Value::from),
-            ("destination", _) => destination(check).map(Value::from),
-            ("route", _) => Some(route(check, shape.route_attributes(action))),
-            ("headers", Some(request)) => Some(headers(request, shape.headers(action))?),
-            (name, Some(request)) => plain(name, request).map(Value::from),
+            ("sni", _) => sni(check)?.map(Property::from),
+            ("destination", _) => destination(check).map(Property::from),
+            ("route", _) => Some(route(check, shape.route_attributes(action)).into()),
+            ("headers", Some(request)) => Some(headers(request, shape.headers(action))?.into()),
+            (name, Some(request)) => plain(name, request).map(Property::from),
             (_, None) => None,
         };
         if let Some(value) = value {
-            context.insert(attribute.clone(), value);
+            context.insert(attribute.as_str(), value);
         }
     }
     Ok(context)
 }
 
-fn plain(attribute: &str, request: &HttpRequest<'_>) -> Option<String> {
-    let (path, query) = match request.target() {
-        Target::Path { path, query } => (Some(path.as_str()), query.as_deref()),
-        Target::Tunnel { .. } => (None, None),
-    };
-    match attribute {
-        "host" => Some(request.host().name()),
-        "method" => Some(request.method()),
-        "path" => path,
-        "query" => query,
-        "scheme" => request.scheme(),
-        "protocol" => request.protocol(),
-        "upgrade" => request.upgrade().and_then(|upgrade| upgrade.protocol.as_deref()),
+fn plain<'q>(attribute: &str, request: &'q HttpRequest<'_>) -> Option<&'q str> {
+    match (attribute, request.target()) {
+        ("path", Target::Path { path, .. }) => Some(path.as_str()),
+        ("query", Target::Path { query, .. }) => query.as_deref(),
+        ("host", _) => Some(request.host().name()),
+        ("method", _) => Some(request.method()),
+        ("scheme", _) => request.scheme(),
+        ("protocol", _) => request.protocol(),
+        ("upgrade", _) => request.upgrade().and_then(|upgrade| upgrade.protocol.as_deref()),
         _ => None,
     }
-    .map(str::to_owned)
 }
 
-fn headers(request: &HttpRequest<'_>, declared: &BTreeSet<String>) -> Result<Value, Refusal> {
-    let mut found = Map::new();
+fn headers<'q>(request: &'q HttpRequest<'_>, declared: &'q BTreeSet<String>) -> Result<Properties<'q>, Refusal> {
+    let mut found = Properties::default();
     for name in declared {
         let value = request.headers().unique(name).map_err(|why| Refusal::new(Reason::BadHeader, why, ""))?;
         if let Some(value) = value {
-            found.insert(name.clone(), value.into());
+            found.insert(name.as_str(), value);
         }
     }
-    Ok(Value::Object(found))
+    Ok(found)
 }
 
-fn route(check: &Check<'_>, declared: &BTreeSet<String>) -> Value {
-    let said = |name: &String| check.extensions.get(name).map(|value| (name.clone(), Value::from(value)));
-    Value::Object(declared.iter().filter_map(said).collect())
+fn route<'q>(check: &'q Check<'_>, declared: &'q BTreeSet<String>) -> Properties<'q> {
+    let mut found = Properties::default();
+    for name in declared {
+        if let Some(value) = check.extensions.get(name) {
+            found.insert(name.as_str(), value);
+        }
+    }
+    found
 }
 
 /// The client chose it, so it is held to what RFC 6066 section 3 allows: a host name.

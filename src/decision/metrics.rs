@@ -1,5 +1,6 @@
 //! What is counted about decisions.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,18 +9,31 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::cache::Lookup;
-use crate::evidence::{CacheState, Edge, Outcome};
+use super::reason::Reason;
+use crate::evidence::{CacheState, Edge};
 use crate::foundation::telemetry::Registry;
 
 /// The handles of this room's metrics.
 #[derive(Debug)]
 pub struct DecisionMetrics {
-    decisions: Family<DecisionLabels, Counter>,
-    latency: Family<EdgeLabels, Histogram, fn() -> Histogram>,
+    decisions: Decisions,
+    latency: [Histogram; EDGES],
     policy_errors: Counter,
     misses: Family<MissLabels, Counter>,
     refreshes: Counter,
 }
+
+/// The counters of decisions, each looked up by its labels but once.
+#[derive(Debug, Default)]
+struct Decisions {
+    family: Family<DecisionLabels, Counter>,
+    known: [[[OnceLock<Counter>; CACHE_STATES]; REASONS]; EDGES],
+}
+
+/// How many there are of each, to be places in a table.
+const EDGES: usize = Edge::ExtAuthz as usize + 1;
+const REASONS: usize = Reason::Internal as usize + 1;
+const CACHE_STATES: usize = CacheState::Bypass as usize + 1;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct MissLabels {
@@ -42,10 +56,10 @@ struct EdgeLabels {
 impl DecisionMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> Self {
-        let decisions = Family::default();
-        let latency = Family::new_with_constructor(buckets as fn() -> Histogram);
+        let decisions = Decisions::default();
+        let latency = Family::<EdgeLabels, Histogram, fn() -> Histogram>::new_with_constructor(buckets);
         let policy_errors = Counter::default();
-        registry.register("portcullis_decisions", "Decisions made", decisions.clone());
+        registry.register("portcullis_decisions", "Decisions made", decisions.family.clone());
         registry.register(
             "portcullis_decision_duration_seconds",
             "From the decoded question to the recorded answer",
@@ -64,21 +78,17 @@ impl DecisionMetrics {
             "Cached decisions that were made anew shortly before their end",
             refreshes.clone(),
         );
+        let latency =
+            [Edge::Authzen, Edge::ExtAuthz].map(|edge| latency.get_or_create_owned(&EdgeLabels { edge: edge.name() }));
         Self { decisions, latency, policy_errors, misses, refreshes }
     }
 
     /// Counts one decision.
-    pub(super) fn decided(
-        &self,
-        edge: Edge,
-        outcome: Outcome,
-        reason: &'static str,
-        cache: CacheState,
-        took: Duration,
-    ) {
-        let labels = DecisionLabels { edge: edge.name(), outcome: outcome.name(), reason, cache: cache.name() };
-        self.decisions.get_or_create_owned(&labels).inc();
-        self.latency.get_or_create_owned(&EdgeLabels { edge: edge.name() }).observe(took.as_secs_f64());
+    pub(super) fn decided(&self, edge: Edge, reason: Reason, cache: CacheState, took: Duration) {
+        self.decisions.count(edge, reason, cache);
+        if let Some(latency) = self.latency.get(edge as usize) {
+            latency.observe(took.as_secs_f64());
+        }
     }
 
     /// Counts how the cache took a question.
@@ -93,6 +103,21 @@ impl DecisionMetrics {
     /// Counts policies that failed in one decision; not those whose failure a cached answer repeats.
     pub(super) fn policies_failed(&self, count: usize) {
         self.policy_errors.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+}
+
+impl Decisions {
+    fn count(&self, edge: Edge, reason: Reason, cache: CacheState) {
+        let counter = || {
+            let (outcome, reason) = (reason.outcome().name(), reason.name());
+            let labels = DecisionLabels { edge: edge.name(), outcome, reason, cache: cache.name() };
+            self.family.get_or_create_owned(&labels)
+        };
+        let known = self.known.get(edge as usize).and_then(|reasons| reasons.get(reason as usize));
+        match known.and_then(|states| states.get(cache as usize)) {
+            Some(known) => known.get_or_init(counter).inc(),
+            None => counter().inc(),
+        };
     }
 }
 

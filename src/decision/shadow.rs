@@ -40,7 +40,7 @@ pub struct Shadow {
 #[derive(Debug)]
 struct Sample {
     id: DecisionId,
-    query: Query,
+    query: Query<'static>,
     /// What answered.
     policies: Arc<Snapshot<PolicySet>>,
     answered: Evaluation,
@@ -82,7 +82,7 @@ impl Shadow {
     pub(super) fn offer(
         &self,
         id: DecisionId,
-        query: &Query,
+        query: &Query<'_>,
         policies: &Arc<Snapshot<PolicySet>>,
         answered: &Evaluation,
     ) {
@@ -92,7 +92,7 @@ impl Shadow {
         match self.queue.try_reserve() {
             Ok(place) => place.send(Sample {
                 id,
-                query: query.clone(),
+                query: query.clone().into_owned(),
                 policies: Arc::clone(policies),
                 answered: answered.clone(),
             }),

@@ -13,6 +13,9 @@ pub enum AppendError {
     /// Writing failed, and nothing more will be taken until the process is restarted.
     #[error("the audit log failed: {0}")]
     Failed(String),
+    /// This record has no form that can be written.
+    #[error("the record can't be written: {0}")]
+    Unwritable(String),
 }
 
 /// Where records go. Appending must not block: it is on the path of every decision.
@@ -21,5 +24,5 @@ pub trait Audit: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`AppendError`]; the caller must then answer with an error, never with an allow.
-    fn append(&self, record: Record) -> Result<(), AppendError>;
+    fn append(&self, record: Record<'_>) -> Result<(), AppendError>;
 }

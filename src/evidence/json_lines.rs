@@ -1,10 +1,12 @@
 //! Records as lines of JSON, in a file or on standard output: the plain sink of the audit port. It is not tamper-evident;
 //! whoever may write the file may change it.
 //!
-//! [`JsonLines`] takes a record into a bounded queue and returns at once; one thread writes the queue in order, a batch at
-//! a time, and syncs after each. A sink that failed once stays failed: there would be a hole where nobody could tell
+//! [`JsonLines`] writes a record down as a line in a bounded queue and returns at once; one thread writes the queue to the
+//! destination in order, all that is there at a time, and syncs after each. A sync costs the processor as much as dozens
+//! of decisions, so under load there is a pause between two. A sink that failed once stays failed: there would be a hole where nobody could tell
 //! what is missing. What is still in the queue when the process is killed is lost; what was synced is not.
 
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -13,10 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{fmt, io, thread};
 
-use arc_swap::ArcSwapOption;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
-
+use self::waiting::{Lines, Refused, Waiting};
 use super::audit::{AppendError, Audit};
 use super::record::Record;
 use crate::foundation::files::PrivateFileError;
@@ -28,6 +27,7 @@ mod file;
 mod line;
 mod metrics;
 mod target;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -68,9 +68,6 @@ pub enum SinkError {
         /// What the system said.
         source: io::Error,
     },
-    /// A record has no JSON form.
-    #[error("a record can't be written as JSON: {0}")]
-    Record(#[from] serde_json::Error),
     /// There is no thread to write with.
     #[error("the writing thread can't be started: {0}")]
     Thread(io::Error),
@@ -101,8 +98,8 @@ pub struct Writer {
 
 #[derive(Debug)]
 struct Shared {
-    /// Taken away at the end. The receiving side then sees all that was accepted, and then that it was the last.
-    queue: ArcSwapOption<mpsc::Sender<Record>>,
+    /// Closed at the end. Who takes then sees all that was accepted, and that it was the last.
+    waiting: Waiting,
     failure: OnceLock<Failure>,
     metrics: Metrics,
 }
@@ -121,13 +118,12 @@ impl JsonLines {
     /// [`SinkError`].
     pub fn open(config: &JsonLinesConfig, readiness: Readiness, metrics: Metrics) -> Result<(Self, Writer), SinkError> {
         let target = target::Target::open(&config.destination, metrics.clone())?;
-        let (queue, records) = mpsc::channel(config.queue.get().min(tokio::sync::Semaphore::MAX_PERMITS));
-        let queue = ArcSwapOption::from_pointee(queue);
-        let shared = Arc::new(Shared { queue, failure: OnceLock::new(), metrics });
+        let waiting = Waiting::new(config.queue.get());
+        let shared = Arc::new(Shared { waiting, failure: OnceLock::new(), metrics });
         let (ending, ended) = channel::<()>();
         let writing = Arc::clone(&shared);
         let thread = thread::Builder::new().name("audit".into()).spawn(move || {
-            if catch_unwind(AssertUnwindSafe(|| write_all(&writing, target, records, &readiness))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| write_all(&writing, target, &readiness))).is_err() {
                 writing.fail("the writing thread panicked".into(), &readiness);
             }
             drop(ending);
@@ -140,22 +136,24 @@ impl JsonLines {
 }
 
 impl Audit for JsonLines {
-    fn append(&self, record: Record) -> Result<(), AppendError> {
-        let metrics = &self.0.metrics;
-        let taken = match self.0.queue.load().as_deref() {
-            Some(queue) => queue.try_send(record),
-            None => Err(TrySendError::Closed(record)),
-        };
-        match taken {
+    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
+        let Shared { waiting, metrics, .. } = &*self.0;
+        let put = LINE.with_borrow_mut(|line| {
+            line.clear();
+            line.shrink_to(LINE_BYTES);
+            line::write(line, &record).map_err(|error| AppendError::Unwritable(error.to_string()))?;
+            Ok(waiting.put(line))
+        })?;
+        match put {
             Ok(()) => {
                 metrics.waiting.inc();
                 Ok(())
             }
-            Err(TrySendError::Full(_record)) => {
+            Err(Refused::Full) => {
                 metrics.refused_full.inc();
                 Err(AppendError::Full)
             }
-            Err(TrySendError::Closed(_record)) => {
+            Err(Refused::Closed) => {
                 metrics.refused_failed.inc();
                 Err(AppendError::Failed(self.0.failure_message().unwrap_or("it was closed").to_owned()))
             }
@@ -163,13 +161,21 @@ impl Audit for JsonLines {
     }
 }
 
+thread_local! {
+    /// Where a thread writes its line before it takes the queue's lock.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How much memory each thread keeps for its line, in bytes; few are longer.
+const LINE_BYTES: usize = 4096;
+
 impl Writer {
     /// Takes no more records, writes those that were accepted and syncs. Blocks the thread for at most `deadline`.
     ///
     /// # Errors
     /// [`FinishError`]: then some accepted records may not be written.
     pub fn finish(self, deadline: Duration) -> Result<(), FinishError> {
-        self.shared.queue.store(None);
+        self.shared.waiting.close();
         // Nothing is ever sent: the writing thread's end closes the channel.
         if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(deadline) {
             return Err(FinishError::Late(deadline));
@@ -183,7 +189,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.queue.store(None);
+        self.shared.waiting.close();
     }
 }
 
@@ -201,30 +207,32 @@ impl Shared {
     fn fail(&self, message: String, readiness: &Readiness) {
         let not_ready = readiness.block("audit", message.as_str());
         let _only_one_thread_fails = self.failure.set(Failure { message, _not_ready: not_ready });
-        self.queue.store(None);
+        self.waiting.close();
     }
 }
 
-/// How many records one sync may cover.
-const BATCH: usize = 1024;
+/// The least time from one sync to the next. What is written is at risk for that much longer, and no answer waits for it.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The writing thread: ends when the queue has been closed and emptied, or at the first failure.
-fn write_all(shared: &Shared, mut target: target::Target, mut records: mpsc::Receiver<Record>, readiness: &Readiness) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while records.blocking_recv_many(&mut batch, BATCH) > 0 {
-        shared.metrics.waiting.dec_by(count(batch.len()));
-        if let Err(error) = target.write(&batch) {
+fn write_all(shared: &Shared, mut target: target::Target, readiness: &Readiness) {
+    let Shared { waiting, metrics, .. } = shared;
+    let mut emptied = Lines::default();
+    while let Some(lines) = waiting.take(emptied) {
+        metrics.waiting.dec_by(count(lines.count));
+        if let Err(error) = target.write(&lines.bytes) {
             shared.fail(error.to_string(), readiness);
-            records.close();
-            while records.blocking_recv_many(&mut batch, BATCH) > 0 {}
-            shared.metrics.waiting.set(0);
-            shared.metrics.lost.inc_by(count(batch.len()).unsigned_abs());
-            tracing::error!(%error, records = batch.len(), "the audit log failed, and these records may not be in it");
+            let behind = waiting.take(Lines::default()).map_or(0, |lines| lines.count);
+            metrics.waiting.dec_by(count(behind));
+            let lost = lines.count + behind;
+            metrics.lost.inc_by(count(lost).unsigned_abs());
+            tracing::error!(%error, records = lost, "the audit log failed, and these records may not be in it");
             return;
         }
-        shared.metrics.written.inc_by(count(batch.len()).unsigned_abs());
-        shared.metrics.batches.inc();
-        batch.clear();
+        metrics.written.inc_by(count(lines.count).unsigned_abs());
+        metrics.batches.inc();
+        emptied = lines;
+        waiting.gather(PAUSE);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The record of what happened. Its fields are those the tamper-evident log will hash, so none may be left out here.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -108,9 +109,9 @@ impl CacheState {
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
-pub enum Record {
-    /// A question was answered.
-    Decision(Box<DecisionRecord>),
+pub enum Record<'a> {
+    /// A question was answered. Of these there are as many as requests, so it is written down from where it lies.
+    Decision(&'a DecisionRecord<'a>),
     /// An X.509-SVID was signed.
     Issuance(Box<IssuanceRecord>),
     /// A JWT-SVID was signed.
@@ -125,7 +126,7 @@ pub enum Record {
 
 /// A question and its answer.
 #[derive(Clone, Debug, Serialize)]
-pub struct DecisionRecord {
+pub struct DecisionRecord<'a> {
     /// The decision's name.
     pub decision_id: DecisionId,
     /// When it was made.
@@ -133,13 +134,13 @@ pub struct DecisionRecord {
     /// Which wire asked.
     pub edge: Edge,
     /// Who asked, as `Type::"id"`; empty if the caller could not be authenticated.
-    pub principal: String,
+    pub principal: Cow<'a, str>,
     /// SHA-256 of the leaf certificate that proved the principal, if one did.
     pub leaf: Option<Digest>,
     /// What they wanted to do.
-    pub action: String,
+    pub action: Cow<'a, str>,
     /// To what, as `Type::"id"`.
-    pub resource: String,
+    pub resource: Cow<'a, str>,
     /// SHA-256 over everything else that could enter the decision.
     pub context_digest: Option<Digest>,
     /// The answer.
@@ -163,7 +164,35 @@ pub struct DecisionRecord {
     /// From the decoded question to the answer, in microseconds.
     pub latency_us: u64,
     /// The caller's own name for its request (`x-request-id`), sanitised, if it gave one.
-    pub request_id: Option<String>,
+    pub request_id: Option<Cow<'a, str>>,
+}
+
+impl DecisionRecord<'_> {
+    /// The same record, borrowing nothing.
+    pub fn into_owned(self) -> DecisionRecord<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        DecisionRecord {
+            decision_id: self.decision_id,
+            time: self.time,
+            edge: self.edge,
+            principal: owned(self.principal),
+            leaf: self.leaf,
+            action: owned(self.action),
+            resource: owned(self.resource),
+            context_digest: self.context_digest,
+            decision: self.decision,
+            reason: self.reason,
+            policies: self.policies,
+            policy_errors: self.policy_errors,
+            policy_digest: self.policy_digest,
+            entity_digest: self.entity_digest,
+            policy_epoch: self.policy_epoch,
+            bundle_epoch: self.bundle_epoch,
+            cache: self.cache,
+            latency_us: self.latency_us,
+            request_id: self.request_id.map(owned),
+        }
+    }
 }
 
 /// An X.509-SVID that was signed.

@@ -2,6 +2,7 @@
 
 mod levels;
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -137,21 +138,38 @@ impl Seldom {
 /// `text` with every control character escaped and cut at `limit` bytes, so that what a peer sent can't forge a log
 /// line, move a terminal's cursor or fill a disk.
 pub fn printable(text: &str, limit: usize) -> String {
+    as_printable(text, limit).into_owned()
+}
+
+/// [`printable`], which most texts are as they stand.
+pub fn as_printable(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit && is_printable(text) {
+        return Cow::Borrowed(text);
+    }
     let mut shown = String::with_capacity(text.len().min(limit));
     for character in text.chars() {
         if shown.len() >= limit {
             shown.push('…');
             break;
         }
-        if character.is_control()
-            || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
+        if is_unprintable(character) {
             let _infallible = write!(shown, "\\u{{{:x}}}", u32::from(character));
         } else {
             shown.push(character);
         }
     }
-    shown
+    Cow::Owned(shown)
+}
+
+/// Whether nothing in `text` is unprintable. Most texts are ASCII, which is found out at once.
+pub fn is_printable(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_unprintable)
+}
+
+/// Whether a character could move a terminal's cursor, break a line or turn its direction. All of these are in the BMP.
+pub fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -137,15 +137,17 @@ impl LeafError {
 /// Verifies leaves against the current bundles, and remembers those that passed.
 pub struct LeafVerifier {
     bundles: Arc<Watched<Bundles>>,
-    verified: Cache<(Digest, Epoch), Arc<VerifiedLeaf>>,
+    /// By what was presented, whole: comparing that costs less than a digest of it would.
+    verified: Cache<Box<str>, Arc<VerifiedLeaf>, foldhash::fast::RandomState>,
 }
 
 impl LeafVerifier {
     /// A verifier that remembers up to `capacity` leaves.
     pub fn new(bundles: Arc<Watched<Bundles>>, capacity: u64) -> Self {
-        // Least recently used, for an admission by frequency would let the leaves of a past epoch, asked for a million
-        // times and now never again, keep those of the present one out.
-        let verified = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
+        // Least recently used, for an admission by frequency would let the leaves of yesterday, asked for a million times and
+        // now never again, keep those of today out.
+        let builder = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru());
+        let verified = builder.build_with_hasher(foldhash::fast::RandomState::default());
         Self { bundles, verified }
     }
 
@@ -164,12 +166,14 @@ impl LeafVerifier {
             return Err(LeafError::TooLong(presented.len()));
         }
         let bundles = self.bundles.load();
-        let key = (Digest::of(presented.as_bytes()), bundles.epoch());
-        if let Some(leaf) = self.verified.get(&key).filter(|leaf| (leaf.not_before..=leaf.not_after).contains(&now)) {
+        let is_good = |leaf: &Arc<VerifiedLeaf>| {
+            leaf.bundle_epoch == bundles.epoch() && (leaf.not_before..=leaf.not_after).contains(&now)
+        };
+        if let Some(leaf) = self.verified.get(presented).filter(is_good) {
             return Ok(leaf);
         }
         let leaf = Arc::new(verify(presented, &bundles, now)?);
-        self.verified.insert(key, Arc::clone(&leaf));
+        self.verified.insert(presented.into(), Arc::clone(&leaf));
         Ok(leaf)
     }
 }

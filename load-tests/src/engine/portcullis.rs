@@ -22,8 +22,9 @@ pub(super) fn load(directory: &Path, asked: &[Asked]) -> Result<(usize, Decide),
     Ok((count, Box::new(decide)))
 }
 
-fn query(asked: &Asked) -> Result<Query, Failure> {
+fn query(asked: &Asked) -> Result<Query<'static>, Failure> {
     let read = serde_json::from_value(asked.question.clone());
-    let query: Query = read.map_err(|error| Failure::new(&asked.question, error))?;
-    mapping::complete(&query).map_err(|refusal| Failure::new(&asked.question, refusal.detail()))
+    let mut query = read.map_err(|error| Failure::new(&asked.question, error))?;
+    mapping::complete(&mut query).map_err(|refusal| Failure::new(&asked.question, refusal.detail()))?;
+    Ok(query)
 }

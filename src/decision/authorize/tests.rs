@@ -33,17 +33,17 @@ type Authority = (KeyPair, CertificateParams);
 
 #[derive(Debug, Default)]
 struct Log {
-    records: Mutex<Vec<DecisionRecord>>,
+    records: Mutex<Vec<DecisionRecord<'static>>>,
     full: std::sync::atomic::AtomicBool,
 }
 
 impl Audit for Log {
-    fn append(&self, record: Record) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
         if self.full.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
         let Record::Decision(record) = record else { panic!("{record:?}") };
-        self.records.lock().unwrap().push(*record);
+        self.records.lock().unwrap().push(record.clone().into_owned());
         Ok(())
     }
 }
@@ -90,7 +90,7 @@ impl Plane {
         }
     }
 
-    fn last(&self) -> DecisionRecord {
+    fn last(&self) -> DecisionRecord<'static> {
         self.log.records.lock().unwrap().last().unwrap().clone()
     }
 }
@@ -204,7 +204,7 @@ fn a_tcp_connection_is_an_action_of_its_own_that_nothing_permits() {
     let question = Check { http: None, ..plane.question(WEB, "GET", "/orders") };
     let verdict = plane.authorizer.check(&question);
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::NoPermit));
-    assert_eq!((plane.last().action.as_str(), plane.last().resource.as_str()), ("connect", "Service::\"orders\""));
+    assert_eq!((&*plane.last().action, &*plane.last().resource), ("connect", "Service::\"orders\""));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn over_authzen_a_path_lies_within_its_paths_and_a_workload_in_its_trust_domain(
             "resource": {"type": "Path", "id": path, "properties": {"service": "orders"}},
             "context": {"host": "h", "path": path, "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
         });
-        plane.authorizer.evaluate(&serde_json::from_value(query).unwrap(), None)
+        plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), None)
     };
     assert_eq!(ask(BATCH, "/reports").reason, Reason::Permitted);
     assert_eq!(ask(BATCH, "/internal/keys").reason, Reason::Forbidden);

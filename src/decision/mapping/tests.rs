@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::decision::check::{Extensions, HttpAttributes};
@@ -66,16 +66,16 @@ fn check<'a>(method: &'a str, path: &'a str, headers: &[(&'a str, &'a str)]) -> 
     }
 }
 
-fn query_of(check: &Check<'_>) -> Result<Query, Refusal> {
+fn query_of(check: &Check<'_>) -> Result<Query<'static>, Refusal> {
     let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP"))?;
-    http_query(&web(), &request, check, &quickstart())
+    http_query(&web(), &request, check, &quickstart()).map(Query::into_owned)
 }
 
 fn reason(check: &Check<'_>) -> Reason {
     query_of(check).expect_err("is refused").reason()
 }
 
-fn parents(entity: &Entity) -> Vec<String> {
+fn parents(entity: &Entity<'_>) -> Vec<String> {
     entity.parents.iter().map(ToString::to_string).collect()
 }
 
@@ -84,7 +84,7 @@ fn a_request_becomes_subject_action_resource_and_the_declared_context() {
     let query = query_of(&check("GET", "/orders/7?full=1", &[("x-tenant", "acme"), ("x-other", "1")])).unwrap();
     assert_eq!(query.subject.to_string(), "Workload::\"spiffe://example.org/shop/web\"");
     assert_eq!(
-        Value::Object(query.subject.properties.clone()),
+        Value::from(query.subject.properties.clone()),
         json!({"trust_domain": "example.org", "path": "/shop/web"})
     );
     assert_eq!(parents(&query.subject), ["TrustDomain::\"example.org\""]);
@@ -94,14 +94,13 @@ fn a_request_becomes_subject_action_resource_and_the_declared_context() {
         "host": "orders.example", "path": "/orders/7", "query": "full=1", "scheme": "https", "protocol": "HTTP/2",
         "headers": {"x-tenant": "acme"}, "route": {"audience": "backend"},
     });
-    assert_eq!(Value::Object(query.context), context);
+    assert_eq!(Value::from(query.context), context);
 }
 
 #[test]
 fn each_path_is_in_the_one_that_encloses_it_and_the_root_in_the_service() {
     let query = query_of(&check("GET", "/orders/7/", &[])).unwrap();
-    let chain: Vec<_> =
-        [&query.resource].into_iter().chain(&query.extra).map(|e| (e.id.as_str(), parents(e))).collect();
+    let chain: Vec<_> = [&query.resource].into_iter().chain(&query.extra).map(|e| (&*e.id, parents(e))).collect();
     assert_eq!(
         chain,
         [
@@ -118,10 +117,10 @@ fn each_path_is_in_the_one_that_encloses_it_and_the_root_in_the_service() {
 #[test]
 fn an_absent_query_or_server_name_is_absent_not_empty() {
     let context = query_of(&check("GET", "/", &[])).unwrap().context;
-    assert!(!context.contains_key("query") && !context.contains_key("sni"));
-    assert_eq!(query_of(&check("GET", "/?", &[])).unwrap().context["query"], "");
+    assert!(context.get("query").is_none() && context.get("sni").is_none());
+    assert_eq!(query_of(&check("GET", "/?", &[])).unwrap().context.get("query"), Some(&"".into()));
     let named = Check { sni: "Orders.Example", ..check("GET", "/", &[]) };
-    assert_eq!(query_of(&named).unwrap().context["sni"], "orders.example");
+    assert_eq!(query_of(&named).unwrap().context.get("sni"), Some(&"orders.example".into()));
     for sni in ["a,b", "a:443", "spiffe://example.org/x", "a\0b"] {
         assert_eq!(reason(&Check { sni, ..check("GET", "/", &[]) }), Reason::BadHost, "{sni}");
     }
@@ -137,31 +136,32 @@ fn an_action_that_the_schema_does_not_have_is_refused() {
 #[test]
 fn an_upgrade_is_an_action_of_its_own() {
     let query = query_of(&check("GET", "/chat", &[("connection", "Upgrade"), ("upgrade", "websocket")])).unwrap();
-    assert_eq!((query.action.name.as_str(), query.resource.to_string().as_str()), ("upgrade", "Path::\"/chat\""));
-    assert_eq!((&query.context["upgrade"], &query.context["method"]), (&json!("websocket"), &json!("GET")));
+    assert_eq!((&*query.action.name, query.resource.to_string().as_str()), ("upgrade", "Path::\"/chat\""));
+    let said = |name: &str| query.context.get(name).and_then(Property::as_str);
+    assert_eq!((said("upgrade"), said("method")), (Some("websocket"), Some("GET")));
     // Without the header there is nothing to upgrade to, and the schema's required attribute is missing.
     let query = query_of(&check("GET", "/chat", &[("connection", "upgrade")])).unwrap();
-    assert_eq!((query.action.name.as_str(), query.context.get("upgrade")), ("upgrade", None));
+    assert_eq!((&*query.action.name, query.context.get("upgrade")), ("upgrade", None));
 }
 
 #[test]
 fn a_tunnel_is_an_action_on_host_and_port_without_any_path() {
     let query = query_of(&check("CONNECT", "", &[])).unwrap();
     assert_eq!(
-        (query.action.name.as_str(), query.resource.to_string().as_str()),
+        (&*query.action.name, query.resource.to_string().as_str()),
         ("CONNECT", "Authority::\"orders.example:8443\"")
     );
     assert_eq!(parents(&query.resource), ["Service::\"orders\""]);
-    assert_eq!((Value::Object(query.context), query.extra), (json!({"host": "orders.example"}), vec![]));
+    assert_eq!((Value::from(query.context), query.extra), (json!({"host": "orders.example"}), vec![]));
 }
 
 #[test]
 fn a_tcp_connection_is_an_action_on_the_service() {
     let check = Check { http: None, sni: "orders.example", ..check("", "", &[]) };
-    let query = connect_query(&web(), &check, &quickstart()).unwrap();
-    assert_eq!((query.action.name.as_str(), query.resource.to_string().as_str()), ("connect", "Service::\"orders\""));
+    let query = connect_query(&web(), &check, &quickstart()).unwrap().into_owned();
+    assert_eq!((&*query.action.name, query.resource.to_string().as_str()), ("connect", "Service::\"orders\""));
     let context = json!({"sni": "orders.example", "destination": "spiffe://example.org/orders"});
-    assert_eq!(Value::Object(query.context), context);
+    assert_eq!(Value::from(query.context), context);
 }
 
 #[test]
@@ -185,16 +185,16 @@ fn the_service_is_what_the_route_says_else_the_proxy_itself() {
 #[test]
 fn an_authzen_context_cannot_name_another_path_than_the_resource() {
     let asked = |context: Value| Query {
-        subject: workload(&web()),
-        action: named("GET"),
-        resource: entity("Path", "/orders/7".to_owned(), Vec::new()),
-        context: serde_json::from_value(context).unwrap(),
+        subject: workload(&web()).into_owned(),
+        action: Action::named("GET"),
+        resource: Entity::named("Path", "/orders/7"),
+        context: serde_json::from_value::<Map<_, _>>(context).unwrap().into(),
         extra: Vec::new(),
     };
-    assert!(complete(&asked(json!({}))).is_ok());
-    assert!(complete(&asked(json!({ "path": "/orders/7" }))).is_ok());
+    assert!(complete(&mut asked(json!({}))).is_ok());
+    assert!(complete(&mut asked(json!({ "path": "/orders/7" }))).is_ok());
     for path in [json!("/public"), json!("/orders/7/"), json!(null), json!(["/orders/7"])] {
-        assert_eq!(complete(&asked(json!({ "path": path }))).unwrap_err().reason(), Reason::BadPath, "{path}");
+        assert_eq!(complete(&mut asked(json!({ "path": path }))).unwrap_err().reason(), Reason::BadPath, "{path}");
     }
 }
 
@@ -230,8 +230,9 @@ proptest! {
         check.extensions = check.extensions.iter().chain([(extension.as_str(), "value")]).collect::<Vec<_>>().into();
         let Ok(query) = query_of(&check) else { return Ok(()) };
         let shape = quickstart();
-        prop_assert!(query.context.keys().all(|key| shape.actions["GET"].contains(key)));
-        prop_assert!(query.context["route"].as_object().unwrap().keys().all(|key| shape.route.contains(key)));
-        prop_assert!(query.context["headers"].as_object().unwrap().keys().all(|key| shape.headers.contains(key)));
+        let Value::Object(context) = query.context.into() else { unreachable!() };
+        prop_assert!(context.keys().all(|key| shape.actions["GET"].contains(key)));
+        prop_assert!(context["route"].as_object().unwrap().keys().all(|key| shape.route.contains(key)));
+        prop_assert!(context["headers"].as_object().unwrap().keys().all(|key| shape.headers.contains(key)));
     }
 }

@@ -85,7 +85,7 @@ impl PolicySet {
     ///
     /// # Errors
     /// [`EvaluateError`]: the schema does not allow such a question.
-    pub fn evaluate(&self, query: &Query) -> Result<Evaluation, EvaluateError> {
+    pub fn evaluate(&self, query: &Query<'_>) -> Result<Evaluation, EvaluateError> {
         Ok(self.ask(&self.question(query)?).evaluate().evaluation)
     }
 
@@ -93,7 +93,7 @@ impl PolicySet {
     ///
     /// # Errors
     /// [`EvaluateError`]: the schema does not allow such a question.
-    pub fn question<'a>(&'a self, query: &'a Query) -> Result<Question<'a>, EvaluateError> {
+    pub fn question<'a>(&'a self, query: &'a Query<'_>) -> Result<Question<'a>, EvaluateError> {
         let (types, actions) = (&self.vocabulary.types, &self.vocabulary.actions);
         Typist { types, actions, stored: &self.entities }.question(query)
     }

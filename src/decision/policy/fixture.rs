@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::{LoadError, PolicySet};
-use crate::decision::query::{Action, Entity, EntityRef, Query};
+use crate::decision::query::{Action, Entity, EntityRef, Properties, Query};
 
 /// A schema with a value of every type.
 pub(in crate::decision) const SCHEMA: &str = r#"
@@ -72,25 +72,25 @@ impl Directory {
     }
 }
 
-pub(in crate::decision) fn entity(kind: &str, id: &str, properties: Value) -> Entity {
-    Entity { kind: kind.to_owned(), id: id.to_owned(), properties: object(properties), parents: Vec::new() }
+pub(in crate::decision) fn entity(kind: &str, id: &str, properties: Value) -> Entity<'static> {
+    Entity { properties: object(properties), ..Entity::named(kind.to_owned(), id.to_owned()) }
 }
 
-pub(in crate::decision) fn parent(kind: &str, id: &str) -> EntityRef {
-    EntityRef { kind: kind.to_owned(), id: id.to_owned() }
+pub(in crate::decision) fn parent(kind: &str, id: &str) -> EntityRef<'static> {
+    EntityRef::new(kind.to_owned(), id.to_owned())
 }
 
-pub(in crate::decision) fn object(value: Value) -> Map<String, Value> {
-    serde_json::from_value(value).unwrap()
+pub(in crate::decision) fn object(value: Value) -> Properties<'static> {
+    serde_json::from_value::<Map<_, _>>(value).unwrap().into()
 }
 
 /// May alice read the plan?
-pub(in crate::decision) fn question() -> Query {
+pub(in crate::decision) fn question() -> Query<'static> {
     Query {
         subject: entity("User", "alice", json!({})),
-        action: Action { name: "read".to_owned(), properties: Map::new() },
+        action: Action::named("read"),
         resource: entity("Document", "plan", json!({})),
-        context: Map::new(),
+        context: Properties::default(),
         extra: Vec::new(),
     }
 }

@@ -4,14 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
-
 use super::EvaluateError;
 use super::actions::Actions;
 use crate::decision::entity::{Brought, Entities, UidRef, View};
-use crate::decision::query::{Entity, EntityRef, Query};
+use crate::decision::query::{Entity, EntityRef, Properties, Query};
 use crate::decision::schema::{ActionType, EntityType, RecordType, SchemaTypes, Type};
-use crate::decision::value::read::{Place, ValueError, declared, read};
+use crate::decision::value::read::{Place, ValueError, declared, read_property};
 use crate::decision::value::{Record, Text, Value};
 use crate::foundation::telemetry::printable;
 
@@ -41,8 +39,8 @@ pub(super) struct Typist<'a> {
 
 impl<'a> Typist<'a> {
     /// Types `query`.
-    pub(super) fn question(&self, query: &'a Query) -> Result<Question<'a>, EvaluateError> {
-        let name = query.action.name.as_str();
+    pub(super) fn question(&self, query: &'a Query<'_>) -> Result<Question<'a>, EvaluateError> {
+        let name = &*query.action.name;
         let known = self.actions.named(name).zip(self.types.actions.get(name));
         let ((action, action_uid), types) =
             known.ok_or_else(|| EvaluateError::UnknownAction(printable(name, MESSAGE_LIMIT)))?;
@@ -79,7 +77,7 @@ impl<'a> Typist<'a> {
     /// The principal or the resource.
     fn party(
         &self,
-        entity: &'a Entity,
+        entity: &'a Entity<'_>,
         allowed: &BTreeSet<Arc<str>>,
         role: &str,
         action: &str,
@@ -91,7 +89,7 @@ impl<'a> Typist<'a> {
         Ok(uid)
     }
 
-    fn describe(&self, entity: &'a Entity) -> Result<Brought<'a>, EvaluateError> {
+    fn describe(&self, entity: &'a Entity<'_>) -> Result<Brought<'a>, EvaluateError> {
         let kind = self.kind(&entity.kind)?;
         let uid = self.uid(&entity.kind, &entity.id)?;
         let attributes = declared(&kind.attributes, &entity.properties, &Place::new(&entity.kind))?;
@@ -106,7 +104,7 @@ impl<'a> Typist<'a> {
         Ok(Brought { uid, attributes, parent, more_parents: parents })
     }
 
-    fn parent(&self, kind: &EntityType, parent: &'a EntityRef) -> Result<UidRef<'a>, EvaluateError> {
+    fn parent(&self, kind: &EntityType, parent: &'a EntityRef<'_>) -> Result<UidRef<'a>, EvaluateError> {
         let uid = self.uid(&parent.kind, &parent.id)?;
         if !kind.ancestors.contains(uid.kind()) {
             let what = format!("a `{}` can't be within a `{}`", kind.reference.kind, uid.kind());
@@ -194,7 +192,7 @@ impl<'a> Brought<'a> {
 
 /// The context as the action declares it. What is not declared is left out; `context.action` is what the caller says of
 /// the action, never what it says of the context.
-fn context<'a>(query: &'a Query, types: &'a ActionType) -> Result<Record<'a>, EvaluateError> {
+fn context<'a>(query: &'a Query<'_>, types: &'a ActionType) -> Result<Record<'a>, EvaluateError> {
     let place = Place::new("context");
     let mut fields = Vec::with_capacity(types.context.len());
     for (name, attribute) in &types.context {
@@ -204,7 +202,7 @@ fn context<'a>(query: &'a Query, types: &'a ActionType) -> Result<Record<'a>, Ev
                 said.then(|| action_properties(record, &query.action.properties, &place)).transpose()?
             }
             _ if name == "action" => None,
-            kind => query.context.get(name).map(|json| read(kind, json, &place.field(name))).transpose()?,
+            kind => query.context.get(name).map(|said| read_property(kind, said, &place.field(name))).transpose()?,
         };
         match value {
             Some(value) => fields.push((Text::Borrowed(name), value)),
@@ -217,7 +215,7 @@ fn context<'a>(query: &'a Query, types: &'a ActionType) -> Result<Record<'a>, Ev
 
 fn action_properties<'a>(
     record: &RecordType,
-    given: &'a Map<String, Json>,
+    given: &'a Properties<'_>,
     place: &Place<'_>,
 ) -> Result<Value<'a>, EvaluateError> {
     let properties = declared(record, given, &place.field("action"))?;

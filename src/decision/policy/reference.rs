@@ -60,7 +60,7 @@ impl Reference {
     ///
     /// # Errors
     /// Why the question can't be put to Cedar.
-    pub fn evaluate(&self, set: &PolicySet, query: &Query) -> Result<Opinion, String> {
+    pub fn evaluate(&self, set: &PolicySet, query: &Query<'_>) -> Result<Opinion, String> {
         let question = set.question(query).map_err(|error| error.to_string())?;
         let translator = Translator { view: view(set, &question), kinds: &set.vocabulary.kinds };
         let named = question.named().into_iter().chain(self.named.iter().cloned()).collect();

@@ -1,21 +1,15 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 
-fn query(context: Value) -> Query {
-    let entity = |kind: &str, id: &str| Entity {
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        properties: Map::new(),
-        parents: Vec::new(),
-    };
+fn query(context: Value) -> Query<'static> {
     Query {
-        subject: entity("User", "alice"),
-        action: Action { name: "read".to_owned(), properties: Map::new() },
-        resource: entity("Document", "plan"),
-        context: serde_json::from_value(context).unwrap(),
-        extra: vec![entity("Folder", "/")],
+        subject: Entity::named("User", "alice"),
+        action: Action::named("read"),
+        resource: Entity::named("Document", "plan"),
+        context: serde_json::from_value::<Map<_, _>>(context).unwrap().into(),
+        extra: vec![Entity::named("Folder", "/")],
     }
 }
 
@@ -79,24 +73,24 @@ fn a_value_of_any_depth_is_hashed_without_recursion() {
 }
 
 /// Each way to change just one thing.
-const CHANGES: &[fn(&mut Query, &str)] = &[
-    |query, by| query.subject.kind += by,
-    |query, by| query.subject.id += by,
-    |query, by| drop(query.subject.properties.insert(by.to_owned(), json!(by))),
-    |query, by| query.subject.parents.push(EntityRef { kind: by.to_owned(), id: by.to_owned() }),
-    |query, by| query.action.name += by,
-    |query, by| drop(query.action.properties.insert(by.to_owned(), json!(by))),
-    |query, by| query.resource.kind += by,
-    |query, by| query.resource.id += by,
-    |query, by| drop(query.resource.properties.insert(by.to_owned(), json!(by))),
-    |query, by| query.resource.parents.push(EntityRef { kind: by.to_owned(), id: by.to_owned() }),
-    |query, by| drop(query.context.insert(by.to_owned(), json!(by))),
-    |query, by| drop(query.context.insert("nested".to_owned(), json!({"in": [by]}))),
-    |query, by| query.extra[0].kind += by,
-    |query, by| query.extra[0].id += by,
-    |query, by| drop(query.extra[0].properties.insert(by.to_owned(), json!(by))),
-    |query, by| query.extra[0].parents.push(EntityRef { kind: by.to_owned(), id: by.to_owned() }),
-    |query, by| query.extra.push(Entity { id: by.to_owned(), ..query.subject.clone() }),
+const CHANGES: &[fn(&mut Query<'static>, &str)] = &[
+    |query, by| query.subject.kind.to_mut().push_str(by),
+    |query, by| query.subject.id.to_mut().push_str(by),
+    |query, by| query.subject.properties.insert(by.to_owned(), json!(by)),
+    |query, by| query.subject.parents.push(EntityRef::new(by.to_owned(), by.to_owned())),
+    |query, by| query.action.name.to_mut().push_str(by),
+    |query, by| query.action.properties.insert(by.to_owned(), json!(by)),
+    |query, by| query.resource.kind.to_mut().push_str(by),
+    |query, by| query.resource.id.to_mut().push_str(by),
+    |query, by| query.resource.properties.insert(by.to_owned(), json!(by)),
+    |query, by| query.resource.parents.push(EntityRef::new(by.to_owned(), by.to_owned())),
+    |query, by| query.context.insert(by.to_owned(), json!(by)),
+    |query, by| query.context.insert("nested".to_owned(), json!({"in": [by]})),
+    |query, by| query.extra[0].kind.to_mut().push_str(by),
+    |query, by| query.extra[0].id.to_mut().push_str(by),
+    |query, by| query.extra[0].properties.insert(by.to_owned(), json!(by)),
+    |query, by| query.extra[0].parents.push(EntityRef::new(by.to_owned(), by.to_owned())),
+    |query, by| query.extra.push(Entity { id: by.to_owned().into(), ..query.subject.clone() }),
     |query, _| query.extra.clear(),
 ];
 
@@ -119,7 +113,7 @@ proptest! {
         let split = |at: usize| {
             let mut query = query(json!({}));
             let (kind, id) = text.split_at(at);
-            (query.subject.kind, query.subject.id) = (kind.to_owned(), id.to_owned());
+            (query.subject.kind, query.subject.id) = (kind.to_owned().into(), id.to_owned().into());
             query
         };
         let (one, other) = (split(cut.min(text.len())), split(0));

@@ -19,7 +19,7 @@ fn state(policies: &str) -> Arc<Snapshot<PolicySet>> {
     Watched::new(Directory::of(policies).load().unwrap()).load()
 }
 
-fn asked() -> Query {
+fn asked() -> Query<'static> {
     Query { subject: entity("User", "alice", json!({"level": 1})), ..question() }
 }
 
@@ -35,7 +35,7 @@ fn count(metrics: &ShadowMetrics, outcome: Outcome) -> u64 {
 }
 
 /// What came of offering these, each with the policies that are said to have answered.
-fn outcomes(offers: &[(&Query, &Arc<Snapshot<PolicySet>>, &Evaluation)]) -> [u64; 3] {
+fn outcomes(offers: &[(&Query<'static>, &Arc<Snapshot<PolicySet>>, &Evaluation)]) -> [u64; 3] {
     let metrics = ShadowMetrics::new(&mut Registry::default());
     let shadow = Shadow::start(NonZeroU64::MIN, metrics.clone()).unwrap();
     for (query, policies, answered) in offers {
@@ -86,7 +86,7 @@ fn a_question_that_cedar_cannot_be_asked_is_counted_too() {
     let policies = state(POLICIES);
     let answered = policies.evaluate(&asked()).unwrap();
     let mut query = asked();
-    query.action.name = "fly".to_owned();
+    query.action.name = "fly".to_owned().into();
     assert_eq!(outcomes(&[(&query, &policies, &answered)]), [0, 0, 1]);
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{Extension, ExtensionKind, Record, Text, Value};
 use crate::decision::entity::Uid;
+use crate::decision::query::{Properties, Property};
 use crate::decision::schema::{RecordType, ReferenceType, Type};
 
 /// A value is not of the type that the schema gives it.
@@ -25,59 +26,114 @@ pub(in crate::decision) struct Place<'p> {
     name: &'p str,
 }
 
+/// Named values as somebody gave them.
+pub(in crate::decision) trait Given {
+    /// Their names.
+    fn names(&self) -> impl Iterator<Item = &str>;
+
+    /// The value of `name`, read as what `kind` says, and the name.
+    fn read<'a>(&'a self, kind: &Type, name: &str, place: &Place<'_>) -> Option<Result<Field<'a>, ValueError>>;
+}
+
+/// A name and its value.
+type Field<'a> = (Text<'a>, Value<'a>);
+
+impl Given for Map<String, Json> {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.keys().map(String::as_str)
+    }
+
+    fn read<'a>(&'a self, kind: &Type, name: &str, place: &Place<'_>) -> Option<Result<Field<'a>, ValueError>> {
+        let (name, json) = self.get_key_value(name)?;
+        Some(read(kind, json, &place.field(name)).map(|value| (Text::Borrowed(name), value)))
+    }
+}
+
+impl Given for Properties<'_> {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(name, _)| name)
+    }
+
+    fn read<'a>(&'a self, kind: &Type, name: &str, place: &Place<'_>) -> Option<Result<Field<'a>, ValueError>> {
+        let (name, property) = self.get_key_value(name)?;
+        Some(read_property(kind, property, &place.field(name)).map(|value| (Text::Borrowed(name), value)))
+    }
+}
+
 /// The attributes of `record` that `given` has. What is not declared is left out: no policy could read it.
 pub(in crate::decision) fn declared<'a>(
     record: &RecordType,
-    given: &'a Map<String, Json>,
+    given: &'a impl Given,
     place: &Place<'_>,
 ) -> Result<Record<'a>, ValueError> {
-    let mut fields = Vec::with_capacity(record.len().min(given.len()));
-    for (name, attribute) in record {
-        if let Some((name, json)) = given.get_key_value(name) {
-            fields.push((Text::Borrowed(name), read(&attribute.kind, json, &place.field(name))?));
-        }
-    }
-    Ok(fields.into_iter().collect())
+    record.iter().filter_map(|(name, attribute)| given.read(&attribute.kind, name, place)).collect()
 }
 
 /// The attributes of `record`: all that it requires, and none that it does not declare.
 pub(in crate::decision) fn closed<'a>(
     record: &RecordType,
-    given: &'a Map<String, Json>,
+    given: &'a impl Given,
     place: &Place<'_>,
 ) -> Result<Record<'a>, ValueError> {
-    if given.keys().any(|name| !record.contains_key(name)) {
+    if given.names().any(|name| !record.contains_key(name)) {
         return Err(place.wrong("has an attribute that the schema does not declare"));
     }
-    if record.iter().any(|(name, attribute)| attribute.required && !given.contains_key(name)) {
+    let read = declared(record, given, place)?;
+    if record.iter().any(|(name, attribute)| attribute.required && read.get(name).is_none()) {
         return Err(place.wrong("lacks an attribute that the schema requires"));
     }
-    declared(record, given, place)
+    Ok(read)
+}
+
+/// One value of a question.
+pub(in crate::decision) fn read_property<'a>(
+    kind: &Type,
+    property: &'a Property<'_>,
+    place: &Place<'_>,
+) -> Result<Value<'a>, ValueError> {
+    match (property, kind) {
+        (Property::Json(json), kind) => read(kind, json, place),
+        (Property::Text(text), Type::String) => Ok(Value::Text(Text::Borrowed(text))),
+        (Property::Text(text), Type::Extension(kind)) => {
+            let value = Extension::parse(*kind, text).ok_or_else(|| place.wrong("must be a string of its type"))?;
+            Ok(Value::Extension(value))
+        }
+        (Property::Record(given), Type::Record(record)) => closed(record, given, place).map(Value::Record),
+        (Property::Text(_) | Property::Record(_), kind) => Err(place.wrong(expected(kind))),
+    }
 }
 
 /// One value. The depth is that of the type, which the schema bounds, never that of the JSON.
 pub(in crate::decision) fn read<'a>(kind: &Type, json: &'a Json, place: &Place<'_>) -> Result<Value<'a>, ValueError> {
+    let wrong = || place.wrong(expected(kind));
     match kind {
-        Type::Bool => json.as_bool().map(Value::Bool).ok_or_else(|| place.wrong("must be a boolean")),
-        Type::Long => json.as_i64().map(Value::Long).ok_or_else(|| place.wrong("must be an integer of 64 bits")),
-        Type::String => {
-            let text = json.as_str().ok_or_else(|| place.wrong("must be a string"))?;
-            Ok(Value::Text(Text::Borrowed(text)))
-        }
-        Type::Extension(kind) => {
-            let value = extension(*kind, json).ok_or_else(|| place.wrong("must be a string of its type"))?;
-            Ok(Value::Extension(value))
-        }
+        Type::Bool => json.as_bool().map(Value::Bool).ok_or_else(wrong),
+        Type::Long => json.as_i64().map(Value::Long).ok_or_else(wrong),
+        Type::String => json.as_str().map(|text| Value::Text(Text::Borrowed(text))).ok_or_else(wrong),
+        Type::Extension(kind) => extension(*kind, json).map(Value::Extension).ok_or_else(wrong),
         Type::Entity(kind) => reference(kind, json, place).map(Value::Entity),
         Type::Set(element) => {
-            let values = json.as_array().ok_or_else(|| place.wrong("must be an array"))?;
+            let values = json.as_array().ok_or_else(wrong)?;
             let values: Result<_, _> = values.iter().map(|value| read(element, value, place)).collect();
             values.map(Value::Set)
         }
         Type::Record(record) => {
-            let given = json.as_object().ok_or_else(|| place.wrong("must be an object"))?;
+            let given = json.as_object().ok_or_else(wrong)?;
             closed(record, given, place).map(Value::Record)
         }
+    }
+}
+
+/// What a value of this type must be.
+const fn expected(kind: &Type) -> &'static str {
+    match kind {
+        Type::Bool => "must be a boolean",
+        Type::Long => "must be an integer of 64 bits",
+        Type::String => "must be a string",
+        Type::Extension(_) => "must be a string of its type",
+        Type::Entity(_) => "must name an entity of its type",
+        Type::Set(_) => "must be an array",
+        Type::Record(_) => "must be an object",
     }
 }
 

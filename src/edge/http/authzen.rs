@@ -52,11 +52,11 @@ impl Default for AuthzenConfig {
 /// What answers the questions. The product has one, [`Authorizer`]; tests have others.
 pub trait Evaluate: Send + Sync + 'static {
     /// Answers one question. `request_id` is the client's name for its request.
-    fn evaluate(&self, query: &Query, request_id: Option<&str>) -> Verdict;
+    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict;
 }
 
 impl Evaluate for Authorizer {
-    fn evaluate(&self, query: &Query, request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
         Self::evaluate(self, query, request_id)
     }
 }
@@ -87,11 +87,11 @@ async fn evaluation<E: Evaluate>(State(service): State<Arc<Service<E>>>, request
         Err(failure) => return failure.into_response(),
     };
     let request_id = request_id.as_ref().and_then(|id| id.to_str().ok());
-    let verdict = service.pdp.evaluate(&query, request_id);
+    let verdict = service.pdp.evaluate(query, request_id);
     answer::response(&verdict, service.decision_context)
 }
 
-async fn query(request: Request, bodies: &Bodies) -> Result<Query, Failure> {
+async fn query(request: Request, bodies: &Bodies) -> Result<Query<'static>, Failure> {
     if !is_json(request.headers()) {
         return Err(Failure::bad_request("the content type must be `application/json`"));
     }

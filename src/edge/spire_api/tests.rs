@@ -24,7 +24,7 @@ pub(super) struct Notebook {
 }
 
 impl Audit for Notebook {
-    fn append(&self, record: Record) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
         let Record::Administration(record) = record else { return Ok(()) };
         let mut records = self.records.lock().unwrap();
         if records.len() >= self.room {

@@ -37,7 +37,7 @@ fn epoch(number: u64) -> Epoch {
     watched.load().epoch()
 }
 
-fn decision(time: Timestamp) -> DecisionRecord {
+fn decision(time: Timestamp) -> DecisionRecord<'static> {
     DecisionRecord {
         decision_id: DecisionId::new(time, &Sevens).unwrap(),
         time,
@@ -61,7 +61,7 @@ fn decision(time: Timestamp) -> DecisionRecord {
     }
 }
 
-fn examples() -> [Record; 6] {
+fn examples() -> [Record<'static>; 6] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -108,7 +108,7 @@ fn examples() -> [Record; 6] {
         not_after: time.after(std::time::Duration::from_hours(24)),
     };
     [
-        Record::Decision(decision(time).into()),
+        Record::Decision(Box::leak(decision(time).into())),
         Record::Issuance(issuance.into()),
         Record::JwtIssuance(token.into()),
         Record::AuthorityChange(change.into()),

@@ -36,7 +36,7 @@ struct Log {
 }
 
 impl Audit for Log {
-    fn append(&self, record: Record) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
         if self.full.load(Ordering::SeqCst) {
             return Err(AppendError::Full);
         }

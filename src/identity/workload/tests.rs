@@ -25,7 +25,7 @@ use crate::identity::selector::Selector;
 struct Unread;
 
 impl Audit for Unread {
-    fn append(&self, _record: Record) -> Result<(), AppendError> {
+    fn append(&self, _record: Record<'_>) -> Result<(), AppendError> {
         Ok(())
     }
 }

@@ -199,20 +199,12 @@ impl Loaded {
         Verdict { effect: evaluation.effect, policies: policies.collect(), errors: errors.collect() }
     }
 
-    fn query(&self, request: &Request) -> Query {
-        let bare = |uid: &Uid| Entity {
-            kind: uid.kind.clone(),
-            id: uid.id.clone(),
-            properties: Map::new(),
-            parents: Vec::new(),
-        };
+    fn query(&self, request: &Request) -> Query<'static> {
+        let bare = |uid: &Uid| Entity::named(uid.kind.clone(), uid.id.clone());
+        let parent = |parent: &Uid| EntityRef::new(parent.kind.clone(), parent.id.clone());
         let brought = |stored: &Stored| Entity {
-            properties: stored.attrs.clone(),
-            parents: stored
-                .parents
-                .iter()
-                .map(|parent| EntityRef { kind: parent.kind.clone(), id: parent.id.clone() })
-                .collect(),
+            properties: stored.attrs.clone().into(),
+            parents: stored.parents.iter().map(parent).collect(),
             ..bare(&stored.uid)
         };
         let whole =
@@ -220,9 +212,9 @@ impl Loaded {
         let ends = [&request.principal, &request.resource];
         Query {
             subject: whole(&request.principal),
-            action: Action { name: request.action.action_name(), properties: Map::new() },
+            action: Action::named(request.action.action_name()),
             resource: whole(&request.resource),
-            context: request.context.clone(),
+            context: request.context.clone().into(),
             extra: self.brought.iter().filter(|stored| !ends.contains(&&stored.uid)).map(brought).collect(),
         }
     }

@@ -1,16 +1,20 @@
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::decision::policy::fixture::{Directory, entity, object, parent, question};
 use crate::decision::query::Entity;
 
 /// The answer to [`question`] with `change` made to it.
-fn ask(policies: &str, change: impl FnOnce(&mut Query)) -> Result<Evaluation, EvaluateError> {
+fn ask(policies: &str, change: impl FnOnce(&mut Query<'static>)) -> Result<Evaluation, EvaluateError> {
     ask_with(policies, "[]", change)
 }
 
-fn ask_with(policies: &str, entities: &str, change: impl FnOnce(&mut Query)) -> Result<Evaluation, EvaluateError> {
+fn ask_with(
+    policies: &str,
+    entities: &str,
+    change: impl FnOnce(&mut Query<'static>),
+) -> Result<Evaluation, EvaluateError> {
     let directory = Directory::of(policies);
     directory.write("e.json", entities);
     let mut query = question();
@@ -18,7 +22,7 @@ fn ask_with(policies: &str, entities: &str, change: impl FnOnce(&mut Query)) -> 
     directory.load().unwrap().evaluate(&query)
 }
 
-fn effect(policies: &str, change: impl FnOnce(&mut Query)) -> Effect {
+fn effect(policies: &str, change: impl FnOnce(&mut Query<'static>)) -> Effect {
     ask(policies, change).unwrap().effect
 }
 
@@ -34,7 +38,7 @@ const PERMIT: &str = "@id(\"permit\") permit(principal, action, resource);";
 /// Fails for a level of `i64::MAX`: Cedar's arithmetic checks for overflow.
 const OVERFLOWS: &str = "when { principal has level && principal.level + 1 > 0 };";
 
-fn at_the_limit(query: &mut Query) {
+fn at_the_limit(query: &mut Query<'static>) {
     query.subject.properties = object(json!({"level": i64::MAX}));
 }
 
@@ -84,14 +88,14 @@ fn all_policies_that_decide_are_named_in_order() {
 
 #[test]
 fn an_unknown_action_is_not_asked() {
-    let error = ask(PERMIT, |query| query.action.name = "fl\ny".to_owned()).unwrap_err();
+    let error = ask(PERMIT, |query| query.action.name = "fl\ny".to_owned().into()).unwrap_err();
     assert_eq!(error, EvaluateError::UnknownAction("fl\\u{a}y".to_owned()));
     assert!(matches!(
-        ask(PERMIT, |query| query.action.name = "Action::\"read\"".to_owned()),
+        ask(PERMIT, |query| query.action.name = "Action::\"read\"".to_owned().into()),
         Err(EvaluateError::UnknownAction(_))
     ));
     // A group is no action that anyone can do.
-    assert!(matches!(ask(PERMIT, |query| query.action.name = "any".to_owned()), Err(EvaluateError::Schema(_))));
+    assert!(matches!(ask(PERMIT, |query| query.action.name = "any".to_owned().into()), Err(EvaluateError::Schema(_))));
 }
 
 #[test]
@@ -105,8 +109,8 @@ fn unknown_and_misplaced_types_are_not_asked() {
         ("Action", "Document"),
     ] {
         let refused = ask(PERMIT, |query| {
-            query.subject.kind = subject.to_owned();
-            query.resource.kind = resource.to_owned();
+            query.subject.kind = subject.to_owned().into();
+            query.resource.kind = resource.to_owned().into();
         });
         assert!(matches!(refused, Err(EvaluateError::Schema(_))), "{subject} {resource}: {refused:?}");
     }
@@ -120,8 +124,8 @@ fn ids_are_only_ids_whatever_is_in_them() {
             format!("permit(principal == User::\"{literal}\", action == Action::\"say \\\"hi\\\"\", resource);");
         let exact = |given: &str| {
             effect(&policies, |query| {
-                query.subject.id = given.to_owned();
-                query.action.name = "say \"hi\"".to_owned();
+                query.subject.id = given.to_owned().into();
+                query.action.name = "say \"hi\"".to_owned().into();
             })
         };
         assert_eq!(exact(id), Effect::Permit, "{id:?}");
@@ -133,10 +137,10 @@ proptest! {
     #[test]
     fn no_id_reads_as_another(id in ".*", kind in ".{0,8}") {
         let policies = "permit(principal == User::\"root\", action, resource);";
-        let asked = |change: &dyn Fn(&mut Query)| ask_set(&SET, policies, change);
-        let evaluation = asked(&|query: &mut Query| query.subject.id.clone_from(&id)).unwrap();
+        let asked = |change: &dyn Fn(&mut Query<'static>)| ask_set(&SET, policies, change);
+        let evaluation = asked(&|query: &mut Query<'static>| query.subject.id = id.clone().into()).unwrap();
         prop_assert_eq!(evaluation.effect == Effect::Permit, id == "root");
-        let unknown = asked(&|query: &mut Query| query.subject.kind.clone_from(&kind));
+        let unknown = asked(&|query: &mut Query<'static>| query.subject.kind = kind.clone().into());
         prop_assert!(unknown.is_err() || kind == "User" || kind == "Team");
     }
 
@@ -144,7 +148,7 @@ proptest! {
     fn no_json_panics_or_permits_by_its_shape(value in json_value()) {
         let policies = "permit(principal == User::\"root\", action, resource);";
         let context = json!({"ip": value, "at": value, "by": value, "n": value, "place": value, "junk": value});
-        let asked = ask_set(&SET, policies, &|query: &mut Query| {
+        let asked = ask_set(&SET, policies, &|query: &mut Query<'static>| {
             query.context = object(context.clone());
             query.subject.properties = object(json!({"level": value, "manager": value, "home": value}));
             query.action.properties = object(json!({"note": value}));
@@ -159,7 +163,7 @@ static SET: std::sync::OnceLock<PolicySet> = std::sync::OnceLock::new();
 fn ask_set(
     set: &std::sync::OnceLock<PolicySet>,
     policies: &str,
-    change: &dyn Fn(&mut Query),
+    change: &dyn Fn(&mut Query<'static>),
 ) -> Result<Evaluation, EvaluateError> {
     let mut query = question();
     change(&mut query);
@@ -222,7 +226,7 @@ fn what_cedar_has_no_value_for_is_not_asked() {
 fn a_context_must_have_what_its_action_requires_and_may_have_more() {
     let write = |context: Value| {
         ask(PERMIT, |query| {
-            query.action.name = "write".to_owned();
+            query.action.name = "write".to_owned().into();
             query.context = object(context);
         })
     };
@@ -250,7 +254,7 @@ const STORED: &str = r#"[
     {"uid": {"type": "Document", "id": "plan"}, "attrs": {"owner": {"type": "User", "id": "boss"}}, "parents": []}
 ]"#;
 
-fn stored(condition: &str, change: impl FnOnce(&mut Query)) -> bool {
+fn stored(condition: &str, change: impl FnOnce(&mut Query<'static>)) -> bool {
     let policies = format!("permit(principal, action, resource) when {{ {condition} }};");
     let evaluation = ask_with(&policies, STORED, change).unwrap();
     assert!(evaluation.errors.is_empty(), "{:?}", evaluation.errors);
@@ -259,8 +263,9 @@ fn stored(condition: &str, change: impl FnOnce(&mut Query)) -> bool {
 
 #[test]
 fn what_is_stored_wins_over_what_a_request_says() {
-    let claims =
-        |query: &mut Query| query.subject.properties = object(json!({"level": 9, "admin": true, "junk": [null]}));
+    let claims = |query: &mut Query<'static>| {
+        query.subject.properties = object(json!({"level": 9, "admin": true, "junk": [null]}))
+    };
     assert!(stored("principal has level && principal.level == 3", claims));
     assert!(stored("principal has admin && principal.admin", claims));
     assert!(!stored("principal has admin", |_| {}));
@@ -268,8 +273,8 @@ fn what_is_stored_wins_over_what_a_request_says() {
 
 #[test]
 fn a_request_adds_parents_and_takes_none_away() {
-    let moves = |query: &mut Query| {
-        query.subject.parents = vec![parent("Team", "red")];
+    let moves = |query: &mut Query<'static>| {
+        query.subject.parents = [parent("Team", "red")].into();
         query.subject.properties = object(json!({"admin": true}));
     };
     for team in ["blue", "all", "red"] {
@@ -277,9 +282,9 @@ fn a_request_adds_parents_and_takes_none_away() {
     }
     assert!(stored("principal in Team::\"all\"", |_| {}));
     assert!(!stored("principal in Team::\"red\"", |_| {}));
-    let through_extra = |query: &mut Query| {
+    let through_extra = |query: &mut Query<'static>| {
         let mut blue = entity("Team", "blue", json!({}));
-        blue.parents = vec![parent("Team", "red")];
+        blue.parents = [parent("Team", "red")].into();
         query.extra = vec![blue];
     };
     assert!(stored("principal in Team::\"red\" && principal in Team::\"all\"", through_extra));
@@ -287,19 +292,19 @@ fn a_request_adds_parents_and_takes_none_away() {
 
 #[test]
 fn a_merged_entity_keeps_its_tags() {
-    let adds = |query: &mut Query| query.subject.properties = object(json!({"admin": true}));
+    let adds = |query: &mut Query<'static>| query.subject.properties = object(json!({"admin": true}));
     assert!(stored("principal.hasTag(\"desk\") && principal.getTag(\"desk\") == \"7\"", adds));
 }
 
 #[test]
 fn entities_that_are_reached_and_not_named_are_there() {
-    let adds = |query: &mut Query| query.subject.properties = object(json!({"admin": true}));
+    let adds = |query: &mut Query<'static>| query.subject.properties = object(json!({"admin": true}));
     let manager = "principal has manager && principal.manager has level && principal.manager.level == 9";
     assert!(stored(manager, adds));
     assert!(stored("principal has manager && principal.manager in Team::\"board\"", adds));
     assert!(stored("resource has owner && resource.owner has level && resource.owner.level == 9", adds));
     assert!(stored("User::\"auditor\" has level && User::\"auditor\".level == 5", adds));
-    let by = |query: &mut Query| {
+    let by = |query: &mut Query<'static>| {
         adds(query);
         query.context = object(json!({"by": {"type": "User", "id": "boss"}}));
     };
@@ -309,11 +314,11 @@ fn entities_that_are_reached_and_not_named_are_there() {
 #[test]
 fn a_chain_of_folders_comes_with_the_request() {
     let policies = "permit(principal, action, resource in Folder::\"/\");";
-    let nested = |query: &mut Query| {
-        query.resource.parents = vec![parent("Folder", "/a/b")];
+    let nested = |query: &mut Query<'static>| {
+        query.resource.parents = [parent("Folder", "/a/b")].into();
         for (id, above) in [("/a/b", "/a"), ("/a", "/")] {
             let mut folder = entity("Folder", id, json!({}));
-            folder.parents = vec![parent("Folder", above)];
+            folder.parents = [parent("Folder", above)].into();
             query.extra.push(folder);
         }
     };
@@ -323,14 +328,15 @@ fn a_chain_of_folders_comes_with_the_request() {
 
 #[test]
 fn parents_that_the_schema_does_not_allow_or_that_run_in_a_circle_are_not_asked() {
-    let refused =
-        |change: &dyn Fn(&mut Query)| matches!(ask(PERMIT, |query| change(query)), Err(EvaluateError::Schema(_)));
-    assert!(refused(&|query| query.subject.parents = vec![parent("Folder", "/")]));
-    assert!(refused(&|query| query.subject.parents = vec![parent("Nope", "/")]));
+    let refused = |change: &dyn Fn(&mut Query<'static>)| {
+        matches!(ask(PERMIT, |query| change(query)), Err(EvaluateError::Schema(_)))
+    };
+    assert!(refused(&|query| query.subject.parents = [parent("Folder", "/")].into()));
+    assert!(refused(&|query| query.subject.parents = [parent("Nope", "/")].into()));
     assert!(refused(&|query| {
         for (id, above) in [("a", "b"), ("b", "a")] {
             let mut folder = entity("Folder", id, json!({}));
-            folder.parents = vec![parent("Folder", above)];
+            folder.parents = [parent("Folder", above)].into();
             query.extra.push(folder);
         }
     }));
@@ -356,7 +362,7 @@ fn an_entity_of_which_nothing_is_known_can_be_asked_about_and_half_of_one_can_no
         let directory = Directory::new(&[("s.cedarschema", schema), ("p.cedar", policies)]);
         let mut query = question();
         query.subject.properties = object(properties);
-        query.action.name = "drink".to_owned();
+        query.action.name = "drink".to_owned().into();
         query.resource = entity("Bar", "blue", json!({}));
         directory.load().unwrap().evaluate(&query).map(|evaluation| evaluation.effect)
     };
@@ -374,28 +380,28 @@ fn the_quickstart_decides_as_its_comments_say() {
     let decide = |caller: &str, method: &str, path: &str| {
         let id = format!("spiffe://example.org/{caller}");
         let mut subject = entity("Workload", &id, json!({"trust_domain": "example.org", "path": format!("/{caller}")}));
-        subject.parents = vec![parent("TrustDomain", "example.org")];
+        subject.parents = [parent("TrustDomain", "example.org")].into();
         let mut resource = entity("Path", path, json!({}));
         let mut extra = Vec::new();
         let mut above = path.to_owned();
         resource.parents.clear();
-        let mut child: Option<Entity> = None;
+        let mut child: Option<Entity<'static>> = None;
         while let Some((head, _)) = above.clone().rsplit_once('/').filter(|_| above != "/") {
             above = if head.is_empty() { "/".to_owned() } else { head.to_owned() };
             let up = vec![parent("Path", &above)];
             match child.as_mut() {
-                None => resource.parents = up,
-                Some(folder) => folder.parents = up,
+                None => resource.parents = up.into(),
+                Some(folder) => folder.parents = up.into(),
             }
             extra.extend(child.take());
             child = Some(entity("Path", &above, json!({})));
         }
         let mut root = child.unwrap();
-        root.parents = vec![parent("Service", "orders")];
+        root.parents = [parent("Service", "orders")].into();
         extra.push(root);
         let context =
             object(json!({"host": "orders", "path": path, "scheme": "https", "protocol": "HTTP/1.1", "headers": {}}));
-        let action = crate::decision::Action { name: method.to_owned(), properties: Map::new() };
+        let action = crate::decision::Action::named(method.to_owned());
         let evaluation = policies.evaluate(&Query { subject, action, resource, context, extra }).unwrap();
         let policies: Vec<_> = evaluation.policies.iter().map(ToString::to_string).collect();
         (evaluation.effect, policies.join(","))

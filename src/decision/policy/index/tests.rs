@@ -3,12 +3,12 @@ use crate::decision::policy::fixture::{Directory, SCHEMA, parent, question};
 use crate::decision::query::Query;
 
 /// The ids of the policies that a question is put to.
-fn candidates(set: &PolicySet, query: &Query) -> Vec<String> {
+fn candidates(set: &PolicySet, query: &Query<'static>) -> Vec<String> {
     let question = set.question(query).unwrap();
     set.ask(&question).rules().map(|rule| rule.id.to_string()).collect()
 }
 
-fn found(policies: &str, change: impl FnOnce(&mut Query)) -> Vec<String> {
+fn found(policies: &str, change: impl FnOnce(&mut Query<'static>)) -> Vec<String> {
     let mut query = question();
     change(&mut query);
     candidates(&Directory::of(policies).load().unwrap(), &query)
@@ -30,9 +30,9 @@ fn only_those_are_found_whose_scope_the_question_is_in() {
     ids.sort_unstable();
     assert_eq!(ids, ["a group", "alice", "all", "any user", "the plan"]);
     let mut ids = found(policies, |query| {
-        query.subject.parents = vec![parent("Team", "ops")];
-        query.resource.parents = vec![parent("Folder", "f")];
-        query.resource.id = "other".to_owned();
+        query.subject.parents = [parent("Team", "ops")].into();
+        query.resource.parents = [parent("Folder", "f")].into();
+        query.resource.id = "other".to_owned().into();
     });
     ids.sort_unstable();
     assert_eq!(ids, ["a group", "alice", "all", "any user", "ops", "ops users"]);
@@ -83,7 +83,7 @@ fn there_may_be_any_number_of_actions() {
     let set = directory.load().unwrap();
     for number in 0..200_usize {
         let mut query = question();
-        query.action.name = number.to_string();
+        query.action.name = number.to_string().into();
         let mut owed = Vec::new();
         owed.extend(number.is_multiple_of(2).then(|| "even".to_owned()));
         owed.extend((number == 199).then(|| "199".to_owned()));
@@ -98,7 +98,7 @@ fn rules_in_a_new_index_are_found_as_before() {
     let asked = |set: &PolicySet| {
         let of = |user: usize| {
             let mut query = question();
-            query.subject.id = user.to_string();
+            query.subject.id = user.to_string().into();
             candidates(set, &query)
         };
         (0..60).map(of).collect::<Vec<_>>()
@@ -121,8 +121,8 @@ fn how_many_policies_there_are_does_not_matter_to_those_that_are_found() {
     let set = Directory::of(&policies).load().unwrap();
     for user in [0, 1_999] {
         let mut query = question();
-        query.subject.id = user.to_string();
-        query.resource.parents = vec![parent("Folder", &(user % 7).to_string())];
+        query.subject.id = user.to_string().into();
+        query.resource.parents = [parent("Folder", &(user % 7).to_string())].into();
         assert_eq!(candidates(&set, &query), [format!("p#{user}")]);
     }
 }

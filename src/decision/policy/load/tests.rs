@@ -105,10 +105,10 @@ fn a_link_fills_in_a_template_and_has_its_own_id() {
     let set = links(&link("may-read", ARGUMENTS)).load().unwrap();
     assert_eq!((set.ids(), set.warnings()), (vec!["alice-reads", "p#0"], &[][..]));
     let mut query = question();
-    query.subject.parents = vec![parent("Team", "a\"b")];
+    query.subject.parents = [parent("Team", "a\"b")].into();
     let decided = |query: &_| set.evaluate(query).unwrap().policies.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(decided(&query), ["alice-reads", "p#0"]);
-    query.resource.id = "other".to_owned();
+    query.resource.id = "other".to_owned().into();
     assert_eq!(decided(&query), ["p#0"]);
 }
 
@@ -178,8 +178,8 @@ fn a_set_that_was_changed_answers_like_one_that_was_loaded() {
         assert_eq!(set.ids(), fresh.ids());
         for user in 0..40 {
             let mut query = question();
-            query.subject.id = user.to_string();
-            query.resource.parents = vec![crate::decision::policy::fixture::parent("Folder", &query.subject.id)];
+            query.subject.id = user.to_string().into();
+            query.resource.parents = [crate::decision::policy::fixture::parent("Folder", &query.subject.id)].into();
             assert_eq!(set.evaluate(&query), fresh.evaluate(&query), "round {round}, user {user}");
         }
     }

@@ -12,7 +12,7 @@ use crate::decision::policy::{Epochs, Evaluation, PolicySet};
 use crate::decision::query::Query;
 use crate::foundation::watched::{Epoch, Watched};
 
-fn key(set: &PolicySet, query: &Query, policies: Epoch) -> Vec<u8> {
+fn key(set: &PolicySet, query: &Query<'static>, policies: Epoch) -> Vec<u8> {
     let epochs = Epochs { policies, bundles: Epoch::default() };
     set.ask(&set.question(query).unwrap()).key(epochs, &Purges::default()).as_bytes().to_vec()
 }
@@ -46,21 +46,21 @@ proptest! {
 }
 
 /// One change to a question.
-type Change = (&'static str, fn(&mut Query));
+type Change = (&'static str, fn(&mut Query<'static>));
 
 const CHANGES: [Change; 12] = [
-    ("principal", |query| query.subject.id = "bob".to_owned()),
-    ("principal.level", |query| drop(query.subject.properties.insert("level".to_owned(), json!(2)))),
-    ("principal.admin", |query| drop(query.subject.properties.insert("admin".to_owned(), json!(true)))),
-    ("principal.manager", |query| drop(query.subject.properties.insert("manager".to_owned(), user("eve")))),
-    ("principal in Team", |query| query.subject.parents = vec![parent("Team", "ops")]),
-    ("resource", |query| query.resource.id = "draft".to_owned()),
-    ("resource in Folder", |query| query.resource.parents = vec![parent("Folder", "secret")]),
-    ("resource.owner", |query| drop(query.resource.properties.insert("owner".to_owned(), user("eve")))),
-    ("context.n", |query| drop(query.context.insert("n".to_owned(), json!(7)))),
-    ("context.ip", |query| drop(query.context.insert("ip".to_owned(), json!("10.0.0.7")))),
-    ("context.at", |query| drop(query.context.insert("at".to_owned(), json!("2026-11-22")))),
-    ("undeclared", |query| drop(query.context.insert("request_id".to_owned(), json!("7")))),
+    ("principal", |query| query.subject.id = "bob".to_owned().into()),
+    ("principal.level", |query| query.subject.properties.insert("level".to_owned(), json!(2))),
+    ("principal.admin", |query| query.subject.properties.insert("admin".to_owned(), json!(true))),
+    ("principal.manager", |query| query.subject.properties.insert("manager".to_owned(), user("eve"))),
+    ("principal in Team", |query| query.subject.parents = [parent("Team", "ops")].into()),
+    ("resource", |query| query.resource.id = "draft".to_owned().into()),
+    ("resource in Folder", |query| query.resource.parents = [parent("Folder", "secret")].into()),
+    ("resource.owner", |query| query.resource.properties.insert("owner".to_owned(), user("eve"))),
+    ("context.n", |query| query.context.insert("n".to_owned(), json!(7))),
+    ("context.ip", |query| query.context.insert("ip".to_owned(), json!("10.0.0.7"))),
+    ("context.at", |query| query.context.insert("at".to_owned(), json!("2026-11-22"))),
+    ("undeclared", |query| query.context.insert("request_id".to_owned(), json!("7"))),
 ];
 
 fn user(id: &str) -> Json {
@@ -73,7 +73,7 @@ fn that_matter(policies: &str) -> Vec<&'static str> {
     let mut before = question();
     before.subject.properties = object(json!({"level": 1}));
     before.context = object(json!({"n": 1}));
-    let changed = |change: fn(&mut Query)| {
+    let changed = |change: fn(&mut Query<'static>)| {
         let mut query = before.clone();
         change(&mut query);
         key(&set, &query, Epoch::default()) != key(&set, &before, Epoch::default())
@@ -141,7 +141,7 @@ fn a_changed_policy_changes_the_keys_of_what_it_is_about_and_no_others() {
     let after = before.recompile(&crate::decision::policy::source::Sources::read(directory.path()).unwrap()).unwrap();
     let of = |set: &PolicySet, id: &str, epoch| {
         let mut query = question();
-        query.subject.id = id.to_owned();
+        query.subject.id = id.to_owned().into();
         key(set, &query, epoch)
     };
     let epochs = Watched::new(());
@@ -160,7 +160,7 @@ fn a_purge_changes_the_keys_that_it_is_about() {
     let keys = || {
         ["alice", "bob"].map(|id| {
             let mut query = question();
-            query.subject.id = id.to_owned();
+            query.subject.id = id.to_owned().into();
             let epochs = Epochs { policies: Epoch::default(), bundles: Epoch::default() };
             set.ask(&set.question(&query).unwrap()).key(epochs, &purges).as_bytes().to_vec()
         })

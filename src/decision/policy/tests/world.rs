@@ -142,7 +142,7 @@ impl World {
     }
 
     /// A question that the schema allows, about entities that are stored, brought along, or not there at all.
-    pub(super) fn question(&mut self) -> Query {
+    pub(super) fn question(&mut self) -> Query<'static> {
         let action = self.dice.below(self.actions.len());
         let (principals, resources) = (self.actions[action].principals.clone(), self.actions[action].resources.clone());
         let subject = self.party(&principals);
@@ -154,28 +154,28 @@ impl World {
         let context = self.actions[action].context.clone();
         let context = self.values(&context);
         let name = self.actions[action].name.clone();
-        Query { subject, action: Action { name, properties: Map::new() }, resource, context, extra: Vec::new() }
+        Query { subject, action: Action::named(name), resource, context: context.into(), extra: Vec::new() }
     }
 
-    fn party(&mut self, kinds: &[String]) -> Entity {
+    fn party(&mut self, kinds: &[String]) -> Entity<'static> {
         let kind = self.dice.pick(kinds).clone();
         let id = self.dice.below(IDS).to_string();
-        let mut entity = Entity { kind: kind.clone(), id, properties: Map::new(), parents: Vec::new() };
+        let mut entity = Entity::named(kind.clone(), id);
         if self.dice.percent(50) {
             let attributes = self.kind(&kind).attributes.clone();
-            entity.properties = self.values(&attributes);
+            entity.properties = self.values(&attributes).into();
         }
         if self.dice.percent(30) {
             // Ids that nothing stored has, so that no circle comes about.
             let within = self.kind(&kind).within.clone();
-            let parents = within.into_iter().map(|kind| EntityRef { kind, id: "9".to_owned() });
+            let parents = within.into_iter().map(|kind| EntityRef::new(kind, "9"));
             entity.parents = parents.take(2).collect();
         }
         entity
     }
 
     /// What plain Cedar answers, with our rule that a `forbid` which fails forbids. `None` if a question is not possible.
-    pub(super) fn owed(&self, query: &Query) -> Option<(Effect, BTreeSet<String>, BTreeSet<String>)> {
+    pub(super) fn owed(&self, query: &Query<'static>) -> Option<(Effect, BTreeSet<String>, BTreeSet<String>)> {
         let mut entities = self.stored.clone();
         for entity in [&query.subject, &query.resource] {
             merge(&mut entities, entity)?;
@@ -184,7 +184,7 @@ impl World {
         let entities = Entities::from_json_value(entities, Some(&self.schema)).ok()?;
         let uid = |kind: &str, id: &str| -> EntityUid { format!("{kind}::\"{id}\"").parse().unwrap() };
         let action = uid("Action", &query.action.name);
-        let context = Json::Object(query.context.clone());
+        let context = Json::from(query.context.clone());
         let context = Context::from_json_value(context, Some((&self.schema, &action))).unwrap();
         let principal = uid(&query.subject.kind, &query.subject.id);
         let resource = uid(&query.resource.kind, &query.resource.id);
@@ -316,15 +316,16 @@ impl World {
 }
 
 /// Adds what a question says of an entity: what is stored wins. `None` if it is described in two ways.
-fn merge(entities: &mut BTreeMap<(String, String), Json>, entity: &Entity) -> Option<()> {
-    let key = (entity.kind.clone(), entity.id.clone());
+fn merge(entities: &mut BTreeMap<(String, String), Json>, entity: &Entity<'static>) -> Option<()> {
+    let key = (entity.kind.to_string(), entity.id.to_string());
     if entity.properties.is_empty() && entity.parents.is_empty() && !entities.contains_key(&key) {
         return Some(());
     }
     let empty = json!({"uid": {"type": entity.kind, "id": entity.id}, "attrs": {}, "parents": [], "tags": {}});
     let merged = entities.entry(key).or_insert(empty);
-    for (name, value) in &entity.properties {
-        merged["attrs"].as_object_mut()?.entry(name).or_insert_with(|| value.clone());
+    let Json::Object(properties) = entity.properties.clone().into() else { return None };
+    for (name, value) in properties {
+        merged["attrs"].as_object_mut()?.entry(name).or_insert(value);
     }
     let parents = entity.parents.iter().map(|parent| json!({"type": parent.kind, "id": parent.id}));
     merged["parents"].as_array_mut()?.extend(parents);

@@ -27,29 +27,26 @@ pub(super) enum QuestionError {
 }
 
 /// Reads the question in `body`.
-pub(super) fn read(body: &[u8]) -> Result<Query, QuestionError> {
+pub(super) fn read(body: &[u8]) -> Result<Query<'static>, QuestionError> {
     let Value::Object(members) = json::read(body)? else { return Err(QuestionError::NotAnObject) };
     let mut question = Members { path: "", members };
     Ok(Query {
         subject: entity(question.required_object("subject")?)?,
         action: action(question.required_object("action")?)?,
         resource: entity(question.required_object("resource")?)?,
-        context: question.object("context")?.unwrap_or_default(),
+        context: question.object("context")?.unwrap_or_default().into(),
         extra: Vec::new(),
     })
 }
 
-fn entity(mut members: Members<'_>) -> Result<Entity, QuestionError> {
-    Ok(Entity {
-        kind: members.name("type")?,
-        id: members.name("id")?,
-        properties: members.object("properties")?.unwrap_or_default(),
-        parents: Vec::new(),
-    })
+fn entity(mut members: Members<'_>) -> Result<Entity<'static>, QuestionError> {
+    let entity = Entity::named(members.name("type")?, members.name("id")?);
+    Ok(Entity { properties: members.object("properties")?.unwrap_or_default().into(), ..entity })
 }
 
-fn action(mut members: Members<'_>) -> Result<Action, QuestionError> {
-    Ok(Action { name: members.name("name")?, properties: members.object("properties")?.unwrap_or_default() })
+fn action(mut members: Members<'_>) -> Result<Action<'static>, QuestionError> {
+    let action = Action::named(members.name("name")?);
+    Ok(Action { properties: members.object("properties")?.unwrap_or_default().into(), ..action })
 }
 
 /// The members of an object that have not been read yet, and where it stands in the body.

@@ -17,7 +17,7 @@ const ALICE: &str = r#"{"subject":{"type":"user","id":"alice"},"action":{"name":
 struct Fixed {
     outcome: Outcome,
     reason: Reason,
-    asked: Mutex<Vec<(Query, Option<String>)>>,
+    asked: Mutex<Vec<(Query<'static>, Option<String>)>>,
 }
 
 impl Fixed {
@@ -33,14 +33,14 @@ impl Fixed {
         Self::new(Outcome::Deny, Reason::NoPermit)
     }
 
-    fn asked(&self) -> Vec<(Query, Option<String>)> {
+    fn asked(&self) -> Vec<(Query<'static>, Option<String>)> {
         self.asked.lock().unwrap().clone()
     }
 }
 
 impl Evaluate for Fixed {
-    fn evaluate(&self, query: &Query, request_id: Option<&str>) -> Verdict {
-        self.asked.lock().unwrap().push((query.clone(), request_id.map(str::to_owned)));
+    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
+        self.asked.lock().unwrap().push((query.into_owned(), request_id.map(str::to_owned)));
         Verdict {
             id: DecisionId::NIL,
             outcome: self.outcome,
@@ -55,7 +55,7 @@ impl Evaluate for Fixed {
 struct Panicking;
 
 impl Evaluate for Panicking {
-    fn evaluate(&self, _query: &Query, _request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
         panic!("a secret of the implementation");
     }
 }
@@ -142,7 +142,7 @@ async fn the_whole_question_reaches_the_decision() {
         "subject":{"properties":{"role":"admin"},"type":"user","id":"bob"}}"#;
     ask(&pdp, body).await;
     let asked = pdp.asked();
-    let expected: Query = serde_json::from_str(body).unwrap();
+    let expected: Query<'static> = serde_json::from_str(body).unwrap();
     assert_eq!(asked, [(expected, None)]);
 }
 

@@ -26,7 +26,7 @@ use crate::identity::registry::memory::MemoryRegistry;
 struct Shredder;
 
 impl Audit for Shredder {
-    fn append(&self, _record: Record) -> Result<(), AppendError> {
+    fn append(&self, _record: Record<'_>) -> Result<(), AppendError> {
         Ok(())
     }
 }

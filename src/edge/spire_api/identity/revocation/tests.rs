@@ -28,7 +28,7 @@ const LIST: &str = "portcullis.identity.v1.Identity/ListRevokedX509SVIDs";
 struct Shredder;
 
 impl Audit for Shredder {
-    fn append(&self, _record: Record) -> Result<(), AppendError> {
+    fn append(&self, _record: Record<'_>) -> Result<(), AppendError> {
         Ok(())
     }
 }
