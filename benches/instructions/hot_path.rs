@@ -4,14 +4,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::decision::cache::{DecisionCache, Purges};
+use portcullis::decision::cache::{DecisionCache, Exact, Purges};
 use portcullis::decision::policy::{Epochs, PolicySet};
 use portcullis::decision::query::{Action, Entity, EntityRef, Properties, Query};
 use portcullis::foundation::clock::Timestamp;
 use portcullis::foundation::watched::Epoch;
 
 /// What is counted. The numbers are how many policies there are.
-pub(crate) const PARTS: [&str; 5] = ["question", "evaluate-10", "evaluate-1000", "cached-10", "cached-1000"];
+pub(crate) const PARTS: [&str; 6] =
+    ["question", "evaluate-10", "evaluate-1000", "cached-10", "cached-1000", "again-1000"];
 
 const SCHEMA: &str = "
 entity TrustDomain;
@@ -29,14 +30,25 @@ pub(crate) fn run(part: &str, rounds: u64) {
     let query = query();
     let cache = DecisionCache::new(1_000, Duration::from_mins(1), Arc::<Purges>::default());
     for _ in 0..rounds {
-        let question = set.question(black_box(&query)).unwrap();
         match what {
-            "question" => drop(black_box(&question)),
-            "evaluate" => drop(black_box(set.ask(&question).evaluate())),
+            "question" => drop(black_box(set.question(black_box(&query)).unwrap())),
+            "evaluate" => {
+                let question = set.question(black_box(&query)).unwrap();
+                drop(black_box(set.ask(&question).evaluate()));
+            }
             _ => {
+                let exact = Exact { digest: query.digest(), epochs: EPOCHS, purges: cache.purges().count() };
+                if what == "again"
+                    && let Some(evaluation) = cache.again(&exact, Timestamp::default())
+                {
+                    drop(black_box(evaluation));
+                    continue;
+                }
+                let question = set.question(black_box(&query)).unwrap();
                 let asked = set.ask(&question);
                 let key = asked.key(EPOCHS, cache.purges());
-                let decided = cache.decide(&key, Timestamp::default(), Timestamp::MAX, None, || asked.evaluate());
+                let decided =
+                    cache.decide(&key, exact, Timestamp::default(), Timestamp::MAX, None, || asked.evaluate());
                 drop(black_box(decided));
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_spiffe::SpiffeId;
 
-use super::cache::{DecisionCache, Fresh, Lookup, MissCause};
+use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
 use super::check::Check;
 use super::mapping::{complete, connect_query, http_query};
 use super::metrics::DecisionMetrics;
@@ -170,26 +170,41 @@ impl Authorizer {
         leaf: Option<&VerifiedLeaf>,
         question: &mut Question<'_>,
     ) -> Result<Answer, Refusal> {
-        question.asked(query);
-        let policies = &question.policies;
-        let typed = policies.question(query).map_err(|error| match error {
-            EvaluateError::UnknownAction(_) => Refusal::new(Reason::UnknownAction, error, ""),
-            EvaluateError::Schema(_) => Refusal::new(Reason::SchemaMismatch, error, ""),
-        })?;
-        let asked = policies.ask(&typed);
-        let (cache, keep) = (&self.ports.cache, asked.keep());
-        let (evaluation, lookup) = if cache.is_on() && keep != Some(Duration::ZERO) {
-            let epochs = Epochs { policies: policies.epoch(), bundles: question.bundle_epoch };
-            let not_after = leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
-            cache.decide(&asked.key(epochs, cache.purges()), question.now, not_after, keep, || self.run(&asked))
-        } else {
-            (self.run(&asked).evaluation, Lookup::Miss(MissCause::Never))
+        let digest = question.asked(query);
+        let (policies, cache) = (&question.policies, &self.ports.cache);
+        let epochs = Epochs { policies: policies.epoch(), bundles: question.bundle_epoch };
+        let exact = Exact { digest, epochs, purges: cache.purges().count() };
+        let (evaluation, lookup) = match cache.again(&exact, question.now) {
+            Some(evaluation) => (evaluation, Lookup::Hit),
+            None => self.put(query, exact, leaf, question)?,
         };
         self.metrics.looked_up(lookup);
         if let (Some(shadow), Some(id)) = (&self.shadow, question.id) {
             shadow.offer(id, query, policies, &evaluation);
         }
         Ok(Answer { evaluation, cache: lookup.into() })
+    }
+
+    /// Puts the question to the policies, and to the cache under what they can read of it.
+    fn put(
+        &self,
+        query: &Query<'_>,
+        exact: Exact,
+        leaf: Option<&VerifiedLeaf>,
+        question: &Question<'_>,
+    ) -> Result<(Evaluation, Lookup), Refusal> {
+        let typed = question.policies.question(query).map_err(|error| match error {
+            EvaluateError::UnknownAction(_) => Refusal::new(Reason::UnknownAction, error, ""),
+            EvaluateError::Schema(_) => Refusal::new(Reason::SchemaMismatch, error, ""),
+        })?;
+        let asked = question.policies.ask(&typed);
+        let (cache, keep) = (&self.ports.cache, asked.keep());
+        if !cache.is_on() || keep == Some(Duration::ZERO) {
+            return Ok((self.run(&asked).evaluation, Lookup::Miss(MissCause::Never)));
+        }
+        let key = asked.key(exact.epochs, cache.purges());
+        let not_after = leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
+        Ok(cache.decide(&key, exact, question.now, not_after, keep, || self.run(&asked)))
     }
 
     fn run(&self, asked: &Asked<'_>) -> Fresh {
@@ -290,13 +305,15 @@ impl<'q> Question<'q> {
         self.bundle_epoch = leaf.bundle_epoch;
     }
 
-    fn asked(&mut self, query: &Query<'_>) {
+    fn asked(&mut self, query: &Query<'_>) -> Digest {
         self.subject = Cow::Owned(named(&query.subject.kind, &query.subject.id));
         if self.action != query.action.name {
             self.action = Cow::Owned(printable(&query.action.name, SHOWN));
         }
         self.resource = Cow::Owned(named(&query.resource.kind, &query.resource.id));
-        self.context_digest = Some(query.digest());
+        let digest = query.digest();
+        self.context_digest = Some(digest);
+        digest
     }
 
     fn record(self, id: DecisionId, reason: Reason, answer: &Answer, took: Duration) -> DecisionRecord<'q> {

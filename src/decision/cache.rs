@@ -2,6 +2,7 @@
 //! the question may meet can read of it, and nothing else. So an entry is never wrong, only old; a change of anything
 //! that matters simply never finds it again, and a change of what does not matter does not lose it.
 
+mod again;
 mod key;
 mod misses;
 mod purge;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use self::again::Again;
+pub use self::again::Exact;
 pub use self::key::CacheKey;
 pub use self::misses::MissCause;
 use self::misses::Recent;
@@ -60,6 +63,7 @@ pub enum Lookup {
 /// Decisions by everything that they depend on.
 #[derive(Debug)]
 pub struct DecisionCache {
+    again: Again,
     decisions: Option<moka::sync::Cache<Box<[u8]>, Arc<Kept>, foldhash::fast::RandomState>>,
     max_ttl: Duration,
     recent: Recent,
@@ -75,7 +79,7 @@ impl DecisionCache {
             let builder = moka::sync::Cache::builder().max_capacity(capacity);
             builder.build_with_hasher(foldhash::fast::RandomState::default())
         });
-        Self { decisions, max_ttl, recent: Recent::default(), purges }
+        Self { again: Again::new(), decisions, max_ttl, recent: Recent::default(), purges }
     }
 
     /// Whether anything is ever kept.
@@ -88,13 +92,19 @@ impl DecisionCache {
         &self.purges
     }
 
+    /// The answer to this very question, if it was given not long ago.
+    pub fn again(&self, exact: &Exact, now: Timestamp) -> Option<Evaluation> {
+        self.again.get(exact, now)
+    }
+
     /// The decision under `key` at `now`: the one that is there, else what `evaluate` makes, which is kept until
-    /// `not_after` or for `keep`, if that is less than the cache's own limit.
+    /// `not_after` or for `keep`, if that is less than the cache's own limit. It is also the answer to `exact`.
     ///
     /// Expiry is judged by `now` alone, so a decision and the certificate behind it live by one clock.
     pub fn decide(
         &self,
         key: &CacheKey,
+        exact: Exact,
         now: Timestamp,
         not_after: Timestamp,
         keep: Option<Duration>,
@@ -111,12 +121,15 @@ impl DecisionCache {
         if let Some(kept) = &found
             && !kept.is_due(now)
         {
+            self.again.put(exact, kept);
             return (kept.evaluation.clone(), Lookup::Hit);
         }
         let fresh = evaluate();
         if fresh.cacheable {
             let expires_at = not_after.min(now.after(keep.map_or(self.max_ttl, |keep| keep.min(self.max_ttl))));
-            decisions.insert(key.as_bytes().into(), Arc::new(Kept::new(fresh.evaluation.clone(), now, expires_at)));
+            let kept = Arc::new(Kept::new(fresh.evaluation.clone(), now, expires_at));
+            self.again.put(exact, &kept);
+            decisions.insert(key.as_bytes().into(), kept);
         } else {
             // What was kept under this key is not what is true now.
             decisions.invalidate(key.as_bytes());

@@ -4,7 +4,6 @@ use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Serialize, Serializer};
-use smallvec::SmallVec;
 
 /// A SHA-256 digest. Displays and serialises as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -13,9 +12,9 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = Hasher::new();
-        hasher.context.update(bytes);
-        hasher.finish()
+        let mut digest = [0; 32];
+        digest.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, bytes).as_ref());
+        Self(digest)
     }
 
     /// The 32 bytes themselves.
@@ -57,7 +56,8 @@ impl Serialize for Digest {
 pub struct Hasher {
     context: Context,
     /// What was fed and not hashed yet: the library takes a few long texts faster than many short ones.
-    pending: SmallVec<[u8; PENDING]>,
+    pending: [u8; PENDING],
+    length: usize,
 }
 
 /// As much as most questions have.
@@ -66,39 +66,60 @@ const PENDING: usize = 1024;
 impl Hasher {
     /// A hasher that has seen nothing.
     pub fn new() -> Self {
-        Self { context: Context::new(&SHA256), pending: SmallVec::new() }
+        Self { context: Context::new(&SHA256), pending: [0; PENDING], length: 0 }
     }
 
     /// One field, with its length before it.
     pub fn field(&mut self, bytes: &[u8]) -> &mut Self {
-        self.raw(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.number(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.raw(bytes)
     }
 
-    /// A number, which needs no length.
-    pub fn number(&mut self, number: u64) -> &mut Self {
-        self.raw(&number.to_le_bytes())
+    /// A number, which needs no length: as LEB128, whose last byte is the first below 128. Most are one byte.
+    pub fn number(&mut self, mut number: u64) -> &mut Self {
+        while number >= 0x80 {
+            self.byte(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.byte(number.to_le_bytes()[0]);
+        self
     }
 
     /// The digest of all that was fed.
     pub fn finish(mut self) -> Digest {
-        self.context.update(&self.pending);
+        self.flush();
         let mut bytes = [0; 32];
         bytes.copy_from_slice(self.context.finish().as_ref());
         Digest(bytes)
     }
 
     fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        if self.pending.len() + bytes.len() > PENDING {
-            self.context.update(&self.pending);
-            self.pending.clear();
-        }
-        if bytes.len() > PENDING {
-            self.context.update(bytes);
-        } else {
-            self.pending.extend_from_slice(bytes);
+        match self.pending.get_mut(self.length..self.length.saturating_add(bytes.len())) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.length += bytes.len();
+            }
+            None => {
+                self.flush();
+                self.context.update(bytes);
+            }
         }
         self
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if self.length == PENDING {
+            self.flush();
+        }
+        if let Some(room) = self.pending.get_mut(self.length) {
+            *room = byte;
+            self.length += 1;
+        }
+    }
+
+    fn flush(&mut self) {
+        self.context.update(self.pending.get(..self.length).unwrap_or_default());
+        self.length = 0;
     }
 }
 

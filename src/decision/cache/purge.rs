@@ -75,6 +75,11 @@ impl Purges {
         self.current.store(Arc::new(state));
     }
 
+    /// How many purges there were.
+    pub fn count(&self) -> u64 {
+        self.current.load().last
+    }
+
     /// Adds to `key` the last purges that are about a question: of all, of the principal, of any of these policies.
     pub fn enter<'p>(&self, key: &mut CacheKey, principal: (&str, &str), policies: impl Iterator<Item = &'p str>) {
         let state = self.current.load();

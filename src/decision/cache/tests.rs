@@ -1,7 +1,9 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::decision::policy::Effect;
+use crate::decision::policy::{Effect, Epochs};
+use crate::foundation::digest::Digest;
+use crate::foundation::watched::{Epoch, Watched};
 
 const TTL: Duration = Duration::from_secs(80);
 
@@ -20,6 +22,12 @@ fn key(epoch: u64, rules: &[u64], read: &str) -> CacheKey {
     key.begin_reads();
     key.text(read);
     key
+}
+
+/// A question of these words, after so many purges.
+fn exact(words: &str, purges: u64) -> Exact {
+    let epochs = Epochs { policies: Epoch::default(), bundles: Epoch::default() };
+    Exact { digest: Digest::of(words.as_bytes()), epochs, purges }
 }
 
 fn evaluation(name: &str) -> Evaluation {
@@ -42,7 +50,7 @@ impl Counted {
             self.evaluated.set(self.evaluated.get() + 1);
             Fresh { evaluation: evaluation("p"), cacheable: true }
         };
-        let (told, lookup) = self.cache.decide(key, now, not_after, keep, fresh);
+        let (told, lookup) = self.cache.decide(key, exact("", 0), now, not_after, keep, fresh);
         assert_eq!(told, evaluation("p"));
         lookup
     }
@@ -74,7 +82,9 @@ fn shortly_before_its_end_one_caller_makes_it_anew() {
 fn of_many_that_see_it_due_one_makes_it_anew() {
     let cache = DecisionCache::new(100, TTL, Arc::default());
     let fresh = || Fresh { evaluation: evaluation("p"), cacheable: true };
-    let ask = |now, fresh: &dyn Fn() -> Fresh| cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1;
+    let ask = |now, fresh: &dyn Fn() -> Fresh| {
+        cache.decide(&key(1, &[1], "x"), exact("", 0), at(now), Timestamp::MAX, None, fresh).1
+    };
     ask(0, &fresh);
     let during = || {
         assert_eq!(ask(75, &fresh), Lookup::Hit, "somebody is at it");
@@ -118,7 +128,7 @@ fn what_is_no_function_of_its_key_is_not_kept_and_ends_what_was() {
     let cache = DecisionCache::new(100, TTL, Arc::default());
     let ask = |now, cacheable| {
         let fresh = || Fresh { evaluation: evaluation("p"), cacheable };
-        cache.decide(&key(1, &[1], "x"), at(now), Timestamp::MAX, None, fresh).1
+        cache.decide(&key(1, &[1], "x"), exact("", 0), at(now), Timestamp::MAX, None, fresh).1
     };
     assert_eq!((ask(0, false), ask(1, false)), (Lookup::Miss(MissCause::Error), Lookup::Miss(MissCause::Error)));
     assert_eq!((ask(2, true), ask(3, true)), (Lookup::Miss(MissCause::New), Lookup::Hit));
@@ -146,6 +156,52 @@ fn the_cause_of_a_miss_is_the_part_of_the_key_that_changed() {
     assert_eq!(ask(&key(2, &[1, 3], "y")), Lookup::Hit);
     counted.cache.decisions.as_ref().unwrap().invalidate_all();
     assert_eq!(ask(&key(2, &[1, 3], "y")), Lookup::Miss(MissCause::Evicted));
+}
+
+#[test]
+fn the_same_words_have_the_same_answer_until_it_is_due_or_anything_else_changed() {
+    let cache = DecisionCache::new(100, TTL, Arc::default());
+    let fresh = || Fresh { evaluation: evaluation("p"), cacheable: true };
+    let asked = exact("a", 0);
+    assert_eq!(cache.again(&asked, at(0)), None);
+    cache.decide(&key(1, &[1], "x"), asked, at(0), Timestamp::MAX, None, fresh);
+    assert_eq!(cache.again(&asked, at(69)), Some(evaluation("p")));
+    assert_eq!(cache.again(&asked, at(70)), None, "the large cache is to make it anew");
+    let next = Watched::new(());
+    next.replace(());
+    let epoch = next.load().epoch();
+    for other in [
+        exact("b", 0),
+        exact("a", 1),
+        Exact { epochs: Epochs { policies: epoch, ..asked.epochs }, ..asked },
+        Exact { epochs: Epochs { bundles: epoch, ..asked.epochs }, ..asked },
+    ] {
+        assert_eq!(cache.again(&other, at(1)), None, "{other:?}");
+        // It is told from the first even in the same place.
+        cache.decide(&key(2, &[1], "x"), other, at(0), Timestamp::MAX, None, || Fresh {
+            evaluation: evaluation("q"),
+            cacheable: true,
+        });
+        assert_eq!(cache.again(&other, at(1)), Some(evaluation("q")));
+        cache.decide(&key(1, &[1], "x"), asked, at(0), Timestamp::MAX, None, fresh);
+    }
+}
+
+#[test]
+fn what_may_not_be_kept_is_not_known_again_and_what_is_asked_often_is_asked_of_the_large_cache_now_and_then() {
+    let cache = DecisionCache::new(100, TTL, Arc::default());
+    let asked = exact("a", 0);
+    let decide = |cacheable| {
+        let fresh = || Fresh { evaluation: evaluation("p"), cacheable };
+        cache.decide(&key(1, &[1], "x"), asked, at(0), Timestamp::MAX, None, fresh).1
+    };
+    decide(false);
+    assert_eq!(cache.again(&asked, at(0)), None);
+    decide(true);
+    let in_a_row = (0..).take_while(|_| cache.again(&asked, at(0)).is_some()).count();
+    assert!((2..1000).contains(&in_a_row));
+    assert_eq!(decide(true), Lookup::Hit);
+    assert!(cache.again(&asked, at(0)).is_some());
 }
 
 #[test]

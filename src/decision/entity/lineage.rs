@@ -2,9 +2,9 @@
 
 use super::uid::UidRef;
 
-/// How many names there is room for without asking for memory: a path of a dozen segments, or a user with a dozen
-/// groups.
-const ROOM: usize = 15;
+/// How many names there is room for without asking for memory: a path of half a dozen segments, or a user with as many
+/// groups. More room would have to be filled and moved for each question.
+const ROOM: usize = 8;
 
 /// An entity with all its ancestors, each once, itself first.
 #[derive(Clone, Debug)]

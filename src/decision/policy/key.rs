@@ -13,7 +13,7 @@ use crate::decision::value::{Extension, Record, Set};
 use crate::foundation::watched::Epoch;
 
 /// What is part of a key beside the question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Epochs {
     /// Of policies and entities. It enters only the key of a question that a policy can read without limit.
     pub policies: Epoch,

@@ -67,7 +67,11 @@ impl<'a> Typist<'a> {
     }
 
     fn uid(&self, kind: &str, id: &'a str) -> Result<UidRef<'a>, EvaluateError> {
-        let kind = &self.kind(kind)?.reference;
+        Self::uid_of(self.kind(kind)?, id)
+    }
+
+    fn uid_of(kind: &'a EntityType, id: &'a str) -> Result<UidRef<'a>, EvaluateError> {
+        let kind = &kind.reference;
         if !kind.allows(id) {
             return Err(mismatch(&format!("the schema does not list {}", UidRef::new(&kind.kind, id))));
         }
@@ -91,7 +95,7 @@ impl<'a> Typist<'a> {
 
     fn describe(&self, entity: &'a Entity<'_>) -> Result<Brought<'a>, EvaluateError> {
         let kind = self.kind(&entity.kind)?;
-        let uid = self.uid(&entity.kind, &entity.id)?;
+        let uid = Self::uid_of(kind, &entity.id)?;
         let attributes = declared(&kind.attributes, &entity.properties, &Place::new(&entity.kind))?;
         let mut parents = Vec::new();
         let (parent, more) = match entity.parents.split_first() {
