@@ -40,6 +40,7 @@ def all_goals(results: dict) -> list[Goal]:
         *_throughput(results, sizes),
         *_latency(results, sizes),
         *_growth(results, sizes),
+        *_swap(results),
     ]
 
 
@@ -91,6 +92,12 @@ def _growth(results: dict, sizes: list[int]) -> list[Goal]:
         Goal(f"CPU of a miss at {most:,} policies over that at {least:,}", 1.3, miss),
         Goal(f"the engine alone at {most:,} policies over {least:,}", 1.3, engine),
     ]
+
+
+def _swap(results: dict) -> list[Goal]:
+    found = results.get("swap") or {}
+    before, during = (found.get(when, {}).get("p99_us") for when in ("before", "during"))
+    return [Goal("p99 while a new policy set comes over p99 before", 2.0, _over(during, before))] if found else []
 
 
 def _found(results: dict, size: int, key: str, *path: str) -> float | None:

@@ -29,6 +29,8 @@ def document(results: dict) -> str:
     lines += ["![Processor time and throughput by number of policies](performance.svg)", ""]
     for size in results["sizes"]:
         lines += [f"### {int(size):,} policies", "", *direct(results, size), "", *latency(results, size), ""]
+    if results.get("swap"):
+        lines += ["### A whole new policy set under load", "", *swap(results["swap"]), ""]
     if results.get("tcp"):
         lines += ["### Over TCP in place of a Unix socket", "", *tcp(results), ""]
     if results.get("envoy"):
@@ -103,6 +105,15 @@ def percentiles(one: dict) -> str:
     enough = ((1, "p50_us"), (100, "p99_us"), (1000, "p999_us"))
     shown = [micro(one[name]) if one["completed"] >= least else "–" for least, name in enough]
     return " / ".join(shown) + lost
+
+
+def swap(found: dict) -> list[str]:
+    if "reason" in found:
+        return [f"{found['reason']}."]
+    what = f"p50 / p99 / p99.9, µs, at {found['rate']:,.0f}/s, {found['policies']:,} policies"
+    rows = [["before", percentiles(found["before"])]]
+    rows += [["while all policies are replaced", percentiles(found["during"])]]
+    return table([what, ""], rows)
 
 
 def tcp(results: dict) -> list[str]:

@@ -25,6 +25,7 @@ import languages
 import measure
 import report
 import servers
+import swap
 from measure import FULL, QUICK, Generator, Scale, Unfit, Wrong
 from model import Estate
 from processes import NotReady, Processors
@@ -64,7 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release", help="where portcullis, check-load, load-peer and engine-load are")
     parser.add_argument("--envoy", type=Path, help="Envoy's binary; without it nothing is measured end to end")
     parser.add_argument("--quick", action="store_true", help="some two minutes, 10 and 1,000 policies, nothing to install: shows that all works")
-    parser.add_argument("--only", nargs="*", default=[], help="only servers whose key contains one of these words; `envoy` and `engine` are keys too")
+    parser.add_argument("--only", nargs="*", default=[], help="only servers whose key contains one of these words; `envoy`, `engine` and `swap` are keys too")
     parser.add_argument("--sizes", type=int, nargs="*", help="other numbers of policies, each a multiple of 10")
     parser.add_argument("--results", type=Path, default=ROOT / "target" / "load-tests" / "results.json", help="where the raw figures go")
     parser.add_argument("--docs", action="store_true", help="write docs/performance.md and docs/performance.svg")
@@ -113,7 +114,7 @@ class Run:
         tcp = [one for one in servers.OVER_TCP if self.scale.over_tcp and self.wanted(one)]
         through_envoy, engine = "envoy" in self.programs and self.named("envoy"), self.named("engine")
         variants = [one for one in envoys.VARIANTS if through_envoy and self.can(one.server)]
-        self.steps = len(self.sizes) * (len(chosen) + engine) + len(tcp) + len(variants) + engine
+        self.steps = len(self.sizes) * (len(chosen) + engine) + self.named("swap") + len(tcp) + len(variants) + engine
         for size in self.sizes:
             self.keep()
             found = self.results["direct"].setdefault(str(size), {})
@@ -122,6 +123,9 @@ class Run:
                 found[server.key] = self.direct(server, estate, questions, f"{size:,} policies")
             if engine:
                 self.results["engine"][str(size)] = self.engine(estate, questions)
+        swapped = max(self.sizes) if self.named("swap") else None
+        if swapped:
+            self.results["swap"] = self.swap(swapped)
         if tcp:
             estate, questions = self.estate(self.scale.envoy_size)
             self.results["tcp"] = {one.key: self.direct(one, estate, questions, "over TCP") for one in tcp}
@@ -189,6 +193,18 @@ class Run:
             return measure.direct(
                 self.generator, running, questions, self.scale, lambda what: self.say(f"{where}, {server.title}: {what}")
             )
+        except FAILURES as error:
+            return self.unfit(error)
+        finally:
+            running.stop()
+
+    def swap(self, size: int) -> dict:
+        self.steps_done += 1
+        say = lambda what: self.say(f"{size:,} policies, a new set: {what}")  # noqa: E731
+        estate, questions = self.estate(size)
+        running = servers.portcullis(self.ground, estate)
+        try:
+            return swap.measure(self.ground, self.generator, running, estate, questions, self.scale, say)
         except FAILURES as error:
             return self.unfit(error)
         finally:

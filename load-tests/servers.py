@@ -199,14 +199,20 @@ def started(process: Process, ready: Callable[[], bool]) -> float:
 
 def answers(path: Path, what: str) -> bool:
     """Whether a server on a Unix socket answers with 200."""
+    return fetched(path, what) is not None
+
+
+def fetched(path: Path, what: str) -> str | None:
+    """What a server on a Unix socket answers with 200."""
     connection = http.client.HTTPConnection("localhost", timeout=2)
     try:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(2)
         connection.sock.connect(str(path))
         connection.request("GET", what)
-        return connection.getresponse().status == 200
-    except http.client.HTTPException:
-        return False
+        answer = connection.getresponse()
+        return answer.read().decode() if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
     finally:
         connection.close()

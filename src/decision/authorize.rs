@@ -300,7 +300,6 @@ impl<'q> Question<'q> {
 
     fn authenticated(&mut self, leaf: &VerifiedLeaf) {
         self.principal = Some(leaf.id.clone());
-        self.subject = Cow::Owned(named("Workload", leaf.id.as_str()));
         self.leaf = Some(leaf.digest);
         self.bundle_epoch = leaf.bundle_epoch;
     }
@@ -317,11 +316,16 @@ impl<'q> Question<'q> {
     }
 
     fn record(self, id: DecisionId, reason: Reason, answer: &Answer, took: Duration) -> DecisionRecord<'q> {
+        let principal = match (&*self.subject, &self.principal) {
+            // It was understood who asks, and not what.
+            ("", Some(workload)) => Cow::Owned(named("Workload", workload.as_str())),
+            _ => self.subject,
+        };
         DecisionRecord {
             decision_id: id,
             time: self.now,
             edge: self.edge,
-            principal: self.subject,
+            principal,
             leaf: self.leaf,
             action: self.action,
             resource: self.resource,

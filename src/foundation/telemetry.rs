@@ -163,7 +163,9 @@ pub fn as_printable(text: &str, limit: usize) -> Cow<'_, str> {
 
 /// Whether nothing in `text` is unprintable. Most texts are ASCII, which is found out at once.
 pub fn is_printable(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_unprintable)
+    // Without stopping at the first that is not, which compiles to a few wide instructions.
+    let is_plain = text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    is_plain || !text.contains(is_unprintable)
 }
 
 /// Whether a character could move a terminal's cursor, break a line or turn its direction. All of these are in the BMP.

@@ -50,7 +50,7 @@ impl<'a> Typist<'a> {
             action_uid,
             resource: self.party(&query.resource, &types.resources, "resource", name)?,
             context: context(query, types)?,
-            brought: Vec::new(),
+            brought: Vec::with_capacity(2 + query.extra.len()),
         };
         for entity in [&query.subject, &query.resource].into_iter().chain(&query.extra) {
             let described = self.describe(entity)?;

@@ -66,7 +66,11 @@ pub(in crate::decision) fn declared<'a>(
     given: &'a impl Given,
     place: &Place<'_>,
 ) -> Result<Record<'a>, ValueError> {
-    record.iter().filter_map(|(name, attribute)| given.read(&attribute.kind, name, place)).collect()
+    let mut fields = Vec::with_capacity(record.len());
+    for (name, attribute) in record {
+        fields.extend(given.read(&attribute.kind, name, place).transpose()?);
+    }
+    Ok(fields.into_iter().collect())
 }
 
 /// The attributes of `record`: all that it requires, and none that it does not declare.
