@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::intake::{Intake, Located, Location, MOST_KEPT, Refused};
-use super::record::RecordError;
+use super::intake::{Located, Location, MOST_KEPT, Refused};
+use super::reading::Reading;
+use super::record::{RecordError, RecordReader};
 use super::source::Extent;
 use super::store::{Entities, Node};
 use super::uid::Uid;
@@ -17,8 +18,11 @@ use super::writer::{HierarchyError, Writer};
 /// The place of a source in the configuration.
 pub type SourceIndex = u16;
 
+/// That of the policy directory: what it has counts before all others, and is read together with the schema.
+pub(super) const POLICY_DIRECTORY: SourceIndex = 0;
+
 /// What all sources say.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Catalog {
     sources: Vec<Source>,
     writer: Writer,
@@ -31,7 +35,7 @@ pub(super) struct Catalog {
 }
 
 /// What is known of one source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Source {
     name: Arc<str>,
     /// How many of its entities are in force.
@@ -74,14 +78,17 @@ impl Catalog {
     }
 
     /// Takes what `source` says now.
-    pub(super) fn apply(&mut self, source: SourceIndex, mut intake: Intake, extent: Extent) -> Applied {
-        let (records, seen) = distinct(source, &mut intake);
+    pub(super) fn apply(&mut self, source: SourceIndex, mut reading: Reading, extent: Extent) -> Applied {
+        let (records, seen) = distinct(source, &mut reading);
         let deleted = match extent {
-            Extent::Whole => self.missing(source, &seen),
-            Extent::Changes => std::mem::take(&mut intake.deleted),
+            Extent::Whole => {
+                let held: HashSet<Uid> = reading.disputed.drain(..).collect();
+                self.missing(source, |uid| seen.contains(uid) || held.contains(uid))
+            }
+            Extent::Changes => std::mem::take(&mut reading.deleted),
             Extent::Nothing => Vec::new(),
         };
-        self.note(source, intake, extent, &seen, &deleted);
+        self.note(source, reading, extent, &seen, &deleted);
         let mut changed = false;
         for uid in deleted.iter().filter(|uid| !seen.contains(*uid)) {
             changed |= self.delete(source, uid);
@@ -104,26 +111,53 @@ impl Catalog {
         self.report(source, changed)
     }
 
+    /// The sources that a schema has to read again: each that has an entity which does not fit, and each that has a record
+    /// which is refused now and may not be then. Of all others it would read what is there already.
+    pub(super) fn to_be_read_by(&self, reader: &RecordReader) -> BTreeSet<SourceIndex> {
+        let refused = (0..).zip(&self.sources).filter(|(_, source)| !source.bad.is_empty() || source.omitted > 0);
+        let mut found: BTreeSet<_> = refused.map(|(index, _)| index).collect();
+        let entities = self.writer.snapshot();
+        let waiting = self.waiting.values().flat_map(BTreeMap::iter).map(|(source, record)| (*source, &record.node));
+        for (source, node) in entities.iter().map(|node| (node.source(), node)).chain(waiting) {
+            if !found.contains(&source) && !reader.fits(node) {
+                found.insert(source);
+            }
+        }
+        found.remove(&POLICY_DIRECTORY);
+        found
+    }
+
+    /// The name of a source.
+    pub(super) fn name(&self, source: SourceIndex) -> Arc<str> {
+        self.sources.get(usize::from(source)).map(|source| Arc::clone(&source.name)).unwrap_or_default()
+    }
+
+    /// Why `source` has no entity of this name, if what it says of it is wrong in itself.
+    pub(super) fn refusal(&self, source: SourceIndex, uid: &Uid) -> Option<String> {
+        let bad = &self.sources.get(usize::from(source))?.bad;
+        bad.iter().find(|refused| refused.error.uid() == Some(uid)).map(ToString::to_string)
+    }
+
     /// What the source has said and says no more.
-    fn missing(&self, source: SourceIndex, seen: &HashSet<Uid>) -> Vec<Uid> {
+    fn missing(&self, source: SourceIndex, is_there: impl Fn(&Uid) -> bool) -> Vec<Uid> {
         let entities = self.writer.snapshot();
         let stored = entities.iter().filter(|node| node.source() == source).map(Node::uid);
         let waiting = self.sources.get(usize::from(source)).into_iter().flat_map(|source| &source.waiting);
-        stored.chain(waiting).filter(|uid| !seen.contains(*uid)).cloned().collect()
+        stored.chain(waiting).filter(|uid| !is_there(uid)).cloned().collect()
     }
 
     /// Remembers which records are wrong in themselves.
-    fn note(&mut self, source: SourceIndex, intake: Intake, extent: Extent, seen: &HashSet<Uid>, deleted: &[Uid]) {
+    fn note(&mut self, source: SourceIndex, reading: Reading, extent: Extent, seen: &HashSet<Uid>, deleted: &[Uid]) {
         let Some(source) = self.sources.get_mut(usize::from(source)) else { return };
         match extent {
             Extent::Nothing => {}
-            Extent::Whole => (source.bad, source.omitted) = (intake.refused, intake.omitted),
+            Extent::Whole => (source.bad, source.omitted) = (reading.refused, reading.omitted),
             Extent::Changes => {
                 let deleted: HashSet<&Uid> = deleted.iter().collect();
                 let mended = |uid: &Uid| seen.contains(uid) || deleted.contains(uid);
                 source.bad.retain(|refused| refused.error.uid().is_none_or(|uid| !mended(uid)));
-                source.bad.extend(intake.refused);
-                source.omitted += intake.omitted;
+                source.bad.extend(reading.refused);
+                source.omitted += reading.omitted;
             }
         }
     }
@@ -267,8 +301,8 @@ impl Catalog {
 }
 
 /// Each entity once, and their names: of two records of one entity the first counts.
-fn distinct(source: SourceIndex, intake: &mut Intake) -> (Vec<Located>, HashSet<Uid>) {
-    let located = std::mem::take(&mut intake.located);
+fn distinct(source: SourceIndex, reading: &mut Reading) -> (Vec<Located>, HashSet<Uid>) {
+    let located = std::mem::take(&mut reading.located);
     let mut seen = HashSet::with_capacity(located.len());
     let mut records = Vec::with_capacity(located.len());
     for Located { node, location } in located {
@@ -276,7 +310,7 @@ fn distinct(source: SourceIndex, intake: &mut Intake) -> (Vec<Located>, HashSet<
             records.push(Located { node: node.of_source(source), location });
         } else {
             let error = RecordError::of(node.uid(), "it is there twice, and the first counts");
-            intake.refuse(Refused { location, error });
+            reading.refuse(Refused { location, error });
         }
     }
     (records, seen)

@@ -24,7 +24,7 @@ pub enum HierarchyError {
 }
 
 /// The one who changes the entities.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Writer {
     entities: Entities,
     /// Those that are named as a parent, whether they exist or not.
@@ -32,7 +32,7 @@ pub struct Writer {
 }
 
 /// Who names an entity as a parent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Group {
     /// How many do.
     members: usize,

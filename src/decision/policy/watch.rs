@@ -1,7 +1,9 @@
 //! Follows the policy directory: a change that compiles is put in place at once, one that does not leaves the last good
 //! set deciding and is told. Events of the file system make it quick, and looking every few seconds makes it sure.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::PolicySet;
 use super::problem::LoadError;
 use super::source::{Sources, Stamp};
+use crate::decision::entity::Awaited;
+use crate::foundation::digest::Digest;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::watched::{Snapshot, Watched};
 
@@ -37,9 +41,19 @@ pub trait PolicyTarget: Send + Sync + 'static {
     /// What decides now.
     fn current(&self) -> Arc<Snapshot<PolicySet>>;
 
-    /// Has these decide from now on. Blocks for as long as it takes to compare the entities.
+    /// Has these decide: from now on, or from when every entity of every source fits their schema. Blocks for as long as
+    /// it takes to compare the entities.
     fn put(&self, policies: PolicySet);
+
+    /// Ends once what was put decides, or when it is known what that waits for.
+    fn settled(&self) -> Settling<'_>;
+
+    /// Has what was put and does not decide yet never decide. Blocks as [`Self::put`] does.
+    fn withdraw(&self);
 }
+
+/// Sooner or later: what a policy set waits for, if it does not decide.
+pub type Settling<'a> = Pin<Box<dyn Future<Output = Result<(), Vec<Awaited>>> + Send + 'a>>;
 
 impl PolicyTarget for Watched<PolicySet> {
     fn current(&self) -> Arc<Snapshot<PolicySet>> {
@@ -49,6 +63,12 @@ impl PolicyTarget for Watched<PolicySet> {
     fn put(&self, policies: PolicySet) {
         self.replace(policies);
     }
+
+    fn settled(&self) -> Settling<'_> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn withdraw(&self) {}
 }
 
 /// Follows `directory` until the drain starts; `target` holds what was loaded from it before. It is looked at every
@@ -73,17 +93,34 @@ struct Follower {
     stamp: Option<Stamp>,
     /// What was last told to be wrong.
     refused: Option<LoadError>,
+    /// The files as they are now, if they are good and wait for entities that fit them.
+    waiting: Option<Digests>,
 }
+
+/// Which policies, and which entities of the directory.
+type Digests = (Digest, Digest);
 
 impl Follower {
     fn new(directory: PathBuf, target: Arc<dyn PolicyTarget>, events: Arc<dyn PolicyEvents>) -> Self {
-        Self { directory, target, events, changed: Arc::default(), watcher: None, stamp: None, refused: None }
+        Self {
+            directory,
+            target,
+            events,
+            changed: Arc::default(),
+            watcher: None,
+            stamp: None,
+            refused: None,
+            waiting: None,
+        }
     }
 
     async fn run(mut self, poll: Duration, mut signal: ShutdownSignal) {
         let changed = Arc::clone(&self.changed);
         loop {
-            self.follow().await;
+            tokio::select! {
+                () = signal.draining() => return,
+                () = self.follow() => {}
+            }
             tokio::select! {
                 () = signal.draining() => return,
                 // Either an event came, or it is time to look.
@@ -125,27 +162,62 @@ impl Follower {
             Ok(sources) => sources,
             Err(error) => {
                 self.stamp = None;
+                self.withdraw().await;
                 return self.refuse(error);
             }
         };
         self.stamp = Some(sources.stamp().clone());
+        let digests = (sources.policy_digest(), sources.entity_digest());
+        if self.waiting.is_some_and(|waiting| waiting != digests) {
+            self.withdraw().await;
+        }
+        // Only now, for until it was withdrawn it may have been put in place.
         let current = self.target.current();
-        let digests = (current.policy_digest(), current.entity_digest());
-        if digests == (sources.policy_digest(), sources.entity_digest()) {
-            if self.refused.take().is_some() {
+        if digests == (current.policy_digest(), current.entity_digest()) {
+            let (waited, refused) = (self.waiting.take().is_some(), self.refused.take().is_some());
+            if waited {
+                self.events.loaded(&current);
+            } else if refused {
                 self.events.recovered(&current);
             }
             return;
         }
-        let target = Arc::clone(&self.target);
-        let put = move || current.recompile(&sources).map(|policies| target.put(policies));
-        match spawn_blocking(put).await {
-            Ok(Ok(())) => {
-                self.refused = None;
+        if self.waiting.is_none() {
+            let target = Arc::clone(&self.target);
+            let put = move || current.recompile(&sources).map(|policies| target.put(policies));
+            match spawn_blocking(put).await {
+                Ok(Ok(())) => self.waiting = Some(digests),
+                Ok(Err(error)) => return self.refuse(error),
+                Err(_panic) => return self.refuse(LoadError::fault(&self.directory)),
+            }
+        }
+        self.settle().await;
+    }
+
+    /// Waits until what was put decides, or something is to be told, or done, before.
+    async fn settle(&mut self) {
+        // If it still waits after this, it is looked at again whatever the files look like.
+        let stamp = self.stamp.take();
+        let settled = tokio::select! {
+            biased;
+            settled = self.target.settled() => settled,
+            () = self.changed.notified() => return self.changed.notify_one(),
+        };
+        match settled {
+            Ok(()) => {
+                (self.stamp, self.waiting, self.refused) = (stamp, None, None);
                 self.events.loaded(&self.target.current());
             }
-            Ok(Err(error)) => self.refuse(error),
-            Err(_panic) => self.refuse(LoadError::fault(&self.directory)),
+            Err(awaited) => self.refuse(LoadError::waiting(&self.directory, &awaited)),
+        }
+    }
+
+    async fn withdraw(&mut self) {
+        if self.waiting.take().is_some() {
+            let target = Arc::clone(&self.target);
+            if spawn_blocking(move || target.withdraw()).await.is_err() {
+                self.refuse(LoadError::fault(&self.directory));
+            }
         }
     }
 
