@@ -4,10 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::candidate::{Awaited, Candidate};
 use super::catalog::{Applied, Catalog, POLICY_DIRECTORY, SourceIndex};
@@ -16,13 +14,9 @@ use super::reading::{Readers, Reading};
 use super::record::RecordReader;
 use super::source::Extent;
 use super::store::Entities;
-use crate::decision::policy::watch::Settling;
 use crate::decision::policy::{PolicySet, PolicyTarget};
 use crate::decision::schema::SchemaTypes;
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
-
-/// How long a policy set may wait for sources before that is told; it waits on.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All entities, and how to change them.
 #[derive(Debug)]
@@ -209,7 +203,12 @@ impl EntityStore {
             *readers = told;
             wake
         });
-        self.awaited.send_replace(candidate.map(|candidate| candidate.awaited()));
+        let awaited = candidate.map(|candidate| candidate.awaited());
+        self.awaited.send_if_modified(|told| {
+            let news = *told != awaited;
+            *told = awaited;
+            news
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -243,16 +242,8 @@ impl PolicyTarget for InForce {
         self.entities.put(policies);
     }
 
-    fn settled(&self) -> Settling<'_> {
-        Box::pin(async {
-            let mut awaited = self.entities.awaited.subscribe();
-            let told = |list: &Option<Vec<Awaited>>| {
-                list.as_ref().is_none_or(|list| list.iter().any(|awaited| awaited.why.is_some()))
-            };
-            drop(timeout(PATIENCE, awaited.wait_for(told)).await);
-            let awaited = awaited.borrow().clone();
-            awaited.map_or(Ok(()), Err)
-        })
+    fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>> {
+        self.entities.awaited.subscribe()
     }
 
     fn withdraw(&self) {

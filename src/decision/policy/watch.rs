@@ -1,15 +1,13 @@
 //! Follows the policy directory: a change that compiles is put in place at once, one that does not leaves the last good
 //! set deciding and is told. Events of the file system make it quick, and looking every few seconds makes it sure.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
@@ -29,7 +27,8 @@ pub trait PolicyEvents: Send + Sync + 'static {
     /// New files are in place and decide from now on.
     fn loaded(&self, current: &Snapshot<PolicySet>);
 
-    /// The files as they are now were refused; `kept` still decides. Told once for as long as the error stays the same.
+    /// The files as they are now were refused, or wait for entities that fit them; `kept` still decides. Told once for as
+    /// long as the error stays the same.
     fn refused(&self, kept: &Snapshot<PolicySet>, error: &LoadError);
 
     /// After a refusal, the files are again those that decide.
@@ -45,15 +44,12 @@ pub trait PolicyTarget: Send + Sync + 'static {
     /// it takes to compare the entities.
     fn put(&self, policies: PolicySet);
 
-    /// Ends once what was put decides, or when it is known what that waits for.
-    fn settled(&self) -> Settling<'_>;
+    /// What that which was put waits for, if it does not decide yet.
+    fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>>;
 
     /// Has what was put and does not decide yet never decide. Blocks as [`Self::put`] does.
     fn withdraw(&self);
 }
-
-/// Sooner or later: what a policy set waits for, if it does not decide.
-pub type Settling<'a> = Pin<Box<dyn Future<Output = Result<(), Vec<Awaited>>> + Send + 'a>>;
 
 impl PolicyTarget for Watched<PolicySet> {
     fn current(&self) -> Arc<Snapshot<PolicySet>> {
@@ -64,8 +60,8 @@ impl PolicyTarget for Watched<PolicySet> {
         self.replace(policies);
     }
 
-    fn settled(&self) -> Settling<'_> {
-        Box::pin(async { Ok(()) })
+    fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>> {
+        watch::channel(None).1
     }
 
     fn withdraw(&self) {}
@@ -115,19 +111,26 @@ impl Follower {
     }
 
     async fn run(mut self, poll: Duration, mut signal: ShutdownSignal) {
-        let changed = Arc::clone(&self.changed);
+        let (changed, mut awaited) = (Arc::clone(&self.changed), self.target.awaited());
+        let mut overdue = false;
         loop {
             tokio::select! {
                 () = signal.draining() => return,
                 () = self.follow() => {}
             }
+            let still = awaited.borrow_and_update().clone();
+            self.settle(still, overdue);
             tokio::select! {
                 () = signal.draining() => return,
+                Ok(()) = awaited.changed(), if self.waiting.is_some() => {}
                 // Either an event came, or it is time to look.
-                woken = timeout(poll, changed.notified()) => if woken.is_ok() {
-                    // Events within the pause are one change; those after it wake the next round.
-                    sleep(DEBOUNCE).await;
-                    self.stamp = None;
+                woken = timeout(poll, changed.notified()) => {
+                    overdue = woken.is_err() && self.waiting.is_some();
+                    if woken.is_ok() {
+                        // Events within the pause are one change; those after it wake the next round.
+                        sleep(DEBOUNCE).await;
+                        self.stamp = None;
+                    }
                 },
             }
         }
@@ -191,24 +194,22 @@ impl Follower {
                 Err(_panic) => return self.refuse(LoadError::fault(&self.directory)),
             }
         }
-        self.settle().await;
     }
 
-    /// Waits until what was put decides, or something is to be told, or done, before.
-    async fn settle(&mut self) {
-        // If it still waits after this, it is looked at again whatever the files look like.
-        let stamp = self.stamp.take();
-        let settled = tokio::select! {
-            biased;
-            settled = self.target.settled() => settled,
-            () = self.changed.notified() => return self.changed.notify_one(),
-        };
-        match settled {
-            Ok(()) => {
-                (self.stamp, self.waiting, self.refused) = (stamp, None, None);
+    /// Tells what became of that which was put: it decides, or waits for something that is wrong, or has waited for long.
+    fn settle(&mut self, awaited: Option<Vec<Awaited>>, overdue: bool) {
+        if self.waiting.is_none() {
+            return;
+        }
+        match awaited {
+            None => {
+                (self.waiting, self.refused) = (None, None);
                 self.events.loaded(&self.target.current());
             }
-            Err(awaited) => self.refuse(LoadError::waiting(&self.directory, &awaited)),
+            Some(awaited) if overdue || awaited.iter().any(|awaited| awaited.why.is_some()) => {
+                self.refuse(LoadError::waiting(&self.directory, &awaited));
+            }
+            Some(_only_to_be_read) => {}
         }
     }
 

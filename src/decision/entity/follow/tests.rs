@@ -154,7 +154,7 @@ async fn a_new_schema_has_the_source_read_by_it() {
     directory.write("s.cedarschema", &schema("String"));
     script.say(Ok(&ALICE.replace('1', "\"one\"")));
     target.put(directory.load().unwrap());
-    target.settled().await.unwrap();
+    target.awaited().wait_for(Option::is_none).await.unwrap();
     let new = directory.load().unwrap().policy_digest();
     assert_eq!((target.current().policy_digest(), store.load().len()), (new, 1));
     shutdown.advance(Phase::Draining);

@@ -77,8 +77,8 @@ impl World {
         self.target.entities.readers().borrow().owed.contains(&source)
     }
 
-    async fn waits_for(&self) -> Vec<String> {
-        let awaited = self.target.settled().await.err().unwrap_or_default();
+    fn waits_for(&self) -> Vec<String> {
+        let awaited = self.target.awaited().borrow().clone().unwrap_or_default();
         awaited.iter().map(ToString::to_string).collect()
     }
 }
@@ -86,22 +86,19 @@ impl World {
 const HIGH: (&str, &str) = ("alice", r#"{"level": 9}"#);
 const HIGH_IN_WORDS: (&str, &str) = ("alice", r#"{"level": "high"}"#);
 
-#[tokio::test(start_paused = true)]
-async fn policies_of_a_new_schema_wait_for_entities_that_fit_it_and_both_decide_from_one_moment_on() {
+#[test]
+fn policies_of_a_new_schema_wait_for_entities_that_fit_it_and_both_decide_from_one_moment_on() {
     let world = World::new();
     world.say(PEOPLE, &[HIGH, ("bob", r#"{"level": 1}"#), ("carol", "{}")]);
     assert!(world.forbids());
     world.change_schema();
     assert!(world.forbids() && !world.is_new() && world.owes(PEOPLE));
-    assert_eq!(
-        world.waits_for().await,
-        ["the new schema waits for the source `people`, which has not been read by it yet"]
-    );
+    assert_eq!(world.waits_for(), ["the new schema waits for the source `people`, which has not been read by it yet"]);
 
     // Read by the new schema, and still of the old one.
     world.say(PEOPLE, &[HIGH, ("bob", r#"{"level": 1}"#), ("carol", "{}")]);
     assert!(world.forbids() && !world.is_new() && !world.owes(PEOPLE));
-    let told = world.waits_for().await;
+    let told = world.waits_for();
     assert!(
         told.len() == 1
             && told[0].contains("the source `people`, which has 2 records that the new schema refuses")
@@ -115,14 +112,14 @@ async fn policies_of_a_new_schema_wait_for_entities_that_fit_it_and_both_decide_
     assert_eq!(world.target.entities.load().len(), 3);
     world.change(PEOPLE, &[("bob", r#"{"level": "low"}"#)]);
     assert!(world.forbids() && world.is_new());
-    assert_eq!(world.waits_for().await, [""; 0]);
+    assert_eq!(world.waits_for(), [""; 0]);
     assert_eq!(world.target.policies.load().warnings(), []);
     world.change(PEOPLE, &[("alice", r#"{"level": "low"}"#)]);
     assert!(!world.forbids());
 }
 
-#[tokio::test(start_paused = true)]
-async fn all_sources_that_do_not_fit_are_waited_for_and_no_other() {
+#[test]
+fn all_sources_that_do_not_fit_are_waited_for_and_no_other() {
     let world = World::new();
     world.say(PEOPLE, &[HIGH]);
     world.say(2, &[("robot", "{}")]);
@@ -131,7 +128,7 @@ async fn all_sources_that_do_not_fit_are_waited_for_and_no_other() {
     let error = "away".to_owned();
     world.target.entities.failed(PEOPLE, &error);
     world.target.entities.failed(2, &error);
-    assert_eq!(world.waits_for().await, ["the new schema waits for the source `people`, which can't be read: away"]);
+    assert_eq!(world.waits_for(), ["the new schema waits for the source `people`, which can't be read: away"]);
     // What changes meanwhile counts at once, and afterwards.
     world.change(2, &[("robot", "{}"), ("drone", "{}")]);
     assert_eq!(world.target.entities.load().len(), 3);
