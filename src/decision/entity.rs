@@ -17,6 +17,7 @@ pub(in crate::decision) mod sharing;
 pub mod source;
 pub mod stock;
 pub mod store;
+mod table;
 mod uid;
 mod view;
 pub mod watched;

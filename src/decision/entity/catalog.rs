@@ -4,7 +4,7 @@
 //! The rule: an entity belongs to the first source, in the order of the configuration, that has it, and within a source to
 //! the first record; any other is refused. A refused record waits: it counts from when what it was refused for is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::intake::{Located, Location, MOST_KEPT, Refused};
@@ -79,7 +79,9 @@ impl Catalog {
 
     /// Takes what `source` says now.
     pub(super) fn apply(&mut self, source: SourceIndex, mut reading: Reading, extent: Extent) -> Applied {
-        let (records, seen) = distinct(source, &mut reading);
+        let seen = distinct(source, &mut reading);
+        // The list of a million is worked on in place: a copy would be a tenth of what they take.
+        let mut news = std::mem::take(&mut reading.located);
         let deleted = match extent {
             Extent::Whole => {
                 let held: HashSet<Uid> = reading.disputed.drain(..).collect();
@@ -94,12 +96,12 @@ impl Catalog {
             changed |= self.delete(source, uid);
         }
         drop(seen);
-        let news: Vec<Located> = records.into_iter().filter(|record| !self.is_known(source, record)).collect();
+        news.retain(|record| !self.is_known(source, record));
         changed |= !news.is_empty();
         if news.len() > 1 {
             self.detach(&news);
         }
-        let order = parents_first(&news);
+        let order = self.parents_first(&news);
         let mut news: Vec<_> = news.into_iter().map(Some).collect();
         for place in order {
             if let Some(record) = news.get_mut(place).and_then(Option::take) {
@@ -192,6 +194,40 @@ impl Catalog {
         if let Some(source) = self.sources.get_mut(usize::from(source)) {
             source.waiting.remove(uid);
         }
+    }
+
+    /// The places of records in an order in which each comes after its parents: then nothing that is written has to be
+    /// written again. It depends on their names alone, and not on the order in which they came, as far as anybody can
+    /// tell: what is no parent of others is in nobody's way.
+    fn parents_first(&self, records: &[Located]) -> Vec<usize> {
+        let named: HashSet<&Uid> = records.iter().flat_map(|record| record.node.parents()).collect();
+        let is_group = |uid: &Uid| named.contains(uid) || self.writer.is_group(uid);
+        let all = || records.iter().map(|record| record.node.uid()).enumerate();
+        let groups: BTreeMap<&Uid, usize> =
+            all().filter(|(_, uid)| is_group(uid)).map(|(place, uid)| (uid, place)).collect();
+        let above = |place: usize| {
+            let parents = records.get(place).map(|record| record.node.parents()).unwrap_or_default();
+            parents.iter().filter_map(|parent| groups.get(parent).copied())
+        };
+        let (mut order, mut seen) = (Vec::with_capacity(records.len()), HashSet::new());
+        for place in groups.values().copied() {
+            let mut path = Vec::new();
+            if seen.insert(place) {
+                path.push((place, above(place)));
+            }
+            while let Some((place, rest)) = path.last_mut() {
+                if let Some(parent) = rest.next() {
+                    if seen.insert(parent) {
+                        path.push((parent, above(parent)));
+                    }
+                } else {
+                    order.push(*place);
+                    path.pop();
+                }
+            }
+        }
+        order.extend(all().map(|(place, _)| place).filter(|place| !seen.contains(place)));
+        order
     }
 
     /// Takes the parents away from all groups that are about to get others, lest a circle is seen where one record is new
@@ -300,50 +336,20 @@ impl Catalog {
     }
 }
 
-/// Each entity once, and their names: of two records of one entity the first counts.
-fn distinct(source: SourceIndex, reading: &mut Reading) -> (Vec<Located>, HashSet<Uid>) {
-    let located = std::mem::take(&mut reading.located);
-    let mut seen = HashSet::with_capacity(located.len());
-    let mut records = Vec::with_capacity(located.len());
-    for Located { node, location } in located {
-        if seen.insert(node.uid().clone()) {
-            records.push(Located { node: node.of_source(source), location });
-        } else {
+/// Leaves each entity once, of two records of one entity the first, and gives their names.
+fn distinct(source: SourceIndex, reading: &mut Reading) -> HashSet<Uid> {
+    let (mut seen, mut twice) = (HashSet::with_capacity(reading.located.len()), Vec::new());
+    reading.located.retain_mut(|Located { node, location }| {
+        node.say_by(source);
+        let is_first = seen.insert(node.uid().clone());
+        if !is_first {
             let error = RecordError::of(node.uid(), "it is there twice, and the first counts");
-            reading.refuse(Refused { location, error });
+            twice.push(Refused { location: location.clone(), error });
         }
-    }
-    (records, seen)
-}
-
-/// The places of records in an order in which each comes after its parents: then nothing that is written has to be
-/// written again.
-fn parents_first(records: &[Located]) -> Vec<usize> {
-    let mut order = Vec::with_capacity(records.len());
-    let places: HashMap<&Uid, usize> =
-        records.iter().enumerate().map(|(place, record)| (record.node.uid(), place)).collect();
-    let above = |place: usize| {
-        let parents = records.get(place).map(|record| record.node.parents()).unwrap_or_default();
-        parents.iter().filter_map(|parent| places.get(parent).copied())
-    };
-    let mut seen = HashSet::with_capacity(records.len());
-    for place in 0..records.len() {
-        let mut path = Vec::new();
-        if seen.insert(place) {
-            path.push((place, above(place)));
-        }
-        while let Some((place, rest)) = path.last_mut() {
-            if let Some(parent) = rest.next() {
-                if seen.insert(parent) {
-                    path.push((parent, above(parent)));
-                }
-            } else {
-                order.push(*place);
-                path.pop();
-            }
-        }
-    }
-    order
+        is_first
+    });
+    twice.into_iter().for_each(|refused| reading.refuse(refused));
+    seen
 }
 
 #[cfg(test)]

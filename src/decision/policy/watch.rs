@@ -190,8 +190,8 @@ impl Follower {
             let put = move || current.recompile(&sources).map(|policies| target.put(policies));
             match spawn_blocking(put).await {
                 Ok(Ok(())) => self.waiting = Some(digests),
-                Ok(Err(error)) => return self.refuse(error),
-                Err(_panic) => return self.refuse(LoadError::fault(&self.directory)),
+                Ok(Err(error)) => self.refuse(error),
+                Err(_panic) => self.refuse(LoadError::fault(&self.directory)),
             }
         }
     }
