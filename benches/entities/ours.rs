@@ -27,7 +27,7 @@ pub(crate) fn measure(count: usize) -> Figures {
     let (load, applied) = timed(|| {
         let mut intake = intake(&store);
         intake.document(&"bench.json".into(), text.as_bytes()).unwrap();
-        store.apply(SOURCE, intake, Extent::Whole)
+        store.apply(SOURCE, intake, Extent::Whole).unwrap()
     });
     assert_eq!((applied.entities, applied.refused.len()), (count, 0), "{:?}", applied.refused.first());
     drop(text);
@@ -46,20 +46,20 @@ pub(crate) fn measure(count: usize) -> Figures {
         let id = user(run, count).to_string();
         let mut intake = intake(&store);
         intake.delete("User", &id);
-        store.apply(SOURCE, intake, Extent::Changes);
+        store.apply(SOURCE, intake, Extent::Changes).unwrap();
         assert!(store.load().get(UidRef::new("User", &id)).is_none());
     });
     Figures { load: load / 1e3, memory: held, peak, text: length, upsert, upsert_worst, delete, delete_worst, top }
 }
 
 fn intake(store: &EntityStore) -> Intake {
-    Intake::new(Arc::clone(&store.readers().borrow()), Arc::new(Unseen))
+    Intake::new(store.readers().borrow().clone(), Arc::new(Unseen))
 }
 
 fn put(store: &EntityStore, kind: &str, id: &str, attributes: &str, parents: &str) {
     let mut intake = intake(store);
     intake.row(&"bench".into(), Row { kind, id, attributes, tags: "{}", parents });
-    let applied = store.apply(SOURCE, intake, Extent::Changes);
+    let applied = store.apply(SOURCE, intake, Extent::Changes).unwrap();
     assert!(applied.refused.is_empty(), "{:?}", applied.refused);
 }
 

@@ -60,10 +60,24 @@ async fn a_bad_record_is_told_by_name_and_the_rest_stands() {
     has(&gateway, 3.0, 0.0).await;
     eventually("nothing is wrong any more", async || notice(&gateway).await.is_none().then_some(())).await;
 
-    // Another schema, by which the same records are no good any more.
+    // Another schema, by which the same records are no good any more, waits for better ones.
     let schema = home.policies().join("portcullis.cedarschema");
     let text = fs::read_to_string(&schema).unwrap();
     fs::write(&schema, text.replace("entity Workload in [TrustDomain, Group]", "entity Workload in [TrustDomain]"))
         .unwrap();
-    has(&gateway, 0.0, 3.0).await;
+    eventually("it is told what the schema waits for", async || {
+        let report = gateway.operations("/readyz").await.json();
+        let told = report["notices"]["policies"].as_str()?.to_owned();
+        told.contains("waits for the source `people`, which has 3 records that the new schema refuses").then_some(())
+    })
+    .await;
+    has(&gateway, 3.0, 0.0).await;
+    let alone = web.replace(r#"{"type": "Group", "id": "staff"}"#, "");
+    fs::write(directory.join("a.json"), format!("[{alone}]")).unwrap();
+    fs::remove_file(directory.join("b.json")).unwrap();
+    has(&gateway, 1.0, 0.0).await;
+    eventually("nothing waits any more", async || {
+        gateway.operations("/readyz").await.json()["notices"].get("policies").is_none().then_some(())
+    })
+    .await;
 }

@@ -21,6 +21,7 @@ mod churn;
 mod cli;
 mod drain;
 mod entities;
+mod entity_sources;
 mod ext_authz;
 mod federation;
 mod mtls;

@@ -4,11 +4,12 @@
 //! The rule: an entity belongs to the first source, in the order of the configuration, that has it, and within a source to
 //! the first record; any other is refused. A refused record waits: it counts from when what it was refused for is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::intake::{Intake, Located, Location, MOST_KEPT, Refused};
-use super::record::RecordError;
+use super::intake::{Located, Location, MOST_KEPT, Refused};
+use super::reading::Reading;
+use super::record::{RecordError, RecordReader};
 use super::source::Extent;
 use super::store::{Entities, Node};
 use super::uid::Uid;
@@ -17,8 +18,11 @@ use super::writer::{HierarchyError, Writer};
 /// The place of a source in the configuration.
 pub type SourceIndex = u16;
 
+/// That of the policy directory: what it has counts before all others, and is read together with the schema.
+pub(super) const POLICY_DIRECTORY: SourceIndex = 0;
+
 /// What all sources say.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Catalog {
     sources: Vec<Source>,
     writer: Writer,
@@ -31,7 +35,7 @@ pub(super) struct Catalog {
 }
 
 /// What is known of one source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Source {
     name: Arc<str>,
     /// How many of its entities are in force.
@@ -74,25 +78,30 @@ impl Catalog {
     }
 
     /// Takes what `source` says now.
-    pub(super) fn apply(&mut self, source: SourceIndex, mut intake: Intake, extent: Extent) -> Applied {
-        let (records, seen) = distinct(source, &mut intake);
+    pub(super) fn apply(&mut self, source: SourceIndex, mut reading: Reading, extent: Extent) -> Applied {
+        let seen = distinct(source, &mut reading);
+        // The list of a million is worked on in place: a copy would be a tenth of what they take.
+        let mut news = std::mem::take(&mut reading.located);
         let deleted = match extent {
-            Extent::Whole => self.missing(source, &seen),
-            Extent::Changes => std::mem::take(&mut intake.deleted),
+            Extent::Whole => {
+                let held: HashSet<Uid> = reading.disputed.drain(..).collect();
+                self.missing(source, |uid| seen.contains(uid) || held.contains(uid))
+            }
+            Extent::Changes => std::mem::take(&mut reading.deleted),
             Extent::Nothing => Vec::new(),
         };
-        self.note(source, intake, extent, &seen, &deleted);
+        self.note(source, reading, extent, &seen, &deleted);
         let mut changed = false;
         for uid in deleted.iter().filter(|uid| !seen.contains(*uid)) {
             changed |= self.delete(source, uid);
         }
         drop(seen);
-        let news: Vec<Located> = records.into_iter().filter(|record| !self.is_known(source, record)).collect();
+        news.retain(|record| !self.is_known(source, record));
         changed |= !news.is_empty();
         if news.len() > 1 {
             self.detach(&news);
         }
-        let order = parents_first(&news);
+        let order = self.parents_first(&news);
         let mut news: Vec<_> = news.into_iter().map(Some).collect();
         for place in order {
             if let Some(record) = news.get_mut(place).and_then(Option::take) {
@@ -104,26 +113,53 @@ impl Catalog {
         self.report(source, changed)
     }
 
+    /// The sources that a schema has to read again: each that has an entity which does not fit, and each that has a record
+    /// which is refused now and may not be then. Of all others it would read what is there already.
+    pub(super) fn to_be_read_by(&self, reader: &RecordReader) -> BTreeSet<SourceIndex> {
+        let refused = (0..).zip(&self.sources).filter(|(_, source)| !source.bad.is_empty() || source.omitted > 0);
+        let mut found: BTreeSet<_> = refused.map(|(index, _)| index).collect();
+        let entities = self.writer.snapshot();
+        let waiting = self.waiting.values().flat_map(BTreeMap::iter).map(|(source, record)| (*source, &record.node));
+        for (source, node) in entities.iter().map(|node| (node.source(), node)).chain(waiting) {
+            if !found.contains(&source) && !reader.fits(node) {
+                found.insert(source);
+            }
+        }
+        found.remove(&POLICY_DIRECTORY);
+        found
+    }
+
+    /// The name of a source.
+    pub(super) fn name(&self, source: SourceIndex) -> Arc<str> {
+        self.sources.get(usize::from(source)).map(|source| Arc::clone(&source.name)).unwrap_or_default()
+    }
+
+    /// Why `source` has no entity of this name, if what it says of it is wrong in itself.
+    pub(super) fn refusal(&self, source: SourceIndex, uid: &Uid) -> Option<String> {
+        let bad = &self.sources.get(usize::from(source))?.bad;
+        bad.iter().find(|refused| refused.error.uid() == Some(uid)).map(ToString::to_string)
+    }
+
     /// What the source has said and says no more.
-    fn missing(&self, source: SourceIndex, seen: &HashSet<Uid>) -> Vec<Uid> {
+    fn missing(&self, source: SourceIndex, is_there: impl Fn(&Uid) -> bool) -> Vec<Uid> {
         let entities = self.writer.snapshot();
         let stored = entities.iter().filter(|node| node.source() == source).map(Node::uid);
         let waiting = self.sources.get(usize::from(source)).into_iter().flat_map(|source| &source.waiting);
-        stored.chain(waiting).filter(|uid| !seen.contains(*uid)).cloned().collect()
+        stored.chain(waiting).filter(|uid| !is_there(uid)).cloned().collect()
     }
 
     /// Remembers which records are wrong in themselves.
-    fn note(&mut self, source: SourceIndex, intake: Intake, extent: Extent, seen: &HashSet<Uid>, deleted: &[Uid]) {
+    fn note(&mut self, source: SourceIndex, reading: Reading, extent: Extent, seen: &HashSet<Uid>, deleted: &[Uid]) {
         let Some(source) = self.sources.get_mut(usize::from(source)) else { return };
         match extent {
             Extent::Nothing => {}
-            Extent::Whole => (source.bad, source.omitted) = (intake.refused, intake.omitted),
+            Extent::Whole => (source.bad, source.omitted) = (reading.refused, reading.omitted),
             Extent::Changes => {
                 let deleted: HashSet<&Uid> = deleted.iter().collect();
                 let mended = |uid: &Uid| seen.contains(uid) || deleted.contains(uid);
                 source.bad.retain(|refused| refused.error.uid().is_none_or(|uid| !mended(uid)));
-                source.bad.extend(intake.refused);
-                source.omitted += intake.omitted;
+                source.bad.extend(reading.refused);
+                source.omitted += reading.omitted;
             }
         }
     }
@@ -158,6 +194,40 @@ impl Catalog {
         if let Some(source) = self.sources.get_mut(usize::from(source)) {
             source.waiting.remove(uid);
         }
+    }
+
+    /// The places of records in an order in which each comes after its parents: then nothing that is written has to be
+    /// written again. It depends on their names alone, and not on the order in which they came, as far as anybody can
+    /// tell: what is no parent of others is in nobody's way.
+    fn parents_first(&self, records: &[Located]) -> Vec<usize> {
+        let named: HashSet<&Uid> = records.iter().flat_map(|record| record.node.parents()).collect();
+        let is_group = |uid: &Uid| named.contains(uid) || self.writer.is_group(uid);
+        let all = || records.iter().map(|record| record.node.uid()).enumerate();
+        let groups: BTreeMap<&Uid, usize> =
+            all().filter(|(_, uid)| is_group(uid)).map(|(place, uid)| (uid, place)).collect();
+        let above = |place: usize| {
+            let parents = records.get(place).map(|record| record.node.parents()).unwrap_or_default();
+            parents.iter().filter_map(|parent| groups.get(parent).copied())
+        };
+        let (mut order, mut seen) = (Vec::with_capacity(records.len()), HashSet::new());
+        for place in groups.values().copied() {
+            let mut path = Vec::new();
+            if seen.insert(place) {
+                path.push((place, above(place)));
+            }
+            while let Some((place, rest)) = path.last_mut() {
+                if let Some(parent) = rest.next() {
+                    if seen.insert(parent) {
+                        path.push((parent, above(parent)));
+                    }
+                } else {
+                    order.push(*place);
+                    path.pop();
+                }
+            }
+        }
+        order.extend(all().map(|(place, _)| place).filter(|place| !seen.contains(place)));
+        order
     }
 
     /// Takes the parents away from all groups that are about to get others, lest a circle is seen where one record is new
@@ -266,50 +336,20 @@ impl Catalog {
     }
 }
 
-/// Each entity once, and their names: of two records of one entity the first counts.
-fn distinct(source: SourceIndex, intake: &mut Intake) -> (Vec<Located>, HashSet<Uid>) {
-    let located = std::mem::take(&mut intake.located);
-    let mut seen = HashSet::with_capacity(located.len());
-    let mut records = Vec::with_capacity(located.len());
-    for Located { node, location } in located {
-        if seen.insert(node.uid().clone()) {
-            records.push(Located { node: node.of_source(source), location });
-        } else {
+/// Leaves each entity once, of two records of one entity the first, and gives their names.
+fn distinct(source: SourceIndex, reading: &mut Reading) -> HashSet<Uid> {
+    let (mut seen, mut twice) = (HashSet::with_capacity(reading.located.len()), Vec::new());
+    reading.located.retain_mut(|Located { node, location }| {
+        node.say_by(source);
+        let is_first = seen.insert(node.uid().clone());
+        if !is_first {
             let error = RecordError::of(node.uid(), "it is there twice, and the first counts");
-            intake.refuse(Refused { location, error });
+            twice.push(Refused { location: location.clone(), error });
         }
-    }
-    (records, seen)
-}
-
-/// The places of records in an order in which each comes after its parents: then nothing that is written has to be
-/// written again.
-fn parents_first(records: &[Located]) -> Vec<usize> {
-    let mut order = Vec::with_capacity(records.len());
-    let places: HashMap<&Uid, usize> =
-        records.iter().enumerate().map(|(place, record)| (record.node.uid(), place)).collect();
-    let above = |place: usize| {
-        let parents = records.get(place).map(|record| record.node.parents()).unwrap_or_default();
-        parents.iter().filter_map(|parent| places.get(parent).copied())
-    };
-    let mut seen = HashSet::with_capacity(records.len());
-    for place in 0..records.len() {
-        let mut path = Vec::new();
-        if seen.insert(place) {
-            path.push((place, above(place)));
-        }
-        while let Some((place, rest)) = path.last_mut() {
-            if let Some(parent) = rest.next() {
-                if seen.insert(parent) {
-                    path.push((parent, above(parent)));
-                }
-            } else {
-                order.push(*place);
-                path.pop();
-            }
-        }
-    }
-    order
+        is_first
+    });
+    twice.into_iter().for_each(|refused| reading.refuse(refused));
+    seen
 }
 
 #[cfg(test)]

@@ -57,9 +57,9 @@ impl Bench {
 
     /// Reads once, and takes what came.
     async fn read(&mut self, whole: bool) -> Result<(Extent, Applied), SourceError> {
-        let mut intake = Intake::new(Arc::clone(&self.store.readers().borrow()), Arc::new(Unseen));
+        let mut intake = Intake::new(self.store.readers().borrow().clone(), Arc::new(Unseen));
         let extent = self.source.read(whole, &mut intake).await?;
-        Ok((extent, self.store.apply(0, intake, extent)))
+        Ok((extent, self.store.apply(0, intake, extent).unwrap()))
     }
 
     /// Reads all there is.

@@ -104,12 +104,12 @@ impl EntitySource for EntityFiles {
 /// [`SourceError`]: they can't be read, or one is no JSON array.
 pub fn check(path: &Path, policies: &PolicySet) -> Result<Applied, SourceError> {
     let store = EntityStore::of_types(policies.types(), [path.to_string_lossy().into()]);
-    let mut intake = Intake::new(Arc::clone(&store.readers().borrow()), Arc::new(Unseen));
+    let mut intake = Intake::new(store.readers().borrow().clone(), Arc::new(Unseen));
     let (_stamps, documents) = read(path).map_err(SourceError::Unavailable)?;
     for (name, bytes) in documents {
         intake.document(&name, &bytes)?;
     }
-    Ok(store.apply(0, intake, Extent::Whole))
+    store.apply(0, intake, Extent::Whole).map_err(|outdated| SourceError::Unavailable(outdated.to_string()))
 }
 
 /// The directory to watch: of a file that in which it stands, for Kubernetes swaps a link there.

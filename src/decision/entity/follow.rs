@@ -11,9 +11,9 @@ use tokio::time::sleep;
 use super::catalog::{Applied, SourceIndex};
 use super::intake::{Intake, IntakeError};
 use super::progress::{Progress, Unseen};
-use super::record::RecordReader;
+use super::reading::Readers;
 use super::source::{EntitySource, Extent, SourceError};
-use super::watched::EntityStore;
+use super::watched::{EntityStore, Outdated};
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::watched::Epoch;
 
@@ -39,10 +39,12 @@ pub struct Follower {
     index: SourceIndex,
     source: Box<dyn EntitySource>,
     store: Arc<EntityStore>,
-    readers: watch::Receiver<Arc<RecordReader>>,
+    readers: watch::Receiver<Readers>,
     events: Arc<dyn EntityEvents>,
     /// Whether the next reading is of all there is.
     whole: bool,
+    /// Whether another schema is in force since it was told last what stands.
+    renewed: bool,
     /// How often in a row it failed.
     failures: u32,
 }
@@ -56,7 +58,7 @@ impl Follower {
         events: Arc<dyn EntityEvents>,
     ) -> Self {
         let readers = store.readers();
-        Self { name, index, source, store, readers, events, whole: true, failures: 0 }
+        Self { name, index, source, store, readers, events, whole: true, renewed: false, failures: 0 }
     }
 
     /// Reads all of it for the first time, however often that has to be tried: to decide without it would be to decide
@@ -74,9 +76,9 @@ impl Follower {
             tokio::select! {
                 () = signal.draining() => return,
                 // Its sender lives in the store that we hold.
-                _ = self.readers.changed() => self.whole = true,
+                _ = self.readers.changed() => self.renewed = true,
                 waited = self.source.wait(), if self.failures == 0 => if let Err(error) = waited {
-                    self.fail(&error);
+                    self.fail(&error).await;
                     continue;
                 },
                 () = sleep(pause), if self.failures > 0 => {}
@@ -87,27 +89,37 @@ impl Follower {
 
     /// Reads what there is to read; says whether that went well.
     async fn read(&mut self, progress: Arc<dyn Progress>) -> bool {
-        let reader = Arc::clone(&self.readers.borrow_and_update());
-        let mut intake = Intake::new(reader, progress);
-        let whole = self.whole;
-        let extent = match self.source.read(whole, &mut intake).await {
-            Ok(extent) => extent,
-            Err(error) => return self.fail(&error),
-        };
-        if extent != Extent::Nothing || self.failures > 0 {
-            let (store, index) = (Arc::clone(&self.store), self.index);
-            match spawn_blocking(move || store.apply(index, intake, extent)).await {
-                Ok(applied) => self.events.read(&self.name, &applied, self.store.load().epoch()),
-                Err(_panic) => return self.fail(&IntakeError::Fault.into()),
+        loop {
+            self.renewed |= self.readers.has_changed().unwrap_or(false);
+            let readers = self.readers.borrow_and_update().clone();
+            self.whole |= readers.owed.contains(&self.index);
+            let mut intake = Intake::new(readers, Arc::clone(&progress));
+            let extent = match self.source.read(self.whole, &mut intake).await {
+                Ok(extent) => extent,
+                Err(error) => return self.fail(&error).await,
+            };
+            if extent != Extent::Nothing || self.failures > 0 || self.renewed {
+                let (store, index) = (Arc::clone(&self.store), self.index);
+                match spawn_blocking(move || store.apply(index, intake, extent)).await {
+                    Ok(Ok(applied)) => self.events.read(&self.name, &applied, self.store.load().epoch()),
+                    Ok(Err(Outdated)) => {
+                        self.whole = true;
+                        continue;
+                    }
+                    Err(_panic) => return self.fail(&IntakeError::Fault.into()).await,
+                }
             }
+            self.events.reached(&self.name);
+            (self.whole, self.renewed, self.failures) = (false, false, 0);
+            return true;
         }
-        self.events.reached(&self.name);
-        (self.whole, self.failures) = (false, 0);
-        true
     }
 
-    fn fail(&mut self, error: &SourceError) -> bool {
+    async fn fail(&mut self, error: &SourceError) -> bool {
         self.failures = self.failures.saturating_add(1);
+        let (store, index, told) = (Arc::clone(&self.store), self.index, error.to_string());
+        // If even that fails, the policy set that waits goes on waiting.
+        let _noted = spawn_blocking(move || store.failed(index, &told)).await;
         self.events.failed(&self.name, error);
         false
     }

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::document::{DocumentError, Elements};
 use super::progress::Progress;
+use super::reading::{Readers, Reading};
 use super::record::{RecordError, RecordReader};
 use super::sharing::Sharing;
 use super::store::Node;
@@ -86,30 +87,34 @@ pub struct Row<'a> {
 /// Takes what a source has.
 #[derive(Debug)]
 pub struct Intake {
-    reader: Arc<RecordReader>,
+    /// By the schema in force.
+    pub(super) current: Reading,
+    /// By the schema that is to be.
+    next: Option<Reading>,
     sharing: Sharing,
     progress: Arc<dyn Progress>,
-    pub(super) located: Vec<Located>,
-    pub(super) deleted: Vec<Uid>,
-    pub(super) refused: Vec<Refused>,
-    /// Refused beyond those.
-    pub(super) omitted: usize,
     taken: u64,
 }
 
 impl Intake {
-    /// For records of the schema that `reader` reads by.
-    pub fn new(reader: Arc<RecordReader>, progress: Arc<dyn Progress>) -> Self {
-        Self {
-            reader,
-            sharing: Sharing::default(),
-            progress,
-            located: Vec::new(),
-            deleted: Vec::new(),
-            refused: Vec::new(),
-            omitted: 0,
-            taken: 0,
-        }
+    /// For records of the schemas that `readers` read by.
+    pub fn new(readers: Readers, progress: Arc<dyn Progress>) -> Self {
+        let (current, next) = (Reading::new(readers.current), readers.next.map(Reading::new));
+        Self { current, next, sharing: Sharing::default(), progress, taken: 0 }
+    }
+
+    /// What it brings by these schemas, if it was read by them.
+    pub(super) fn by(
+        self,
+        current: &Arc<RecordReader>,
+        next: Option<&Arc<RecordReader>>,
+    ) -> (Option<Reading>, Option<Reading>) {
+        let mut readings: Vec<_> = std::iter::once(self.current).chain(self.next).collect();
+        let mut by = |reader: &Arc<RecordReader>| {
+            let place = readings.iter().position(|reading| reading.is_by(reader))?;
+            Some(readings.swap_remove(place))
+        };
+        (by(current), next.and_then(by))
     }
 
     /// How much will come, as far as the source knows.
@@ -122,8 +127,8 @@ impl Intake {
     /// # Errors
     /// [`IntakeError`]: one of them is no array; what came before it was taken.
     pub async fn documents(&mut self, documents: Vec<(Arc<str>, Vec<u8>)>) -> Result<(), IntakeError> {
-        let mut own = Self::new(Arc::clone(&self.reader), Arc::clone(&self.progress));
-        std::mem::swap(self, &mut own);
+        let readers = Readers::only(Arc::clone(self.current.reader()));
+        let mut own = std::mem::replace(self, Self::new(readers, Arc::clone(&self.progress)));
         let work = spawn_blocking(move || {
             let result = documents.into_iter().try_for_each(|(name, bytes)| own.document(&name, &bytes));
             (own, result)
@@ -145,7 +150,7 @@ impl Intake {
                 element.map_err(|error| IntakeError::Document { document: Arc::clone(name), error })?;
             let location = Location { document: Arc::clone(name), position: Some(position) };
             let record = json::read(text.as_bytes()).map_err(RecordError::unnamed);
-            self.take(location, record);
+            self.take(location, &record);
             if self.taken.is_multiple_of(STRIDE) {
                 self.guess(elements.offset(), bytes.len());
             }
@@ -156,41 +161,41 @@ impl Intake {
     /// Takes a row of the table `name`.
     pub fn row(&mut self, name: &Arc<str>, row: Row<'_>) {
         let location = Location { document: Arc::clone(name), position: None };
-        self.take(location, row.record());
-    }
-
-    /// Takes entities that were read before.
-    pub(super) fn nodes(&mut self, name: &Arc<str>, nodes: impl Iterator<Item = Node>) {
-        let location = Location { document: Arc::clone(name), position: None };
-        self.located.extend(nodes.map(|node| Located { node, location: location.clone() }));
+        self.take(location, &row.record());
     }
 
     /// Takes it that an entity is not there any more.
     pub fn delete(&mut self, kind: &str, id: &str) {
-        self.deleted.push(Uid::new(kind.into(), id));
+        let uid = Uid::new(kind.into(), id);
+        if let Some(next) = &mut self.next {
+            next.deleted.push(uid.clone());
+        }
+        self.current.deleted.push(uid);
     }
 
-    fn take(&mut self, location: Location, record: Result<Json, RecordError>) {
-        match record.and_then(|json| self.reader.read(&json, &mut self.sharing)) {
-            Ok(Some(node)) => self.located.push(Located { node, location }),
-            Ok(None) => {}
-            Err(error) => {
-                // Whatever it was before, it is not what the source says now.
-                self.deleted.extend(error.uid().cloned());
-                self.refuse(Refused { location, error });
-            }
+    fn take(&mut self, location: Location, record: &Result<Json, RecordError>) {
+        let read = self.current.read(record, &mut self.sharing);
+        match &mut self.next {
+            None => self.current.take(location, read),
+            Some(next) => match (read, next.read(record, &mut self.sharing)) {
+                (Ok(Some(node)), Err(error)) => {
+                    self.current.take(location.clone(), Ok(Some(node)));
+                    next.object(location, error);
+                }
+                // What it was before stands until the schema is in force that it is written for.
+                (Err(error), Ok(Some(node))) => {
+                    self.current.disputed.extend(error.uid().cloned());
+                    next.take(location, Ok(Some(node)));
+                }
+                (now, then) => {
+                    self.current.take(location.clone(), now);
+                    next.take(location, then);
+                }
+            },
         }
         self.taken += 1;
         if self.taken.is_multiple_of(STRIDE) {
             self.progress.reached(self.taken);
-        }
-    }
-
-    pub(super) fn refuse(&mut self, refused: Refused) {
-        if self.refused.len() < MOST_KEPT {
-            self.refused.push(refused);
-        } else {
-            self.omitted += 1;
         }
     }
 

@@ -12,12 +12,14 @@ pub struct Lineage<'a> {
     first: [UidRef<'a>; ROOM],
     count: usize,
     more: Vec<UidRef<'a>>,
+    /// Which of the first came with all that is stored above them, a bit for each.
+    closed: u16,
 }
 
 impl<'a> Lineage<'a> {
     /// An entity of which no ancestor is known yet.
     pub(super) const fn of(uid: UidRef<'a>) -> Self {
-        Self { first: [uid; ROOM], count: 1, more: Vec::new() }
+        Self { first: [uid; ROOM], count: 1, more: Vec::new(), closed: 0 }
     }
 
     /// The entity itself.
@@ -44,10 +46,29 @@ impl<'a> Lineage<'a> {
         }
     }
 
+    /// Whether what stands at `place` came with all that is stored above it.
+    pub(super) const fn is_closed(&self, place: usize) -> bool {
+        place < ROOM && self.closed & (1 << place) != 0
+    }
+
     pub(super) fn add(&mut self, uid: UidRef<'a>) {
+        if !self.has(uid) {
+            self.push(uid);
+        }
+    }
+
+    /// Adds one that comes with all that is stored above it.
+    pub(super) fn add_closed(&mut self, uid: UidRef<'a>) {
         if self.has(uid) {
             return;
         }
+        if self.count < ROOM {
+            self.closed |= 1 << self.count;
+        }
+        self.push(uid);
+    }
+
+    fn push(&mut self, uid: UidRef<'a>) {
         match self.first.get_mut(self.count) {
             Some(free) => {
                 *free = uid;

@@ -52,6 +52,16 @@ impl RecordReader {
         *self.types == *types
     }
 
+    /// Whether its schema has entities of this type.
+    pub(super) fn knows(&self, kind: &str) -> bool {
+        self.types.entities.contains_key(kind)
+    }
+
+    /// The types of its schema.
+    pub(super) fn types(&self) -> &SchemaTypes {
+        &self.types
+    }
+
     /// The entity that `json` describes: `uid`, `attrs`, `parents` and, if there are any, `tags`. `None` for an action,
     /// about which only the schema has a say.
     ///

@@ -1,28 +1,32 @@
 //! Entities in memory: a snapshot that is read without waiting and never changes, and shares with the next one all that
 //! did not change between the two.
 //!
-//! The table is in parts, in two levels. A change copies the parts on its way and nothing else: of a million entities,
-//! two lists of 64 and one table of about 250.
+//! What follows from the hierarchy stands in a table of its own, which has an entry for each entity that is a parent of
+//! others. So a change high up rewrites a small table, and leaves the large one alone that has their million members.
 
 use std::fmt;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
+use super::table::{Named, Table};
 use super::uid::{Uid, UidRef};
 use crate::decision::value::Record;
-
-/// How many parts each level has.
-const FANOUT: usize = 64;
 
 /// One entity.
 #[derive(Clone, Debug)]
 pub struct Node {
     body: Arc<Body>,
-    ancestors: Option<Arc<[Uid]>>,
+    /// Whether others name it as a parent.
+    is_group: bool,
 }
 
-/// What a source says of an entity; what follows from other entities is kept beside it.
+/// All ancestors of an entity that others name as a parent.
+#[derive(Clone, Debug)]
+struct Closure {
+    uid: Uid,
+    ancestors: Arc<[Uid]>,
+}
+
+/// What a source says of an entity.
 #[derive(Debug, Eq, PartialEq)]
 struct Body {
     uid: Uid,
@@ -38,7 +42,7 @@ impl Node {
     pub fn new(uid: Uid, attributes: Record<'static>, tags: Record<'static>, mut parents: Vec<Uid>) -> Self {
         parents.sort_unstable();
         parents.dedup();
-        Self { body: Arc::new(Body { uid, attributes, tags, parents: parents.into(), source: 0 }), ancestors: None }
+        Self { body: Arc::new(Body { uid, attributes, tags, parents: parents.into(), source: 0 }), is_group: false }
     }
 
     /// Its name.
@@ -61,13 +65,6 @@ impl Node {
         &self.body.parents
     }
 
-    /// All its ancestors, without itself, if it is itself a parent of others. `None` for all others: their ancestors are
-    /// their parents and the ancestors of these, one step away. So a change high up touches the groups below it and not
-    /// their million members.
-    pub fn ancestors(&self) -> Option<&[Uid]> {
-        self.ancestors.as_deref()
-    }
-
     /// Has the names of its parents share their memory with equal ones that `shared` knows.
     pub(super) fn share_parents(&mut self, shared: impl Fn(&Uid) -> Option<Uid>) {
         // A node that others hold already was shared when it was new.
@@ -85,116 +82,123 @@ impl Node {
         self.body.source
     }
 
-    /// The same, said by `source`.
-    pub(super) fn of_source(mut self, source: u16) -> Self {
+    /// Has it that `source` says it. For a node that nobody else holds yet.
+    pub(super) fn say_by(&mut self, source: u16) {
         if let Some(body) = Arc::get_mut(&mut self.body) {
             body.source = source;
         }
-        self
     }
 
     /// The same without parents.
     pub(super) fn without_parents(&self) -> Self {
         let Body { uid, attributes, tags, source, .. } = &*self.body;
         let (uid, attributes, tags) = (uid.clone(), attributes.clone(), tags.clone());
-        Self::new(uid, attributes, tags, Vec::new()).of_source(*source)
+        let mut bare = Self::new(uid, attributes, tags, Vec::new());
+        bare.say_by(*source);
+        bare
     }
 
     /// Whether the same source says the same, whatever follows from other entities.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.body, &other.body) || self.body == other.body
     }
+}
 
-    /// The same entity with its ancestors known, or not.
-    pub(super) fn with_ancestors(&self, ancestors: Option<Arc<[Uid]>>) -> Self {
-        Self { body: Arc::clone(&self.body), ancestors }
+impl Named for Node {
+    fn uid(&self) -> &Uid {
+        &self.body.uid
     }
 }
 
-type Part = HashTable<Node>;
-type Branch = Vec<Arc<Part>>;
+impl Named for Closure {
+    fn uid(&self) -> &Uid {
+        &self.uid
+    }
+}
 
 /// A snapshot of all entities. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Entities {
-    /// Always [`FANOUT`] branches of [`FANOUT`] parts.
-    branches: Arc<Vec<Arc<Branch>>>,
-    len: usize,
-}
-
-impl Default for Entities {
-    fn default() -> Self {
-        let part = Arc::new(Part::new());
-        let branch = Arc::new(vec![part; FANOUT]);
-        Self { branches: Arc::new(vec![branch; FANOUT]), len: 0 }
-    }
+    nodes: Table<Node>,
+    closures: Table<Closure>,
 }
 
 impl Entities {
     /// The entity of this name.
     pub fn get(&self, uid: UidRef<'_>) -> Option<&Node> {
-        let (branch, part) = place(uid.hash());
-        self.branches.get(branch)?.get(part)?.find(uid.hash(), |node| node.uid().as_ref() == uid)
+        self.nodes.get(uid)
     }
 
     /// How many there are.
     pub const fn len(&self) -> usize {
-        self.len
+        self.nodes.len()
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Node> {
-        self.branches.iter().flat_map(|branch| branch.iter()).flat_map(|part| part.iter())
+        self.nodes.iter()
+    }
+
+    /// All ancestors of an entity, without itself, if it is itself a parent of others. `None` for all others: their ancestors
+    /// are their parents and the ancestors of these, one step away.
+    pub fn closed(&self, node: &Node) -> Option<&[Uid]> {
+        if !node.is_group {
+            return None;
+        }
+        self.closures.get(node.uid().as_ref()).map(|closure| &*closure.ancestors)
     }
 
     /// All ancestors of an entity, each once, in no order.
     pub fn ancestors(&self, node: &Node) -> Vec<Uid> {
-        if let Some(closed) = node.ancestors() {
+        if let Some(closed) = self.closed(node) {
             return closed.to_vec();
         }
-        let above = node.parents().iter().filter_map(|parent| self.get(parent.as_ref())?.ancestors());
+        let above = node.parents().iter().filter_map(|parent| self.closed(self.get(parent.as_ref())?));
         distinct(node.parents().iter().chain(above.flatten()).cloned().collect())
     }
 
-    /// Puts an entity in the place of the one of its name, if there is one.
-    pub(super) fn put(&mut self, node: Node) {
-        let hash = node.uid().as_ref().hash();
-        let Some(part) = self.part_mut(hash) else { return };
-        if let Some(known) = part.find_mut(hash, |known| known.uid() == node.uid()) {
-            *known = node;
-        } else {
-            part.insert_unique(hash, node, |node| node.uid().as_ref().hash());
-            self.len += 1;
+    /// Puts an entity in the place of the one of its name, if there is one. It is a parent of others if that one was.
+    pub(super) fn put(&mut self, mut node: Node) {
+        node.is_group = self.get(node.uid().as_ref()).is_some_and(|known| known.is_group);
+        self.nodes.put(node);
+    }
+
+    /// Says that an entity is a parent of others, and has these ancestors.
+    pub(super) fn close(&mut self, uid: &Uid, ancestors: Arc<[Uid]>) {
+        let Some(node) = self.get(uid.as_ref()) else { return };
+        let closure = Closure { uid: node.uid().clone(), ancestors };
+        self.mark(uid, true);
+        self.closures.put(closure);
+    }
+
+    /// Says that an entity is no parent of others.
+    pub(super) fn open(&mut self, uid: &Uid) {
+        self.mark(uid, false);
+        self.closures.remove(uid);
+    }
+
+    fn mark(&mut self, uid: &Uid, is_group: bool) {
+        if let Some(node) = self.get(uid.as_ref()).filter(|node| node.is_group != is_group) {
+            let node = Node { is_group, ..node.clone() };
+            self.nodes.put(node);
         }
     }
 
     /// Takes an entity out.
     pub(super) fn remove(&mut self, uid: &Uid) {
-        let hash = uid.as_ref().hash();
-        if self.get(uid.as_ref()).is_some()
-            && let Some(part) = self.part_mut(hash)
-            && let Ok(entry) = part.find_entry(hash, |node| node.uid() == uid)
-        {
-            drop(entry.remove());
-            self.len -= 1;
-        }
-    }
-
-    fn part_mut(&mut self, hash: u64) -> Option<&mut Part> {
-        let (branch, part) = place(hash);
-        let branch = Arc::make_mut(Arc::make_mut(&mut self.branches).get_mut(branch)?);
-        Some(Arc::make_mut(branch.get_mut(part)?))
+        self.nodes.remove(uid);
+        self.closures.remove(uid);
     }
 }
 
 impl fmt::Debug for Entities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entities").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Entities").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -204,11 +208,3 @@ pub(super) fn distinct(mut uids: Vec<Uid>) -> Vec<Uid> {
     uids.dedup();
     uids
 }
-
-/// The branch and the part within it, by other bits than the table of the part goes by.
-const fn place(hash: u64) -> (usize, usize) {
-    ((hash >> 40) as usize % FANOUT, (hash >> 46) as usize % FANOUT)
-}
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,7 @@
 
 use super::lineage::Lineage;
 use super::store::{Entities, Node};
-use super::uid::{Uid, UidRef};
+use super::uid::UidRef;
 use crate::decision::value::{Record, Value};
 
 /// An entity as a request describes it.
@@ -49,9 +49,18 @@ impl<'a> Brought<'a> {
 impl<'a> View<'a> {
     /// What is known of the entity of this name; `None` if there is no such entity.
     pub fn get(&self, uid: UidRef<'_>) -> Option<Known<'a>> {
-        let brought = self.brought.iter().find(|brought| brought.uid == uid);
-        let stored = self.stored.get(uid).or_else(|| self.actions.get(uid));
+        let brought = self.brought(uid);
+        let stored = self.stored(uid).map(|(_, node)| node);
         (brought.is_some() || stored.is_some()).then_some(Known { stored, brought })
+    }
+
+    fn brought(&self, uid: UidRef<'_>) -> Option<&'a Brought<'a>> {
+        self.brought.iter().find(|brought| brought.uid == uid)
+    }
+
+    /// The entity as it is stored, and among which it is.
+    fn stored(&self, uid: UidRef<'_>) -> Option<(&'a Entities, &'a Node)> {
+        [self.stored, self.actions].into_iter().find_map(|entities| Some((entities, entities.get(uid)?)))
     }
 
     /// The entity itself and all its ancestors, itself first.
@@ -60,9 +69,19 @@ impl<'a> View<'a> {
         let mut next = 0;
         // What is found on the way is looked at in its turn, for a request may bring parents of any of them.
         while let Some(uid) = lineage.nth(next) {
+            let is_closed = lineage.is_closed(next);
             next += 1;
-            if let Some(known) = self.get(uid) {
-                known.ancestors().for_each(|ancestor| lineage.add(ancestor));
+            if let Some(brought) = self.brought(uid) {
+                brought.parents().for_each(|parent| lineage.add(parent));
+            }
+            if is_closed {
+                continue;
+            }
+            if let Some((entities, node)) = self.stored(uid) {
+                match entities.closed(node) {
+                    Some(all) => all.iter().for_each(|ancestor| lineage.add_closed(ancestor.as_ref())),
+                    None => node.parents().iter().for_each(|parent| lineage.add(parent.as_ref())),
+                }
             }
         }
         lineage
@@ -94,12 +113,6 @@ impl<'a> Known<'a> {
     pub fn tags(&self) -> impl Iterator<Item = (&'a str, &'a Value<'a>)> {
         let tags: Option<&'a Record<'a>> = self.stored.map(Node::tags);
         tags.into_iter().flat_map(Record::iter).map(|(name, value)| (name.as_str(), value))
-    }
-
-    /// Direct parents, or ancestors further up where they are known.
-    fn ancestors(&self) -> impl Iterator<Item = UidRef<'a>> {
-        let stored = self.stored.into_iter().flat_map(|node| node.ancestors().unwrap_or_else(|| node.parents()));
-        stored.map(Uid::as_ref).chain(self.brought.into_iter().flat_map(Brought::parents))
     }
 }
 

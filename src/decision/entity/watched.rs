@@ -2,13 +2,15 @@
 //! written; each change of any entity is a new epoch. Policies decide with the entities that are in their own set, so
 //! that the two are always of one state; here is who puts them there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::catalog::{Applied, Catalog, SourceIndex};
+use super::candidate::{Awaited, Candidate};
+use super::catalog::{Applied, Catalog, POLICY_DIRECTORY, SourceIndex};
 use super::intake::Intake;
-use super::progress::Unseen;
+use super::reading::{Readers, Reading};
 use super::record::RecordReader;
 use super::source::Extent;
 use super::store::Entities;
@@ -16,19 +18,35 @@ use crate::decision::policy::{PolicySet, PolicyTarget};
 use crate::decision::schema::SchemaTypes;
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
 
-/// The place of the policy directory among the sources: what it has counts before all others.
-const POLICY_DIRECTORY: SourceIndex = 0;
-
 /// All entities, and how to change them.
 #[derive(Debug)]
 pub struct EntityStore {
-    catalog: Mutex<Catalog>,
+    state: Mutex<State>,
     current: Watched<Entities>,
     /// What decides, with these entities in it.
     policies: Option<Arc<Watched<PolicySet>>>,
-    /// How records are read by the schema that is in force. A new one means that all sources are read again.
-    readers: watch::Sender<Arc<RecordReader>>,
+    /// How records are read. A change means that there is something to read again.
+    readers: watch::Sender<Readers>,
+    /// What the candidate waits for, if there is one.
+    awaited: watch::Sender<Option<Vec<Awaited>>>,
 }
+
+/// What there is beside what decides.
+#[derive(Debug)]
+struct State {
+    reader: Arc<RecordReader>,
+    catalog: Catalog,
+    candidate: Option<Box<Candidate>>,
+    /// The sources of which something stands only until the candidate decides.
+    held: BTreeSet<SourceIndex>,
+    /// Those of which something stood until a candidate decided, which is gone.
+    stale: BTreeSet<SourceIndex>,
+}
+
+/// The schema has changed since this was read, so it counts for nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the schema changed meanwhile")]
+pub struct Outdated;
 
 impl EntityStore {
     /// A store with the entities of the policy directory, which is the first of the sources. They have these names, and
@@ -36,25 +54,27 @@ impl EntityStore {
     pub fn new(policies: Arc<Watched<PolicySet>>, sources: impl IntoIterator<Item = Arc<str>>) -> Self {
         let current = policies.load();
         let mut store = Self::of_types(current.types(), sources);
+        let mut state = store.state();
+        let own = own(&state.reader, &current);
         // They are in the set already, so nothing changes for those who decide.
-        drop(store.apply(POLICY_DIRECTORY, store.intake(&current), Extent::Whole));
+        if state.catalog.apply(POLICY_DIRECTORY, own, Extent::Whole).changed {
+            store.current.replace(state.catalog.snapshot());
+        }
+        drop(state);
         store.policies = Some(policies);
         store
     }
 
-    /// What the policy directory has.
-    fn intake(&self, policies: &PolicySet) -> Intake {
-        let mut intake = Intake::new(Arc::clone(&self.readers.borrow()), Arc::new(Unseen));
-        intake.nodes(&"the policy directory".into(), policies.own_entities().iter().cloned());
-        intake
-    }
-
     pub(in crate::decision) fn of_types(types: &Arc<SchemaTypes>, sources: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let reader = Arc::new(RecordReader::new(Arc::clone(types)));
+        let readers = Readers::only(Arc::clone(&reader));
+        let (catalog, held, stale) = (Catalog::new(sources), BTreeSet::new(), BTreeSet::new());
         Self {
-            catalog: Mutex::new(Catalog::new(sources)),
+            state: Mutex::new(State { reader, catalog, candidate: None, held, stale }),
             current: Watched::new(Entities::default()),
             policies: None,
-            readers: watch::Sender::new(Arc::new(RecordReader::new(Arc::clone(types)))),
+            readers: watch::Sender::new(readers),
+            awaited: watch::Sender::new(None),
         }
     }
 
@@ -68,36 +88,139 @@ impl EntityStore {
         self.current.subscribe()
     }
 
-    /// Has all sources read again if the schema is another than before. Until each was, its entities are those that fitted
-    /// the schema before; one that does not fit any more fails to evaluate where a policy reads it.
-    pub(in crate::decision) fn adopt_types(&self, types: &Arc<SchemaTypes>) {
-        self.readers.send_if_modified(|reader| {
-            let changed = !reader.reads_by(types);
-            if changed {
-                *reader = Arc::new(RecordReader::new(Arc::clone(types)));
-            }
-            changed
-        });
-    }
-
     /// How records are read, and when that changes.
-    pub fn readers(&self) -> watch::Receiver<Arc<RecordReader>> {
+    pub fn readers(&self) -> watch::Receiver<Readers> {
         self.readers.subscribe()
     }
 
     /// Puts what a reading brought in force. Blocks while another does, and on the CPU: microseconds for a change,
     /// seconds for a million entities.
-    pub fn apply(&self, source: SourceIndex, intake: Intake, extent: Extent) -> Applied {
-        let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        let applied = catalog.apply(source, intake, extent);
+    ///
+    /// # Errors
+    /// [`Outdated`]: all of the source has to be read again.
+    pub fn apply(&self, source: SourceIndex, intake: Intake, extent: Extent) -> Result<Applied, Outdated> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let next = state.candidate.as_ref().map(|candidate| &candidate.reader);
+        let (now, then) = intake.by(&state.reader, next);
+        // Without a candidate nothing is held for it.
+        let now = now.filter(|now| now.disputed.is_empty() || state.candidate.is_some()).ok_or(Outdated)?;
+        let mended = extent == Extent::Whole && state.stale.remove(&source);
+        if let Some(mut candidate) = state.candidate.take() {
+            let applied = candidate.take(source, then, extent);
+            if let Some(applied) = applied.filter(|_| candidate.is_ready()) {
+                self.promote(state, *candidate);
+                return Ok(applied);
+            }
+            state.candidate = Some(candidate);
+        }
+        if !now.disputed.is_empty() {
+            state.held.insert(source);
+        }
+        if mended || state.candidate.is_some() {
+            self.tell(state, false);
+        }
+        let applied = state.catalog.apply(source, now, extent);
         if applied.changed {
-            self.current.replace(catalog.snapshot());
+            self.current.replace(state.catalog.snapshot());
             if let Some(policies) = &self.policies {
-                policies.update(|set| Some(set.with_entities(catalog.snapshot())));
+                policies.update(|set| Some(set.with_entities(state.catalog.snapshot())));
             }
         }
-        applied
+        Ok(applied)
     }
+
+    /// Takes it that `source` could not be read. Blocks as [`Self::apply`] does.
+    pub fn failed(&self, source: SourceIndex, error: &str) {
+        let mut state = self.state();
+        if let Some(candidate) = &mut state.candidate {
+            candidate.failed(source, error);
+            self.tell(&state, false);
+        }
+    }
+
+    /// Has these policies decide, over the entities of all sources as their schema reads them: at once, if what is there
+    /// fits the schema, or as soon as it does.
+    fn put(&self, policies: PolicySet) {
+        let mut state = self.state();
+        self.withdraw(&mut state);
+        let mut unread = BTreeSet::new();
+        let mut reader = Arc::clone(&state.reader);
+        if !reader.reads_by(policies.types()) {
+            reader = Arc::new(RecordReader::new(Arc::clone(policies.types())));
+            unread = state.catalog.to_be_read_by(&reader);
+            unread.extend(&state.stale);
+        }
+        let own = own(&reader, &policies);
+        if unread.is_empty() {
+            let changed = state.catalog.apply(POLICY_DIRECTORY, own, Extent::Whole).changed;
+            self.put_in_force(&mut state, (policies, reader), changed);
+        } else {
+            let mut candidate = Candidate::new(policies, reader, state.catalog.clone(), unread);
+            candidate.take(POLICY_DIRECTORY, Some(own), Extent::Whole);
+            state.candidate = Some(Box::new(candidate));
+            self.tell(&state, true);
+        }
+    }
+
+    fn promote(&self, state: &mut State, candidate: Candidate) {
+        let Candidate { policies, reader, catalog, .. } = candidate;
+        state.catalog = catalog;
+        // Each was read by the new schema.
+        (state.held, state.stale) = (BTreeSet::new(), BTreeSet::new());
+        self.put_in_force(state, (policies, reader), true);
+    }
+
+    /// Has these policies decide over what is in the catalog now, both from the same moment on.
+    fn put_in_force(&self, state: &mut State, (policies, reader): (PolicySet, Arc<RecordReader>), changed: bool) {
+        let renewed = !Arc::ptr_eq(&reader, &state.reader);
+        state.reader = reader;
+        if let Some(deciding) = &self.policies {
+            deciding.replace(policies.with_entities(state.catalog.snapshot()));
+        }
+        if changed {
+            self.current.replace(state.catalog.snapshot());
+        }
+        self.tell(state, renewed);
+    }
+
+    /// Gives the candidate up.
+    fn withdraw(&self, state: &mut State) {
+        if state.candidate.take().is_some() {
+            let held = std::mem::take(&mut state.held);
+            state.stale.extend(held);
+            self.tell(state, true);
+        }
+    }
+
+    /// Tells how records are to be read, and what the candidate waits for.
+    fn tell(&self, state: &State, wake: bool) {
+        let candidate = state.candidate.as_ref();
+        let next = candidate.map(|candidate| Arc::clone(&candidate.reader));
+        let owed = candidate.into_iter().flat_map(|candidate| candidate.unread()).chain(state.stale.iter().copied());
+        let told = Readers { current: Arc::clone(&state.reader), next, owed: owed.collect() };
+        self.readers.send_if_modified(|readers| {
+            *readers = told;
+            wake
+        });
+        let awaited = candidate.map(|candidate| candidate.awaited());
+        self.awaited.send_if_modified(|told| {
+            let news = *told != awaited;
+            *told = awaited;
+            news
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the policy directory has.
+fn own(reader: &Arc<RecordReader>, policies: &PolicySet) -> Reading {
+    let mut reading = Reading::new(Arc::clone(reader));
+    reading.nodes(&"the policy directory".into(), policies.own_entities().iter().cloned());
+    reading
 }
 
 /// Policies and entities, where they are put in force together.
@@ -116,12 +239,17 @@ impl PolicyTarget for InForce {
 
     /// The entities of the directory are in force from the same moment on as its policies.
     fn put(&self, policies: PolicySet) {
-        self.entities.adopt_types(policies.types());
-        let intake = self.entities.intake(&policies);
-        let mut catalog = self.entities.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        if catalog.apply(POLICY_DIRECTORY, intake, Extent::Whole).changed {
-            self.entities.current.replace(catalog.snapshot());
-        }
-        self.policies.replace(policies.with_entities(catalog.snapshot()));
+        self.entities.put(policies);
+    }
+
+    fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>> {
+        self.entities.awaited.subscribe()
+    }
+
+    fn withdraw(&self) {
+        self.entities.withdraw(&mut self.entities.state());
     }
 }
+
+#[cfg(test)]
+mod tests;

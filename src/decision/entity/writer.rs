@@ -1,6 +1,6 @@
 //! Changes entities, and keeps what follows from a change true: who is an ancestor of whom, and that nobody is their own.
 //!
-//! Only an entity that others name as a parent has its ancestors written out (see [`Node::ancestors`]), so a change has
+//! Only an entity that others name as a parent has its ancestors written out (see [`Entities::closed`]), so a change has
 //! to look at the groups below it alone. Those are found by the links kept here, which no reader needs.
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +24,7 @@ pub enum HierarchyError {
 }
 
 /// The one who changes the entities.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Writer {
     entities: Entities,
     /// Those that are named as a parent, whether they exist or not.
@@ -32,7 +32,7 @@ pub struct Writer {
 }
 
 /// Who names an entity as a parent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Group {
     /// How many do.
     members: usize,
@@ -78,14 +78,13 @@ impl Writer {
         if let Some(known) = known
             && known.parents() == node.parents()
         {
-            let node = node.with_ancestors(known.ancestors().map(Arc::from));
             self.entities.put(node);
             return Ok(());
         }
         let before = known.map(|node| node.parents().to_vec()).unwrap_or_default();
         let closures = self.close(uid, node.parents())?;
         self.link(uid, &before, node.parents());
-        self.entities.put(node.with_ancestors(closures.get(uid).cloned()));
+        self.entities.put(node);
         self.apply(closures);
         Ok(())
     }
@@ -120,11 +119,17 @@ impl Writer {
                 return Err(HierarchyError::Cycle(parent.clone()));
             }
         }
+        // Those below come by the thousand and have few different parents.
+        let mut by_parents: HashMap<&[Uid], Arc<[Uid]>> = HashMap::new();
         for group in self.below(uid) {
             let known = self.entities.get(group.as_ref());
-            let parents = if group == *uid { parents } else { known.map(Node::parents).unwrap_or_default() };
-            let ancestors = self.ancestors(&group, parents, &closures)?;
-            closures.insert(group, ancestors.into());
+            let parents = if group == uid { parents } else { known.map(Node::parents).unwrap_or_default() };
+            let ancestors = match by_parents.get(parents) {
+                Some(ancestors) => Arc::clone(ancestors),
+                None => self.ancestors(group, parents, &closures)?.into(),
+            };
+            by_parents.insert(parents, Arc::clone(&ancestors));
+            closures.insert(group.clone(), ancestors);
         }
         Ok(closures)
     }
@@ -149,7 +154,7 @@ impl Writer {
     }
 
     /// `uid` and the groups below it, each after all those above it.
-    fn below(&self, uid: &Uid) -> Vec<Uid> {
+    fn below<'a>(&'a self, uid: &'a Uid) -> Vec<&'a Uid> {
         let mut seen = HashSet::from([uid]);
         let mut order = Vec::new();
         let subgroups = |uid: &Uid| self.groups.get(uid).into_iter().flat_map(|group| group.subgroups.iter());
@@ -160,7 +165,7 @@ impl Writer {
                     path.push((next, subgroups(next)));
                 }
             } else {
-                order.push((*group).clone());
+                order.push(*group);
                 path.pop();
             }
         }
@@ -196,7 +201,7 @@ impl Writer {
     fn promote(&mut self, uid: &Uid) {
         let Some(node) = self.entities.get(uid.as_ref()).cloned() else { return };
         let ancestors = self.entities.ancestors(&node);
-        self.entities.put(node.with_ancestors(Some(ancestors.into())));
+        self.entities.close(uid, ancestors.into());
         for parent in node.parents() {
             if let Some(group) = self.groups.get_mut(parent) {
                 group.subgroups.insert(uid.clone());
@@ -207,7 +212,7 @@ impl Writer {
     /// Nobody names `uid` as a parent any more.
     fn demote(&mut self, uid: &Uid) {
         let Some(node) = self.entities.get(uid.as_ref()).cloned() else { return };
-        self.entities.put(node.with_ancestors(None));
+        self.entities.open(uid);
         for parent in node.parents() {
             if let Some(group) = self.groups.get_mut(parent) {
                 group.subgroups.remove(uid);
@@ -217,10 +222,7 @@ impl Writer {
 
     fn apply(&mut self, closures: Closures) {
         for (uid, ancestors) in closures {
-            if let Some(node) = self.entities.get(uid.as_ref()) {
-                let node = node.with_ancestors(Some(ancestors));
-                self.entities.put(node);
-            }
+            self.entities.close(&uid, ancestors);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 
 use super::source::{File, Sources};
+use crate::decision::entity::Awaited;
 use crate::foundation::telemetry::printable;
 
 /// How many problems one refusal lists; the rest is only counted.
@@ -95,6 +96,11 @@ impl LoadError {
     /// A refusal because reading `directory` failed within, which says nothing of the files.
     pub fn fault(directory: &Path) -> Self {
         Self::single(Problem::new(directory, "reading the policies failed within"))
+    }
+
+    /// A refusal for as long as the sources of entities have something that does not fit `directory`.
+    pub(super) fn waiting(directory: &Path, awaited: &[Awaited]) -> Self {
+        Self { problems: awaited.iter().map(|awaited| Problem::new(directory, awaited)).collect(), omitted: 0 }
     }
 
     /// What was found, in order of place.

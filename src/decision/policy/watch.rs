@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::PolicySet;
 use super::problem::LoadError;
 use super::source::{Sources, Stamp};
+use crate::decision::entity::Awaited;
+use crate::foundation::digest::Digest;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::watched::{Snapshot, Watched};
 
@@ -25,7 +27,8 @@ pub trait PolicyEvents: Send + Sync + 'static {
     /// New files are in place and decide from now on.
     fn loaded(&self, current: &Snapshot<PolicySet>);
 
-    /// The files as they are now were refused; `kept` still decides. Told once for as long as the error stays the same.
+    /// The files as they are now were refused, or wait for entities that fit them; `kept` still decides. Told once for as
+    /// long as the error stays the same.
     fn refused(&self, kept: &Snapshot<PolicySet>, error: &LoadError);
 
     /// After a refusal, the files are again those that decide.
@@ -37,8 +40,15 @@ pub trait PolicyTarget: Send + Sync + 'static {
     /// What decides now.
     fn current(&self) -> Arc<Snapshot<PolicySet>>;
 
-    /// Has these decide from now on. Blocks for as long as it takes to compare the entities.
+    /// Has these decide: from now on, or from when every entity of every source fits their schema. Blocks for as long as
+    /// it takes to compare the entities.
     fn put(&self, policies: PolicySet);
+
+    /// What that which was put waits for, if it does not decide yet.
+    fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>>;
+
+    /// Has what was put and does not decide yet never decide. Blocks as [`Self::put`] does.
+    fn withdraw(&self);
 }
 
 impl PolicyTarget for Watched<PolicySet> {
@@ -49,6 +59,12 @@ impl PolicyTarget for Watched<PolicySet> {
     fn put(&self, policies: PolicySet) {
         self.replace(policies);
     }
+
+    fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>> {
+        watch::channel(None).1
+    }
+
+    fn withdraw(&self) {}
 }
 
 /// Follows `directory` until the drain starts; `target` holds what was loaded from it before. It is looked at every
@@ -73,24 +89,48 @@ struct Follower {
     stamp: Option<Stamp>,
     /// What was last told to be wrong.
     refused: Option<LoadError>,
+    /// The files as they are now, if they are good and wait for entities that fit them.
+    waiting: Option<Digests>,
 }
+
+/// Which policies, and which entities of the directory.
+type Digests = (Digest, Digest);
 
 impl Follower {
     fn new(directory: PathBuf, target: Arc<dyn PolicyTarget>, events: Arc<dyn PolicyEvents>) -> Self {
-        Self { directory, target, events, changed: Arc::default(), watcher: None, stamp: None, refused: None }
+        Self {
+            directory,
+            target,
+            events,
+            changed: Arc::default(),
+            watcher: None,
+            stamp: None,
+            refused: None,
+            waiting: None,
+        }
     }
 
     async fn run(mut self, poll: Duration, mut signal: ShutdownSignal) {
-        let changed = Arc::clone(&self.changed);
+        let (changed, mut awaited) = (Arc::clone(&self.changed), self.target.awaited());
+        let mut overdue = false;
         loop {
-            self.follow().await;
             tokio::select! {
                 () = signal.draining() => return,
+                () = self.follow() => {}
+            }
+            let still = awaited.borrow_and_update().clone();
+            self.settle(still, overdue);
+            tokio::select! {
+                () = signal.draining() => return,
+                Ok(()) = awaited.changed(), if self.waiting.is_some() => {}
                 // Either an event came, or it is time to look.
-                woken = timeout(poll, changed.notified()) => if woken.is_ok() {
-                    // Events within the pause are one change; those after it wake the next round.
-                    sleep(DEBOUNCE).await;
-                    self.stamp = None;
+                woken = timeout(poll, changed.notified()) => {
+                    overdue = woken.is_err() && self.waiting.is_some();
+                    if woken.is_ok() {
+                        // Events within the pause are one change; those after it wake the next round.
+                        sleep(DEBOUNCE).await;
+                        self.stamp = None;
+                    }
                 },
             }
         }
@@ -125,27 +165,60 @@ impl Follower {
             Ok(sources) => sources,
             Err(error) => {
                 self.stamp = None;
+                self.withdraw().await;
                 return self.refuse(error);
             }
         };
         self.stamp = Some(sources.stamp().clone());
+        let digests = (sources.policy_digest(), sources.entity_digest());
+        if self.waiting.is_some_and(|waiting| waiting != digests) {
+            self.withdraw().await;
+        }
+        // Only now, for until it was withdrawn it may have been put in place.
         let current = self.target.current();
-        let digests = (current.policy_digest(), current.entity_digest());
-        if digests == (sources.policy_digest(), sources.entity_digest()) {
-            if self.refused.take().is_some() {
+        if digests == (current.policy_digest(), current.entity_digest()) {
+            let (waited, refused) = (self.waiting.take().is_some(), self.refused.take().is_some());
+            if waited {
+                self.events.loaded(&current);
+            } else if refused {
                 self.events.recovered(&current);
             }
             return;
         }
-        let target = Arc::clone(&self.target);
-        let put = move || current.recompile(&sources).map(|policies| target.put(policies));
-        match spawn_blocking(put).await {
-            Ok(Ok(())) => {
-                self.refused = None;
+        if self.waiting.is_none() {
+            let target = Arc::clone(&self.target);
+            let put = move || current.recompile(&sources).map(|policies| target.put(policies));
+            match spawn_blocking(put).await {
+                Ok(Ok(())) => self.waiting = Some(digests),
+                Ok(Err(error)) => self.refuse(error),
+                Err(_panic) => self.refuse(LoadError::fault(&self.directory)),
+            }
+        }
+    }
+
+    /// Tells what became of that which was put: it decides, or waits for something that is wrong, or has waited for long.
+    fn settle(&mut self, awaited: Option<Vec<Awaited>>, overdue: bool) {
+        if self.waiting.is_none() {
+            return;
+        }
+        match awaited {
+            None => {
+                (self.waiting, self.refused) = (None, None);
                 self.events.loaded(&self.target.current());
             }
-            Ok(Err(error)) => self.refuse(error),
-            Err(_panic) => self.refuse(LoadError::fault(&self.directory)),
+            Some(awaited) if overdue || awaited.iter().any(|awaited| awaited.why.is_some()) => {
+                self.refuse(LoadError::waiting(&self.directory, &awaited));
+            }
+            Some(_only_to_be_read) => {}
+        }
+    }
+
+    async fn withdraw(&mut self) {
+        if self.waiting.take().is_some() {
+            let target = Arc::clone(&self.target);
+            if spawn_blocking(move || target.withdraw()).await.is_err() {
+                self.refuse(LoadError::fault(&self.directory));
+            }
         }
     }
 

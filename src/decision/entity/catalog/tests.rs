@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::super::contract::types;
-use super::super::progress::Unseen;
 use super::super::record::RecordReader;
 use super::*;
 use crate::decision::value::{Record, Text, Value};
@@ -20,11 +19,11 @@ fn node(id: u8, word: u8, parents: &[u8]) -> Node {
     Node::new(uid(id), attributes.into_owned(), Record::default(), parents.iter().map(|id| uid(*id)).collect())
 }
 
-fn intake(nodes: impl IntoIterator<Item = Node>) -> Intake {
-    let mut intake = Intake::new(Arc::new(RecordReader::new(types())), Arc::new(Unseen));
+fn intake(nodes: impl IntoIterator<Item = Node>) -> Reading {
+    let mut reading = Reading::new(Arc::new(RecordReader::new(types())));
     let location = Location { document: "test".into(), position: None };
-    intake.located.extend(nodes.into_iter().map(|node| Located { node, location: location.clone() }));
-    intake
+    reading.located.extend(nodes.into_iter().map(|node| Located { node, location: location.clone() }));
+    reading
 }
 
 fn whole(catalog: &mut Catalog, source: SourceIndex, nodes: impl IntoIterator<Item = Node>) -> Applied {

@@ -6,8 +6,11 @@ use tokio::task::JoinSet;
 use super::super::contract::types;
 use super::super::source::SourceFuture;
 use super::*;
-use crate::decision::schema::SchemaTypes;
+use crate::decision::entity::watched::InForce;
+use crate::decision::policy::PolicyTarget as _;
+use crate::decision::policy::fixture::Directory;
 use crate::foundation::shutdown::{Phase, Shutdown};
+use crate::foundation::watched::Watched;
 
 /// Says what it is told to, and writes down what was asked of it.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +85,7 @@ impl Heard {
 const ALICE: &str = r#"[{"uid": {"type": "User", "id": "alice"}, "attrs": {"level": 1}, "parents": []}]"#;
 
 #[tokio::test(start_paused = true)]
-async fn what_a_source_said_stands_while_it_fails_and_is_read_anew_with_a_new_schema() {
+async fn what_a_source_said_stands_while_it_fails() {
     let (script, heard) = (Script::default(), Arc::new(Heard(Mutex::default(), Semaphore::new(0))));
     let store = Arc::new(EntityStore::of_types(&types(), [Arc::from("script")]));
     let events = Arc::clone(&heard) as Arc<dyn EntityEvents>;
@@ -121,12 +124,39 @@ async fn what_a_source_said_stands_while_it_fails_and_is_read_anew_with_a_new_sc
     assert_eq!(told, "script has 0 at 3, 1 bad");
     assert_eq!(script.0.readings.lock().unwrap().last(), Some(&false));
 
-    let of_all = || script.0.readings.lock().unwrap().iter().filter(|whole| **whole).count();
-    let before = of_all();
-    store.adopt_types(&Arc::new(SchemaTypes::default()));
-    while of_all() == before {
-        heard.next().await;
-    }
+    shutdown.advance(Phase::Draining);
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_new_schema_has_the_source_read_by_it() {
+    let (script, heard) = (Script::default(), Arc::new(Heard(Mutex::default(), Semaphore::new(0))));
+    let schema = |level: &str| {
+        format!(
+            "entity Team; entity User in [Team] {{ level: {level} }};
+             action read appliesTo {{ principal: User, resource: Team }};"
+        )
+    };
+    let directory = Directory::new(&[("s.cedarschema", &schema("Long"))]);
+    directory.write("p.cedar", "permit(principal, action, resource);");
+    let policies = Arc::new(Watched::new(directory.load().unwrap()));
+    let store = Arc::new(EntityStore::new(Arc::clone(&policies), ["policies".into(), "script".into()]));
+    let target = InForce { policies, entities: Arc::clone(&store) };
+    let events = Arc::clone(&heard) as Arc<dyn EntityEvents>;
+    let mut follower = Follower::new(("script".into(), 1), Box::new(script.clone()), Arc::clone(&store), events);
+    script.say(Ok(ALICE));
+    follower.load(Arc::new(Unseen)).await;
+    let shutdown = Shutdown::default();
+    let mut running = JoinSet::new();
+    running.spawn(follower.run(shutdown.signal()));
+    assert_eq!(heard.next().await, "script has 1 at 2, 0 bad");
+
+    directory.write("s.cedarschema", &schema("String"));
+    script.say(Ok(&ALICE.replace('1', "\"one\"")));
+    target.put(directory.load().unwrap());
+    target.awaited().wait_for(Option::is_none).await.unwrap();
+    let new = directory.load().unwrap().policy_digest();
+    assert_eq!((target.current().policy_digest(), store.load().len()), (new, 1));
     shutdown.advance(Phase::Draining);
     running.join_next().await.unwrap().unwrap();
 }

@@ -3,7 +3,7 @@ use super::super::progress::Unseen;
 use super::*;
 
 fn intake() -> Intake {
-    Intake::new(Arc::new(RecordReader::new(types())), Arc::new(Unseen))
+    Intake::new(Readers::only(Arc::new(RecordReader::new(types()))), Arc::new(Unseen))
 }
 
 #[test]
@@ -16,8 +16,8 @@ fn each_bad_record_is_told_where_it_stands_and_the_others_are_taken() {
   {"uid": {"type": "Action", "id": "read"}, "attrs": {}, "parents": []}
 ]"#;
     intake.document(&"e.json".into(), text.as_bytes()).unwrap();
-    assert_eq!(intake.located.len(), 1);
-    let told: Vec<_> = intake.refused.iter().map(ToString::to_string).collect();
+    assert_eq!(intake.current.located.len(), 1);
+    let told: Vec<_> = intake.current.refused.iter().map(ToString::to_string).collect();
     assert_eq!(told[0], "e.json:3:3: the entity `User::\"b\"`: `attrs.level` must be an integer of 64 bits");
     assert_eq!(told[1], "e.json:3:81: an entity must be an object");
     assert!(told[2].starts_with("e.json:4:3: ") && told[2].contains("`level` is there twice"), "{}", told[2]);
@@ -37,10 +37,10 @@ fn a_row_is_read_as_an_entity() {
     let row = Row { kind: "User", id: "a", attributes: "{\"level\": 1}", tags: "{\"t\": \"v\"}", parents: "[]" };
     intake.row(&"entities".into(), row);
     intake.row(&"entities".into(), Row { parents: "{", ..row });
-    assert_eq!(intake.located[0].node.tags().len(), 1);
-    let told = intake.refused[0].to_string();
+    assert_eq!(intake.current.located[0].node.tags().len(), 1);
+    let told = intake.current.refused[0].to_string();
     assert!(told.starts_with("entities: the entity `User::\"a\"`: the column `parents`: "), "{told}");
-    assert_eq!(intake.deleted, [Uid::new("User".into(), "a")], "what it was before does not stand");
+    assert_eq!(intake.current.deleted, [Uid::new("User".into(), "a")], "what it was before does not stand");
 }
 
 #[test]
@@ -48,5 +48,5 @@ fn refusals_are_bounded() {
     let mut intake = intake();
     let text = format!("[{}7]", "7,".repeat(MOST_KEPT + 4));
     intake.document(&"e.json".into(), text.as_bytes()).unwrap();
-    assert_eq!((intake.refused.len(), intake.omitted), (MOST_KEPT, 5));
+    assert_eq!((intake.current.refused.len(), intake.current.omitted), (MOST_KEPT, 5));
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::decision::entity::Writer;
+use crate::decision::entity::{Uid, Writer};
 use crate::decision::value::Text;
 
 fn uid(id: &str) -> Uid {

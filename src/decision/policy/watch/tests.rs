@@ -6,6 +6,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::decision::entity::EntityStore;
+use crate::decision::entity::intake::{Intake, Row};
+use crate::decision::entity::progress::Unseen;
+use crate::decision::entity::source::Extent;
+use crate::decision::entity::watched::InForce;
 use crate::decision::policy::Effect;
 use crate::decision::policy::fixture::{Directory, SCHEMA, question};
 use crate::foundation::shutdown::{Phase, Shutdown};
@@ -42,8 +47,8 @@ impl PolicyEvents for Teller {
     }
 }
 
-struct Watching {
-    target: Arc<Watched<PolicySet>>,
+struct Watching<T = Watched<PolicySet>> {
+    target: Arc<T>,
     told: mpsc::UnboundedReceiver<Told>,
     shutdown: Shutdown,
     task: JoinHandle<()>,
@@ -55,11 +60,15 @@ impl Watching {
     }
 
     async fn looking_every(poll: Duration, directory: &Path) -> Self {
-        let target = Arc::new(Watched::new(PolicySet::load(directory).unwrap()));
+        Self::over(Arc::new(Watched::new(PolicySet::load(directory).unwrap())), poll, directory).await
+    }
+}
+
+impl<T: PolicyTarget> Watching<T> {
+    async fn over(target: Arc<T>, poll: Duration, directory: &Path) -> Self {
         let (sender, told) = mpsc::unbounded_channel();
         let shutdown = Shutdown::default();
-        let follower =
-            Follower::new(directory.to_owned(), Arc::<Watched<PolicySet>>::clone(&target), Arc::new(Teller(sender)));
+        let follower = Follower::new(directory.to_owned(), Arc::<T>::clone(&target), Arc::new(Teller(sender)));
         #[expect(clippy::disallowed_methods, reason = "the test itself owns the task and joins it")]
         let task = tokio::spawn(follower.run(poll, shutdown.signal()));
         // Long enough for the watch to stand; what changes before that would be seen by its first look.
@@ -78,7 +87,7 @@ impl Watching {
     }
 
     fn effect(&self) -> Effect {
-        self.target.load().evaluate(&question()).unwrap().effect
+        self.target.current().evaluate(&question()).unwrap().effect
     }
 
     async fn stop(self) {
@@ -281,4 +290,54 @@ fn a_read_in_the_middle_of_a_swap_is_read_again() {
     swapper.join().unwrap();
     assert_eq!(mixtures, 0, "a mixture of two states was read");
     assert!(consistent > READS / 2, "only {consistent} reads found the directory at rest");
+}
+
+/// Policies and entities in force, of which one has a level.
+fn with_a_level(directory: &Directory) -> InForce {
+    let policies = Arc::new(Watched::new(directory.load().unwrap()));
+    let entities = Arc::new(EntityStore::new(Arc::clone(&policies), ["policies".into(), "people".into()]));
+    let target = InForce { policies, entities };
+    say(&target, r#"{"level": 1}"#);
+    target
+}
+
+/// Has the source say this of alice.
+fn say(target: &InForce, attributes: &str) {
+    let mut intake = Intake::new(target.entities.readers().borrow().clone(), Arc::new(Unseen));
+    intake.row(&"table".into(), Row { kind: "User", id: "alice", attributes, tags: "{}", parents: "[]" });
+    target.entities.apply(1, intake, Extent::Whole).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_waits_for_entities_is_told_and_comes_later_or_is_taken_back() {
+    let directory = Directory::of(PERMIT);
+    let target = Arc::new(with_a_level(&directory));
+    let mut watching =
+        Watching::over(Arc::<InForce>::clone(&target), Duration::from_millis(100), directory.path()).await;
+    let digest = || target.policies.load().policy_digest();
+    let (before, mut readers) = (digest(), target.entities.readers());
+    let other = SCHEMA.replace("level?: Long", "level?: String");
+
+    directory.write("s.cedarschema", &other);
+    readers.changed().await.unwrap();
+    target.entities.failed(1, "away");
+    let Told::Refused(_, told) = watching.within(SOON).await else { panic!("it was not told that it waits") };
+    assert!(told.ends_with("the new schema waits for the source `people`, which can't be read: away"), "{told}");
+    directory.write("s.cedarschema", SCHEMA);
+    assert!(matches!(watching.within(SOON).await, Told::Recovered(_)));
+    say(&target, r#"{"level": "one"}"#);
+    assert_eq!(digest(), before, "what was taken back came all the same");
+
+    say(&target, r#"{"level": 1}"#);
+    readers.mark_unchanged();
+    directory.write("s.cedarschema", &other);
+    readers.changed().await.unwrap();
+    say(&target, r#"{"level": 1}"#);
+    let Told::Refused(_, told) = watching.within(SOON).await else { panic!("it was not told that it waits") };
+    assert!(told.contains("`people`, which has 1 records that the new schema refuses"), "{told}");
+    assert_eq!(digest(), before);
+    say(&target, r#"{"level": "one"}"#);
+    assert_ne!(digest(), before);
+    assert!(matches!(watching.within(SOON).await, Told::Loaded(_)));
+    watching.stop().await;
 }
