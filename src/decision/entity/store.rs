@@ -153,6 +153,18 @@ impl Entities {
         self.closures.get(node.uid().as_ref()).map(|closure| &*closure.ancestors)
     }
 
+    /// Whether `uid` is an ancestor of an entity.
+    pub fn is_within(&self, node: &Node, uid: UidRef<'_>) -> bool {
+        let has = |uids: &[Uid]| uids.iter().any(|known| known.as_ref() == uid);
+        match self.closed(node) {
+            Some(closed) => has(closed),
+            None => {
+                let closed = |parent: &Uid| self.closed(self.get(parent.as_ref())?);
+                has(node.parents()) || node.parents().iter().filter_map(closed).any(has)
+            }
+        }
+    }
+
     /// All ancestors of an entity, each once, in no order.
     pub fn ancestors(&self, node: &Node) -> Vec<Uid> {
         if let Some(closed) = self.closed(node) {

@@ -13,6 +13,8 @@ use crate::decision::value::{Record, Value};
 pub struct Brought<'a> {
     /// Its name.
     pub uid: UidRef<'a>,
+    /// What is stored of it, which is looked up but once.
+    pub stored: Option<&'a Node>,
     /// What the request says of it.
     pub attributes: Record<'a>,
     /// A direct parent that follows from the request itself; most have one.
@@ -50,7 +52,7 @@ impl<'a> View<'a> {
     /// What is known of the entity of this name; `None` if there is no such entity.
     pub fn get(&self, uid: UidRef<'_>) -> Option<Known<'a>> {
         let brought = self.brought(uid);
-        let stored = self.stored(uid).map(|(_, node)| node);
+        let stored = self.stored(uid, brought).map(|(_, node)| node);
         (brought.is_some() || stored.is_some()).then_some(Known { stored, brought })
     }
 
@@ -59,8 +61,14 @@ impl<'a> View<'a> {
     }
 
     /// The entity as it is stored, and among which it is.
-    fn stored(&self, uid: UidRef<'_>) -> Option<(&'a Entities, &'a Node)> {
-        [self.stored, self.actions].into_iter().find_map(|entities| Some((entities, entities.get(uid)?)))
+    fn stored(&self, uid: UidRef<'_>, brought: Option<&'a Brought<'a>>) -> Option<(&'a Entities, &'a Node)> {
+        let (entities, node) = match brought {
+            Some(brought) => (self.stored, brought.stored),
+            // No other type can have that name (Cedar's grammar, "Action").
+            None if uid.kind().ends_with("Action") => (self.actions, self.actions.get(uid)),
+            None => (self.stored, self.stored.get(uid)),
+        };
+        Some((entities, node?))
     }
 
     /// The entity itself and all its ancestors, itself first.
@@ -71,13 +79,14 @@ impl<'a> View<'a> {
         while let Some(uid) = lineage.nth(next) {
             let is_closed = lineage.is_closed(next);
             next += 1;
-            if let Some(brought) = self.brought(uid) {
+            let brought = self.brought(uid);
+            if let Some(brought) = brought {
                 brought.parents().for_each(|parent| lineage.add(parent));
             }
             if is_closed {
                 continue;
             }
-            if let Some((entities, node)) = self.stored(uid) {
+            if let Some((entities, node)) = self.stored(uid, brought) {
                 match entities.closed(node) {
                     Some(all) => all.iter().for_each(|ancestor| lineage.add_closed(ancestor.as_ref())),
                     None => node.parents().iter().for_each(|parent| lineage.add(parent.as_ref())),

@@ -95,7 +95,7 @@ impl PolicySet {
     /// [`EvaluateError`]: the schema does not allow such a question.
     pub fn question<'a>(&'a self, query: &'a Query<'_>) -> Result<Question<'a>, EvaluateError> {
         let (types, actions) = (&self.vocabulary.types, &self.vocabulary.actions);
-        Typist { types, actions, stored: &self.entities }.question(query)
+        Typist::new(types, actions, &self.entities).question(query)
     }
 
     /// Finds the policies that the question may meet.

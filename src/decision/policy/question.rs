@@ -1,6 +1,7 @@
 //! A question as the schema types it: every name is of a type that the schema has, every value of the type that the
 //! schema gives it, and nothing is left in it that no policy could read.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,31 +31,42 @@ pub struct Question<'a> {
 }
 
 /// What types a question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Typist<'a> {
-    pub(super) types: &'a SchemaTypes,
-    pub(super) actions: &'a Actions,
-    pub(super) stored: &'a Entities,
+    types: &'a SchemaTypes,
+    actions: &'a Actions,
+    stored: &'a Entities,
+    /// The type that was looked up last: of the entities of a question most are of one type.
+    last: Cell<Option<&'a EntityType>>,
 }
 
 impl<'a> Typist<'a> {
+    pub(super) const fn new(types: &'a SchemaTypes, actions: &'a Actions, stored: &'a Entities) -> Self {
+        Self { types, actions, stored, last: Cell::new(None) }
+    }
+
     /// Types `query`.
     pub(super) fn question(&self, query: &'a Query<'_>) -> Result<Question<'a>, EvaluateError> {
         let name = &*query.action.name;
         let known = self.actions.named(name).zip(self.types.actions.get(name));
         let ((action, action_uid), types) =
             known.ok_or_else(|| EvaluateError::UnknownAction(printable(name, MESSAGE_LIMIT)))?;
+        let subject = self.describe(&query.subject)?;
+        allow(subject.uid, &types.principals, "principal", name)?;
+        let resource = self.describe(&query.resource)?;
+        allow(resource.uid, &types.resources, "resource", name)?;
         let mut question = Question {
-            principal: self.party(&query.subject, &types.principals, "principal", name)?,
+            principal: subject.uid,
             action,
             action_uid,
-            resource: self.party(&query.resource, &types.resources, "resource", name)?,
+            resource: resource.uid,
             context: context(query, types)?,
             brought: Vec::with_capacity(2 + query.extra.len()),
         };
-        for entity in [&query.subject, &query.resource].into_iter().chain(&query.extra) {
-            let described = self.describe(entity)?;
-            self.add(described, &mut question.brought)?;
+        self.add(subject, &mut question.brought)?;
+        self.add(resource, &mut question.brought)?;
+        for entity in &query.extra {
+            self.add(self.describe(entity)?, &mut question.brought)?;
         }
         self.complete(&question.brought)?;
         self.refuse_circles(&question.brought)?;
@@ -62,8 +74,13 @@ impl<'a> Typist<'a> {
     }
 
     fn kind(&self, name: &str) -> Result<&'a EntityType, EvaluateError> {
+        if let Some(last) = self.last.get().filter(|last| *last.reference.kind == *name) {
+            return Ok(last);
+        }
         let unknown = || mismatch(&format!("the schema has no entity type `{name}`"));
-        self.types.entities.get(name).ok_or_else(unknown)
+        let kind = self.types.entities.get(name).ok_or_else(unknown)?;
+        self.last.set(Some(kind));
+        Ok(kind)
     }
 
     fn uid(&self, kind: &str, id: &'a str) -> Result<UidRef<'a>, EvaluateError> {
@@ -78,21 +95,6 @@ impl<'a> Typist<'a> {
         Ok(UidRef::new(&kind.kind, id))
     }
 
-    /// The principal or the resource.
-    fn party(
-        &self,
-        entity: &'a Entity<'_>,
-        allowed: &BTreeSet<Arc<str>>,
-        role: &str,
-        action: &str,
-    ) -> Result<UidRef<'a>, EvaluateError> {
-        let uid = self.uid(&entity.kind, &entity.id)?;
-        if !allowed.contains(uid.kind()) {
-            return Err(mismatch(&format!("a `{}` can't be the {role} of action `{action}`", uid.kind())));
-        }
-        Ok(uid)
-    }
-
     fn describe(&self, entity: &'a Entity<'_>) -> Result<Brought<'a>, EvaluateError> {
         let kind = self.kind(&entity.kind)?;
         let uid = Self::uid_of(kind, &entity.id)?;
@@ -105,7 +107,7 @@ impl<'a> Typist<'a> {
         for parent in more {
             parents.push(self.parent(kind, parent)?);
         }
-        Ok(Brought { uid, attributes, parent, more_parents: parents })
+        Ok(Brought { uid, stored: self.stored.get(uid), attributes, parent, more_parents: parents })
     }
 
     fn parent(&self, kind: &EntityType, parent: &'a EntityRef<'_>) -> Result<UidRef<'a>, EvaluateError> {
@@ -120,13 +122,12 @@ impl<'a> Typist<'a> {
     /// Adds what is said of an entity, if it is more than is stored. One of which nothing is known is not added either:
     /// it is not there, and a policy that reads its attributes fails.
     fn add(&self, described: Brought<'a>, brought: &mut Vec<Brought<'a>>) -> Result<(), EvaluateError> {
-        let adds = match self.stored.get(described.uid) {
+        let adds = match described.stored {
             None => !described.attributes.is_empty() || described.parent.is_some(),
             Some(node) => {
-                let known = self.stored.ancestors(node);
                 let new = |name: &str| node.attributes().get(name).is_none();
                 described.attributes.iter().any(|(name, _)| new(name.as_str()))
-                    || described.parents().any(|parent| known.iter().all(|known| known.as_ref() != parent))
+                    || described.parents().any(|parent| !self.stored.is_within(node, parent))
             }
         };
         if !adds {
@@ -143,10 +144,9 @@ impl<'a> Typist<'a> {
     fn complete(&self, brought: &[Brought<'a>]) -> Result<(), EvaluateError> {
         for entity in brought {
             let kind = self.kind(entity.uid.kind())?;
-            let stored = self.stored.get(entity.uid);
             let has = |name: &str| {
                 entity.attributes.get(name).is_some()
-                    || stored.is_some_and(|node| node.attributes().get(name).is_some())
+                    || entity.stored.is_some_and(|node| node.attributes().get(name).is_some())
             };
             let lacking = kind.attributes.iter().find(|(name, attribute)| attribute.required && !has(name));
             if let Some((name, _)) = lacking {
@@ -159,9 +159,9 @@ impl<'a> Typist<'a> {
     /// Nothing is within itself. What is brought in the order of a path, each within the next, can't be.
     fn refuse_circles(&self, brought: &[Brought<'a>]) -> Result<(), EvaluateError> {
         let leads_on = |(place, entity): (usize, &Brought<'a>)| {
-            entity.parents().all(|parent| {
-                let later = brought.iter().position(|other| other.uid == parent).is_none_or(|other| other > place);
-                later && self.stored.get(parent).is_none()
+            entity.parents().all(|parent| match brought.iter().position(|other| other.uid == parent) {
+                Some(later) => later > place && brought.get(later).is_some_and(|parent| parent.stored.is_none()),
+                None => self.stored.get(parent).is_none(),
             })
         };
         if brought.iter().enumerate().all(leads_on) {
@@ -175,6 +175,14 @@ impl<'a> Typist<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the schema allows an entity of this type as the principal or the resource.
+fn allow(uid: UidRef<'_>, allowed: &BTreeSet<Arc<str>>, role: &str, action: &str) -> Result<(), EvaluateError> {
+    if allowed.contains(uid.kind()) {
+        return Ok(());
+    }
+    Err(mismatch(&format!("a `{}` can't be the {role} of action `{action}`", uid.kind())))
 }
 
 impl<'a> Brought<'a> {

@@ -29,7 +29,12 @@ fn stored(entities: &[Described<'_>]) -> Entities {
 fn brought<'a>(id: &'a str, attributes: &[(&'static str, i64)], parents: &[&'a str]) -> Brought<'a> {
     let mut parents = parents.iter().map(|parent| name(parent));
     let (parent, attributes) = (parents.next(), record(attributes));
-    Brought { uid: name(id), attributes, parent, more_parents: parents.collect() }
+    Brought { uid: name(id), stored: None, attributes, parent, more_parents: parents.collect() }
+}
+
+/// The same, with what is stored of it.
+fn among<'a>(stored: &'a Entities, brought: Brought<'a>) -> Brought<'a> {
+    Brought { stored: stored.get(brought.uid), ..brought }
 }
 
 fn ids(lineage: &Lineage<'_>) -> Vec<String> {
@@ -42,7 +47,8 @@ fn ids(lineage: &Lineage<'_>) -> Vec<String> {
 #[test]
 fn what_is_stored_wins_and_what_is_brought_adds() {
     let (stored, actions) = (stored(&[("a", &[("level", 1)], &["group"])]), Entities::default());
-    let brought = [brought("a", &[("level", 9), ("new", 2)], &["request"]), brought("b", &[("level", 3)], &[])];
+    let brought = [brought("a", &[("level", 9), ("new", 2)], &["request"]), brought("b", &[("level", 3)], &[])]
+        .map(|brought| among(&stored, brought));
     let view = View { stored: &stored, actions: &actions, brought: &brought };
     let known = view.get(name("a")).unwrap();
     assert_eq!(known.attribute("level"), Some(&Value::Long(1)));
@@ -60,7 +66,7 @@ fn what_is_stored_wins_and_what_is_brought_adds() {
 fn a_lineage_leads_through_what_is_stored_and_brought_and_ends_in_circles() {
     let actions = Entities::default();
     let stored = stored(&[("b", &[], &["c"]), ("c", &[], &["d"]), ("e", &[], &["f"])]);
-    let brought = [brought("a", &[], &["b"]), brought("d", &[], &["e", "a"])];
+    let brought = [brought("a", &[], &["b"]), brought("d", &[], &["e", "a"])].map(|brought| among(&stored, brought));
     let view = View { stored: &stored, actions: &actions, brought: &brought };
     assert_eq!(ids(&view.lineage(name("a"))), ["a", "b", "c", "d", "e", "f"]);
     assert_eq!(ids(&view.lineage(name("d"))), ["a", "b", "c", "d", "e", "f"]);
