@@ -235,6 +235,8 @@ impl Catalog {
     /// and the next still old.
     fn detach(&mut self, news: &[Located]) {
         for Located { node, .. } in news {
+            // What waits must have its parents when it counts again.
+            self.displace(node.source(), node.uid());
             if let Some(stored) = self.writer.get(node.uid())
                 && self.writer.is_group(node.uid())
                 && stored.parents() != node.parents()
@@ -271,8 +273,11 @@ impl Catalog {
         }
     }
 
-    /// Has what is in force wait.
+    /// Has what is in force wait, if it does not already.
     fn suspend(&mut self, stored: Node) {
+        if self.waiting.get(stored.uid()).is_some_and(|records| records.contains_key(&stored.source())) {
+            return;
+        }
         let Some(owner) = self.sources.get(usize::from(stored.source())) else { return };
         let location = Location { document: Arc::clone(&owner.name), position: None };
         self.wait(stored.source(), Located { node: stored, location });
@@ -394,7 +399,9 @@ fn distinct(source: SourceIndex, reading: &mut Reading) -> HashSet<Uid> {
         }
         is_first
     });
-    twice.into_iter().for_each(|refused| reading.refuse(refused));
+    for refused in twice {
+        reading.refuse(refused);
+    }
     seen
 }
 

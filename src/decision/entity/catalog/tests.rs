@@ -153,7 +153,11 @@ proptest! {
             prop_assert_eq!(applied.entities, mine);
             let expected = expected(&last);
             for id in 0..8 {
+                let entities = catalog.snapshot();
+                let parents = entities.get(uid(id).as_ref()).map(|node| node.parents().to_vec());
+                let wanted = expected.get(&id).map(|(_, parents)| node(id, 0, parents).parents().to_vec());
                 prop_assert_eq!(word(&catalog, id), expected.get(&id).map(|(word, _)| *word));
+                prop_assert_eq!(parents, wanted);
             }
         }
     }
