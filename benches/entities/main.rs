@@ -47,6 +47,7 @@ fn main() {
         ("memory while loading", ours.peak, MEMORY_LIMIT),
         ("upsert, slowest of 1000, ms", ours.upsert_worst, CHANGE_LIMIT),
         ("delete, slowest of 1000, ms", ours.delete_worst, CHANGE_LIMIT),
+        ("moving the topmost group, ms", ours.top, CHANGE_LIMIT),
     ];
     for (what, value, limit) in limits {
         println!("  {what}: {:.3} of its limit", value / limit);

@@ -4,6 +4,7 @@
 
 mod candidate;
 mod catalog;
+mod circle;
 mod document;
 pub mod files;
 mod fit;

@@ -2,11 +2,13 @@
 //! whatever order they said it.
 //!
 //! The rule: an entity belongs to the first source, in the order of the configuration, that has it, and within a source to
-//! the first record; any other is refused. A refused record waits: it counts from when what it was refused for is gone.
+//! the first record; any other is refused. Of entities that form a circle the last one is refused, by that order of sources
+//! and then by name. A refused record waits: it counts from when what it was refused for is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::circle::circle;
 use super::intake::{Located, Location, MOST_KEPT, Refused};
 use super::reading::Reading;
 use super::record::{RecordError, RecordReader};
@@ -197,8 +199,7 @@ impl Catalog {
     }
 
     /// The places of records in an order in which each comes after its parents: then nothing that is written has to be
-    /// written again. It depends on their names alone, and not on the order in which they came, as far as anybody can
-    /// tell: what is no parent of others is in nobody's way.
+    /// written again.
     fn parents_first(&self, records: &[Located]) -> Vec<usize> {
         let named: HashSet<&Uid> = records.iter().flat_map(|record| record.node.parents()).collect();
         let is_group = |uid: &Uid| named.contains(uid) || self.writer.is_group(uid);
@@ -234,6 +235,8 @@ impl Catalog {
     /// and the next still old.
     fn detach(&mut self, news: &[Located]) {
         for Located { node, .. } in news {
+            // What waits must have its parents when it counts again.
+            self.displace(node.source(), node.uid());
             if let Some(stored) = self.writer.get(node.uid())
                 && self.writer.is_group(node.uid())
                 && stored.parents() != node.parents()
@@ -251,7 +254,12 @@ impl Catalog {
             return self.wait(source, record);
         }
         self.displace(source, record.node.uid());
-        if self.write(record.node.clone()).is_err() {
+        let mut written = self.write(record.node.clone());
+        if written.is_err() && self.admits(&record.node) {
+            self.make_way(&record.node);
+            written = self.write(record.node.clone());
+        }
+        if written.is_err() {
             self.erase(record.node.uid());
             self.misfits.insert(record.node.uid().clone());
             self.wait(source, record);
@@ -260,10 +268,44 @@ impl Catalog {
 
     /// Has the entity of a later source wait.
     fn displace(&mut self, source: SourceIndex, uid: &Uid) {
-        let Some(stored) = self.writer.get(uid).filter(|stored| stored.source() > source).cloned() else { return };
+        if let Some(stored) = self.writer.get(uid).filter(|stored| stored.source() > source).cloned() {
+            self.suspend(stored);
+        }
+    }
+
+    /// Has what is in force wait, if it does not already.
+    fn suspend(&mut self, stored: Node) {
+        if self.waiting.get(stored.uid()).is_some_and(|records| records.contains_key(&stored.source())) {
+            return;
+        }
         let Some(owner) = self.sources.get(usize::from(stored.source())) else { return };
         let location = Location { document: Arc::clone(&owner.name), position: None };
         self.wait(stored.source(), Located { node: stored, location });
+    }
+
+    /// Whether there is room for an entity: it would make no circle with those that come before it.
+    fn admits(&self, node: &Node) -> bool {
+        match self.writer.check(node) {
+            Ok(()) => true,
+            Err(HierarchyError::Cycle(_)) => {
+                circle(&self.writer.snapshot(), node, |other| rank(other) < rank(node)).is_none()
+            }
+            Err(HierarchyError::TooManyAncestors(_)) => false,
+        }
+    }
+
+    /// Takes out of each circle that an entity would make the last one.
+    fn make_way(&mut self, node: &Node) {
+        let last = |entities: &Entities| {
+            let way = circle(entities, node, |_| true)?;
+            way.into_iter().max_by_key(|node| rank(node)).cloned()
+        };
+        while let Some(last) = last(&self.writer.snapshot()) {
+            let uid = last.uid().clone();
+            self.suspend(last);
+            self.erase(&uid);
+            self.misfits.insert(uid);
+        }
     }
 
     fn wait(&mut self, index: SourceIndex, record: Located) {
@@ -280,11 +322,15 @@ impl Catalog {
         for uid in uids {
             let owner = self.owner(&uid).unwrap_or(SourceIndex::MAX);
             let records = self.waiting.get(&uid).into_iter().flatten();
-            let first = records.take_while(|(source, _)| **source < owner);
-            let mut fit = first.filter(|(_, record)| self.writer.check(&record.node).is_ok());
-            if let Some((source, record)) = fit.next().map(|(source, record)| (*source, record.clone())) {
+            let mut first = records.take_while(|(source, _)| **source < owner).peekable();
+            let is_wanted = first.peek().is_some();
+            let fit = first.find(|(_, record)| self.admits(&record.node));
+            if let Some((source, record)) = fit.map(|(source, record)| (*source, record.clone())) {
                 self.upsert(source, record);
                 any = true;
+            } else if is_wanted {
+                // Nobody has it before any more, but the hierarchy has no room for it yet.
+                self.misfits.insert(uid);
             }
         }
         any
@@ -336,6 +382,11 @@ impl Catalog {
     }
 }
 
+/// Who comes before whom.
+fn rank(node: &Node) -> (SourceIndex, &Uid) {
+    (node.source(), node.uid())
+}
+
 /// Leaves each entity once, of two records of one entity the first, and gives their names.
 fn distinct(source: SourceIndex, reading: &mut Reading) -> HashSet<Uid> {
     let (mut seen, mut twice) = (HashSet::with_capacity(reading.located.len()), Vec::new());
@@ -348,7 +399,9 @@ fn distinct(source: SourceIndex, reading: &mut Reading) -> HashSet<Uid> {
         }
         is_first
     });
-    twice.into_iter().for_each(|refused| reading.refuse(refused));
+    for refused in twice {
+        reading.refuse(refused);
+    }
     seen
 }
 
