@@ -4,7 +4,7 @@
 # make envoy-minors  what Envoy sees of us, on the minors before the one that all else is tested on
 # make vectors   the test data of others (VECTORS names the folder): Cedar's own answers must be ours
 # make bench     what it costs, each figure beside its limit
-# make instructions  how many instructions a decision takes, against the baseline that make instructions-baseline took (valgrind)
+# make instructions  how many instructions a decision takes, against the committed baseline (valgrind)
 # make load      side by side with others under load, for an hour; writes docs/performance.md
 # make load-quick  the same in some two minutes, without what others have written; writes nothing
 # make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
@@ -27,7 +27,7 @@ LOAD_BIN = $(or $(CARGO_TARGET_DIR),target)/$(patsubst dev,debug,$(LOAD_PROFILE)
 .PHONY: bench demo envoy-minors instructions instructions-baseline load load-programs load-quick test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
 
 help:
-	@sed -n 's/^# //p' Makefile | sed '/^$$/q'
+	@sed -n 's/^# make /make /p' Makefile
 
 demo: envoy
 	$(CARGO) build --release --bin portcullis
