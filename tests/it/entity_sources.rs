@@ -73,9 +73,9 @@ impl Publisher {
                 stream.write_all((head + &body).as_bytes()).await.unwrap();
             }
         });
-        let publisher = Self { address, document, _serving: serving };
-        publisher.publish(attributes);
-        publisher
+        let started = Self { address, document, _serving: serving };
+        started.publish(attributes);
+        started
     }
 
     /// Says this of the plan from now on.
