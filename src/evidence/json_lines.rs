@@ -118,8 +118,8 @@ impl JsonLines {
     /// [`SinkError`].
     pub fn open(config: &JsonLinesConfig, readiness: Readiness, metrics: Metrics) -> Result<(Self, Writer), SinkError> {
         let target = target::Target::open(&config.destination, metrics.clone())?;
-        let waiting = Waiting::new(config.queue.get());
-        let shared = Arc::new(Shared { waiting, failure: OnceLock::new(), metrics });
+        let shared = Shared { waiting: Waiting::new(config.queue.get()), failure: OnceLock::new(), metrics };
+        let shared = Arc::new(shared);
         let (ending, ended) = channel::<()>();
         let writing = Arc::clone(&shared);
         let thread = thread::Builder::new().name("audit".into()).spawn(move || {

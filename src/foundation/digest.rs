@@ -94,15 +94,12 @@ impl Hasher {
     }
 
     fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        match self.pending.get_mut(self.length..self.length.saturating_add(bytes.len())) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.length += bytes.len();
-            }
-            None => {
-                self.flush();
-                self.context.update(bytes);
-            }
+        if let Some(room) = self.pending.get_mut(self.length..self.length.saturating_add(bytes.len())) {
+            room.copy_from_slice(bytes);
+            self.length += bytes.len();
+        } else {
+            self.flush();
+            self.context.update(bytes);
         }
         self
     }

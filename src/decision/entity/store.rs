@@ -121,11 +121,16 @@ impl Named for Closure {
 pub struct Entities {
     nodes: Table<Node>,
     closures: Table<Closure>,
+    /// How many there are of each type: much of what a request names is of a type that nobody stores.
+    kinds: Vec<(Arc<str>, usize)>,
 }
 
 impl Entities {
     /// The entity of this name.
     pub fn get(&self, uid: UidRef<'_>) -> Option<&Node> {
+        if !self.kinds.iter().any(|(kind, _)| **kind == *uid.kind()) {
+            return None;
+        }
         self.nodes.get(uid)
     }
 
@@ -156,13 +161,11 @@ impl Entities {
     /// Whether `uid` is an ancestor of an entity.
     pub fn is_within(&self, node: &Node, uid: UidRef<'_>) -> bool {
         let has = |uids: &[Uid]| uids.iter().any(|known| known.as_ref() == uid);
-        match self.closed(node) {
-            Some(closed) => has(closed),
-            None => {
-                let closed = |parent: &Uid| self.closed(self.get(parent.as_ref())?);
-                has(node.parents()) || node.parents().iter().filter_map(closed).any(has)
-            }
+        if let Some(closed) = self.closed(node) {
+            return has(closed);
         }
+        let closed = |parent: &Uid| self.closed(self.get(parent.as_ref())?);
+        has(node.parents()) || node.parents().iter().filter_map(closed).any(has)
     }
 
     /// All ancestors of an entity, each once, in no order.
@@ -176,7 +179,16 @@ impl Entities {
 
     /// Puts an entity in the place of the one of its name, if there is one. It is a parent of others if that one was.
     pub(super) fn put(&mut self, mut node: Node) {
-        node.is_group = self.get(node.uid().as_ref()).is_some_and(|known| known.is_group);
+        let known = self.get(node.uid().as_ref());
+        let (is_new, is_group) = (known.is_none(), known.is_some_and(|known| known.is_group));
+        node.is_group = is_group;
+        if is_new {
+            let kind = node.uid().shared_kind();
+            match self.kinds.iter_mut().find(|(known, _)| *known == *kind) {
+                Some((_, count)) => *count += 1,
+                None => self.kinds.push((Arc::clone(kind), 1)),
+            }
+        }
         self.nodes.put(node);
     }
 
@@ -203,6 +215,15 @@ impl Entities {
 
     /// Takes an entity out.
     pub(super) fn remove(&mut self, uid: &Uid) {
+        if self.get(uid.as_ref()).is_some()
+            && let Some(place) = self.kinds.iter().position(|(kind, _)| **kind == *uid.kind())
+            && let Some((_, count)) = self.kinds.get_mut(place)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.kinds.swap_remove(place);
+            }
+        }
         self.nodes.remove(uid);
         self.closures.remove(uid);
     }

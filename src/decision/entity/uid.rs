@@ -45,6 +45,11 @@ impl Uid {
         &self.0.kind
     }
 
+    /// The type, to be shared.
+    pub(super) fn shared_kind(&self) -> &Arc<str> {
+        &self.0.kind
+    }
+
     /// The id.
     pub fn id(&self) -> &str {
         &self.0.id

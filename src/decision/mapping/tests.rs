@@ -230,9 +230,10 @@ proptest! {
         check.extensions = check.extensions.iter().chain([(extension.as_str(), "value")]).collect::<Vec<_>>().into();
         let Ok(query) = query_of(&check) else { return Ok(()) };
         let shape = quickstart();
-        let Value::Object(context) = query.context.into() else { unreachable!() };
-        prop_assert!(context.keys().all(|key| shape.actions["GET"].contains(key)));
-        prop_assert!(context["route"].as_object().unwrap().keys().all(|key| shape.route.contains(key)));
-        prop_assert!(context["headers"].as_object().unwrap().keys().all(|key| shape.headers.contains(key)));
+        let context = Value::from(query.context);
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        prop_assert!(keys(&context).is_subset(&shape.actions["GET"]));
+        prop_assert!(keys(&context["route"]).is_subset(&shape.route));
+        prop_assert!(keys(&context["headers"]).is_subset(&shape.headers));
     }
 }

@@ -264,7 +264,7 @@ fn stored(condition: &str, change: impl FnOnce(&mut Query<'static>)) -> bool {
 #[test]
 fn what_is_stored_wins_over_what_a_request_says() {
     let claims = |query: &mut Query<'static>| {
-        query.subject.properties = object(json!({"level": 9, "admin": true, "junk": [null]}))
+        query.subject.properties = object(json!({"level": 9, "admin": true, "junk": [null]}));
     };
     assert!(stored("principal has level && principal.level == 3", claims));
     assert!(stored("principal has admin && principal.admin", claims));
