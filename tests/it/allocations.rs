@@ -28,7 +28,7 @@ use crate::support::root;
 
 /// The most for one Check, and the most of these that are the wire's: reading the message and writing the answer. Whoever
 /// brings them down lowers these too.
-const MOST: u64 = 78;
+const MOST: u64 = 19;
 const MOST_OF_WIRE: u64 = 9;
 
 /// The most that is kept of a call whose message is still to come, in bytes.
