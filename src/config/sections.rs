@@ -173,7 +173,7 @@ pub enum AuditFile {
 impl Audit {
     pub(super) fn read(section: &mut Section<'_>, data_dir: &Path) -> Option<Self> {
         let file = section.value_or("file", Value::Text(format!("{}/audit.jsonl", data_dir.display())));
-        let queue = section.bounded("queue", "8192", (1, 1 << 20));
+        let queue = section.bounded("queue", "65536", (1, 1 << 20));
         Some(Self { file: file?, queue: queue? })
     }
 }

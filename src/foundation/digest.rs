@@ -75,14 +75,9 @@ impl Hasher {
         self.raw(bytes)
     }
 
-    /// A number, which needs no length: as LEB128, whose last byte is the first below 128. Most are one byte.
-    pub fn number(&mut self, mut number: u64) -> &mut Self {
-        while number >= 0x80 {
-            self.byte(number.to_le_bytes()[0] | 0x80);
-            number >>= 7;
-        }
-        self.byte(number.to_le_bytes()[0]);
-        self
+    /// A number, which needs no length.
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.raw(&number.to_le_bytes())
     }
 
     /// The digest of all that was fed.
@@ -102,16 +97,6 @@ impl Hasher {
             self.context.update(bytes);
         }
         self
-    }
-
-    fn byte(&mut self, byte: u8) {
-        if self.length == PENDING {
-            self.flush();
-        }
-        if let Some(room) = self.pending.get_mut(self.length) {
-            *room = byte;
-            self.length += 1;
-        }
     }
 
     fn flush(&mut self) {
