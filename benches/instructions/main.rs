@@ -17,6 +17,8 @@ const ROUNDS: u64 = 1_000;
 const BEFORE: u64 = 200;
 /// By how much a part may differ from its baseline, in percent. Hash tables are seeded anew in each process.
 const TOLERANCE: u64 = 4;
+/// The same of a part that goes through the cache, which tidies up by the clock.
+const TOLERANCE_OF_CACHE: u64 = 30;
 
 /// As in the binary.
 #[cfg(feature = "mimalloc")]
@@ -56,10 +58,12 @@ fn compare(save: bool) {
     for (part, count) in &counted {
         let before = owed.get(part.as_str()).copied().unwrap_or(0);
         println!("{part:<28} {count:>10} {before:>10}");
-        if count * 100 > before * (100 + TOLERANCE) {
+        let tolerance =
+            if part.starts_with("cached") || part.starts_with("again") { TOLERANCE_OF_CACHE } else { TOLERANCE };
+        if count * 100 > before * (100 + tolerance) {
             worse.push(part);
         }
-        if count * (100 + TOLERANCE) < before * 100 {
+        if count * (100 + tolerance) < before * 100 {
             println!("  fewer than before: `make instructions-baseline` takes that down");
         }
     }
@@ -70,14 +74,14 @@ fn baseline() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions/baseline.txt")
 }
 
-/// How many instructions a process of so many rounds took.
+/// How many instructions a process of so many rounds took. Versions of valgrind differ in the spaces of the line that says so.
 fn counted(part: &str, rounds: u64) -> u64 {
     let mut command = Command::new("valgrind");
     command.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
     command.arg(std::env::current_exe().unwrap()).args(["run", part, &rounds.to_string()]);
     let output = command.output().unwrap_or_else(|error| panic!("valgrind: {error}"));
     let told = String::from_utf8_lossy(&output.stderr);
-    let line = told.lines().find_map(|line| line.split_once("I refs:").map(|(_, count)| count.trim().replace(',', "")));
+    let line = told.lines().find_map(|line| line.split_once(" refs:").map(|(_, count)| count.trim().replace(',', "")));
     assert!(output.status.success(), "{told}");
     line.unwrap_or_else(|| panic!("no count in: {told}")).parse().unwrap()
 }
