@@ -62,13 +62,12 @@ impl<'a> View<'a> {
 
     /// The entity as it is stored, and among which it is.
     fn stored(&self, uid: UidRef<'_>, brought: Option<&'a Brought<'a>>) -> Option<(&'a Entities, &'a Node)> {
-        let (entities, node) = match brought {
-            Some(brought) => (self.stored, brought.stored),
-            // No other type can have that name (Cedar's grammar, "Action").
-            None if uid.kind().ends_with("Action") => (self.actions, self.actions.get(uid)),
-            None => (self.stored, self.stored.get(uid)),
+        let stored = match brought {
+            Some(brought) => brought.stored,
+            None => self.stored.get(uid),
         };
-        Some((entities, node?))
+        let known = stored.map(|node| (self.stored, node));
+        known.or_else(|| Some((self.actions, self.actions.get(uid)?)))
     }
 
     /// The entity itself and all its ancestors, itself first.

@@ -63,6 +63,18 @@ fn what_is_stored_wins_and_what_is_brought_adds() {
 }
 
 #[test]
+fn what_is_stored_is_found_whatever_its_type_is_called() {
+    for kind in ["UserAction", "N::Action2", "Thing"] {
+        let uid = Uid::new(kind.into(), "a");
+        let mut writer = Writer::default();
+        writer.upsert(Node::new(uid.clone(), record(&[("level", 1)]), record(&[]), Vec::new())).unwrap();
+        let (stored, actions) = (writer.snapshot(), Entities::default());
+        let view = View { stored: &stored, actions: &actions, brought: &[] };
+        assert_eq!(view.get(uid.as_ref()).unwrap().attribute("level"), Some(&Value::Long(1)), "{kind}");
+    }
+}
+
+#[test]
 fn a_lineage_leads_through_what_is_stored_and_brought_and_ends_in_circles() {
     let actions = Entities::default();
     let stored = stored(&[("b", &[], &["c"]), ("c", &[], &["d"]), ("e", &[], &["f"])]);
