@@ -25,6 +25,9 @@ use crate::foundation::watched::{Epoch, Snapshot, Watched};
 /// The longest text that is looked at, in bytes. A leaf takes one to three thousand.
 const MAX_PRESENTED: usize = 64 * 1024;
 
+/// The longest that is remembered, in bytes: several times what a leaf takes, and little enough times all that are kept.
+const MAX_REMEMBERED: usize = 8 * 1024;
+
 /// Whom a leaf proves, and until when.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VerifiedLeaf {
@@ -173,7 +176,9 @@ impl LeafVerifier {
             return Ok(leaf);
         }
         let leaf = Arc::new(verify(presented, &bundles, now)?);
-        self.verified.insert(presented.into(), Arc::clone(&leaf));
+        if presented.len() <= MAX_REMEMBERED {
+            self.verified.insert(presented.into(), Arc::clone(&leaf));
+        }
         Ok(leaf)
     }
 }
