@@ -1,8 +1,8 @@
 //! How many instructions the hot path of a decision takes, counted by valgrind, against the figures in `baseline.txt`, which
 //! `make instructions-baseline` takes down: `make instructions`. Unlike time, the number hardly depends on the machine, so it can fail a build.
 //!
-//! Each part runs twice in processes of their own, once with few rounds and once with many. The difference is what the
-//! rounds took.
+//! Each part runs in a process of its own, and only what its rounds take is counted: loading the policies takes many
+//! times that, and never the same.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a program of its own, for people")]
 
@@ -12,9 +12,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How many rounds are counted, and how many come before.
+/// How many rounds are counted.
 const ROUNDS: u64 = 1_000;
-const BEFORE: u64 = 200;
 /// By how much a part may differ from its baseline, in percent. Hash tables are seeded anew in each process.
 const TOLERANCE: u64 = 4;
 /// The same of a part that goes through the cache, which tidies up by the clock.
@@ -39,10 +38,7 @@ fn main() {
 fn compare(save: bool) {
     let counted: BTreeMap<String, u64> = hot_path::PARTS
         .iter()
-        .map(|part| {
-            let (few, many) = (counted(part, BEFORE), counted(part, BEFORE + ROUNDS));
-            ((*part).to_owned(), many.saturating_sub(few) / ROUNDS)
-        })
+        .map(|part| ((*part).to_owned(), counted(part) / ROUNDS))
         .collect();
     if save {
         let lines: Vec<_> = counted.iter().map(|(part, count)| format!("{part} {count}")).collect();
@@ -74,14 +70,15 @@ fn baseline() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions/baseline.txt")
 }
 
-/// How many instructions a process of so many rounds took. Versions of valgrind differ in the spaces of the line that says so.
-fn counted(part: &str, rounds: u64) -> u64 {
+/// How many instructions the rounds of a part took.
+fn counted(part: &str) -> u64 {
     let mut command = Command::new("valgrind");
-    command.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
-    command.arg(std::env::current_exe().unwrap()).args(["run", part, &rounds.to_string()]);
+    let rounds = format!("--toggle-collect=*{}*", hot_path::COUNTED);
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", &rounds]);
+    command.arg(std::env::current_exe().unwrap()).args(["run", part, &ROUNDS.to_string()]);
     let output = command.output().unwrap_or_else(|error| panic!("valgrind: {error}"));
     let told = String::from_utf8_lossy(&output.stderr);
-    let line = told.lines().find_map(|line| line.split_once(" refs:").map(|(_, count)| count.trim().replace(',', "")));
+    let count = told.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
     assert!(output.status.success(), "{told}");
-    line.unwrap_or_else(|| panic!("no count in: {told}")).parse().unwrap()
+    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count in: {told}"))
 }
