@@ -1,6 +1,7 @@
 //! An entity with all its ancestors, on the stack.
 
 use super::uid::UidRef;
+use super::view::Known;
 
 /// How many names there is room for without asking for memory: a path of half a dozen segments, or a user with as many
 /// groups. More room would have to be filled and moved for each question.
@@ -14,18 +15,24 @@ pub struct Lineage<'a> {
     more: Vec<UidRef<'a>>,
     /// Which of the first came with all that is stored above them, a bit for each.
     closed: u16,
+    known: Option<Known<'a>>,
 }
 
 impl<'a> Lineage<'a> {
     /// An entity of which no ancestor is known yet.
-    pub(super) const fn of(uid: UidRef<'a>) -> Self {
-        Self { first: [uid; ROOM], count: 1, more: Vec::new(), closed: 0 }
+    pub(super) const fn of(uid: UidRef<'a>, known: Option<Known<'a>>) -> Self {
+        Self { first: [uid; ROOM], count: 1, more: Vec::new(), closed: 0, known }
     }
 
     /// The entity itself.
     pub const fn entity(&self) -> UidRef<'a> {
         let [entity, ..] = self.first;
         entity
+    }
+
+    /// What is known of the entity itself; `None` if there is no such entity.
+    pub const fn known(&self) -> Option<Known<'a>> {
+        self.known
     }
 
     /// Whether the entity is `uid` or has it as an ancestor.

@@ -51,48 +51,67 @@ impl<'a> Brought<'a> {
 impl<'a> View<'a> {
     /// What is known of the entity of this name; `None` if there is no such entity.
     pub fn get(&self, uid: UidRef<'_>) -> Option<Known<'a>> {
+        self.find(uid).known()
+    }
+
+    fn find(&self, uid: UidRef<'_>) -> Found<'a> {
         let brought = self.brought(uid);
-        let stored = self.stored(uid, brought).map(|(_, node)| node);
-        (brought.is_some() || stored.is_some()).then_some(Known { stored, brought })
+        let stored = match brought {
+            Some(brought) => brought.stored,
+            None => self.stored.get(uid),
+        };
+        let known = stored.map(|node| (self.stored, node));
+        Found { brought, stored: known.or_else(|| Some((self.actions, self.actions.get(uid)?))) }
     }
 
     fn brought(&self, uid: UidRef<'_>) -> Option<&'a Brought<'a>> {
         self.brought.iter().find(|brought| brought.uid == uid)
     }
 
-    /// The entity as it is stored, and among which it is.
-    fn stored(&self, uid: UidRef<'_>, brought: Option<&'a Brought<'a>>) -> Option<(&'a Entities, &'a Node)> {
-        let stored = match brought {
-            Some(brought) => brought.stored,
-            None => self.stored.get(uid),
-        };
-        let known = stored.map(|node| (self.stored, node));
-        known.or_else(|| Some((self.actions, self.actions.get(uid)?)))
-    }
-
     /// The entity itself and all its ancestors, itself first.
     pub fn lineage(&self, uid: UidRef<'a>) -> Lineage<'a> {
-        let mut lineage = Lineage::of(uid);
-        let mut next = 0;
+        let found = self.find(uid);
+        let mut lineage = Lineage::of(uid, found.known());
+        found.add_parents(&mut lineage);
+        let mut next = 1;
         // What is found on the way is looked at in its turn, for a request may bring parents of any of them.
         while let Some(uid) = lineage.nth(next) {
-            let is_closed = lineage.is_closed(next);
+            let found = match lineage.is_closed(next) {
+                true => Found { brought: self.brought(uid), stored: None },
+                false => self.find(uid),
+            };
+            found.add_parents(&mut lineage);
             next += 1;
-            let brought = self.brought(uid);
-            if let Some(brought) = brought {
-                brought.parents().for_each(|parent| lineage.add(parent));
-            }
-            if is_closed {
-                continue;
-            }
-            if let Some((entities, node)) = self.stored(uid, brought) {
-                match entities.closed(node) {
-                    Some(all) => all.iter().for_each(|ancestor| lineage.add_closed(ancestor.as_ref())),
-                    None => node.parents().iter().for_each(|parent| lineage.add(parent.as_ref())),
-                }
-            }
         }
         lineage
+    }
+}
+
+/// Where an entity is.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    brought: Option<&'a Brought<'a>>,
+    /// As it is stored, and among which it is.
+    stored: Option<(&'a Entities, &'a Node)>,
+}
+
+impl<'a> Found<'a> {
+    fn known(&self) -> Option<Known<'a>> {
+        let stored = self.stored.map(|(_, node)| node);
+        (self.brought.is_some() || stored.is_some()).then_some(Known { stored, brought: self.brought })
+    }
+
+    /// Adds those that the entity is in, and of those that are stored all that these are in.
+    fn add_parents(&self, lineage: &mut Lineage<'a>) {
+        if let Some(brought) = self.brought {
+            brought.parents().for_each(|parent| lineage.add(parent));
+        }
+        if let Some((entities, node)) = self.stored {
+            match entities.closed(node) {
+                Some(all) => all.iter().for_each(|ancestor| lineage.add_closed(ancestor.as_ref())),
+                None => node.parents().iter().for_each(|parent| lineage.add(parent.as_ref())),
+            }
+        }
     }
 }
 

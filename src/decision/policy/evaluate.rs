@@ -117,7 +117,7 @@ impl<'a> Asked<'a> {
         let mut judgement = Judgement::default();
         let mut unsure: SmallVec<[&'a Rule; 4]> = SmallVec::new();
         for rule in self.rules() {
-            match scene.all(&rule.conditions) {
+            match scene.all(rule.conditions.iter().map(AsRef::as_ref)) {
                 Ok(true) => judgement.met(rule),
                 Ok(false) => {}
                 Err(_gave_up) => unsure.push(rule),

@@ -28,8 +28,9 @@ pub(super) struct Rule {
     pub(super) effect: Effect,
     /// Which requests can meet it.
     pub(super) scope: Scope,
-    /// What else must hold, in order.
-    pub(super) conditions: Box<[Op]>,
+    /// What else must hold, in order. Rules that are made together share equal conditions, so that the policies of a
+    /// pattern do not fill the processor's caches with copies of it.
+    pub(super) conditions: Box<[Arc<Op>]>,
     pub(super) reads: Reads,
     /// How long a decision that it may take part in may be kept, which can be not at all; `None` if it does not say.
     pub(super) keep: Option<Duration>,
@@ -58,7 +59,7 @@ pub(super) struct Warning {
 #[derive(Debug)]
 pub(super) struct Workshop<'a> {
     names: Names,
-    reads: HashSet<Arc<Op>>,
+    programs: HashSet<Arc<Op>>,
     /// The schema's actions by number, and the entities that they are.
     actions: &'a [Lineage<'a>],
     known: View<'a>,
@@ -66,7 +67,7 @@ pub(super) struct Workshop<'a> {
 
 impl<'a> Workshop<'a> {
     pub(super) fn new(actions: &'a [Lineage<'a>], known: View<'a>) -> Self {
-        Self { names: Names::default(), reads: HashSet::new(), actions, known }
+        Self { names: Names::default(), programs: HashSet::new(), actions, known }
     }
 
     /// Compiles a policy.
@@ -83,7 +84,8 @@ impl<'a> Workshop<'a> {
         let mut conditions = scope_of(policy, &mut self.names);
         conditions.extend(conjuncts(policy, &mut self.names));
         let (scope, conditions) = lift(conditions, self.actions, self.known);
-        let reads = Reads::of(&conditions, &mut |op| shared(&mut self.reads, op));
+        let reads = Reads::of(&conditions, &mut |op| shared(&mut self.programs, op));
+        let conditions = conditions.iter().map(|op| shared(&mut self.programs, op)).collect();
         Ok(Rule {
             alone: Arc::new([Arc::clone(&id)]),
             id,

@@ -24,7 +24,10 @@ pub(in crate::decision::policy) struct Scene<'v> {
 
 impl<'v> Scene<'v> {
     /// Whether all conditions hold, looked at in their order until one does not.
-    pub(in crate::decision::policy) fn all(&self, conditions: &'v [Op]) -> Result<bool, GaveUp> {
+    pub(in crate::decision::policy) fn all(
+        &self,
+        conditions: impl IntoIterator<Item = &'v Op>,
+    ) -> Result<bool, GaveUp> {
         for op in conditions {
             if !self.truth(op)? {
                 return Ok(false);
@@ -46,11 +49,11 @@ impl<'v> Scene<'v> {
         Ok(match op {
             Op::Constant(value) => value.into(),
             Op::Variable(variable) => self.variable(*variable),
-            Op::Attribute(of, name) => self.attribute(self.run(of)?, name)?.ok_or(GaveUp)?,
-            Op::Has(of, name) => Datum::Bool(self.attribute(self.run(of)?, name)?.is_some()),
+            Op::Attribute(of, name) => self.attribute(of, name)?.ok_or(GaveUp)?,
+            Op::Has(of, name) => Datum::Bool(self.attribute(of, name)?.is_some()),
             Op::Tag(of) => self.tag(of)?.ok_or(GaveUp)?,
             Op::HasTag(of) => Datum::Bool(self.tag(of)?.is_some()),
-            Op::And(all) => Datum::Bool(self.all(all)?),
+            Op::And(all) => Datum::Bool(self.all(all.iter())?),
             Op::Or(any) => Datum::Bool(self.any(any)?),
             Op::Not(op) => Datum::Bool(!self.truth(op)?),
             Op::If(branches) => {
@@ -103,13 +106,18 @@ impl<'v> Scene<'v> {
         }
     }
 
-    fn attribute(&self, of: Datum<'v>, name: &str) -> Result<Option<Datum<'v>>, GaveUp> {
-        let value = match of {
-            Datum::Record(record) => record.get(name),
-            Datum::Entity(uid) => self.entities.get(uid).and_then(|known: Known<'v>| known.attribute(name)),
-            _ => return Err(GaveUp),
+    fn attribute(&self, of: &'v Op, name: &str) -> Result<Option<Datum<'v>>, GaveUp> {
+        let known: Option<Known<'v>> = match of {
+            // Those that the request is about have been looked up already.
+            Op::Variable(Variable::Principal) => self.principal.known(),
+            Op::Variable(Variable::Resource) => self.resource.known(),
+            of => match self.run(of)? {
+                Datum::Record(record) => return Ok(record.get(name).map(Datum::from)),
+                Datum::Entity(uid) => self.entities.get(uid),
+                _ => return Err(GaveUp),
+            },
         };
-        Ok(value.map(Datum::from))
+        Ok(known.and_then(|known| known.attribute(name)).map(Datum::from))
     }
 
     fn tag(&self, [of, name]: &'v [Op; 2]) -> Result<Option<Datum<'v>>, GaveUp> {
