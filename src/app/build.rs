@@ -115,7 +115,7 @@ impl App {
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
         let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
-        let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
+        let questions = authzen_router(authorizer, authzen_config(&config.authzen), metrics.authzen);
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration))?;
         listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions))?;
@@ -243,7 +243,13 @@ fn ext_authz_config(config: &config::ExtAuthz) -> Result<ExtAuthzConfig, AppErro
 }
 
 fn authzen_config(config: &config::Authzen) -> AuthzenConfig {
-    AuthzenConfig { max_body_bytes: config.max_body_bytes, decision_context: config.decision_context }
+    AuthzenConfig {
+        max_body_bytes: config.max_body_bytes,
+        max_evaluations: config.max_evaluations,
+        max_concurrent_requests: config.max_concurrent_requests,
+        decision_context: config.decision_context,
+        decision_context_on_request: config.decision_context_on_request,
+    }
 }
 
 fn audit_config(config: &config::Audit) -> JsonLinesConfig {

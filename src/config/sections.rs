@@ -123,15 +123,30 @@ impl ExtAuthz {
 pub struct Authzen {
     /// The largest body that is read, in bytes.
     pub max_body_bytes: usize,
+    /// The most questions in one batch.
+    pub max_evaluations: usize,
+    /// Requests that are not answered yet, on all listeners together.
+    pub max_concurrent_requests: usize,
     /// Whether an answer carries, beside `decision`, a `context` with the decision's id and policies.
     pub decision_context: bool,
+    /// Whether a request may say otherwise.
+    pub decision_context_on_request: bool,
 }
 
 impl Authzen {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let max_body_bytes = section.bounded("max_body_bytes", "1048576", MESSAGE);
+        let max_evaluations = section.bounded("max_evaluations", "1000", (1, 100_000));
+        let max_concurrent_requests = section.bounded("max_concurrent_requests", "1024", (1, 1 << 20));
         let decision_context = section.value("decision_context", "false");
-        Some(Self { max_body_bytes: max_body_bytes?, decision_context: decision_context? })
+        let decision_context_on_request = section.value("decision_context_on_request", "false");
+        Some(Self {
+            max_body_bytes: max_body_bytes?,
+            max_evaluations: max_evaluations?,
+            max_concurrent_requests: max_concurrent_requests?,
+            decision_context: decision_context?,
+            decision_context_on_request: decision_context_on_request?,
+        })
     }
 }
 
