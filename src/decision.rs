@@ -12,6 +12,7 @@ pub mod query;
 mod reason;
 pub mod request;
 mod schema;
+pub mod search;
 pub mod shadow;
 pub mod value;
 

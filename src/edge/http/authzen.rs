@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -22,17 +22,24 @@ use self::options::{ContextPolicy, Semantic};
 use self::question::{Members, QuestionError};
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
 use super::request_id::{RequestId, echo};
+use crate::decision::search::{Found, Search};
 use crate::decision::{Authorizer, Query, Reason, Verdict};
 use crate::evidence::Edge;
 
+pub use identifier::{Identifier, IdentifierError};
+pub use metadata::Metadata;
 pub use metrics::Metrics;
 
 mod answer;
 mod batch;
 mod body;
+mod identifier;
+mod metadata;
 mod metrics;
 mod options;
+mod page;
 mod question;
+mod search;
 
 #[cfg(test)]
 mod tests;
@@ -43,8 +50,17 @@ pub const EVALUATION_PATH: &str = "/access/v1/evaluation";
 /// The path of the Access Evaluations API.
 pub const EVALUATIONS_PATH: &str = "/access/v1/evaluations";
 
+/// The path of the Subject Search API.
+pub const SUBJECT_SEARCH_PATH: &str = "/access/v1/search/subject";
+
+/// The path of the Resource Search API.
+pub const RESOURCE_SEARCH_PATH: &str = "/access/v1/search/resource";
+
+/// The path of the Action Search API.
+pub const ACTION_SEARCH_PATH: &str = "/access/v1/search/action";
+
 /// How this API is served.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AuthzenConfig {
     /// The longest body that is read, in bytes; a longer one is answered with 413.
     pub max_body_bytes: usize,
@@ -52,11 +68,17 @@ pub struct AuthzenConfig {
     pub max_evaluations: usize,
     /// Requests whose body has been read and that are not answered yet; one more is answered with 429.
     pub max_concurrent_requests: usize,
+    /// Searches at the same time; others wait for their turn.
+    pub max_concurrent_searches: usize,
+    /// The most results on one page of a search, and how many there are if the client sets no limit.
+    pub max_page_size: usize,
     /// Whether a decision says why, in `context`. Off by default: policy ids tell a client about policies that it may
     /// have no business with (section 11.2), and some clients compare whole bodies.
     pub decision_context: bool,
     /// Whether a request may say otherwise, in `options.decision_context`.
     pub decision_context_on_request: bool,
+    /// What is told of it, if clients know it by a URL. That of a tenant has a path, under which all is served, too.
+    pub metadata: Option<Metadata>,
 }
 
 impl Default for AuthzenConfig {
@@ -65,8 +87,11 @@ impl Default for AuthzenConfig {
             max_body_bytes: 1 << 20,
             max_evaluations: 1000,
             max_concurrent_requests: 1024,
+            max_concurrent_searches: 4,
+            max_page_size: 1000,
             decision_context: false,
             decision_context_on_request: false,
+            metadata: None,
         }
     }
 }
@@ -75,6 +100,9 @@ impl Default for AuthzenConfig {
 pub trait Evaluate: Send + Sync + 'static {
     /// Answers one question. `request_id` is the client's name for its request.
     fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict;
+
+    /// Answers a search. It may take up to a second.
+    fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found;
 
     /// Records and denies a part of a request that asks nothing; `what` says what is known of it.
     fn refuse(&self, what: &str, request_id: Option<&str>) -> Verdict;
@@ -85,6 +113,10 @@ impl Evaluate for Authorizer {
         Self::evaluate(self, query, request_id)
     }
 
+    fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
+        Self::search(self, search, request_id)
+    }
+
     fn refuse(&self, what: &str, request_id: Option<&str>) -> Verdict {
         Self::refuse(self, Edge::Authzen, what, Reason::Undecodable, request_id)
     }
@@ -92,8 +124,15 @@ impl Evaluate for Authorizer {
 
 /// Serves the API with `pdp`'s answers. The clients' authentication is the listener's business.
 pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
-    Router::new()
-        .merge(endpoints::<E>())
+    let mut routes = endpoints::<E>();
+    if let Some(metadata) = &config.metadata {
+        routes = routes.route(&metadata.path(), get(self::metadata::<E>).fallback(method_not_allowed));
+        let tenant = metadata.identifier().path();
+        if !tenant.is_empty() {
+            routes = routes.nest(tenant, endpoints::<E>());
+        }
+    }
+    routes
         .fallback(not_found)
         .with_state(Arc::new(Service::new(pdp, config)))
         .layer(CatchPanicLayer::custom(panicked))
@@ -105,6 +144,9 @@ fn endpoints<E: Evaluate>() -> Router<Arc<Service<E>>> {
     Router::new()
         .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
         .route(EVALUATIONS_PATH, post(evaluations::<E>).fallback(method_not_allowed))
+        .route(SUBJECT_SEARCH_PATH, post(search::subjects::<E>).fallback(method_not_allowed))
+        .route(RESOURCE_SEARCH_PATH, post(search::resources::<E>).fallback(method_not_allowed))
+        .route(ACTION_SEARCH_PATH, post(search::actions::<E>).fallback(method_not_allowed))
 }
 
 struct Service<E> {
@@ -112,6 +154,7 @@ struct Service<E> {
     config: AuthzenConfig,
     bodies: Bodies,
     room: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
 }
 
 /// A request that was let in: its members, and its place among those at work.
@@ -123,8 +166,9 @@ struct Admitted {
 impl<E: Evaluate> Service<E> {
     fn new(pdp: Arc<E>, config: AuthzenConfig) -> Self {
         let bodies = Bodies::new(config.max_body_bytes);
-        let room = Arc::new(Semaphore::new(config.max_concurrent_requests.min(Semaphore::MAX_PERMITS)));
-        Self { pdp, config, bodies, room }
+        let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let (room, searches) = (places(config.max_concurrent_requests), places(config.max_concurrent_searches));
+        Self { pdp, config, bodies, room, searches }
     }
 
     /// Reads the request, and lets it in if there is room.
@@ -191,6 +235,13 @@ async fn evaluations<E: Evaluate>(
     let batch = Batch::new(members, items, semantic);
     let decisions = batch.put(&*service.pdp, request_id.as_str(), with_context).await?;
     Ok(Json(decisions).into_response())
+}
+
+async fn metadata<E: Evaluate>(State(service): State<Arc<Service<E>>>) -> Response {
+    match &service.config.metadata {
+        Some(metadata) => metadata.response(),
+        None => not_found().await.into_response(),
+    }
 }
 
 /// Whether there is one content type and it is `application/json`, whatever its parameters: RFC 8259 section 11

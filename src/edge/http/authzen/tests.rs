@@ -11,6 +11,8 @@ use crate::decision::Reason;
 use crate::evidence::{CacheState, DecisionId, Outcome};
 
 mod batch;
+mod metadata;
+mod search;
 
 const ALICE: &str = r#"{"subject":{"type":"user","id":"alice"},"action":{"name":"read"},
                         "resource":{"type":"record","id":"record-1"}}"#;
@@ -46,6 +48,10 @@ impl Evaluate for Fixed {
         verdict(self.outcome, self.reason)
     }
 
+    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+        panic!("no test here searches");
+    }
+
     fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
         verdict(Outcome::Deny, Reason::Undecodable)
     }
@@ -60,6 +66,10 @@ struct Panicking;
 
 impl Evaluate for Panicking {
     fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+        panic!("a secret of the implementation");
+    }
+
+    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
         panic!("a secret of the implementation");
     }
 

@@ -20,6 +20,10 @@ impl Evaluate for ById {
         verdict(outcome, reason)
     }
 
+    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+        panic!("a batch does not search");
+    }
+
     fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
         *self.refused.lock().unwrap() += 1;
         verdict(Outcome::Deny, Reason::Undecodable)
@@ -252,8 +256,8 @@ async fn every_item_is_asked_under_the_requests_id() {
 /// Others get their turn: what was spawned before the batch runs before it ends.
 #[tokio::test]
 async fn a_batch_yields_between_its_items() {
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let other = tokio::spawn(async move { sender.send(()).unwrap() });
+    let mut others = tokio::task::JoinSet::new();
+    others.spawn(async {});
     let pdp = Arc::new(ById::default());
     let body = batch(&["yes", "yes"], None).to_string();
     let members = question::object(body.as_bytes()).map(|mut members| {
@@ -261,11 +265,10 @@ async fn a_batch_yields_between_its_items() {
         Batch::new(members, items, Semantic::ExecuteAll)
     });
     members.unwrap().put(&*pdp, None, false).await.unwrap();
-    assert!(other.is_finished());
-    receiver.await.unwrap();
+    assert!(others.try_join_next().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_at_work_are_429_and_told_when_to_come_again() {
     /// Is at work until it is told to end.
     struct Busy(Arc<tokio::sync::Barrier>, tokio::runtime::Handle);
@@ -281,27 +284,25 @@ async fn too_many_at_work_are_429_and_told_when_to_come_again() {
             verdict(Outcome::Deny, Reason::NoPermit)
         }
 
+        fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+            panic!("nobody searches");
+        }
+
         fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
             verdict(Outcome::Deny, Reason::Undecodable)
         }
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let handle = runtime.handle().clone();
-    let test = async move {
-        let barrier = Arc::new(tokio::sync::Barrier::new(2));
-        let config = AuthzenConfig { max_concurrent_requests: 1, ..AuthzenConfig::default() };
-        let metrics = Metrics::new(&mut crate::foundation::telemetry::Registry::default());
-        let router = authzen_router(Arc::new(Busy(barrier.clone(), handle)), config, metrics);
-        let first = tokio::spawn(router.clone().oneshot(request(ALICE)));
-        barrier.wait().await;
-        let refused = router.clone().oneshot(request(ALICE)).await.unwrap();
-        assert_eq!(
-            (refused.status().as_u16(), &refused.headers()["retry-after"]),
-            (429, &HeaderValue::from_static("1"))
-        );
-        barrier.wait().await;
-        assert_eq!(first.await.unwrap().unwrap().status(), 200);
-    };
-    tokio::task::spawn_blocking(move || runtime.block_on(async { tokio::spawn(test).await.unwrap() })).await.unwrap();
+    let barrier = Arc::new(tokio::sync::Barrier::new(2));
+    let config = AuthzenConfig { max_concurrent_requests: 1, ..AuthzenConfig::default() };
+    let metrics = Metrics::new(&mut crate::foundation::telemetry::Registry::default());
+    let busy = Busy(barrier.clone(), tokio::runtime::Handle::current());
+    let router = authzen_router(Arc::new(busy), config, metrics);
+    let mut first = tokio::task::JoinSet::new();
+    first.spawn(router.clone().oneshot(request(ALICE)));
+    barrier.wait().await;
+    let refused = router.clone().oneshot(request(ALICE)).await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &HeaderValue::from_static("1")));
+    barrier.wait().await;
+    assert_eq!(first.join_next().await.unwrap().unwrap().unwrap().status(), 200);
 }
