@@ -21,4 +21,5 @@ pub use check::{Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;
 pub use query::{Action, Entity, Query};
 pub use reason::Reason;
+pub use search::{Found, Page, Search, SearchError, Sought};
 pub use shadow::{Shadow, ShadowMetrics};

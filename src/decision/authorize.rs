@@ -63,7 +63,7 @@ pub struct Ports {
 /// Answers questions, each with a record of it. Synchronous: it takes microseconds of CPU and never waits.
 #[derive(Debug)]
 pub struct Authorizer {
-    ports: Ports,
+    pub(super) ports: Ports,
     metrics: DecisionMetrics,
     shadow: Option<Shadow>,
 }

@@ -5,10 +5,14 @@
 //! How they are found is written in [`policy::search`](super::policy); here is what surrounds it: one record for each
 //! page, appended before the page is given.
 
+mod record;
+
 use std::borrow::Cow;
 
+use self::record::Answer;
+use super::authorize::Authorizer;
 use super::query::{Action, Entity, Properties};
-use crate::evidence::DecisionId;
+use crate::evidence::{DecisionId, Record};
 
 /// How much one page may cost, in units of about a microsecond: the look at one candidate is one, that at each policy
 /// that it may meet another, and a question to Cedar itself two hundred.
@@ -107,9 +111,29 @@ pub struct Found {
     pub result: Result<Page, SearchError>,
 }
 
-impl super::Authorizer {
-    /// Temporary.
-    pub fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
-        Found { id: DecisionId::NIL, result: Err(SearchError::Internal) }
+impl Authorizer {
+    /// Answers a search. It takes up to a second of CPU and never waits: not for an async thread. A type, an id or an
+    /// action that nobody knows is no error: nothing is found.
+    pub fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
+        let (now, started) = (self.ports.clock.now(), self.ports.clock.elapsed());
+        let Ok(id) = DecisionId::new(now, self.ports.entropy.as_ref()) else {
+            return Found { id: DecisionId::NIL, result: Err(SearchError::Internal) };
+        };
+        let policies = self.ports.policies.load();
+        let result = policies.search(search, MOST_WORK);
+        let took = self.ports.clock.elapsed().saturating_sub(started);
+        let answer = Answer { id, time: now, policies: &policies, result: &result, took };
+        let record = record::record(search, &answer, request_id);
+        let result = match self.ports.audit.append(Record::Search(Box::new(record))) {
+            Ok(()) => result,
+            Err(error) => {
+                tracing::error!(decision_id = %id, "a search was not recorded, so it is an error: {error}");
+                Err(SearchError::Unrecorded)
+            }
+        };
+        Found { id, result }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,11 @@ impl<'a> Lineage<'a> {
         entity
     }
 
+    /// How many they are, itself included.
+    pub(in crate::decision) const fn len(&self) -> usize {
+        self.count + self.more.len()
+    }
+
     /// Whether the entity is `uid` or has it as an ancestor.
     pub fn has(&self, uid: UidRef<'_>) -> bool {
         self.iter().any(|known| known == uid)
