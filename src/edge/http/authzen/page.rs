@@ -74,7 +74,7 @@ impl PageRequest {
             Some(Value::String(token)) => Some(token),
             Some(_) => return Err(page.wrong("token", "a string")),
         };
-        let limit = match page.take("limit").map(|limit| limit.as_u64()) {
+        let limit = match page.take("limit").as_ref().map(whole_number) {
             None => None,
             Some(Some(limit)) => Some(limit),
             Some(None) => return Err(page.wrong("limit", "a whole number that is not negative")),
@@ -96,6 +96,15 @@ impl PageRequest {
         }
         Ok(Place { after: token.a.map(Cow::into_owned), limit: token.l })
     }
+}
+
+/// JSON has one kind of number, so `2.0` is a whole one, too.
+fn whole_number(value: &Value) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and within 53 bits")]
+    let cast = |number: f64| number as u64;
+    let is_whole = |number: &f64| (0.0..=EXACT).contains(number) && number.fract() == 0.0;
+    value.as_u64().or_else(|| value.as_f64().filter(is_whole).map(cast))
 }
 
 impl Place {
@@ -137,9 +146,10 @@ mod tests {
         let page = read(&json!({"token": "t", "limit": 3, "size": 7, "properties": {"a": 1}})).unwrap();
         assert_eq!(page, with_token("t", Some(3)));
         assert_eq!(read(&json!({"limit": 0})).unwrap().limit, Some(0));
+        assert_eq!(read(&json!({"limit": 2.0})).unwrap().limit, Some(2));
         assert_eq!(read(&json!(null)).unwrap(), PageRequest::default());
         assert!(read(&json!({"limit": null, "token": null})).unwrap().given);
-        for bad in [json!(-1), json!(1.0), json!(1.5), json!("1"), json!([]), json!(1e30), json!(true)] {
+        for bad in [json!(-1), json!(-1.0), json!(1.5), json!("1"), json!([]), json!(1e30), json!(true)] {
             assert!(read(&json!({ "limit": bad })).is_err(), "{bad}");
         }
         for bad in [json!(1), json!({}), json!(false)] {
