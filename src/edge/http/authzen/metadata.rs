@@ -15,13 +15,13 @@ use super::{ACTION_SEARCH_PATH, EVALUATION_PATH, EVALUATIONS_PATH, RESOURCE_SEAR
 use crate::identity::authority::Statement;
 
 /// The path of the metadata, before the identifier's own path.
-const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
+pub(super) const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
 
 /// How long a client may believe it without asking: much less than what is signed is good for.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// The members that have a path behind them.
-const ENDPOINTS: [(&str, &str); 5] = [
+pub(super) const ENDPOINTS: [(&str, &str); 5] = [
     ("access_evaluation_endpoint", EVALUATION_PATH),
     ("access_evaluations_endpoint", EVALUATIONS_PATH),
     ("search_subject_endpoint", SUBJECT_SEARCH_PATH),

@@ -12,6 +12,7 @@ use crate::evidence::{CacheState, DecisionId, Outcome};
 
 mod batch;
 mod metadata;
+mod openapi;
 mod search;
 
 const ALICE: &str = r#"{"subject":{"type":"user","id":"alice"},"action":{"name":"read"},
