@@ -64,11 +64,11 @@ impl<'a> Candidates<'a> {
                 permits.push(rule);
             }
         }
-        let names = candidates.names();
+        let merged = candidates.names();
         Ok(match narrowing.and_then(|narrowing| narrowing.filter(&permits)) {
             // Who has nothing left to spend is told so by whoever asks for names.
-            Some(filter) => Box::new(names.filter(move |uid| budget.is_spent() || filter.lets_pass(*uid, budget))),
-            None => Box::new(names),
+            Some(filter) => Box::new(merged.filter(move |uid| budget.is_spent() || filter.lets_pass(*uid, budget))),
+            None => Box::new(merged),
         })
     }
 
@@ -83,10 +83,7 @@ impl<'a> Candidates<'a> {
                 _ if self.everyone => return Ok(()),
                 Key::Kind(kind) if **kind != *self.kind => {}
                 Key::Anyone | Key::Kind(_) => match narrowing.and_then(|narrowing| narrowing.places(rule)) {
-                    Some(places) => places.into_iter().try_for_each(|place| match place {
-                        Place::Is(uid) => Ok(self.name(uid)),
-                        Place::Within(uid) => self.descend(uid),
-                    })?,
+                    Some(places) => places.into_iter().try_for_each(|place| self.put(place))?,
                     None => self.everyone = true,
                 },
                 Key::Is(uid) => self.name(uid.as_ref()),
@@ -94,6 +91,14 @@ impl<'a> Candidates<'a> {
                 Key::Within(_) if open.is_completed => self.everyone = true,
                 Key::Within(uid) => self.descend(uid.as_ref())?,
             }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, place: Place<'a>) -> Result<(), SearchError> {
+        match place {
+            Place::Is(uid) => self.name(uid),
+            Place::Within(uid) => self.descend(uid)?,
         }
         Ok(())
     }

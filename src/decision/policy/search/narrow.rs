@@ -86,13 +86,13 @@ impl<'v> Narrowing<'v> {
             },
             Op::AnyEqual(elements, it) if self.is_sought(it) => self.each(elements, Place::Is),
             Op::And(all) => all.iter().find_map(|op| self.meet(op)),
-            Op::Or(any) => any.iter().map(|op| self.meet(op)).collect::<Option<Vec<_>>>().map(|each| flat(each)),
+            Op::Or(any) => any.iter().map(|op| self.meet(op)).collect::<Option<Vec<_>>>().map(flat),
             _ => None,
         }
     }
 
     fn one(&self, op: &'v Op, place: impl Fn(UidRef<'v>) -> Place<'v>) -> Option<Places<'v>> {
-        Some(match self.value(op)? {
+        Some(match self.value(op).ok()? {
             Some(Datum::Entity(uid)) => Places::from_iter([place(uid)]),
             // What is no entity is never equal to one, and an error permits nothing.
             _ => Places::new(),
@@ -100,7 +100,7 @@ impl<'v> Narrowing<'v> {
     }
 
     fn one_or_several(&self, op: &'v Op, place: impl Fn(UidRef<'v>) -> Place<'v> + Copy) -> Option<Places<'v>> {
-        match self.value(op)? {
+        match self.value(op).ok()? {
             Some(Datum::Set(set)) => Some(entities(set).map(place).collect()),
             _ => self.one(op, place),
         }
@@ -110,16 +110,16 @@ impl<'v> Narrowing<'v> {
         ops.iter().map(|op| self.one(op, place)).collect::<Option<Vec<_>>>().map(flat)
     }
 
-    /// The value of an expression, whoever is sought: `None` if that can't be told, and nothing if it is an error.
-    fn value(&self, op: &'v Op) -> Option<Option<Datum<'v>>> {
+    /// The value of an expression, whoever is sought; nothing if it is an error.
+    fn value(&self, op: &'v Op) -> Result<Option<Datum<'v>>, GaveUp> {
         if !self.is_known(op) {
-            return None;
+            return Err(GaveUp);
         }
         match (self.scene.run(op), op) {
-            (Ok(datum), _) => Some(Some(datum)),
+            (Ok(datum), _) => Ok(Some(datum)),
             // What it is of is known, so it is the attribute that is not there.
             (Err(GaveUp), Op::Attribute(of, _)) => self.value(of).map(|_| None),
-            (Err(GaveUp), _) => None,
+            (Err(GaveUp), _) => Err(GaveUp),
         }
     }
 
@@ -170,8 +170,13 @@ impl Op {
     fn parts(&self) -> impl Iterator<Item = &Self> {
         let (ops, last): (&[Self], Option<&Self>) = match self {
             Self::Constant(_) | Self::Variable(_) | Self::GiveUp => (&[], None),
-            Self::Attribute(of, _) | Self::Has(of, _) | Self::Is(of, _) | Self::Like(of, _) => (&[], Some(of)),
-            Self::Not(of) | Self::Negate(of) | Self::IsEmpty(of) => (&[], Some(of)),
+            Self::Attribute(of, _)
+            | Self::Has(of, _)
+            | Self::Is(of, _)
+            | Self::Like(of, _)
+            | Self::Not(of)
+            | Self::Negate(of)
+            | Self::IsEmpty(of) => (&[], Some(of)),
             Self::And(ops) | Self::Or(ops) | Self::Call(_, ops) => (ops, None),
             Self::AnyEqual(ops, last) | Self::InAny(last, ops) => (ops, Some(last)),
             Self::If(ops) => (&**ops, None),
