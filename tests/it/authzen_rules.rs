@@ -44,7 +44,7 @@ async fn the_fixture_decides_as_the_scenario_has_it() {
         ("alice", "write", "record-2", false),
         ("alice", "delete", "record-1", false),
         ("bob", "read", "record-1", true),
-        ("bob", "read", "record-2", false),
+        ("bob", "read", "record-2", true),
         ("bob", "write", "record-1", false),
         ("bob", "write", "record-2", false),
         ("bob", "delete", "record-1", false),

@@ -146,7 +146,7 @@ async fn trap_08_a_decision_says_why_only_where_that_was_configured() {
     assert_eq!(asked.answer(EVALUATION, &alice_reads()).await, json!({"decision": true}));
     let answer = asked.post(EVALUATION, &asks).await;
     let context = answer.json()["context"].clone();
-    assert_eq!((&context["reason"], &context["policies"]), (&json!("permitted"), &json!(["alice-reads"])));
+    assert_eq!((&context["reason"], &context["policies"]), (&json!("permitted"), &json!(["members-read"])));
     assert_eq!(context["decision_id"], answer.decision_id());
     let batch = json!({"options": {"decision_context": true}, "evaluations": [alice_reads(), {}]});
     let items = asked.answer(EVALUATIONS, &batch).await;

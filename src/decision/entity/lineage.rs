@@ -18,7 +18,7 @@ pub struct Lineage<'a> {
 
 impl<'a> Lineage<'a> {
     /// An entity of which no ancestor is known yet.
-    pub(super) const fn of(uid: UidRef<'a>) -> Self {
+    pub(in crate::decision) const fn of(uid: UidRef<'a>) -> Self {
         Self { first: [uid; ROOM], count: 1, more: Vec::new(), closed: 0 }
     }
 

@@ -65,7 +65,7 @@ impl Order {
 
     pub(super) fn of(entities: &Entities) -> Self {
         let mut nodes: Vec<(UidRef<'_>, &Node)> = entities.iter().map(|node| (node.uid().as_ref(), node)).collect();
-        nodes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        nodes.sort_unstable_by_key(|(uid, _)| *uid);
         let mut groups: HashMap<&Uid, (Vec<Uid>, Vec<Uid>)> = HashMap::new();
         for (_, node) in &nodes {
             for parent in node.parents() {

@@ -242,17 +242,17 @@ impl Entities {
 
     /// Takes an entity out.
     pub(super) fn remove(&mut self, uid: &Uid) {
-        if self.get(uid.as_ref()).is_some()
-            && let Some(place) = self.kinds.iter().position(|(kind, _)| **kind == *uid.kind())
-            && let Some((_, count)) = self.kinds.get_mut(place)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.kinds.swap_remove(place);
+        if let Some(known) = self.get(uid.as_ref()).cloned() {
+            self.reorder(Some(&known), None);
+            if let Some(place) = self.kinds.iter().position(|(kind, _)| **kind == *uid.kind())
+                && let Some((_, count)) = self.kinds.get_mut(place)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.kinds.swap_remove(place);
+                }
             }
         }
-        let before = self.get(uid.as_ref()).cloned();
-        self.reorder(before.as_ref(), None);
         self.nodes.remove(uid);
         self.closures.remove(uid);
     }

@@ -5,6 +5,8 @@
 //! place and answered as any other question. What is never looked at costs nothing: a page costs what it shows.
 
 mod candidates;
+mod merged;
+mod narrow;
 mod open;
 mod reach;
 
@@ -20,11 +22,14 @@ use crate::decision::mapping::complete;
 use crate::decision::query::{Action, Entity, Query};
 use crate::decision::search::{Page, Search, SearchError, Sought};
 
-/// What a question to Cedar itself costs, in units of work.
-const CEDAR: usize = 200;
+/// What it costs to put a question, in units of work: a look at one name is one. Beside that, each ancestor costs one.
+const QUESTION: usize = 8;
 
-/// How many ancestors are a unit of work.
-const ANCESTORS: usize = 8;
+/// What each policy costs that is tried.
+const POLICY: usize = 2;
+
+/// What it costs if Cedar itself has to be asked.
+const CEDAR: usize = 1000;
 
 /// The work that a page may still cost.
 #[derive(Debug)]
@@ -41,7 +46,7 @@ impl Budget {
 }
 
 impl PolicySet {
-    /// Answers a search for at most `most_work`, in units of about a microsecond.
+    /// Answers a search for at most `most_work`, in units of about a tenth of a microsecond.
     ///
     /// # Errors
     /// [`SearchError::TooMuchWork`]
@@ -78,24 +83,26 @@ impl PolicySet {
         // Every question fails to be typed if this one does, of which nothing but the open part is missing.
         let Some(first) = self.entities.order().of_kind(open.kind(), None).next() else { return Ok(Page::default()) };
         let Some(query) = open.about(first) else { return Ok(Page::default()) };
-        let Ok(mut question) = self.question(&query) else { return Ok(Page::default()) };
-        let after = search.after.as_deref();
-        let names = Candidates::of(self, &question, open, after, budget)?;
-        if !open.is_described() {
-            return page(names.map(|uid| (uid, uid.id())), search.limit, budget, |uid| {
-                question.put(open.party, uid);
-                self.is_permitted(&question, budget)
+        let Ok(typed) = self.question(&query) else { return Ok(Page::default()) };
+        let asked = self.ask(&typed);
+        let candidates = Candidates::of(self, &asked, open, search.after.as_deref(), budget)?;
+        let candidates = candidates.map(|uid| (uid, uid.id()));
+        if open.is_described() {
+            let mut query = open.query();
+            return page(candidates, search.limit, budget, |uid| {
+                party_of(&mut query, open.party).id = Cow::Borrowed(uid.id());
+                complete(&mut query).is_ok() && self.answers_permit(&query, budget)
             });
         }
-        let mut query = open.query();
-        page(names.map(|uid| (uid, uid.id())), search.limit, budget, |uid| {
-            party_of(&mut query, open.party).id = Cow::Borrowed(uid.id());
-            complete(&mut query).is_ok() && self.answers_permit(&query, budget)
+        let Ok(mut question) = self.question(&query) else { return Ok(Page::default()) };
+        page(candidates, search.limit, budget, |uid| {
+            question.put(open.party, uid);
+            self.is_permitted(&question, budget)
         })
     }
 
     fn answers_permit(&self, query: &Query<'_>, budget: &Budget) -> bool {
-        budget.spend(1);
+        budget.spend(QUESTION);
         self.question(query).is_ok_and(|question| self.is_permitted(&question, budget))
     }
 
@@ -104,7 +111,7 @@ impl PolicySet {
         let fresh = asked.evaluate();
         let to_cedar = !fresh.cacheable || asked.rules().any(|rule| rule.reads.anything);
         let cedar = if to_cedar { CEDAR } else { 0 };
-        budget.spend(1 + asked.rules().count() + asked.ancestors() / ANCESTORS + cedar);
+        budget.spend(QUESTION + asked.ancestors() + POLICY * asked.rules().count() + cedar);
         fresh.evaluation.effect == Effect::Permit
     }
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -227,12 +227,7 @@ async fn evaluations<E: Evaluate>(
     if items.is_empty() {
         return Ok(service.decide(question::query(members)?, request_id.as_str(), with_context));
     }
-    let most = service.config.max_evaluations;
-    if items.len() > most {
-        let message = format!("{} evaluations are more than {most}", items.len());
-        return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
-    }
-    let batch = Batch::new(members, items, semantic);
+    let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
     let decisions = batch.put(&*service.pdp, request_id.as_str(), with_context).await?;
     Ok(Json(decisions).into_response())
 }

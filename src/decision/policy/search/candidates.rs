@@ -1,155 +1,154 @@
-//! Who can be what is sought, in the order of their names: those whom the permits name that the known parts can meet.
+//! Who can be what is sought, in the order of their names: those whom the permits name that the known part can meet.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeSet, BinaryHeap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use super::Budget;
+use super::merged::Merged;
+use super::narrow::{Narrowing, Place};
 use super::open::Open;
 use crate::decision::entity::order::Names;
-use crate::decision::entity::{Lineage, Order, UidRef, View};
+use crate::decision::entity::{Lineage, UidRef};
 use crate::decision::policy::index::{Key, Party};
 use crate::decision::policy::rule::Rule;
-use crate::decision::policy::{PolicySet, Question};
+use crate::decision::policy::{Asked, PolicySet};
 use crate::decision::search::SearchError;
 
-/// The names, each once. They are merged from lists that are in order themselves, none of which is read further than
-/// it has to be.
-pub(super) struct Candidates<'a> {
-    heads: BinaryHeap<Reverse<Head<'a>>>,
-    last: Option<UidRef<'a>>,
-}
-
-/// The first name of a list, and the others.
-struct Head<'a> {
-    first: UidRef<'a>,
-    rest: Names<'a>,
-}
-
 /// Where the names are taken from.
-struct Places<'a, 'q> {
-    order: &'a Order,
+pub(super) struct Candidates<'a> {
+    set: &'a PolicySet,
+    budget: &'a Budget,
     kind: &'a str,
     after: Option<&'a str>,
+    /// Whether it is everyone of the type.
+    everyone: bool,
     /// Those that are named themselves.
     named: BTreeSet<UidRef<'a>>,
+    /// The members of groups that are named, each list in order.
     lists: Vec<Names<'a>>,
-    seen: HashSet<UidRef<'q>>,
+    /// The groups.
+    seen: HashSet<UidRef<'a>>,
+    /// What the question brings for its known part.
+    brought: Vec<Lineage<'a>>,
 }
 
 impl<'a> Candidates<'a> {
-    /// Those whom a permit could let be the open part of `question`, which is about one of them.
+    /// Those whom a permit could let be the open part of the question, which was asked about one of them.
+    ///
+    /// # Errors
+    /// [`SearchError::TooMuchWork`]
     pub(super) fn of(
         set: &'a PolicySet,
-        question: &Question<'a>,
+        asked: &'a Asked<'a>,
         open: &Open,
         after: Option<&'a str>,
-        budget: &Budget,
-    ) -> Result<Self, SearchError> {
-        let order = set.entities.order();
+        budget: &'a Budget,
+    ) -> Result<Box<dyn Iterator<Item = UidRef<'a>> + 'a>, SearchError> {
+        let (scene, question) = (asked.scene(), asked.question());
         let (known, kind) = match open.party {
-            Party::Principal => (question.resource, question.principal.kind()),
-            Party::Resource => (question.principal, question.resource.kind()),
+            Party::Principal => (scene.resource, question.principal.kind()),
+            Party::Resource => (scene.principal, question.resource.kind()),
         };
-        let everyone = || Ok(Self::merged([order.of_kind(kind, after)]));
-        if open.is_completed && may_change(set, known, kind) {
-            return everyone();
-        }
-        let view =
-            View { stored: &set.entities, actions: &set.vocabulary.actions.entities, brought: &question.brought };
-        let brought: Vec<_> = question.brought.iter().map(|brought| view.lineage(brought.uid)).collect();
+        let brought = question.brought.iter().map(|brought| scene.entities.lineage(brought.uid)).collect();
         let (named, lists, seen) = (BTreeSet::new(), Vec::new(), HashSet::new());
-        let mut places = Places { order, kind, after, named, lists, seen };
-        for rule in permits(set, question.action, open.party, &view.lineage(known)) {
+        let mut candidates = Self { set, budget, kind, after, everyone: false, named, lists, seen, brought };
+        if open.is_completed && may_change(set, known.entity(), kind) {
+            candidates.everyone = true;
+            return Ok(Box::new(candidates.names()));
+        }
+        let narrowing = (!open.is_described()).then(|| Narrowing::new(scene, open.party));
+        let mut permits = Vec::new();
+        for rule in in_reach(set, question.action, open.party, known) {
             budget.spend(1);
-            for key in scope_of(rule, open.party) {
-                match key {
-                    Key::Anyone => return everyone(),
-                    Key::Kind(named) if **named == *kind => return everyone(),
-                    Key::Kind(_) => {}
-                    Key::Is(uid) => places.name(uid.as_ref(), set),
-                    // What they are within follows from the question too, and not only from what is stored.
-                    Key::Within(_) if open.is_completed => return everyone(),
-                    Key::Within(uid) => places.descend(uid.as_ref(), &brought, set, budget)?,
-                }
+            if narrowing.is_none_or(|narrowing| !narrowing.rules_out(rule)) {
+                candidates.add(rule, open, narrowing)?;
+                permits.push(rule);
             }
         }
-        let Places { named, mut lists, .. } = places;
-        let is_after = move |uid: &UidRef<'_>| after.is_none_or(|after| uid.id() > after);
-        lists.push(Box::new(named.into_iter().filter(is_after)));
-        Ok(Self::merged(lists))
+        let merged = candidates.names();
+        Ok(match narrowing.and_then(|narrowing| narrowing.filter(&permits)) {
+            // Who has nothing left to spend is told so by whoever asks for names.
+            Some(filter) => Box::new(merged.filter(move |uid| budget.is_spent() || filter.lets_pass(*uid, budget))),
+            None => Box::new(merged),
+        })
     }
 
-    fn merged(lists: impl IntoIterator<Item = Names<'a>>) -> Self {
-        let heads = lists.into_iter().filter_map(Head::of).map(Reverse).collect();
-        Self { heads, last: None }
-    }
-}
-
-impl<'a> Iterator for Candidates<'a> {
-    type Item = UidRef<'a>;
-
-    fn next(&mut self) -> Option<UidRef<'a>> {
-        loop {
-            let mut head = self.heads.peek_mut()?;
-            let Reverse(Head { first, rest }) = &mut *head;
-            let name = *first;
-            match rest.next() {
-                Some(next) => *first = next,
-                None => drop(std::collections::binary_heap::PeekMut::pop(head)),
-            }
-            if self.last != Some(name) {
-                self.last = Some(name);
-                return Some(name);
+    /// Adds those whom a permit could be for.
+    fn add(&mut self, rule: &'a Rule, open: &Open, narrowing: Option<Narrowing<'a>>) -> Result<(), SearchError> {
+        let keys = match open.party {
+            Party::Principal => &rule.scope.principal,
+            Party::Resource => &rule.scope.resource,
+        };
+        for key in keys {
+            match key {
+                _ if self.everyone => return Ok(()),
+                Key::Kind(kind) if **kind != *self.kind => {}
+                Key::Anyone | Key::Kind(_) => match narrowing.and_then(|narrowing| narrowing.places(rule)) {
+                    Some(places) => places.into_iter().try_for_each(|place| self.put(place))?,
+                    None => self.everyone = true,
+                },
+                Key::Is(uid) => self.name(uid.as_ref()),
+                // Whom they are within follows from their ids too, and not only from what is stored.
+                Key::Within(_) if open.is_completed => self.everyone = true,
+                Key::Within(uid) => self.descend(uid.as_ref())?,
             }
         }
+        Ok(())
     }
-}
 
-impl<'a> Places<'a, '_> {
+    fn put(&mut self, place: Place<'a>) -> Result<(), SearchError> {
+        match place {
+            Place::Is(uid) => self.name(uid),
+            Place::Within(uid) => self.descend(uid)?,
+        }
+        Ok(())
+    }
+
     /// Adds an entity itself, if it is stored and of the type.
-    fn name(&mut self, uid: UidRef<'_>, set: &'a PolicySet) {
+    fn name(&mut self, uid: UidRef<'_>) {
         if uid.kind() == self.kind {
-            self.named.extend(set.entities.get(uid).map(|node| node.uid().as_ref()));
+            self.named.extend(self.set.entities.get(uid).map(|node| node.uid().as_ref()));
         }
     }
-}
 
-impl<'a: 'q, 'q> Places<'a, 'q> {
     /// Adds an entity and all that are in it, if only by what the question brings.
-    fn descend(
-        &mut self,
-        top: UidRef<'a>,
-        brought: &[Lineage<'q>],
-        set: &'a PolicySet,
-        budget: &Budget,
-    ) -> Result<(), SearchError> {
-        let beneath = brought.iter().filter(|lineage| lineage.has(top)).map(Lineage::entity);
-        let mut rest: Vec<UidRef<'q>> = beneath.chain([top]).collect();
+    fn descend(&mut self, top: UidRef<'a>) -> Result<(), SearchError> {
+        let order = self.set.entities.order();
+        let beneath = self.brought.iter().filter(|lineage| lineage.has(top)).map(Lineage::entity);
+        let mut rest: Vec<UidRef<'a>> = beneath.chain([top]).collect();
         while let Some(group) = rest.pop() {
             if !self.seen.insert(group) {
                 continue;
             }
-            budget.spend(1);
-            if budget.is_spent() {
+            self.budget.spend(1);
+            if self.budget.is_spent() {
                 return Err(SearchError::TooMuchWork);
             }
-            self.name(group, set);
-            self.lists.push(self.order.members(group, self.kind, self.after));
-            rest.extend(self.order.subgroups(group));
+            self.name(group);
+            self.lists.push(order.members(group, self.kind, self.after));
+            rest.extend(order.subgroups(group));
         }
         Ok(())
     }
+
+    fn names(self) -> Merged<'a> {
+        let (kind, after) = (self.kind, self.after);
+        if self.everyone {
+            return Merged::from_iter([self.set.entities.order().of_kind(kind, after)]);
+        }
+        let named = self.named.into_iter().filter(move |uid| after.is_none_or(|after| uid.id() > after));
+        self.lists.into_iter().chain([Box::new(named) as Names<'a>]).collect()
+    }
 }
 
-/// Whether a question about one of those who are sought can bring parents for the entity that is known, or for one of
-/// its ancestors: those who are sought are among them.
+/// Whether a question about one of those who are sought can bring parents for the known entity, or for one of its
+/// ancestors: if those who are sought are among them.
 fn may_change(set: &PolicySet, known: UidRef<'_>, kind: &str) -> bool {
     let types = set.vocabulary.types.entities.get(known.kind());
     known.kind() == kind || types.is_none_or(|known| known.ancestors.contains(kind))
 }
 
 /// The permits that are about the action and can be met by the known entity, which is not the open `party`.
-fn permits<'a>(
+fn in_reach<'a>(
     set: &'a PolicySet,
     action: usize,
     party: Party,
@@ -161,37 +160,4 @@ fn permits<'a>(
     };
     let numbers = set.rules.reach().permits(other, known).into_iter();
     numbers.filter_map(|number| set.rules.get(number)).filter(move |rule| rule.scope.actions.has(action))
-}
-
-fn scope_of(rule: &Rule, party: Party) -> &[Key] {
-    match party {
-        Party::Principal => &rule.scope.principal,
-        Party::Resource => &rule.scope.resource,
-    }
-}
-
-impl<'a> Head<'a> {
-    fn of(mut list: Names<'a>) -> Option<Self> {
-        Some(Self { first: list.next()?, rest: list })
-    }
-}
-
-impl Ord for Head<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.first.cmp(&other.first)
-    }
-}
-
-impl PartialOrd for Head<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Eq for Head<'_> {}
-
-impl PartialEq for Head<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.first == other.first
-    }
 }

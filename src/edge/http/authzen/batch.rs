@@ -1,6 +1,7 @@
 //! The Access Evaluations API (Authorization API 1.0, section 7): many questions in one request, with defaults for what
 //! they share.
 
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -12,6 +13,10 @@ use super::question::{Members, QuestionError, query};
 
 /// What an item that lacks it takes from the top level, each whole (section 7.1.1).
 const SHARED: [&str; 4] = ["subject", "action", "resource", "context"];
+
+/// What the defaults may weigh together if every item takes them over, in bytes: a body of 1 MiB must not make a thousand
+/// questions of 1 MiB.
+const SHARED_BYTES: usize = 64 << 20;
 
 /// Questions to be answered one after another.
 #[derive(Debug)]
@@ -29,10 +34,27 @@ pub(super) struct Decisions {
 }
 
 impl Batch {
-    /// `items` with the defaults that `members` have for them.
-    pub(super) fn new(mut members: Members<'_>, items: Vec<Value>, semantic: Semantic) -> Self {
-        let defaults = SHARED.iter().filter_map(|key| Some(((*key).to_owned(), members.take(key)?))).collect();
-        Self { semantic, defaults, items }
+    /// `items`, of which there may be `most`, with the defaults that `members` have for them.
+    ///
+    /// # Errors
+    /// The answer to give if that is too much.
+    pub(super) fn new(
+        mut members: Members<'_>,
+        items: Vec<Value>,
+        semantic: Semantic,
+        most: usize,
+    ) -> Result<Self, Failure> {
+        let too_large = |message: String| Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message);
+        if items.len() > most {
+            return Err(too_large(format!("{} evaluations are more than {most}", items.len())));
+        }
+        let defaults: Map<_, _> =
+            SHARED.iter().filter_map(|key| Some(((*key).to_owned(), members.take(key)?))).collect();
+        let shared: usize = defaults.values().map(weight).sum();
+        if shared.saturating_mul(items.len()) > SHARED_BYTES {
+            return Err(too_large("what the evaluations share is too large for so many".to_owned()));
+        }
+        Ok(Self { semantic, defaults, items })
     }
 
     /// Has `pdp` answer one question after another, as far as the semantic goes. Others get their turn between two.
@@ -63,6 +85,16 @@ impl Batch {
             tokio::task::yield_now().await;
         }
         Ok(Decisions { evaluations })
+    }
+}
+
+/// About how many bytes it was as text. Its depth is bounded where it is read.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+        Value::String(text) => 2 + text.len(),
+        Value::Array(values) => 2 + values.iter().map(|value| 1 + weight(value)).sum::<usize>(),
+        Value::Object(members) => 2 + members.iter().map(|(name, value)| 4 + name.len() + weight(value)).sum::<usize>(),
     }
 }
 

@@ -242,6 +242,19 @@ async fn a_batch_has_a_longest_length() {
 }
 
 #[tokio::test]
+async fn a_small_body_makes_no_huge_batch() {
+    let with_context = |items: usize, bytes: usize| {
+        let mut body = batch(&vec!["yes"; items], None);
+        body["context"] = json!({"x": "x".repeat(bytes)});
+        body
+    };
+    assert_eq!(evaluate(&with_context(60, 900_000)).await.status, 200);
+    assert_error(&evaluate(&with_context(80, 900_000)).await, 413);
+    assert_eq!(evaluate(&with_context(1000, 60_000)).await.status, 200);
+    assert_error(&evaluate(&with_context(1000, 70_000)).await, 413);
+}
+
+#[tokio::test]
 async fn every_item_is_asked_under_the_requests_id() {
     let pdp = Arc::new(ById::default());
     let mut request = request_to(EVALUATIONS_PATH, batch(&["yes", "no"], None).to_string());
@@ -262,7 +275,7 @@ async fn a_batch_yields_between_its_items() {
     let body = batch(&["yes", "yes"], None).to_string();
     let members = question::object(body.as_bytes()).map(|mut members| {
         let Some(Value::Array(items)) = members.take("evaluations") else { panic!("no items") };
-        Batch::new(members, items, Semantic::ExecuteAll)
+        Batch::new(members, items, Semantic::ExecuteAll, 2).unwrap()
     });
     members.unwrap().put(&*pdp, None, false).await.unwrap();
     assert!(others.try_join_next().is_some());
