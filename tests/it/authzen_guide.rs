@@ -22,8 +22,8 @@ fn commands(block: &str) -> Vec<(String, String)> {
     for line in block.lines() {
         match line.strip_prefix("$ ") {
             Some(command) => commands.push((command.to_owned(), String::new())),
-            None if goes_on => commands.last_mut().unwrap().0.push_str(&format!("\n{line}")),
-            None => commands.last_mut().unwrap().1.push_str(&format!("{line}\n")),
+            None if goes_on => commands.last_mut().unwrap().0.extend(["\n", line]),
+            None => commands.last_mut().unwrap().1.extend([line, "\n"]),
         }
         let quotes = commands.last().unwrap().0.matches('\'').count();
         goes_on = commands.last().unwrap().1.is_empty() && (line.ends_with('\\') || !quotes.is_multiple_of(2));

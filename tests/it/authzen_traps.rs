@@ -133,7 +133,7 @@ async fn trap_07_a_request_id_comes_back_on_every_answer_if_it_is_one() {
         [("i".repeat(128), true), ("i".repeat(129), false), ("a b".into(), false), ("ä".into(), false)]
     {
         let answer = pdp.send("POST", EVALUATION, &[JSON, ("x-request-id", &id)], &good).await;
-        assert_eq!((answer.status, answer.headers.get("x-request-id").is_some()), (200, comes_back), "{id}");
+        assert_eq!((answer.status, answer.headers.contains_key("x-request-id")), (200, comes_back), "{id}");
     }
 }
 

@@ -67,13 +67,12 @@ pub(crate) async fn send_unix(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    let lines: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{lines}content-length: {length}\r\n\r\n");
     let stream = UnixStream::connect(socket).await.unwrap();
-    exchange(stream, &[request.as_bytes(), body].concat()).await
+    exchange(stream, &[head.as_bytes(), body].concat()).await
 }
 
 /// Sends `request` and reads until the other side closes.

@@ -84,6 +84,7 @@ async fn find(pdp: &Arc<Known>, path: &str, body: &Value) -> Answer {
     send(pdp.clone(), &config, request_to(path, body.to_string())).await
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "changes are written where they are passed")]
 fn with(body: &Value, changes: Value) -> Value {
     let mut body = body.clone();
     body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
