@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::authzen::{EVALUATION, EVALUATIONS, METADATA, Pdp, SEARCHES, assert_error, entity, question, with};
+use crate::support::eventually;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -92,8 +93,11 @@ async fn rule_03_an_incomplete_item_is_denied_and_the_batch_stands() {
     assert_eq!(decisions(&pdp.answer(EVALUATIONS, &body).await), [true, false, false]);
     let alone = json!({"evaluations": [{"action": {"name": "read"}, "resource": entity("record/record-1")}]});
     assert_eq!(pdp.answer(EVALUATIONS, &alone).await, json!({"evaluations": [{"decision": false}]}));
-    let recorded: Vec<_> = pdp.home.records().into_iter().filter(|record| record["reason"] == "undecodable").collect();
-    assert_eq!(recorded.len(), 3, "what was denied is on record, whatever it was");
+    eventually("what was denied is on record, whatever it was", async || {
+        let records = pdp.home.records();
+        (records.iter().filter(|record| record["reason"] == "undecodable").count() == 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
