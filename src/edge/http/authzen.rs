@@ -126,7 +126,7 @@ impl Evaluate for Authorizer {
 pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
     let mut routes = endpoints::<E>();
     if let Some(metadata) = &config.metadata {
-        routes = routes.route(&metadata.path(), get(self::metadata::<E>).fallback(method_not_allowed));
+        routes = routes.route(&metadata.path(), get(configuration::<E>).fallback(method_not_allowed));
         let tenant = metadata.identifier().path();
         if !tenant.is_empty() {
             routes = routes.nest(tenant, endpoints::<E>());
@@ -232,7 +232,7 @@ async fn evaluations<E: Evaluate>(
     Ok(Json(decisions).into_response())
 }
 
-async fn metadata<E: Evaluate>(State(service): State<Arc<Service<E>>>) -> Response {
+async fn configuration<E: Evaluate>(State(service): State<Arc<Service<E>>>) -> Response {
     match &service.config.metadata {
         Some(metadata) => metadata.response(),
         None => not_found().await.into_response(),

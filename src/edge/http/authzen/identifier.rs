@@ -1,4 +1,4 @@
-//! The PDP's identifier: the URL under which clients know it (Authorization API 1.0, section 9.1). It is configured and
+//! The PDP's identifier: the URL under which clients know it (Authorization API 1.0, section 9). It is configured and
 //! never taken from a request, since a proxy may stand before us and a `Host` header is anybody's to write.
 
 use std::fmt;

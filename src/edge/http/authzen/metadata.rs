@@ -54,7 +54,7 @@ impl Metadata {
         Self { identifier, members, statement: None }
     }
 
-    /// What is to be signed, to stand beside the members: all of them, under the name of who says so (section 9.1.2).
+    /// What is to be signed, to stand beside the members: all of them, under the name of who says so.
     pub fn claims(&self) -> Map<String, Value> {
         let mut claims = self.members.clone();
         claims.insert("iss".to_owned(), self.identifier.as_str().into());
@@ -71,7 +71,7 @@ impl Metadata {
         &self.identifier
     }
 
-    /// Where it is to be had: the well-known part stands between host and path (section 9.2.1).
+    /// Where it is to be had: the well-known part stands between host and path.
     pub(super) fn path(&self) -> String {
         format!("{WELL_KNOWN}{}", self.identifier.path())
     }

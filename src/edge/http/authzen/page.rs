@@ -1,4 +1,4 @@
-//! Pages of a search (Authorization API 1.0, section 8.2): what a request may ask of one, and the token that leads to
+//! Pages of a search (Authorization API 1.0, section 8): what a request may ask of one, and the token that leads to
 //! the next. A token is bound to the request that it came from by a digest. It is no secret, and nothing depends on who
 //! made it: it only says where to go on, and every result is decided anew.
 

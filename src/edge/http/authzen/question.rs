@@ -49,7 +49,7 @@ pub(super) fn entity(mut members: Members<'_>) -> Result<Entity<'static>, Questi
     Ok(Entity { properties: members.object("properties")?.unwrap_or_default().into(), ..entity })
 }
 
-/// An entity of which only the type is known. An `id` is ignored, whatever it is (section 8.4).
+/// An entity of which only the type is known. An `id` is ignored, whatever it is (section 8).
 pub(super) fn nameless(mut members: Members<'_>) -> Result<Entity<'static>, QuestionError> {
     let entity = Entity::named(members.name("type")?, "");
     Ok(Entity { properties: members.object("properties")?.unwrap_or_default().into(), ..entity })
