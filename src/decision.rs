@@ -12,6 +12,7 @@ pub mod query;
 mod reason;
 pub mod request;
 mod schema;
+pub mod search;
 pub mod shadow;
 pub mod value;
 
@@ -20,4 +21,5 @@ pub use check::{Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;
 pub use query::{Action, Entity, Query};
 pub use reason::Reason;
+pub use search::{Found, Page, Search, SearchError, Sought};
 pub use shadow::{Shadow, ShadowMetrics};

@@ -63,7 +63,7 @@ pub struct Ports {
 /// Answers questions, each with a record of it. Synchronous: it takes microseconds of CPU and never waits.
 #[derive(Debug)]
 pub struct Authorizer {
-    ports: Ports,
+    pub(super) ports: Ports,
     metrics: DecisionMetrics,
     shadow: Option<Shadow>,
 }
@@ -117,8 +117,9 @@ impl Authorizer {
     }
 
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
-    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
+    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason, request_id: Option<&str>) -> Verdict {
         let mut question = self.begin(edge);
+        question.request_id = request_id.map(|id| as_printable(id, SHOWN));
         question.resource = as_printable(what, SHOWN);
         self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
     }

@@ -93,29 +93,58 @@ pub fn connect_query<'q>(
 /// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID, or that of a `Path` can be read in two ways or is not what
 /// the context says.
 pub fn complete(query: &mut Query<'_>) -> Result<(), Refusal> {
-    if query.subject.kind == WORKLOAD {
-        let id = &query.subject.id;
-        let id: SpiffeId = id.parse().map_err(|why| Refusal::new(Reason::BadPrincipal, why, id))?;
-        let derived = workload(&id).into_owned();
-        query.subject.properties.extend(derived.properties);
-        query.subject.parents = derived.parents;
+    complete_subject(query)?;
+    complete_resource(query)
+}
+
+/// What of [`complete`] follows from the subject's id.
+///
+/// # Errors
+/// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID.
+pub fn complete_subject(query: &mut Query<'_>) -> Result<(), Refusal> {
+    if !is_subject_completed(&query.subject.kind) {
+        return Ok(());
     }
-    if query.resource.kind == PATH {
-        let id = &*query.resource.id;
-        let (path, rest) = RequestPath::parse(id).map_err(|why| Refusal::new(Reason::BadPath, why, id))?;
-        if rest.is_some() || path.as_str() != id {
-            return Err(Refusal::new(Reason::BadPath, "the path is not canonical", id));
-        }
-        if query.context.get("path").is_some_and(|said| said.as_str() != Some(id)) {
-            return Err(Refusal::new(Reason::BadPath, "`context.path` is not the path that is asked about", id));
-        }
-        let service = query.resource.properties.get(SERVICE).and_then(Property::as_str);
-        let service = service.map(|id| EntityRef::new(SERVICE_KIND, id));
-        let extra = enclosing_paths(&path, service.as_ref()).into_iter().map(Entity::into_owned).collect();
-        let resource = path_entity(path.as_str(), path.ancestors().next(), service.as_ref()).into_owned();
-        (query.extra, query.resource.parents) = (extra, resource.parents);
-    }
+    let id = &query.subject.id;
+    let id: SpiffeId = id.parse().map_err(|why| Refusal::new(Reason::BadPrincipal, why, id))?;
+    let derived = workload(&id).into_owned();
+    query.subject.properties.extend(derived.properties);
+    query.subject.parents = derived.parents;
     Ok(())
+}
+
+/// What of [`complete`] follows from the resource's id.
+///
+/// # Errors
+/// [`Refusal`] if the id of a `Path` can be read in two ways or is not what the context says.
+pub fn complete_resource(query: &mut Query<'_>) -> Result<(), Refusal> {
+    if !is_resource_completed(&query.resource.kind) {
+        return Ok(());
+    }
+    let id = &*query.resource.id;
+    let (path, rest) = RequestPath::parse(id).map_err(|why| Refusal::new(Reason::BadPath, why, id))?;
+    if rest.is_some() || path.as_str() != id {
+        return Err(Refusal::new(Reason::BadPath, "the path is not canonical", id));
+    }
+    if query.context.get("path").is_some_and(|said| said.as_str() != Some(id)) {
+        return Err(Refusal::new(Reason::BadPath, "`context.path` is not the path that is asked about", id));
+    }
+    let service = query.resource.properties.get(SERVICE).and_then(Property::as_str);
+    let service = service.map(|id| EntityRef::new(SERVICE_KIND, id));
+    let extra = enclosing_paths(&path, service.as_ref()).into_iter().map(Entity::into_owned).collect();
+    let resource = path_entity(path.as_str(), path.ancestors().next(), service.as_ref()).into_owned();
+    (query.extra, query.resource.parents) = (extra, resource.parents);
+    Ok(())
+}
+
+/// Whether the id of a subject of this type says more than a name.
+pub fn is_subject_completed(kind: &str) -> bool {
+    kind == WORKLOAD
+}
+
+/// Whether the id of a resource of this type says more than a name.
+pub fn is_resource_completed(kind: &str) -> bool {
+    kind == PATH
 }
 
 /// A verified workload as a subject.

@@ -12,6 +12,9 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
+pub use self::search::{SearchKind, SearchRecord};
+
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -112,6 +115,8 @@ impl CacheState {
 pub enum Record<'a> {
     /// A question was answered. Of these there are as many as requests, so it is written down from where it lies.
     Decision(&'a DecisionRecord<'a>),
+    /// A page of a search was answered.
+    Search(Box<SearchRecord<'a>>),
     /// An X.509-SVID was signed.
     Issuance(Box<IssuanceRecord>),
     /// A JWT-SVID was signed.

@@ -118,6 +118,7 @@ TOOLS = {
         ),
         Tool("grpcurl", "1.9.3", GO / "grpcurl", "grpcurl", go("github.com/fullstorydev/grpcurl/cmd/grpcurl", "grpcurl")),
         Tool("py-spiffe", "0.3.2", HERE / "python", "bin/python3", venv),
+        Tool("authzen-clients", "1", HERE / "authzen", "bin/python3", venv),
         Tool("rust-spiffe", "0.19.0", HERE / "rust", "bin/portcullis-interop-rust-spiffe", cargo),
     )
 }  # fmt: skip

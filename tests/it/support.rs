@@ -1,5 +1,6 @@
 //! What the tests share: a gateway, sidecars, clients, and waiting with a limit.
 
+pub(crate) mod authzen;
 pub(crate) mod corpus;
 pub(crate) mod envoy;
 pub(crate) mod gateway;

@@ -194,7 +194,7 @@ fn what_cannot_be_recorded_is_an_error_and_never_an_allow() {
         let verdict = plane.ask(WEB, "GET", path);
         assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::AuditUnavailable), "{path}");
     }
-    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable);
+    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, None);
     assert_eq!(verdict.outcome, Outcome::Error);
 }
 

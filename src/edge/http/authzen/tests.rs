@@ -10,6 +10,11 @@ use super::*;
 use crate::decision::Reason;
 use crate::evidence::{CacheState, DecisionId, Outcome};
 
+mod batch;
+mod metadata;
+mod openapi;
+mod search;
+
 const ALICE: &str = r#"{"subject":{"type":"user","id":"alice"},"action":{"name":"read"},
                         "resource":{"type":"record","id":"record-1"}}"#;
 
@@ -41,21 +46,35 @@ impl Fixed {
 impl Evaluate for Fixed {
     fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
         self.asked.lock().unwrap().push((query.into_owned(), request_id.map(str::to_owned)));
-        Verdict {
-            id: DecisionId::NIL,
-            outcome: self.outcome,
-            reason: self.reason,
-            policies: Arc::new(["a".into(), "b".into()]),
-            cache: CacheState::Miss,
-            principal: None,
-        }
+        verdict(self.outcome, self.reason)
     }
+
+    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+        panic!("no test here searches");
+    }
+
+    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+        verdict(Outcome::Deny, Reason::Undecodable)
+    }
+}
+
+fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
+    let policies = Arc::new(["a".into(), "b".into()]);
+    Verdict { id: DecisionId::NIL, outcome, reason, policies, cache: CacheState::Miss, principal: None }
 }
 
 struct Panicking;
 
 impl Evaluate for Panicking {
     fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+        panic!("a secret of the implementation");
+    }
+
+    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+        panic!("a secret of the implementation");
+    }
+
+    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
         panic!("a secret of the implementation");
     }
 }
@@ -67,7 +86,8 @@ struct Answer {
 }
 
 async fn send<E: Evaluate>(pdp: Arc<E>, config: &AuthzenConfig, request: http::Request<Body>) -> Answer {
-    let router = authzen_router(pdp, config, Metrics::new(&mut crate::foundation::telemetry::Registry::default()));
+    let router =
+        authzen_router(pdp, config.clone(), Metrics::new(&mut crate::foundation::telemetry::Registry::default()));
     let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -76,7 +96,11 @@ async fn send<E: Evaluate>(pdp: Arc<E>, config: &AuthzenConfig, request: http::R
 }
 
 fn request(body: impl Into<Body>) -> http::Request<Body> {
-    http::Request::post(EVALUATION_PATH).header(CONTENT_TYPE, "application/json").body(body.into()).unwrap()
+    request_to(EVALUATION_PATH, body)
+}
+
+fn request_to(path: &str, body: impl Into<Body>) -> http::Request<Body> {
+    http::Request::post(path).header(CONTENT_TYPE, "application/json").body(body.into()).unwrap()
 }
 
 async fn ask<E: Evaluate>(pdp: &Arc<E>, body: impl Into<Body>) -> Answer {
@@ -267,7 +291,7 @@ async fn other_methods_are_405_and_other_paths_404() {
         assert_eq!(answer.headers["allow"], "POST");
     }
     for path in
-        ["/", "/access/v1/evaluations", "/access/v1/evaluation/", "//access/v1/evaluation", "/access/v1/%65valuation"]
+        ["/", "/access/v1/evaluations/", "/access/v1/evaluation/", "//access/v1/evaluation", "/access/v1/%65valuation"]
     {
         let mut request = request(ALICE);
         *request.uri_mut() = path.parse().unwrap();
@@ -353,9 +377,9 @@ async fn answers_are_counted_by_status_panics_included() {
     let metrics = Metrics::new(&mut registry);
     let config = AuthzenConfig::default();
     for body in [ALICE, ALICE, "{"] {
-        authzen_router(Fixed::deny(), &config, metrics.clone()).oneshot(request(body)).await.unwrap();
+        authzen_router(Fixed::deny(), config.clone(), metrics.clone()).oneshot(request(body)).await.unwrap();
     }
-    authzen_router(Arc::new(Panicking), &config, metrics).oneshot(request(ALICE)).await.unwrap();
+    authzen_router(Arc::new(Panicking), config, metrics).oneshot(request(ALICE)).await.unwrap();
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     for (status, count) in [(200, 2), (400, 1), (500, 1)] {
