@@ -9,6 +9,10 @@ mod compile;
 mod document;
 mod expression;
 mod fit;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod fuzz;
 mod inputs;
 pub mod load;
 mod route;
@@ -25,6 +29,7 @@ use portcullis_spiffe::SpiffeId;
 
 pub use self::load::MappingFiles;
 pub use self::routes::{Mapped, Mapping};
+pub use self::template::check_template;
 pub use self::watch::{MappingEvents, watch};
 use super::check::Check;
 use super::query::{Action, Entity, EntityRef, Properties, Property, Query};

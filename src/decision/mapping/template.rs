@@ -110,6 +110,14 @@ impl Template {
     }
 }
 
+/// Whether this can be the path of a route.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_template(text: &str) -> Result<(), String> {
+    Template::parse(text).map(|_| ())
+}
+
 impl Segment {
     fn parse(text: &str) -> Result<Self, String> {
         let Some(inner) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {

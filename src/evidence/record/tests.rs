@@ -61,7 +61,7 @@ fn decision(time: Timestamp) -> DecisionRecord<'static> {
     }
 }
 
-fn examples() -> [Record<'static>; 6] {
+fn examples() -> [Record<'static>; 7] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -79,6 +79,13 @@ fn examples() -> [Record<'static>; 6] {
         policy_epoch: epoch(3),
         policies: 12,
         error: Some("policies/orders.cedar:7: unexpected token `}`".into()),
+    };
+    let mapping = MappingLoadRecord {
+        time,
+        mapping_digest: Digest::of(b"the routes"),
+        mapping_epoch: epoch(3),
+        routes: 40,
+        error: Some("routes.yaml:7:5: route `read`: the schema has no action `read`".into()),
     };
     let administration = AdministrationRecord {
         time,
@@ -113,6 +120,7 @@ fn examples() -> [Record<'static>; 6] {
         Record::JwtIssuance(token.into()),
         Record::AuthorityChange(change.into()),
         Record::PolicyLoad(load.into()),
+        Record::MappingLoad(mapping.into()),
         Record::Administration(administration.into()),
     ]
 }

@@ -11,7 +11,7 @@ use prost::Message as _;
 use super::*;
 use crate::evidence::{CacheState, DecisionId};
 
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 28] = [
     Reason::Permitted,
     Reason::NoPermit,
     Reason::Forbidden,
