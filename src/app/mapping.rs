@@ -68,7 +68,10 @@ pub(super) async fn mapping(
     let mapping = Arc::new(Watched::new(first));
     news.loaded(&mapping.load());
     let (routes, policies) = (Arc::clone(&mapping), Arc::clone(policies));
-    tasks.spawn("the watch over the mapping", watch(path, routes, policies, news, config.poll_interval, shutdown.signal()));
+    tasks.spawn(
+        "the watch over the mapping",
+        watch(path, routes, policies, news, config.poll_interval, shutdown.signal()),
+    );
     Ok(Some(mapping))
 }
 

@@ -10,7 +10,8 @@ use crate::support::http::{self, Answer};
 use crate::support::mesh::Mesh;
 use crate::support::{eventually, root};
 
-const BUFFERED: &str = "with_request_body: { max_request_bytes: 256, allow_partial_message: true, pack_as_bytes: true }";
+const BUFFERED: &str =
+    "with_request_body: { max_request_bytes: 256, allow_partial_message: true, pack_as_bytes: true }";
 
 /// The example's policies and routes, behind an Envoy that sends the first 256 bytes of each body along as `body` says.
 async fn start(body: &str) -> Mesh {
@@ -92,7 +93,8 @@ async fn a_field_of_the_body_decides_and_a_part_of_a_body_is_denied() {
     assert_eq!((lacking.status, &lacking.json()["reason"]), (403, &json!("schema_mismatch")));
 
     // A client that says itself that its body is whole is not heard.
-    let claim = format!("x-envoy-auth-partial-body: false\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", 314);
+    let claim =
+        format!("x-envoy-auth-partial-body: false\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", 314);
     let claimed = send(&mesh, "POST", "/todos/7/payments", &claim, &format!(r#"{{"amount": 12{padding}}}"#)).await;
     assert_eq!((claimed.status, &claimed.json()["reason"]), (400, &json!("bad_body")));
 
@@ -140,7 +142,10 @@ async fn routes_are_followed_and_broken_ones_change_nothing() {
     assert_eq!(send(&mesh, "GET", "/lists", "", "").await.json()["reason"], "no_permit");
     assert!(mesh.gateway.operations("/readyz").await.json()["notices"].as_object().unwrap().is_empty());
     let loads: Vec<_> = mesh.home.records().into_iter().filter(|record| record["record"] == "mapping_load").collect();
-    assert!(loads.iter().any(|load| load["error"].is_string()) && loads.last().unwrap()["error"].is_null(), "{loads:?}");
+    assert!(
+        loads.iter().any(|load| load["error"].is_string()) && loads.last().unwrap()["error"].is_null(),
+        "{loads:?}"
+    );
     assert!((mesh.gateway.metric("portcullis_mapping_routes").await - 6.0).abs() < 0.5);
 }
 
@@ -187,7 +192,8 @@ fn with_binary(line: &str) -> String {
 
 #[test]
 fn routes_made_from_a_document_load_and_say_what_was_left_out() {
-    let output = portcullis(&["mapping", "from-openapi", "--hosts", "--operation-ids", "examples/mapping/openapi.yaml"]);
+    let output =
+        portcullis(&["mapping", "from-openapi", "--hosts", "--operation-ids", "examples/mapping/openapi.yaml"]);
     let made = String::from_utf8(output.stdout).unwrap();
     assert!(made.contains(
         r#"  - { name: "readTodo", match: { host: "api.example.com", path: "/v1/todos/{todoId}", method: GET }, action: { name: "readTodo" } }"#

@@ -88,8 +88,14 @@ impl Attempt {
         self.shown(&check, mapping.as_ref(), &policies)
     }
 
-    fn shown(&self, check: &Check<'_>, mapping: Option<&Mapping>, policies: &PolicySet) -> Result<(String, String), Failure> {
-        let denied = |refusal: &Refusal| Failure(format!("{}: {}", refusal.reason().name(), refusal.detail()), Exit::Refused);
+    fn shown(
+        &self,
+        check: &Check<'_>,
+        mapping: Option<&Mapping>,
+        policies: &PolicySet,
+    ) -> Result<(String, String), Failure> {
+        let denied =
+            |refusal: &Refusal| Failure(format!("{}: {}", refusal.reason().name(), refusal.detail()), Exit::Refused);
         let principal = match &self.subject {
             Some(subject) => subject.clone(),
             None => ANYBODY.parse().map_err(Failure::usage)?,
@@ -98,11 +104,14 @@ impl Attempt {
         let request = HttpRequest::from_attributes(&http).map_err(|refusal| denied(&refusal))?;
         let (query, route) = match mapping {
             Some(mapping) => {
-                let mapped = mapping.query(&principal, &request, check, policies).map_err(|refusal| denied(&refusal))?;
+                let mapped =
+                    mapping.query(&principal, &request, check, policies).map_err(|refusal| denied(&refusal))?;
                 let route = mapped.route().map(|(name, place)| format!("route `{name}`, {place}"));
                 (mapped.query, route)
             }
-            None => (http_query(&principal, &request, check, policies.shape()).map_err(|refusal| denied(&refusal))?, None),
+            None => {
+                (http_query(&principal, &request, check, policies.shape()).map_err(|refusal| denied(&refusal))?, None)
+            }
         };
         if let Err(error) = policies.question(&query) {
             return Err(Failure(format!("schema_mismatch: {error}"), Exit::Refused));

@@ -11,7 +11,8 @@ use super::written::{Written, quoted};
 /// The mapping, as YAML.
 pub(super) fn mapping(file: &Path) -> Result<String, Failure> {
     let bytes = std::fs::read(file).map_err(|error| Failure::of(file, error))?;
-    let set = FileDescriptorSet::decode(&*bytes).map_err(|error| Failure::of(file, format_args!("not a FileDescriptorSet: {error}")))?;
+    let set = FileDescriptorSet::decode(&*bytes)
+        .map_err(|error| Failure::of(file, format_args!("not a FileDescriptorSet: {error}")))?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let mut written = Written::new(&name);
     for file in &set.file {

@@ -107,7 +107,8 @@ impl Server {
         let mut url = server.get("url").and_then(Json::as_str).unwrap_or_default().to_owned();
         let variables = server.get("variables").and_then(Json::as_object);
         for (name, variable) in variables.into_iter().flatten() {
-            url = url.replace(&format!("{{{name}}}"), variable.get("default").and_then(Json::as_str).unwrap_or_default());
+            url =
+                url.replace(&format!("{{{name}}}"), variable.get("default").and_then(Json::as_str).unwrap_or_default());
         }
         let (host, base) = match url.split_once("://") {
             Some((_, rest)) => {

@@ -12,7 +12,10 @@ pub(super) struct Written {
 impl Written {
     /// No route yet; `from` is what they are made from.
     pub(super) fn new(from: &str) -> Self {
-        Self { comments: format!("# Routes made from {}. docs/mapping.md says what they can say.\n", on_one_line(from)), routes: String::new() }
+        Self {
+            comments: format!("# Routes made from {}. docs/mapping.md says what they can say.\n", on_one_line(from)),
+            routes: String::new(),
+        }
     }
 
     /// Adds a route: what stands in its braces.

@@ -86,7 +86,8 @@ impl Compiler<'_> {
             return self.complain(place(method), "this can't be the name of a method");
         }
         if matches.value.path.is_some() || matches.value.method.is_some() || matches.value.upgrade.is_some() {
-            return self.complain(place(grpc), "`grpc` says path and method, so neither they nor `upgrade` can be beside it");
+            return self
+                .complain(place(grpc), "`grpc` says path and method, so neither they nor `upgrade` can be beside it");
         }
         Some(Some((&service.value, method.as_ref().map(|method| &*method.value))))
     }
@@ -94,7 +95,8 @@ impl Compiler<'_> {
     fn template(&mut self, matches: &Spanned<MatchText>, grpc: Option<Grpc<'_>>) -> Option<Template> {
         match (grpc, &matches.value.path) {
             (Some((service, method)), _) => {
-                let method = method.map_or(Segment::Variable("method".into()), |method| Segment::Literal(method.into()));
+                let method =
+                    method.map_or(Segment::Variable("method".into()), |method| Segment::Literal(method.into()));
                 Some(Template::of(vec![Segment::Literal(service.into()), method]))
             }
             (None, Some(path)) => self.told(place(path), Template::parse(&path.value)),
@@ -182,7 +184,10 @@ impl Compiler<'_> {
             let key = self.told(place(name), read(&name.value))?;
             match &value.value {
                 Value::Text(text) if text.len() <= MAX_TEXT => values.push((key, text.as_str().into())),
-                _ => return self.complain(place(value), "what is compared is a text of 1024 bytes at most; put it in quotes"),
+                _ => {
+                    return self
+                        .complain(place(value), "what is compared is a text of 1024 bytes at most; put it in quotes");
+                }
             }
         }
         Some(values)
@@ -201,7 +206,9 @@ impl Compiler<'_> {
             }
             (Some(action), ..) => Some(ActionName::Named(action.name.value.as_str().into(), place(&action.name))),
             (None, Some((_, Some(method))), _) => Some(ActionName::Named(method.into(), position)),
-            (None, Some((_, None)), _) => self.complain(position, "a route of all methods of a service needs `action.name`"),
+            (None, Some((_, None)), _) => {
+                self.complain(position, "a route of all methods of a service needs `action.name`")
+            }
             (None, None, MatchText { upgrade: Some(_), .. }) => Some(ActionName::Named("upgrade".into(), position)),
             (None, None, MatchText { method: Some(_), .. }) => Some(ActionName::Method),
             (None, None, _) => self.complain(position, "a route needs `method` or `action.name`, or both"),
@@ -234,7 +241,8 @@ impl Compiler<'_> {
     fn context(&mut self, members: &Members, scope: Scope<'_>) -> Option<Vec<(Box<str>, Placed)>> {
         for (name, _) in &members.0 {
             if is_supplied(&name.value) || name.value == "action" {
-                let what = format_args!("`context.{}` follows from the request itself; name yours otherwise", name.value);
+                let what =
+                    format_args!("`context.{}` follows from the request itself; name yours otherwise", name.value);
                 return self.complain(place(name), what);
             }
         }
@@ -242,7 +250,8 @@ impl Compiler<'_> {
     }
 
     fn members(&mut self, members: &Members, scope: Scope<'_>) -> Option<Vec<(Box<str>, Placed)>> {
-        let read = members.0.iter().map(|(name, value)| Some((name.value.as_str().into(), self.expression(value, scope)?)));
+        let read =
+            members.0.iter().map(|(name, value)| Some((name.value.as_str().into(), self.expression(value, scope)?)));
         let read: Vec<Option<_>> = read.collect();
         read.into_iter().collect()
     }
@@ -250,7 +259,9 @@ impl Compiler<'_> {
     fn expression(&mut self, value: &Spanned<Value>, scope: Scope<'_>) -> Option<Placed> {
         let position = place(value);
         let expression = match &value.value {
-            Value::Text(text) if text.len() > MAX_TEXT => return self.complain(position, "a text has 1024 bytes at most"),
+            Value::Text(text) if text.len() > MAX_TEXT => {
+                return self.complain(position, "a text has 1024 bytes at most");
+            }
             Value::Text(text) => Expression::Text(self.told(position, Text::parse(text, scope))?),
             Value::Flag(flag) => Expression::Literal(Json::Bool(*flag)),
             Value::Number(number) => Expression::Literal(Json::from(*number)),

@@ -250,7 +250,9 @@ impl Expression {
 /// what it is, and does not fit the schema.
 pub(super) fn read_as<'q>(kind: Option<&Type>, value: Property<'q>) -> Property<'q> {
     let read = match (kind, value.as_str()) {
-        (Some(Type::Long), Some(text)) => text.parse::<i64>().ok().filter(|number| number.to_string() == text).map(Json::from),
+        (Some(Type::Long), Some(text)) => {
+            text.parse::<i64>().ok().filter(|number| number.to_string() == text).map(Json::from)
+        }
         (Some(Type::Bool), Some(text)) => text.parse::<bool>().ok().map(Json::from),
         _ => None,
     };

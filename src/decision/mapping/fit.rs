@@ -1,10 +1,10 @@
 //! Whether what routes make of requests can fit the schema: a route that no request could ever pass is found better when
 //! it is loaded than by the first request.
 
+use super::PATH;
 use super::expression::{Expression, Input, Placed, Text};
 use super::route::{ActionName, Resource, Route};
 use super::routes::{DESCRIBED, Mapping};
-use super::PATH;
 use crate::decision::policy::problem::refuse_if_any;
 use crate::decision::policy::shape::is_supplied;
 use crate::decision::policy::{LoadError, PolicySet, Problem};
@@ -66,7 +66,8 @@ impl Route {
                 _ => !DESCRIBED.contains(&name.as_str()) && name != "params",
             };
             if !fits {
-                let what = format_args!("`{kind}.{name}` must be a String, and `params` a record, or `properties` given");
+                let what =
+                    format_args!("`{kind}.{name}` must be a String, and `params` a record, or `properties` given");
                 problems.push(self.problem(*position, what));
             }
         }
@@ -79,7 +80,8 @@ impl Route {
         for (attribute, kind) in &action.context {
             let given = self.context.iter().any(|(given, _)| **given == **attribute);
             if kind.required && !given && !is_supplied(attribute) {
-                let what = format_args!("action `{name}` requires `context.{attribute}`, which the route does not give");
+                let what =
+                    format_args!("action `{name}` requires `context.{attribute}`, which the route does not give");
                 problems.push(self.problem(self.position, what));
             }
         }
@@ -108,7 +110,8 @@ impl Route {
                 }
             }
             _ => {
-                problems.push(self.problem(value.position, format_args!("`{name}` is declared as another type in {of}")));
+                problems
+                    .push(self.problem(value.position, format_args!("`{name}` is declared as another type in {of}")));
             }
         }
     }
@@ -118,7 +121,9 @@ impl Text {
     /// Whether it can be a value of this type. What is read of a body has whatever type it has there.
     fn can_be(&self, kind: &Type) -> bool {
         match (kind, self.as_input()) {
-            (_, Some(Input::Body(_))) | (Type::String | Type::Extension(_), _) | (Type::Long | Type::Bool, Some(_)) => true,
+            (_, Some(Input::Body(_))) | (Type::String | Type::Extension(_), _) | (Type::Long | Type::Bool, Some(_)) => {
+                true
+            }
             _ => false,
         }
     }

@@ -1,5 +1,7 @@
 //! A schema, and requests, for the tests of this room.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value as Json, json};
 
 use super::{Mapped, Mapping, MappingFiles};
@@ -28,10 +30,13 @@ action needs appliesTo { principal: Workload, resource: Todo, context: { amount:
 action CONNECT appliesTo { principal: Workload, resource: Authority, context: { host: String } };
 "#;
 
-/// The schema, with a policy.
+/// The schema, with a policy. Loaded once, since it takes as long as a hundred of the tests' requests.
 pub(super) fn policies() -> PolicySet {
-    let files = [("s.cedarschema", SCHEMA), ("p.cedar", "permit (principal, action, resource);")];
-    Directory::new(&files).load().unwrap()
+    static LOADED: LazyLock<PolicySet> = LazyLock::new(|| {
+        let files = [("s.cedarschema", SCHEMA), ("p.cedar", "permit (principal, action, resource);")];
+        Directory::new(&files).load().unwrap()
+    });
+    LOADED.clone()
 }
 
 /// A mapping of these routes, each as a list item of YAML in one line.

@@ -36,7 +36,8 @@ fn fuzz(bytes: &[u8], policies: &PolicySet) {
     let headers = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let asked = Asked { host, headers, body, ..Asked::new(&method, &path) };
     let once = || {
-        let mapped = asked.with(&mapping, policies, |mapped| (mapped.query.digest(), policies.question(&mapped.query).is_ok()));
+        let mapped =
+            asked.with(&mapping, policies, |mapped| (mapped.query.digest(), policies.question(&mapped.query).is_ok()));
         mapped.map_err(|refusal| {
             assert_eq!(refusal.reason().outcome(), crate::evidence::Outcome::Deny);
             assert!(refusal.detail().len() < 1024, "{refusal}");

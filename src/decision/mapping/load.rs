@@ -62,7 +62,10 @@ impl MappingFiles {
             files.push((file, text));
         }
         if files.is_empty() {
-            return Err(LoadError::single(Problem::new(path, "the directory has no file that ends with `.yaml` or `.yml`")));
+            return Err(LoadError::single(Problem::new(
+                path,
+                "the directory has no file that ends with `.yaml` or `.yml`",
+            )));
         }
         Ok(Self(files))
     }

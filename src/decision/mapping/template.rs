@@ -125,7 +125,9 @@ impl Segment {
         };
         let (name, rest) = inner.strip_suffix("=**").map_or((inner, false), |name| (name, true));
         if !is_name(name) {
-            return Err(format!("`{text}` is not `{{name}}` or `{{name=**}}`, with a name of letters, digits, `-`, `_`"));
+            return Err(format!(
+                "`{text}` is not `{{name}}` or `{{name=**}}`, with a name of letters, digits, `-`, `_`"
+            ));
         }
         Ok(if rest { Self::Rest(name.into()) } else { Self::Variable(name.into()) })
     }

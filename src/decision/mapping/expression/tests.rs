@@ -13,7 +13,12 @@ fn a_text_is_pieces() {
     let literal = |text: &str| Piece::Literal(text.into());
     assert_eq!(
         pieces,
-        [literal("a"), Piece::Input(Input::Variable(1)), literal("{b}"), Piece::Input(Input::Header("x-tenant".into()))]
+        [
+            literal("a"),
+            Piece::Input(Input::Variable(1)),
+            literal("{b}"),
+            Piece::Input(Input::Header("x-tenant".into()))
+        ]
     );
     assert_eq!(read("", false).unwrap().0, []);
     assert_eq!(read("{body.a.b-c}", false).unwrap().as_input().unwrap().to_string(), "`{body.a.b-c}`");

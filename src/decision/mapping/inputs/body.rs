@@ -19,7 +19,9 @@ const PARTIAL: &str = "x-envoy-auth-partial-body";
 pub(super) fn read(inputs: &Inputs<'_>) -> Result<Json, Refusal> {
     let bytes = match inputs.check.http.as_ref().map(|http| http.body) {
         Some(Body::Bytes(bytes)) if !bytes.is_empty() => bytes,
-        Some(Body::Text) => return Err(bad("the proxy sent it as text; `with_request_body` needs `pack_as_bytes: true`")),
+        Some(Body::Text) => {
+            return Err(bad("the proxy sent it as text; `with_request_body` needs `pack_as_bytes: true`"));
+        }
         _ => return Err(bad("there is none, or the proxy did not send it; see `with_request_body`")),
     };
     whole(inputs, bytes)?;
@@ -52,7 +54,9 @@ fn called_json(inputs: &Inputs<'_>) -> Result<(), Refusal> {
     let essence = essence.trim().to_ascii_lowercase();
     let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
     let is_utf8 = |parameter: &str| match parameter.trim().split_once('=') {
-        Some((name, value)) if name.eq_ignore_ascii_case("charset") => value.trim_matches('"').eq_ignore_ascii_case("utf-8"),
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
         _ => true,
     };
     if !is_json || !parameters.split(';').all(is_utf8) {
@@ -82,7 +86,8 @@ pub(super) fn field<'b>(body: &'b Json, path: &[Box<str>]) -> Result<Option<&'b 
 
 /// Go's `encoding/json` takes `"Amount"` for `amount`, and the last of them counts.
 fn unmistakable(members: &Map<String, Json>, name: &str) -> Result<(), Refusal> {
-    let folded = |text: &str| -> String { text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect() };
+    let folded =
+        |text: &str| -> String { text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect() };
     let wanted = folded(name);
     match members.keys().find(|key| *key != name && folded(key) == wanted) {
         Some(_) => Err(bad(&format!("`{name}` is there in another case too"))),

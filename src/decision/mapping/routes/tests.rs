@@ -84,10 +84,7 @@ fn no_route_is_a_refusal_that_says_so() {
 /// Whoever may read must not get a WebSocket by it.
 #[test]
 fn a_request_that_wants_to_leave_http_takes_only_a_route_that_says_so() {
-    let routes = mapping(&[
-        "{match: {path: '/chat', method: GET}}",
-        "{match: {path: '/chat', upgrade: websocket}}",
-    ]);
+    let routes = mapping(&["{match: {path: '/chat', method: GET}}", "{match: {path: '/chat', upgrade: websocket}}"]);
     let wish = Asked::new("GET", "/chat").header("connection", "upgrade").header("upgrade", "WebSocket");
     assert_eq!(of(&wish, &routes)["action"], "upgrade");
     assert_eq!(of(&Asked::new("GET", "/chat"), &routes)["action"], "GET");
@@ -116,17 +113,15 @@ fn a_path_stays_within_the_paths_that_enclose_it() {
         let Query { resource, extra, .. } = mapped.query;
         [&resource].into_iter().chain(&extra).map(|one| format!("{one} in {}", one.parents[0])).collect::<Vec<_>>()
     });
-    let expected = [
-        "Path::\"/a/b\" in Path::\"/a\"",
-        "Path::\"/a\" in Path::\"/\"",
-        "Path::\"/\" in Service::\"todos\"",
-    ];
+    let expected =
+        ["Path::\"/a/b\" in Path::\"/a\"", "Path::\"/a\" in Path::\"/\"", "Path::\"/\" in Service::\"todos\""];
     assert_eq!(chain.unwrap(), expected);
 }
 
 #[test]
 fn a_resource_that_can_be_within_a_service_needs_one() {
-    let routes = mapping(&["{match: {path: '/a', method: GET}, resource: {type: Todo, id: a}, action: {name: can_read_todo}}"]);
+    let routes =
+        mapping(&["{match: {path: '/a', method: GET}, resource: {type: Todo, id: a}, action: {name: can_read_todo}}"]);
     let asked = Asked { extensions: Vec::new(), ..Asked::new("GET", "/a") };
     assert_eq!(of(&asked, &routes)["parents"], json!(["Service::\"spiffe://example.org/orders\""]));
     let bad = Asked { extensions: vec![("service".into(), String::new())], ..asked };
@@ -142,10 +137,9 @@ fn a_tunnel_takes_no_route() {
 
 #[test]
 fn text_becomes_a_number_or_a_boolean_only_in_its_plain_spelling() {
-    let routes = mapping(&[
-        "{match: {path: '/a', method: GET}, resource: {type: Todo, id: a}, action: {name: can_read_todo}, \
-         context: {amount: '{query.n}', urgent: '{query.b}'}}",
-    ]);
+    let routes =
+        mapping(&["{match: {path: '/a', method: GET}, resource: {type: Todo, id: a}, action: {name: can_read_todo}, \
+         context: {amount: '{query.n}', urgent: '{query.b}'}}"]);
     let policies = policies();
     for (query, context) in [
         ("n=0&b=true", json!({"path": "/a", "amount": 0, "urgent": true})),

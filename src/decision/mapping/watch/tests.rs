@@ -36,8 +36,9 @@ impl MappingEvents for Told {
 
     fn refused(&self, kept: &Snapshot<Mapping>, error: &LoadError, misfit: bool) {
         let what = if misfit { "misfit" } else { "refused" };
-        let first = error.to_string().lines().next().unwrap().rsplit('/').next().unwrap().to_owned();
-        self.say(format!("{what}, {} kept: {first}", kept.len()));
+        let first = error.to_string().lines().next().unwrap().to_owned();
+        let from_name = first.find("m.yaml").map_or("", |at| &first[at..]);
+        self.say(format!("{what}, {} kept: {from_name}", kept.len()));
     }
 
     fn recovered(&self, current: &Snapshot<Mapping>) {
@@ -65,7 +66,8 @@ async fn good_changes_are_put_in_place_and_bad_ones_are_told() {
     let policies_in_force = Arc::new(Watched::new(policies(SCHEMA)));
     let (told, shutdown) = (Arc::new(Told::default()), Shutdown::default());
     let poll = Duration::from_millis(20);
-    let watching = watch(path, Arc::clone(&mapping), Arc::clone(&policies_in_force), told.clone(), poll, shutdown.signal());
+    let watching =
+        watch(path, Arc::clone(&mapping), Arc::clone(&policies_in_force), told.clone(), poll, shutdown.signal());
     let watching = tokio::spawn(watching);
 
     files.write("m.yaml", &routes(&[one, two]));

@@ -116,6 +116,9 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::BadPath
             | Reason::BadHost
             | Reason::BadHeader
+            | Reason::BadQuery
+            | Reason::BadBody
+            | Reason::MissingInput
             | Reason::Undecodable => (7, 400),
             _ => (7, 403),
         };
