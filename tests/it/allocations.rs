@@ -70,11 +70,12 @@ fn a_cached_check_allocates_little() {
 #[test]
 fn a_cached_check_by_a_route_allocates_no_more() {
     let directory = tempfile::tempdir().unwrap();
-    let others: String =
+    let others: Vec<_> =
         (0..2000).map(|n| format!("  - {{match: {{host: orders, path: '/r{n}/{{id}}', method: GET}}}}\n")).collect();
     let routes = format!(
-        "version: 1\nroutes:\n{others}  - {{match: {{host: orders, path: '/orders/{{id}}', method: GET, \
-         extensions: {{service: orders}}}}, resource: {{type: Path}}}}\n"
+        "version: 1\nroutes:\n{}  - {{match: {{host: orders, path: '/orders/{{id}}', method: GET, \
+         extensions: {{service: orders}}}}, resource: {{type: Path}}}}\n",
+        others.concat()
     );
     std::fs::write(directory.path().join("m.yaml"), routes).unwrap();
     let mapping = Arc::new(Watched::new(Mapping::load(directory.path()).unwrap()));

@@ -20,7 +20,7 @@ const ANYBODY: &str = "spiffe://example.org/anybody";
 pub(in crate::cli) struct Attempt {
     /// The request's method.
     method: String,
-    /// Its URL, e.g. `https://api.example.com/todos/7`. It is taken as it is: nothing is normalised, as Envoy would.
+    /// Its URL, e.g. `https://api.example.com/todos/7`. It is taken as it is; Envoy would normalise it before.
     url: String,
     /// A header, e.g. `x-tenant: blue`. May be repeated.
     #[arg(long, value_name = "NAME:VALUE", value_parser = header)]

@@ -88,10 +88,10 @@ impl Made {
     fn served(&self, servers: Option<&Json>) -> Vec<Server> {
         let servers = servers.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut served: Vec<Server> = Vec::new();
-        for server in servers.iter().map(Server::of) {
-            let server = if self.hosts { server } else { Server { host: None, ..server } };
-            if !served.contains(&server) {
-                served.push(server);
+        for mut place in servers.iter().map(Server::of) {
+            place.host = place.host.filter(|_| self.hosts);
+            if !served.contains(&place) {
+                served.push(place);
             }
         }
         if served.is_empty() {

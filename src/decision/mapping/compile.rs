@@ -76,6 +76,7 @@ impl Compiler<'_> {
         Some(name.value.as_str().into())
     }
 
+    #[expect(clippy::option_option, reason = "the outer one is only there for `?`")]
     fn grpc<'t>(&mut self, matches: &'t Spanned<MatchText>) -> Option<Option<Grpc<'t>>> {
         let Some(grpc) = &matches.value.grpc else { return Some(None) };
         let GrpcText { service, method } = &grpc.value;

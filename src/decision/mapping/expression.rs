@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use super::inputs::Inputs;
+use super::inputs::{Inputs, spelled};
 use super::template::{Template, is_name};
 use crate::decision::policy::problem::Position;
 use crate::decision::query::Property;
@@ -89,7 +89,7 @@ impl Text {
             let (name, after) = name.ok_or_else(|| format!("`{text}` has a brace alone; `{{{{` stands for one"))?;
             match scope.resolve(name)? {
                 Piece::Literal(known) => literal.push_str(&known),
-                input => {
+                input @ Piece::Input(_) => {
                     push_literal(&mut pieces, &mut literal);
                     pieces.push(input);
                 }
@@ -143,7 +143,7 @@ impl Text {
                     match piece {
                         Piece::Literal(literal) => text.push_str(literal),
                         Piece::Input(input) => match inputs.get(input)? {
-                            Some(value) => text.push_str(&inputs.spelled(input, &value)?),
+                            Some(value) => text.push_str(&spelled(input, &value)?),
                             None => return Ok(None),
                         },
                     }

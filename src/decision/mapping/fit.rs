@@ -120,11 +120,9 @@ impl Route {
 impl Text {
     /// Whether it can be a value of this type. What is read of a body has whatever type it has there.
     fn can_be(&self, kind: &Type) -> bool {
-        match (kind, self.as_input()) {
-            (_, Some(Input::Body(_))) | (Type::String | Type::Extension(_), _) | (Type::Long | Type::Bool, Some(_)) => {
-                true
-            }
-            _ => false,
-        }
+        matches!(
+            (kind, self.as_input()),
+            (_, Some(Input::Body(_))) | (Type::String | Type::Extension(_), _) | (Type::Long | Type::Bool, Some(_))
+        )
     }
 }

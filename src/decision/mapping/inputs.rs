@@ -63,21 +63,21 @@ impl<'q> Inputs<'q> {
         self.query.map_or(Ok(None), |query| parameter::unique(query, name))
     }
 
-    /// A value as a part of a text.
-    pub(super) fn spelled<'v>(&self, input: &Input, value: &'v Property<'_>) -> Result<Cow<'v, str>, Refusal> {
-        match value {
-            Property::Text(text) => Ok(Cow::Borrowed(text)),
-            Property::Json(json) if json.is_i64() || json.is_u64() => Ok(Cow::Owned(json.to_string())),
-            _ => Err(Refusal::new(Reason::BadBody, format_args!("{input} is neither a string nor an integer"), "")),
-        }
-    }
-
     fn body(&self) -> Result<&Json, Refusal> {
         if let Some(read) = self.body.get() {
             return Ok(read);
         }
         let read = body::read(self)?;
         Ok(self.body.get_or_init(|| read))
+    }
+}
+
+/// A value as a part of a text.
+pub(super) fn spelled<'v>(input: &Input, value: &'v Property<'_>) -> Result<Cow<'v, str>, Refusal> {
+    match value {
+        Property::Text(text) => Ok(Cow::Borrowed(text)),
+        Property::Json(json) if json.is_i64() || json.is_u64() => Ok(Cow::Owned(json.to_string())),
+        _ => Err(Refusal::new(Reason::BadBody, format_args!("{input} is neither a string nor an integer"), "")),
     }
 }
 

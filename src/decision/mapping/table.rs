@@ -95,10 +95,10 @@ impl Node {
     ) -> Result<Option<&'r Route>, Refusal> {
         let Some(left) = left else { return first(routes, &self.ends, inputs) };
         let (segment, after) = left.split_once('/').map_or((left, None), |(segment, after)| (segment, Some(after)));
-        if let Some(node) = self.literals.get(segment) {
-            if let Some(found) = node.find(routes, after, inputs)? {
-                return Ok(Some(found));
-            }
+        if let Some(node) = self.literals.get(segment)
+            && let Some(found) = node.find(routes, after, inputs)?
+        {
+            return Ok(Some(found));
         }
         if let Some(node) = self.variable.as_deref().filter(|_| !segment.is_empty()) {
             inputs.captures.push(segment);

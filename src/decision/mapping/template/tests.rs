@@ -10,8 +10,7 @@ fn template(text: &str) -> Template {
 pub(in crate::decision::mapping) fn matches(template: &Template, path: &str) -> bool {
     fn walk(segments: &[Segment], path: &[&str]) -> bool {
         match (segments, path) {
-            ([], []) => true,
-            ([Segment::Rest(_)], [_, ..]) => true,
+            ([], []) | ([Segment::Rest(_)], [_, ..]) => true,
             ([Segment::Literal(literal), segments @ ..], [first, path @ ..]) => {
                 **literal == **first && walk(segments, path)
             }

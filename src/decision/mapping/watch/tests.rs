@@ -1,5 +1,7 @@
 use std::sync::Mutex;
 
+use tokio::task::JoinSet;
+
 use super::super::fixture::SCHEMA;
 use super::*;
 use crate::decision::policy::fixture::Directory;
@@ -37,7 +39,7 @@ impl MappingEvents for Told {
     fn refused(&self, kept: &Snapshot<Mapping>, error: &LoadError, misfit: bool) {
         let what = if misfit { "misfit" } else { "refused" };
         let first = error.to_string().lines().next().unwrap().to_owned();
-        let from_name = first.find("m.yaml").map_or("", |at| &first[at..]);
+        let from_name = first.find("m.yaml").map_or("", |at| first.split_at(at).1);
         self.say(format!("{what}, {} kept: {from_name}", kept.len()));
     }
 
@@ -47,8 +49,8 @@ impl MappingEvents for Told {
 }
 
 fn routes(routes: &[&str]) -> String {
-    let lines: String = routes.iter().map(|route| format!("  - {route}\n")).collect();
-    format!("version: 1\nroutes:\n{lines}")
+    let lines: Vec<_> = routes.iter().map(|route| format!("  - {route}\n")).collect();
+    format!("version: 1\nroutes:\n{}", lines.concat())
 }
 
 const POLICY: (&str, &str) = ("p.cedar", "permit (principal, action, resource);");
@@ -68,7 +70,8 @@ async fn good_changes_are_put_in_place_and_bad_ones_are_told() {
     let poll = Duration::from_millis(20);
     let watching =
         watch(path, Arc::clone(&mapping), Arc::clone(&policies_in_force), told.clone(), poll, shutdown.signal());
-    let watching = tokio::spawn(watching);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watching);
 
     files.write("m.yaml", &routes(&[one, two]));
     assert_eq!(told.next().await, "loaded 2");
@@ -99,6 +102,6 @@ async fn good_changes_are_put_in_place_and_bad_ones_are_told() {
     assert_eq!(told.next().await, "loaded 1");
 
     shutdown.advance(Phase::Draining);
-    watching.await.unwrap();
+    tasks.join_next().await.unwrap().unwrap();
     assert!(told.0.lock().unwrap().is_empty());
 }
