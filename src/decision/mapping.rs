@@ -47,6 +47,9 @@ const WORKLOAD: &str = "Workload";
 const PATH: &str = "Path";
 const SERVICE_KIND: &str = "Service";
 
+/// The type of a resource of which a route says nothing, as API gateways name it.
+const ROUTE: &str = "route";
+
 /// The route's context extension that names the service behind the proxy.
 const SERVICE: &str = "service";
 

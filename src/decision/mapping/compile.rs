@@ -6,19 +6,16 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
-use super::PATH;
 use super::document::{ActionText, GrpcText, MatchText, Members, ResourceText, RouteText, Value, place};
 use super::expression::{Expression, Placed, Scope, Text, header_name, parameter};
 use super::route::{ActionName, HostPattern, Resource, Route};
 use super::selectors::{Place, Selectors};
 use super::template::{Segment, Template, is_name};
+use super::{PATH, ROUTE};
 use crate::decision::policy::Problem;
 use crate::decision::policy::problem::Position;
 use crate::decision::policy::shape::is_supplied;
 use crate::decision::request::{Host, Method};
-
-/// The type of a resource of which nothing is said, as API gateways name it.
-const ROUTE: &str = "route";
 
 /// The longest value or name, in bytes.
 const MAX_TEXT: usize = 1024;

@@ -1,10 +1,10 @@
 //! Whether what routes make of requests can fit the schema: a route that no request could ever pass is found better when
 //! it is loaded than by the first request.
 
-use super::PATH;
 use super::expression::{Expression, Input, Placed, Text};
 use super::route::{ActionName, Resource, Route};
 use super::routes::{DESCRIBED, Mapping};
+use super::{PATH, ROUTE};
 use crate::decision::policy::problem::refuse_if_any;
 use crate::decision::policy::shape::is_supplied;
 use crate::decision::policy::{LoadError, PolicySet, Problem};
@@ -59,7 +59,7 @@ impl Route {
             }
             return;
         }
-        for (name, attribute) in &entity.attributes {
+        for (name, attribute) in entity.attributes.iter().filter(|_| **kind == *ROUTE) {
             let fits = match &attribute.kind {
                 Type::Record(_) if name == "params" => true,
                 Type::String => true,

@@ -56,7 +56,7 @@ pub(super) enum Resource {
         /// Where the type is written, or else the route.
         position: Position,
         id: Text,
-        /// Its attributes by name; `None` for those that follow from any request.
+        /// Its attributes by name; if none are given, a `route` has those that follow from any request.
         properties: Option<Vec<(Box<str>, Placed)>>,
     },
 }

@@ -6,7 +6,7 @@ use super::expression::read_as;
 use super::inputs::Inputs;
 use super::route::{ActionName, Resource, Route};
 use super::table::Table;
-use super::{SERVICE_KIND, context, enclosing_paths, http_query, path_entity, service, workload};
+use super::{ROUTE, SERVICE_KIND, context, enclosing_paths, http_query, path_entity, service, workload};
 use crate::decision::check::Check;
 use crate::decision::policy::PolicySet;
 use crate::decision::query::{Action, Entity, Properties, Property, Query};
@@ -132,7 +132,8 @@ impl Route {
             resource.parents.push(service(inputs.check)?);
         }
         resource.properties = match properties {
-            None => described(&types.attributes, self, inputs),
+            None if kind == ROUTE => described(&types.attributes, self, inputs),
+            None => Properties::default(),
             Some(given) => {
                 let mut properties = Properties::with_capacity(given.len());
                 for (name, value) in given {

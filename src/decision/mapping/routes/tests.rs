@@ -1,7 +1,8 @@
 use serde_json::json;
 
-use super::super::fixture::{Asked, mapping, policies};
+use super::super::fixture::{self, Asked, mapping, policies};
 use super::*;
+use crate::decision::policy::fixture::Directory;
 
 fn of(asked: &Asked, mapping: &Mapping) -> serde_json::Value {
     asked.by(mapping).unwrap_or_else(|refusal| panic!("{asked:?}: {refusal}"))
@@ -22,6 +23,19 @@ fn by_default_the_resource_is_the_template_and_what_is_concrete_a_property() {
             "context": {"headers": {}, "host": "api.example.com", "path": "/todos/7"},
         })
     );
+}
+
+/// What a schema calls `path` may be anything, unless it is that of a route.
+#[test]
+fn an_entity_of_another_type_has_no_properties_but_those_given() {
+    let schema = fixture::SCHEMA.replace("entity Todo in [Service] {", "entity Todo in [Service] { path?: String,");
+    let files = [("s.cedarschema", &*schema), ("p.cedar", "permit (principal, action, resource);")];
+    let policies = Directory::new(&files).load().unwrap();
+    let mapping =
+        mapping(&["{match: {path: '/a', method: GET}, resource: {type: Todo, id: a}, action: {name: can_read_todo}}"]);
+    let properties =
+        Asked::new("GET", "/a").with(&mapping, &policies, |mapped| mapped.query.resource.properties.is_empty());
+    assert_eq!(properties, Ok(true));
 }
 
 #[test]
