@@ -9,6 +9,7 @@ mod admin;
 mod build;
 mod entities;
 mod identity;
+mod mapping;
 mod metrics;
 mod policies;
 

@@ -17,7 +17,7 @@ pub mod shadow;
 pub mod value;
 
 pub use authorize::{Authorizer, Ports, Verdict};
-pub use check::{Check, Extensions, HeaderLine, HttpAttributes};
+pub use check::{Body, Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;
 pub use query::{Action, Entity, Query};
 pub use reason::Reason;

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::entities::{EntityMetrics, entities};
 use super::identity::IdentityPlane;
+use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::{App, AppError};
@@ -111,9 +112,10 @@ impl App {
         let counted = (metrics.policies, metrics.entities);
         let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
+        let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
-        let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow));
+        let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow).with_mapping(routes));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(
             authorizer,

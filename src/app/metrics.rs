@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 
 use super::entities::EntityMetrics;
+use super::mapping::MappingMetrics;
 use super::policies::PolicyMetrics;
 use crate::decision::{DecisionMetrics, ShadowMetrics};
 use crate::edge::envoy::{ext_authz, sds};
@@ -31,6 +32,7 @@ pub(super) struct Metrics {
     pub(super) entities: EntityMetrics,
     pub(super) ext_authz: ext_authz::Metrics,
     pub(super) issue: issue::Metrics,
+    pub(super) mapping: MappingMetrics,
     pub(super) policies: PolicyMetrics,
     pub(super) sds: sds::Metrics,
     pub(super) server: ServerMetrics,
@@ -57,6 +59,7 @@ impl Metrics {
             entities: EntityMetrics::new(&mut registry),
             ext_authz: ext_authz::Metrics::new(&mut registry),
             issue: issue::Metrics::new(&mut registry),
+            mapping: MappingMetrics::new(&mut registry),
             policies: PolicyMetrics::new(&mut registry),
             sds: sds::Metrics::new(&mut registry),
             server: ServerMetrics::new(&mut registry),

@@ -29,6 +29,8 @@ pub struct Decision {
     pub policies: PathBuf,
     /// Where further entities come from. Where two have the same entity, that of the first counts.
     pub entities: Vec<EntitySource>,
+    /// The routes by which HTTP requests become questions: a file, or a directory of them.
+    pub mapping: Option<PathBuf>,
     /// How often directories are looked at, beside the notices of the file system.
     pub poll_interval: Duration,
     /// The decision cache.
@@ -59,6 +61,7 @@ impl Decision {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let policies = section.value("policies", "policies");
         let entities = entities::read(section);
+        let mapping = section.optional("mapping").valid();
         let poll_interval = section.bounded("poll_interval", "5s", (100 * MILLISECOND, HOUR));
         let cache = section.section("cache", |section| {
             let capacity = section.bounded("capacity", "100000", (0, 10_000_000));
@@ -73,6 +76,7 @@ impl Decision {
         Some(Self {
             policies: policies?,
             entities: entities?,
+            mapping: mapping?,
             poll_interval: poll_interval?,
             cache: cache?,
             verified_leaves: verified_leaves?,

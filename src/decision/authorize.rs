@@ -8,7 +8,7 @@ use portcullis_spiffe::SpiffeId;
 
 use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
 use super::check::Check;
-use super::mapping::{complete, connect_query, http_query};
+use super::mapping::{Mapping, complete, connect_query, http_query};
 use super::metrics::DecisionMetrics;
 use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
 use super::query::Query;
@@ -66,18 +66,25 @@ pub struct Authorizer {
     pub(super) ports: Ports,
     metrics: DecisionMetrics,
     shadow: Option<Shadow>,
+    mapping: Option<Arc<Watched<Mapping>>>,
 }
 
 impl Authorizer {
     /// An authorizer that has decided nothing yet.
     pub const fn new(ports: Ports, metrics: DecisionMetrics) -> Self {
-        Self { ports, metrics, shadow: None }
+        Self { ports, metrics, shadow: None, mapping: None }
     }
 
     /// The same, but a part of its decisions is put to `shadow` too.
     #[must_use]
     pub fn with_shadow(self, shadow: Option<Shadow>) -> Self {
         Self { shadow, ..self }
+    }
+
+    /// The same, but HTTP requests become what the routes of `mapping` say.
+    #[must_use]
+    pub fn with_mapping(self, mapping: Option<Arc<Watched<Mapping>>>) -> Self {
+        Self { mapping, ..self }
     }
 
     /// Answers a proxy's question: who asks, then what exactly; only then is it put to the policies.
@@ -94,9 +101,13 @@ impl Authorizer {
             Err(refusal) => return self.conclude(question, Err(refusal)),
         };
         let policies = Arc::clone(&question.policies);
-        let query = match &request {
-            Some(request) => http_query(&leaf.id, request, check, policies.shape()),
-            None => connect_query(&leaf.id, check, policies.shape()),
+        let mapping = self.mapping.as_ref().map(|mapping| mapping.load());
+        let query = match (&request, &mapping) {
+            (Some(request), Some(mapping)) => {
+                mapping.query(&leaf.id, request, check, &policies).map(|mapped| mapped.query)
+            }
+            (Some(request), None) => http_query(&leaf.id, request, check, policies.shape()),
+            (None, _) => connect_query(&leaf.id, check, policies.shape()),
         };
         let answer = query.and_then(|query| self.decide(&query, Some(&leaf), &mut question));
         self.conclude(question, answer)

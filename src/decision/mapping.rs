@@ -1,14 +1,36 @@
-//! What a proxy's question means in the terms of policies: which action, on which resource, under which context. The
-//! vocabulary is that of the shipped schema, `policies/quickstart/portcullis.cedarschema`.
+//! What a proxy's question means in the terms of policies: which action, on which resource, under which context. Here is
+//! what it means by itself, in the vocabulary of the shipped schema, `policies/quickstart/portcullis.cedarschema`; in
+//! [`routes`] what the routes of a mapping make of it, which `docs/mapping.md` tells its users.
 //!
 //! A context holds what the schema declares for its action and nothing else, so that nothing undeclared can enter a
 //! decision or a cache key. Who asks has been verified before, and whether they may is decided after.
+
+mod compile;
+mod document;
+mod expression;
+mod fit;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod fuzz;
+mod inputs;
+pub mod load;
+mod route;
+pub mod routes;
+mod selectors;
+mod table;
+mod template;
+pub mod watch;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use portcullis_spiffe::SpiffeId;
 
+pub use self::load::MappingFiles;
+pub use self::routes::{Mapped, Mapping};
+pub use self::template::check_template;
+pub use self::watch::{MappingEvents, watch};
 use super::check::Check;
 use super::query::{Action, Entity, EntityRef, Properties, Property, Query};
 use super::reason::Reason;
@@ -24,6 +46,9 @@ const UPGRADE: &str = "upgrade";
 const WORKLOAD: &str = "Workload";
 const PATH: &str = "Path";
 const SERVICE_KIND: &str = "Service";
+
+/// The type of a resource of which a route says nothing, as API gateways name it.
+const ROUTE: &str = "route";
 
 /// The route's context extension that names the service behind the proxy.
 const SERVICE: &str = "service";

@@ -38,6 +38,14 @@ pub enum Reason {
     BadHeader,
     /// The proxy did not send raw headers, so duplicates can't be told.
     HeadersNotRaw,
+    /// No route of the mapping matches the request.
+    NoRoute,
+    /// The route of the mapping reads a query parameter that is there twice, or can be read in two ways.
+    BadQuery,
+    /// The route of the mapping reads the body, which is not there whole, or is not JSON that can be read in one way only.
+    BadBody,
+    /// The route of the mapping needs something for the resource's id that the request lacks.
+    MissingInput,
     /// Neither the route nor the proxy's own certificate says which service this is.
     NoService,
     /// The schema knows no such action.
@@ -76,6 +84,10 @@ impl Reason {
             Self::BadHost => "bad_host",
             Self::BadHeader => "bad_header",
             Self::HeadersNotRaw => "headers_not_raw",
+            Self::NoRoute => "no_route",
+            Self::BadQuery => "bad_query",
+            Self::BadBody => "bad_body",
+            Self::MissingInput => "missing_input",
             Self::NoService => "no_service",
             Self::UnknownAction => "unknown_action",
             Self::SchemaMismatch => "schema_mismatch",

@@ -125,6 +125,8 @@ pub enum Record<'a> {
     AuthorityChange(Box<AuthorityChangeRecord>),
     /// A policy directory was read, for good or ill.
     PolicyLoad(Box<PolicyLoadRecord>),
+    /// The routes of the mapping were read, for good or ill.
+    MappingLoad(Box<MappingLoadRecord>),
     /// The admin API was called.
     Administration(Box<AdministrationRecord>),
 }
@@ -346,6 +348,21 @@ pub struct PolicyLoadRecord {
     /// How many policies it has.
     pub policies: usize,
     /// Why the new files were refused, if they were; the set named here is then the one that was kept.
+    pub error: Option<String>,
+}
+
+/// An attempt to load the routes of the mapping.
+#[derive(Clone, Debug, Serialize)]
+pub struct MappingLoadRecord {
+    /// When.
+    pub time: Timestamp,
+    /// The digest of the routes that are in place from now on.
+    pub mapping_digest: Digest,
+    /// Their epoch.
+    pub mapping_epoch: Epoch,
+    /// How many there are.
+    pub routes: usize,
+    /// Why the new files were refused, if they were, or why those in place don't fit a new schema.
     pub error: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use http::request::Parts;
 use portcullis::decision::cache::DecisionCache;
+use portcullis::decision::mapping::Mapping;
 use portcullis::decision::policy::PolicySet;
 use portcullis::decision::{Authorizer, Check, DecisionMetrics, Ports, Reason, Verdict};
 use portcullis::edge::envoy::ext_authz::{Decide, ExtAuthz, ExtAuthzConfig, Metrics};
@@ -63,6 +64,24 @@ impl Decide for Known {
 fn a_cached_check_allocates_little() {
     let (authorizer, frame) = authorizer();
     assert_allocates("a cached Check", &Service::new(Arc::new(authorizer), frame), MOST);
+}
+
+/// Finding a route among thousands takes no allocation: the question is the same as without one, and so is what it costs.
+#[test]
+fn a_cached_check_by_a_route_allocates_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let others: Vec<_> =
+        (0..2000).map(|n| format!("  - {{match: {{host: orders, path: '/r{n}/{{id}}', method: GET}}}}\n")).collect();
+    let routes = format!(
+        "version: 1\nroutes:\n{}  - {{match: {{host: orders, path: '/orders/{{id}}', method: GET, \
+         extensions: {{service: orders}}}}, resource: {{type: Path}}}}\n",
+        others.concat()
+    );
+    std::fs::write(directory.path().join("m.yaml"), routes).unwrap();
+    let mapping = Arc::new(Watched::new(Mapping::load(directory.path()).unwrap()));
+    let (authorizer, frame) = authorizer();
+    let authorizer = authorizer.with_mapping(Some(mapping));
+    assert_allocates("a cached Check by a route", &Service::new(Arc::new(authorizer), frame), MOST);
 }
 
 #[test]

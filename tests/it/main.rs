@@ -28,6 +28,7 @@ mod entities;
 mod entity_sources;
 mod ext_authz;
 mod federation;
+mod mapping;
 mod mtls;
 mod operations;
 mod overload;

@@ -84,6 +84,7 @@ impl Plane {
                 scheme: "http",
                 protocol: "HTTP/1.1",
                 headers: Some(headers.map(|(name, value)| (name, value.as_bytes())).to_vec()),
+                ..HttpAttributes::default()
             }),
             extensions: vec![("service", "orders")].into(),
             ..Check::default()

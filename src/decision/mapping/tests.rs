@@ -60,6 +60,7 @@ fn check<'a>(method: &'a str, path: &'a str, headers: &[(&'a str, &'a str)]) -> 
             scheme: "https",
             protocol: "HTTP/2",
             headers: Some(headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect()),
+            ..HttpAttributes::default()
         }),
         extensions: vec![("service", "orders"), ("audience", "backend")].into(),
         ..Check::default()

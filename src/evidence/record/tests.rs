@@ -134,8 +134,19 @@ fn examples() -> [Record<'static>; 7] {
         Record::JwtIssuance(token.into()),
         Record::AuthorityChange(change.into()),
         Record::PolicyLoad(load.into()),
+        Record::MappingLoad(mapping_load(time).into()),
         Record::Administration(administration.into()),
     ]
+}
+
+fn mapping_load(time: Timestamp) -> MappingLoadRecord {
+    MappingLoadRecord {
+        time,
+        mapping_digest: Digest::of(b"the routes"),
+        mapping_epoch: epoch(3),
+        routes: 40,
+        error: Some("routes.yaml:7:5: route `read`: the schema has no action `read`".into()),
+    }
 }
 
 /// The part of the document about one kind of record.

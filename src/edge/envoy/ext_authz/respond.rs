@@ -110,6 +110,7 @@ const fn http_status(reason: Reason) -> u16 {
         | Reason::UnknownAction
         | Reason::SchemaMismatch
         | Reason::NoService
+        | Reason::NoRoute
         | Reason::HeadersNotRaw => 403,
         Reason::NoCertificate
         | Reason::BadCertificate
@@ -122,6 +123,9 @@ const fn http_status(reason: Reason) -> u16 {
         | Reason::BadPath
         | Reason::BadHost
         | Reason::BadHeader
+        | Reason::BadQuery
+        | Reason::BadBody
+        | Reason::MissingInput
         | Reason::Undecodable => 400,
         Reason::DeadlineExpired | Reason::Overloaded | Reason::AuditUnavailable => 503,
         Reason::Internal => 500,

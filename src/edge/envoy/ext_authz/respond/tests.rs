@@ -11,7 +11,7 @@ use prost::Message as _;
 use super::*;
 use crate::evidence::{CacheState, DecisionId};
 
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 28] = [
     Reason::Permitted,
     Reason::NoPermit,
     Reason::Forbidden,
@@ -29,6 +29,10 @@ const REASONS: [Reason; 24] = [
     Reason::BadHeader,
     Reason::HeadersNotRaw,
     Reason::NoService,
+    Reason::NoRoute,
+    Reason::BadQuery,
+    Reason::BadBody,
+    Reason::MissingInput,
     Reason::UnknownAction,
     Reason::SchemaMismatch,
     Reason::Undecodable,
@@ -112,6 +116,9 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::BadPath
             | Reason::BadHost
             | Reason::BadHeader
+            | Reason::BadQuery
+            | Reason::BadBody
+            | Reason::MissingInput
             | Reason::Undecodable => (7, 400),
             _ => (7, 403),
         };
