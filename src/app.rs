@@ -11,6 +11,7 @@ mod entities;
 mod identity;
 mod metrics;
 mod policies;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;

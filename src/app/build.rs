@@ -12,6 +12,7 @@ use super::entities::{EntityMetrics, entities};
 use super::identity::IdentityPlane;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
+use super::tokens::principals;
 use super::{App, AppError};
 use crate::config::{self, AuditFile, Config};
 use crate::decision::cache::{DecisionCache, Purges};
@@ -111,9 +112,12 @@ impl App {
         let counted = (metrics.policies, metrics.entities);
         let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
+        let bundles = identity.authority.bundles();
+        let principals = principals(&config.tokens, &common, bundles, metrics.tokens, (&mut tasks, &shutdown)).await;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
-        let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow));
+        let authorizer =
+            Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow).with_principals(principals));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
 

@@ -102,7 +102,9 @@ impl Template {
                         Some(Part::Text(text)) if index + 2 < self.parts.len() => Some(text.as_str()),
                         _ => None,
                     };
-                    let ambiguous = follows.is_some_and(|text| value.contains(text));
+                    // Who looks for where the claim ends must find its end, and nothing before it.
+                    let ambiguous =
+                        follows.is_some_and(|text| format!("{value}{text}").find(text) != Some(value.len()));
                     if ambiguous || value.is_empty() || value.chars().any(char::is_control) {
                         return Err(IdError::Ambiguous(path.0.clone()));
                     }
@@ -189,7 +191,8 @@ mod tests {
         ] {
             assert_eq!(filled(template, &claims).unwrap(), id, "{template}");
         }
-        for template in ["{nobody}", "{kubernetes.io}", "{none}", "{/kubernetes.io}", "{/kubernetes.io/nobody}", "{/}"] {
+        for template in ["{nobody}", "{kubernetes.io}", "{none}", "{/kubernetes.io}", "{/kubernetes.io/nobody}", "{/}"]
+        {
             assert!(matches!(filled(template, &claims), Err(IdError::Missing(_))), "{template}");
         }
     }
@@ -221,10 +224,12 @@ mod tests {
     proptest! {
         #[test]
         fn different_claims_never_make_one_id(
+            between in "[ab|]{1,3}",
             one in ("[ab|]{1,4}", "[ab|]{1,4}"),
             two in ("[ab|]{1,4}", "[ab|]{1,4}"),
         ) {
-            let id = |(first, second): &(String, String)| filled("x{a}|{b}", &json!({"a": first, "b": second}));
+            let template = format!("x{{a}}{between}{{b}}");
+            let id = |(first, second): &(String, String)| filled(&template, &json!({"a": first, "b": second}));
             if let (Ok(first), Ok(second)) = (id(&one), id(&two)) {
                 prop_assert_eq!(first == second, one == two);
             }

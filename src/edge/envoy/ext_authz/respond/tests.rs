@@ -5,13 +5,14 @@ use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendA
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{CheckResponse, DeniedHttpResponse};
 use envoy_types::pb::google::protobuf::value::Kind;
+use portcullis_spiffe::SpiffeId;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
 use crate::evidence::{CacheState, DecisionId};
 
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 29] = [
     Reason::Permitted,
     Reason::NoPermit,
     Reason::Forbidden,
@@ -23,6 +24,11 @@ const REASONS: [Reason; 24] = [
     Reason::UntrustedCertificate,
     Reason::PrincipalMismatch,
     Reason::BadPrincipal,
+    Reason::NoToken,
+    Reason::BadToken,
+    Reason::ExpiredToken,
+    Reason::UntrustedToken,
+    Reason::ReplayedToken,
     Reason::BadMethod,
     Reason::BadPath,
     Reason::BadHost,
@@ -45,7 +51,7 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
         reason,
         policies: Arc::from([Arc::from("web-reads-orders"), Arc::from("odd\r\nid")]),
         cache: CacheState::Miss,
-        principal: Some("spiffe://example.org/web".parse().unwrap()),
+        principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
     }
 }
 
@@ -222,7 +228,7 @@ proptest! {
     ) {
         let verdict = Verdict {
             policies: policies.iter().map(|policy| Arc::from(policy.as_str())).collect(),
-            principal: principal.as_ref().map(|id| id.parse().unwrap()),
+            principal: principal.as_ref().map(|id| id.parse::<SpiffeId>().unwrap().into()),
             ..verdict(reason.outcome(), reason)
         };
         let response = read(&answer(&verdict, &HeaderNames::default(), &lookalikes).into_bytes());
