@@ -184,7 +184,7 @@ impl<'c> Callers<'c> {
 
 impl Principal {
     /// Who `entity` is: one that was proved, and so never a workload that only a name says to be one.
-    pub(super) fn of(entity: &Entity<'_>) -> Self {
+    pub(crate) fn of(entity: &Entity<'_>) -> Self {
         match (&*entity.kind, entity.id.parse()) {
             (WORKLOAD, Ok(id)) => Self::Workload(id),
             (kind, _) => Self::Token(format!("{kind}::\"{}\"", entity.id.escape_default()).into()),
@@ -211,6 +211,3 @@ impl fmt::Display for Principal {
         f.write_str(self.as_str())
     }
 }
-
-#[cfg(test)]
-mod tests;

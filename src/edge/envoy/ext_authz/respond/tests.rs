@@ -101,6 +101,21 @@ fn an_allow_says_who_is_asking_and_overwrites_what_the_client_said() {
     }
 }
 
+/// No id can pass for a SPIFFE ID or end the line, and a client's own copy of the header never gets through.
+#[test]
+fn a_backend_is_told_of_a_token_by_type_and_id_in_ascii() {
+    for (id, told) in [
+        ("alice", r#"Human::"alice""#),
+        ("spiffe://example.org/web", r#"Human::"spiffe://example.org/web""#),
+        ("é\r\nx: y\"", r#"Human::"\u{e9}\r\nx: y\"""#),
+    ] {
+        let principal = Some(Principal::of(&crate::decision::Entity::named("Human", id)));
+        let response = written(&Verdict { principal, ..verdict(Outcome::Allow, Reason::Permitted) });
+        let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!("not an allow") };
+        assert_eq!(ok.headers[0].header.clone().unwrap().value, told);
+    }
+}
+
 #[test]
 fn each_reason_to_deny_has_its_status() {
     for reason in REASONS.into_iter().filter(|reason| reason.outcome() == Outcome::Deny) {
@@ -112,7 +127,12 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::ExpiredCertificate
             | Reason::RevokedCertificate
             | Reason::UntrustedCertificate
-            | Reason::PrincipalMismatch => (16, 401),
+            | Reason::PrincipalMismatch
+            | Reason::NoToken
+            | Reason::BadToken
+            | Reason::ExpiredToken
+            | Reason::UntrustedToken
+            | Reason::ReplayedToken => (16, 401),
             Reason::BadPrincipal
             | Reason::BadMethod
             | Reason::BadPath
