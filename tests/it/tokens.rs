@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::support::envoy::one_way;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::{self, Answer};
 use crate::support::idp::Idp;
@@ -81,9 +82,7 @@ async fn a_browser_needs_no_certificate_where_its_token_says_who_asks() {
     let issuers = issuers(&idp);
     let settings =
         [("TOKENS__ISSUERS", issuers.as_str()), ("TOKENS__PRINCIPAL", "token_or_svid"), ("TOKENS__PEER", "optional")];
-    let open =
-        |backend: String| backend.replace("require_client_certificate: true", "require_client_certificate: false");
-    let mesh = Mesh::start_in(home(), &settings, open).await;
+    let mesh = Mesh::start_in(home(), &settings, |backend| one_way(&backend)).await;
     let browse = async |token: Option<&str>| {
         let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let request = format!("GET /orders/17 HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n{token}\r\n");

@@ -23,8 +23,8 @@ struct Pages {
 }
 
 impl Site {
-    fn put(&self, path: &str, document: impl ToString) {
-        self.0.lock().unwrap().documents.insert(path.to_owned(), document.to_string());
+    fn put(&self, path: &str, document: &str) {
+        self.0.lock().unwrap().documents.insert(path.to_owned(), document.to_owned());
     }
 
     fn asked(&self) -> Vec<(String, u16)> {
@@ -91,7 +91,7 @@ async fn keys_are_sent_again_only_if_they_changed_or_are_wanted_whole() {
     assert_eq!(feed.read(true).await.unwrap().unwrap(), b"{}");
     site.put("/keys", "{ }");
     assert_eq!(feed.read(false).await.unwrap().unwrap(), b"{ }");
-    site.put("/keys", "x".repeat(5000));
+    site.put("/keys", &"x".repeat(5000));
     assert!(error(feed.read(false).await).contains("more than 4096 bytes"));
     let statuses: Vec<u16> = site.asked().into_iter().map(|(_, status)| status).collect();
     assert_eq!(statuses, [404, 200, 304, 200, 200, 200]);
@@ -104,7 +104,8 @@ async fn metadata_must_be_the_issuers_own_and_names_where_the_keys_are() {
     let well_known = "/tenant/.well-known/openid-configuration";
     let issuer = format!("{address}/tenant");
     let mut feed = feed(KeyAddress::discovered(&issuer).unwrap());
-    let says = |issuer: &str, keys: &str| site.put(well_known, json!({"issuer": issuer, "jwks_uri": keys}));
+    let says =
+        |issuer: &str, keys: &str| site.put(well_known, &json!({"issuer": issuer, "jwks_uri": keys}).to_string());
     site.put("/keys", "{}");
     site.put("/other", "{  }");
 
@@ -119,9 +120,9 @@ async fn metadata_must_be_the_issuers_own_and_names_where_the_keys_are() {
         let error = error(feed.read(false).await);
         assert!(error.contains(why), "{issuer} {keys}: {error}");
     }
-    site.put(well_known, json!({"issuer": issuer}));
+    site.put(well_known, &json!({"issuer": issuer}).to_string());
     assert!(error(feed.read(false).await).ends_with("has no `jwks_uri`"));
-    site.put(well_known, format!(r#"{{"issuer":"{issuer}","issuer":"x","jwks_uri":"{address}/keys"}}"#));
+    site.put(well_known, &format!(r#"{{"issuer":"{issuer}","issuer":"x","jwks_uri":"{address}/keys"}}"#));
     assert!(error(feed.read(false).await).contains("is there twice"));
     site.asked();
 

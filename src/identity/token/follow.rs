@@ -107,12 +107,10 @@ impl KeyFollower {
     async fn ask(&mut self) -> Result<bool, KeySourceError> {
         // Before the question, so that keys are never taken for younger than they are.
         let now = self.clock.now();
-        match self.source.read(self.whole).await? {
-            Some(document) => Ok(self.keys.publish(KeySet::parse(&document)?, now)),
-            None => {
-                self.keys.confirm(now);
-                Ok(false)
-            }
+        if let Some(document) = self.source.read(self.whole).await? {
+            return Ok(self.keys.publish(KeySet::parse(&document)?, now));
         }
+        self.keys.confirm(now);
+        Ok(false)
     }
 }

@@ -150,7 +150,7 @@ impl Issuer {
             algorithm: algorithm.name(),
             key_id: printable(header.key_id.as_deref().unwrap_or_default(), SHOWN),
         };
-        let public = ParsedPublicKey::new(algorithm.verification(), &key.public_key).map_err(mismatch)?;
+        let public = ParsedPublicKey::new(algorithm.verification(), &key.spki).map_err(mismatch)?;
         let genuine = public.verify_sig(parts.signed.as_bytes(), &parts.signature);
         genuine.map_err(|_unspecified| JwtError::Signature)?;
         Ok(known.epoch())

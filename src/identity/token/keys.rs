@@ -31,7 +31,7 @@ pub(super) struct Key {
     /// The only algorithm that it is for, if it says so.
     pub(super) algorithm: Option<Algorithm>,
     /// A `SubjectPublicKeyInfo`, DER.
-    pub(super) public_key: Vec<u8>,
+    pub(super) spki: Vec<u8>,
 }
 
 /// Why a document is no JWK Set, or one that can't be relied on.
@@ -128,6 +128,6 @@ impl Key {
             Some(name) => Some(name.filter(|name| !name.is_empty())?.to_owned()),
         };
         let jwk: Jwk = serde_json::from_value(Value::Object(jwk)).ok()?;
-        Some(Self { id, algorithm, public_key: public_key_of(&jwk).ok()? })
+        Some(Self { id, algorithm, spki: public_key_of(&jwk).ok()? })
     }
 }

@@ -59,13 +59,12 @@ impl TokenVerifier for Tokens {
         let vouches = |token: &Arc<VerifiedToken>| {
             self.issuers.get(token.issuer_index).is_some_and(|issuer| issuer.still_vouches(token, now))
         };
-        let verified = match self.verified.get(&digest).filter(vouches) {
-            Some(verified) => verified,
-            None => {
-                let verified = Arc::new(self.verify_anew(token, now)?);
-                self.verified.insert(digest, Arc::clone(&verified));
-                verified
-            }
+        let verified = if let Some(verified) = self.verified.get(&digest).filter(vouches) {
+            verified
+        } else {
+            let verified = Arc::new(self.verify_anew(token, now)?);
+            self.verified.insert(digest, Arc::clone(&verified));
+            verified
         };
         if let Some(issuer) = self.issuers.get(verified.issuer_index) {
             issuer.take(&verified, now)?;
