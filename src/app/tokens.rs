@@ -61,6 +61,19 @@ pub(super) async fn principals(
     if config.issuers.is_empty() {
         return None;
     }
+    let verifier = verifier(config, common, bundles, metrics, (tasks, shutdown)).await;
+    let mappings = config.issuers.iter().map(|issuer| issuer.mapping.clone()).collect();
+    Some(Principals::new(config.rules.clone(), Arc::new(verifier), mappings))
+}
+
+/// What verifies tokens of the issuers of `config`, in their order, while their keys are followed.
+async fn verifier(
+    config: &config::Tokens,
+    common: &Common,
+    bundles: &Arc<Watched<Bundles>>,
+    metrics: TokenMetrics,
+    (tasks, shutdown): (&mut TaskGroup, &Shutdown),
+) -> Tokens {
     let _asking = common.readiness.block(NOTICE, "asking the issuers of tokens for their keys");
     let news = Arc::new(KeyNews {
         metrics,
@@ -88,9 +101,7 @@ pub(super) async fn principals(
     for follower in followers {
         tasks.spawn("the watch over keys of tokens", follower.run(shutdown.signal()));
     }
-    let remembered = u64::try_from(config.remembered).unwrap_or(u64::MAX);
-    let mappings = config.issuers.iter().map(|issuer| issuer.mapping.clone()).collect();
-    Some(Principals::new(config.rules.clone(), Arc::new(Tokens::new(issuers, remembered)), mappings))
+    Tokens::new(issuers, u64::try_from(config.remembered).unwrap_or(u64::MAX))
 }
 
 /// Nothing of SPIFFE, whose bundles are here already.

@@ -34,14 +34,14 @@ impl Tokens {
         let headers = section.one_or_more::<TokenHeader>("headers", "[authorization]");
         let remembered = section.bounded("remembered", "10000", (1, 1_000_000));
         let issuers = section.mappings("issuers", issuer::read);
-        let (principal, issuers) = (principal?, issuers?);
-        let (Peer { is_optional }, Unverified { is_ignored }) = (peer?, unverified?);
-        if is_optional && principal == PrincipalRule::Svid {
+        if peer.as_ref().is_some_and(|peer| peer.is_optional) && principal == Some(PrincipalRule::Svid) {
             section.fault(
                 "peer",
                 "can be `optional` only if `principal` is `token` or `token_or_svid`: who else would ask?",
             );
         }
+        let (principal, issuers) = (principal?, issuers?);
+        let (Peer { is_optional }, Unverified { is_ignored }) = (peer?, unverified?);
         if issuers.is_empty() && principal != PrincipalRule::Svid {
             section.fault("principal", "must be `svid` as long as there are no `issuers`");
         }

@@ -59,7 +59,22 @@ tokens:
     - {preset: spiffe, issuer: 'https://g', audiences: [o]}
     - {issuer: 'https://h', audiences: [o], jwks_file: x, claims: {type: Workload, id: alice}}
 ";
-    insta::assert_snapshot!(complaints(&sources(yaml)), @"");
+    insta::assert_snapshot!(complaints(&sources(yaml)), @r"
+    p.yaml:3:9: tokens.peer: can be `optional` only if `principal` is `token` or `token_or_svid`: who else would ask?
+    p.yaml:5:7: tokens.issuers[0].audiences: is missing, and has no default
+    p.yaml:6:40: tokens.issuers[1].audiences: must not be empty, nor anything in it
+    p.yaml:6:54: tokens.issuers[1].jwks_url: must be `https://…`; `http://…` is for a loopback address alone
+    p.yaml:7:83: tokens.issuers[2].algorithms: `none` is not an asymmetric signature algorithm of JOSE; known are `ES256`, `ES384`, `ES512`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`
+    p.yaml:7:89: tokens.issuers[2].algorithms: `HS256` is not an asymmetric signature algorithm of JOSE; known are `ES256`, `ES384`, `ES512`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`
+    p.yaml:7:96: tokens.issuers[2].algorithms: `es256` is not an asymmetric signature algorithm of JOSE; known are `ES256`, `ES384`, `ES512`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`
+    p.yaml:8:7: tokens.issuers[3]: must have exactly one of `jwks_url`, `jwks_file`, `discovery: true` and `spiffe: true`
+    p.yaml:9:7: tokens.issuers[4]: must have exactly one of `jwks_url`, `jwks_file`, `discovery: true` and `spiffe: true`
+    p.yaml:10:55: tokens.issuers[5].discovery: to be asked for its metadata, the issuer's name must be `https://…`; `http://…` is for a loopback address alone
+    p.yaml:11:7: tokens.issuers[6]: needs an `issuer`: the `iss` of its tokens, to the letter
+    p.yaml:12:32: tokens.issuers[7].issuer: of SPIFFE the trust domains are the issuers, so there is no name to give
+    p.yaml:13:74: tokens.issuers[8].claims.type: a `Workload` is whom a trust domain vouches for: that is what `spiffe: true` is for
+    p.yaml:13:88: tokens.issuers[8].claims.id: `alice`: it names no claim, so all tokens would be of one and the same
+    ");
 }
 
 #[test]

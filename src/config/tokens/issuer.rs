@@ -108,8 +108,7 @@ fn place(section: &mut Section<'_>, places: Places, issuer: &str, fetch: FetchCo
         Places { url: None, file: None, discovery: true, spiffe: false } => match KeyAddress::discovered(issuer) {
             Ok(address) => Some(KeyPlace::Server(address, fetch)),
             Err(error) => {
-                section
-                    .fault("discovery", format!("the issuer's metadata can't be asked for, for its name is {error}"));
+                section.fault("discovery", format!("to be asked for its metadata, the issuer's name {error}"));
                 None
             }
         },
