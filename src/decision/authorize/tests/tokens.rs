@@ -7,7 +7,7 @@ use crate::decision::principal::{
     ClaimMapping, ClaimPath, GroupMapping, Mapping, Preset, PrincipalRule, PrincipalRules,
 };
 use crate::identity::token::tests::{ISSUER, Key, SECOND, bundle, claims, header, published, rules, token, with};
-use crate::identity::token::{Issuer as Believed, PublishedKeys, Tokens};
+use crate::identity::token::{Issuer as Believed, IssuerRules, PublishedKeys, Tokens};
 
 const FORWARDED: &str = "x-forwarded-access-token";
 
@@ -20,6 +20,10 @@ struct Door {
 
 impl Door {
     fn new(principal: PrincipalRule, change: impl FnOnce(&mut PrincipalRules)) -> Self {
+        Self::believing(rules(ISSUER), principal, change)
+    }
+
+    fn believing(people: IssuerRules, principal: PrincipalRule, change: impl FnOnce(&mut PrincipalRules)) -> Self {
         let key = Key::p256();
         let keys = published(&[("kid-1", &key)]);
         let mut plane = Plane::new();
@@ -27,10 +31,9 @@ impl Door {
         plane.policies.replace(PolicySet::load(&example).unwrap());
         let svids = Bundle::clone(&bundle("example.org", [("kid-1", &key)]));
         let svids = Arc::new(Watched::new(Bundles::new([svids])));
-        let issuers =
-            vec![Believed::publishing(rules(ISSUER), Arc::clone(&keys)), Believed::spiffe(rules("spiffe"), svids)];
+        let issuers = vec![Believed::publishing(people, Arc::clone(&keys)), Believed::spiffe(rules("spiffe"), svids)];
         let groups = GroupMapping { claim: ClaimPath::new("groups"), kind: "Group".to_owned(), prefix: String::new() };
-        let people = ClaimMapping {
+        let mapping = ClaimMapping {
             kind: "Human".to_owned(),
             id: "{sub}".parse().unwrap(),
             attributes: Preset::Oidc.attributes(),
@@ -39,7 +42,7 @@ impl Door {
         let headers = vec!["authorization".to_owned(), FORWARDED.to_owned()];
         let mut settled = PrincipalRules { principal, peer_is_optional: false, ignore_unverified: false, headers };
         change(&mut settled);
-        let mappings = vec![Mapping::Claims(people), Mapping::Spiffe];
+        let mappings = vec![Mapping::Claims(mapping), Mapping::Spiffe];
         let principals = Principals::new(settled, Arc::new(Tokens::new(issuers, 100)), mappings);
         plane.authorizer = plane.authorizer.with_principals(Some(principals));
         Self { plane, key, keys }
@@ -231,6 +234,20 @@ fn what_is_cached_ends_with_the_token_and_a_key_that_is_gone_bites_at_once() {
     assert_eq!(ask(&long).cache, CacheState::Hit);
     door.keys.publish(crate::identity::token::KeySet::default(), door.plane.clock.now());
     assert_eq!(ask(&long).reason, Reason::UntrustedToken);
+}
+
+/// That the answer would be in the cache does not make a token good once more.
+#[test]
+fn a_token_for_one_use_is_used_by_the_first_request_and_by_none_after_the_memory_is_full() {
+    let single_use = Some((1, NOW.before(Duration::from_secs(60))));
+    let door = Door::believing(IssuerRules { single_use, ..rules(ISSUER) }, PrincipalRule::Token, |_rules| {});
+    let alice = door.alice();
+    assert_eq!(door.ask(Some(&alice), "GET", "/orders/17").reason, Reason::Permitted);
+    let again = door.ask(Some(&alice), "GET", "/orders/17");
+    assert_eq!((again.outcome, again.reason), (Outcome::Deny, Reason::ReplayedToken));
+    let another = door.token(&with(&claims(), "jti", "another"));
+    let full = door.ask(Some(&another), "GET", "/orders/17");
+    assert_eq!((full.outcome, full.reason), (Outcome::Error, Reason::Overloaded));
 }
 
 #[test]
