@@ -12,6 +12,7 @@ mod identity;
 mod mapping;
 mod metrics;
 mod policies;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;

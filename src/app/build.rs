@@ -13,6 +13,7 @@ use super::identity::IdentityPlane;
 use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
+use super::tokens::principals;
 use super::{App, AppError};
 use crate::config::{self, AuditFile, Config};
 use crate::decision::cache::{DecisionCache, Purges};
@@ -113,9 +114,12 @@ impl App {
         let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
         let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
+        let bundles = identity.authority.bundles();
+        let principals = principals(&config.tokens, &common, bundles, metrics.tokens, (&mut tasks, &shutdown)).await;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
-        let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow).with_mapping(routes));
+        let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
+        let authorizer = Arc::new(authorizer.with_mapping(routes).with_principals(principals));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(
             authorizer,

@@ -9,6 +9,7 @@ use prometheus_client::metrics::info::Info;
 use super::entities::EntityMetrics;
 use super::mapping::MappingMetrics;
 use super::policies::PolicyMetrics;
+use super::tokens::TokenMetrics;
 use crate::decision::{DecisionMetrics, ShadowMetrics};
 use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
@@ -37,6 +38,7 @@ pub(super) struct Metrics {
     pub(super) sds: sds::Metrics,
     pub(super) server: ServerMetrics,
     pub(super) shadow: ShadowMetrics,
+    pub(super) tokens: TokenMetrics,
     pub(super) workload_api: workload_api::Metrics,
 }
 
@@ -64,6 +66,7 @@ impl Metrics {
             sds: sds::Metrics::new(&mut registry),
             server: ServerMetrics::new(&mut registry),
             shadow: ShadowMetrics::new(&mut registry),
+            tokens: TokenMetrics::new(&mut registry),
             workload_api: workload_api::Metrics::new(&mut registry),
         };
         (metrics, Arc::new(registry))

@@ -43,7 +43,7 @@ const CONNECT_TCP: &str = "connect";
 const UPGRADE: &str = "upgrade";
 
 /// The entity types of the shipped schema whose ids say more than a name.
-const WORKLOAD: &str = "Workload";
+pub(super) const WORKLOAD: &str = "Workload";
 const PATH: &str = "Path";
 const SERVICE_KIND: &str = "Service";
 
@@ -68,13 +68,13 @@ pub trait Shape {
     fn route_attributes(&self, action: &str) -> &BTreeSet<String>;
 }
 
-/// May `principal` make this request?
+/// May `subject` make this request?
 ///
 /// # Errors
 /// [`Refusal`] if the schema has no such action, a header that it declares can't be relied on, or nothing says which
 /// service this is.
 pub fn http_query<'q>(
-    principal: &'q SpiffeId,
+    subject: Entity<'q>,
     request: &'q HttpRequest<'_>,
     check: &'q Check<'_>,
     shape: &'q dyn Shape,
@@ -92,21 +92,21 @@ pub fn http_query<'q>(
         }
     };
     let context = context(action, Some(request), check, shape)?;
-    Ok(Query { subject: workload(principal), action: Action::named(action), resource, context, extra })
+    Ok(Query { subject, action: Action::named(action), resource, context, extra })
 }
 
-/// May `principal` open this TCP connection?
+/// May `subject` open this TCP connection?
 ///
 /// # Errors
 /// [`Refusal`] if the schema has no `connect` action or nothing says which service this is.
 pub fn connect_query<'q>(
-    principal: &'q SpiffeId,
+    subject: Entity<'q>,
     check: &'q Check<'_>,
     shape: &'q dyn Shape,
 ) -> Result<Query<'q>, Refusal> {
     let EntityRef { kind, id } = service(check)?;
     let context = context(CONNECT_TCP, None, check, shape)?;
-    let (subject, action, resource) = (workload(principal), Action::named(CONNECT_TCP), Entity::named(kind, id));
+    let (action, resource) = (Action::named(CONNECT_TCP), Entity::named(kind, id));
     Ok(Query { subject, action, resource, context, extra: Vec::new() })
 }
 

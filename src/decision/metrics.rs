@@ -24,7 +24,7 @@ pub struct DecisionMetrics {
 }
 
 /// The counters of decisions, each looked up by its labels but once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Decisions {
     family: Family<DecisionLabels, Counter>,
     known: [[[OnceLock<Counter>; CACHE_STATES]; REASONS]; EDGES],
@@ -34,6 +34,14 @@ struct Decisions {
 const EDGES: usize = Edge::ExtAuthz as usize + 1;
 const REASONS: usize = Reason::Internal as usize + 1;
 const CACHE_STATES: usize = CacheState::Bypass as usize + 1;
+
+impl Default for Decisions {
+    fn default() -> Self {
+        use std::array::from_fn;
+        let known = from_fn(|_| from_fn(|_| from_fn(|_| OnceLock::new())));
+        Self { family: Family::default(), known }
+    }
+}
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct MissLabels {

@@ -28,6 +28,16 @@ pub enum Reason {
     PrincipalMismatch,
     /// The caller asks about a workload whose name is not a SPIFFE ID.
     BadPrincipal,
+    /// Whoever asks must show a token, and shows none.
+    NoToken,
+    /// The token can't be read, or is not of the form that its issuer's must have.
+    BadToken,
+    /// The token has expired or is not valid yet.
+    ExpiredToken,
+    /// Nobody whose tokens are believed vouches for the token now, or it is meant for others.
+    UntrustedToken,
+    /// The token is good for one use, and was used or may have been.
+    ReplayedToken,
     /// The method is not a token, or is missing.
     BadMethod,
     /// The path is missing or can be read in two ways.
@@ -79,6 +89,11 @@ impl Reason {
             Self::UntrustedCertificate => "untrusted_certificate",
             Self::PrincipalMismatch => "principal_mismatch",
             Self::BadPrincipal => "bad_principal",
+            Self::NoToken => "no_token",
+            Self::BadToken => "bad_token",
+            Self::ExpiredToken => "expired_token",
+            Self::UntrustedToken => "untrusted_token",
+            Self::ReplayedToken => "replayed_token",
             Self::BadMethod => "bad_method",
             Self::BadPath => "bad_path",
             Self::BadHost => "bad_host",

@@ -144,6 +144,12 @@ pub struct DecisionRecord<'a> {
     pub principal: Cow<'a, str>,
     /// SHA-256 of the leaf certificate that proved the principal, if one did.
     pub leaf: Option<Digest>,
+    /// The workload that leaf is of, if the principal is another.
+    pub peer: Option<Cow<'a, str>>,
+    /// SHA-256 of the token that was verified, if one was.
+    pub token: Option<Digest>,
+    /// Who issued it.
+    pub token_issuer: Option<Cow<'a, str>>,
     /// What they wanted to do.
     pub action: Cow<'a, str>,
     /// To what, as `Type::"id"`.
@@ -184,6 +190,9 @@ impl DecisionRecord<'_> {
             edge: self.edge,
             principal: owned(self.principal),
             leaf: self.leaf,
+            peer: self.peer.map(owned),
+            token: self.token,
+            token_issuer: self.token_issuer.map(owned),
             action: owned(self.action),
             resource: owned(self.resource),
             context_digest: self.context_digest,

@@ -16,6 +16,7 @@ use portcullis::foundation::clock::SystemClock;
 use portcullis::foundation::entropy::SystemEntropy;
 use portcullis::foundation::telemetry::Registry;
 use portcullis::foundation::watched::Watched;
+use portcullis::identity::SpiffeId;
 use portcullis::identity::bundle::{Bundle, Bundles};
 use portcullis::identity::svid::LeafVerifier;
 use portcullis::server::{Begin, Exchange, Received};
@@ -93,7 +94,7 @@ fn reading_a_check_and_writing_its_answer_allocates_next_to_nothing() {
         reason: Reason::Permitted,
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
-        principal: Some("spiffe://example.org/web".parse().unwrap()),
+        principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
     });
     assert_allocates("the wire", &Service::new(Arc::new(known), frame), MOST_OF_WIRE);
 }

@@ -42,5 +42,6 @@ mod sds_envoy;
 mod sds_revocation;
 mod sds_streams;
 mod tcp;
+mod tokens;
 mod vectors;
 mod workload_api;

@@ -5,6 +5,7 @@ pub(crate) mod corpus;
 pub(crate) mod envoy;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod idp;
 pub(crate) mod mesh;
 pub(crate) mod process;
 pub(crate) mod sds;

@@ -7,7 +7,7 @@ use portcullis_spiffe::SpiffeId;
 use serde_json::{Value as Json, json};
 
 use super::{Exit, Failure};
-use crate::decision::mapping::{Mapping, http_query};
+use crate::decision::mapping::{Mapping, http_query, workload};
 use crate::decision::policy::PolicySet;
 use crate::decision::request::{HttpRequest, Refusal};
 use crate::decision::{Body, Check, HttpAttributes, Query};
@@ -102,15 +102,15 @@ impl Attempt {
         };
         let http = check.http.clone().unwrap_or_default();
         let request = HttpRequest::from_attributes(&http).map_err(|refusal| denied(&refusal))?;
+        let subject = workload(&principal);
         let (query, route) = match mapping {
             Some(mapping) => {
-                let mapped =
-                    mapping.query(&principal, &request, check, policies).map_err(|refusal| denied(&refusal))?;
+                let mapped = mapping.query(subject, &request, check, policies).map_err(|refusal| denied(&refusal))?;
                 let route = mapped.route().map(|(name, place)| format!("route `{name}`, {place}"));
                 (mapped.query, route)
             }
             None => {
-                (http_query(&principal, &request, check, policies.shape()).map_err(|refusal| denied(&refusal))?, None)
+                (http_query(subject, &request, check, policies.shape()).map_err(|refusal| denied(&refusal))?, None)
             }
         };
         if let Err(error) = policies.question(&query) {

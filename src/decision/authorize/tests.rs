@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::path::Path;
 use std::sync::Mutex;
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
 
-use super::{Mapped, Mapping, MappingFiles};
+use super::{Mapped, Mapping, MappingFiles, workload};
 use crate::decision::check::{Body, Check, HttpAttributes};
 use crate::decision::policy::PolicySet;
 use crate::decision::policy::fixture::Directory;
@@ -125,7 +125,7 @@ impl Asked {
         };
         let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP"))?;
         let principal = "spiffe://example.org/web".parse().expect("a SPIFFE ID");
-        mapping.query(&principal, &request, &check, policies).map(then)
+        mapping.query(workload(&principal), &request, &check, policies).map(then)
     }
 
     /// Action, resource and context of the question, and the route's name.

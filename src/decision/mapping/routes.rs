@@ -1,12 +1,10 @@
 //! What a proxy's HTTP request becomes by the routes of a mapping.
 
-use portcullis_spiffe::SpiffeId;
-
 use super::expression::read_as;
 use super::inputs::Inputs;
 use super::route::{ActionName, Resource, Route};
 use super::table::Table;
-use super::{ROUTE, SERVICE_KIND, context, enclosing_paths, http_query, path_entity, service, workload};
+use super::{ROUTE, SERVICE_KIND, context, enclosing_paths, http_query, path_entity, service};
 use crate::decision::check::Check;
 use crate::decision::policy::PolicySet;
 use crate::decision::query::{Action, Entity, Properties, Property, Query};
@@ -57,20 +55,20 @@ impl Mapping {
         self.digest
     }
 
-    /// May `principal` make this request? A tunnel has no path and is what it is without a mapping.
+    /// May `subject` make this request? A tunnel has no path and is what it is without a mapping.
     ///
     /// # Errors
     /// [`Refusal`] if no route matches, the route needs something that the request lacks or that can be read in two ways,
     /// or the schema has no such action.
     pub fn query<'q>(
         &'q self,
-        principal: &'q SpiffeId,
+        subject: Entity<'q>,
         request: &'q HttpRequest<'_>,
         check: &'q Check<'_>,
         policies: &'q PolicySet,
     ) -> Result<Mapped<'q>, Refusal> {
         let Some(mut inputs) = Inputs::of(request, check) else {
-            let query = http_query(principal, request, check, policies.shape())?;
+            let query = http_query(subject, request, check, policies.shape())?;
             return Ok(Mapped { query, route: None });
         };
         let found = self.table.find(&self.routes, &mut inputs)?;
@@ -88,7 +86,7 @@ impl Mapping {
                 context.insert(&**name, value);
             }
         }
-        let query = Query { subject: workload(principal), action: Action::named(action), resource, context, extra };
+        let query = Query { subject, action: Action::named(action), resource, context, extra };
         Ok(Mapped { query, route: Some(route) })
     }
 }

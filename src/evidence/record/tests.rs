@@ -44,6 +44,9 @@ fn decision(time: Timestamp) -> DecisionRecord<'static> {
         edge: Edge::ExtAuthz,
         principal: r#"Workload::"spiffe://example.org/batch""#.into(),
         leaf: Some(Digest::of(b"the leaf certificate, DER")),
+        peer: None,
+        token: None,
+        token_issuer: None,
         action: "DELETE".into(),
         resource: r#"Path::"orders/42""#.into(),
         context_digest: Some(Digest::of(b"the context")),
@@ -61,7 +64,7 @@ fn decision(time: Timestamp) -> DecisionRecord<'static> {
     }
 }
 
-fn examples() -> [Record<'static>; 7] {
+fn examples() -> [Record<'static>; 8] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,

@@ -50,7 +50,7 @@ impl Mesh {
         Self::around(home, gateway, |backend| backend, |caller| caller).await
     }
 
-    /// Starts all of it on a home that was prepared.
+    /// Starts all of it on files that are there already, the service's sidecar on a changed configuration.
     pub(crate) async fn start_in(home: Home, settings: &[(&str, &str)], change: impl FnOnce(String) -> String) -> Self {
         let gateway = Gateway::start(&home, settings).await;
         Self::around(home, gateway, change, |caller| caller).await
