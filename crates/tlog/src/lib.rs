@@ -7,14 +7,24 @@
 //! Sizes stay below 2^63, as in Go's implementation: [`tree::MAX_SIZE`].
 
 pub mod bundle;
+pub mod checkpoint;
+pub mod cosignature;
+mod decimal;
 pub mod hash;
+pub mod log_proof;
+pub mod note;
 mod path;
+pub mod policy;
 pub mod proof;
 pub mod tile;
 pub mod tree;
+pub mod witness;
 
 pub use bundle::Bundle;
+pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use hash::{Hash, empty_root, leaf_hash, node_hash};
+pub use log_proof::LogProof;
 pub use path::{PathError, Resource};
+pub use policy::Policy;
 pub use tile::{Tile, TileSource};
 pub use tree::{Frontier, TreeHead};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::bundle::Bundle;
+use crate::decimal;
 use crate::tile::{self, Tile};
 
 const TILES: &str = "tile/";
@@ -64,7 +65,7 @@ impl FromStr for Resource {
             return Bundle::new(index, width).map(Self::Entries).ok_or(PathError::OutOfRange);
         }
         let (level, place) = rest.split_once('/').ok_or(PathError::Level)?;
-        let level = parse_decimal(level).and_then(|level| u8::try_from(level).ok());
+        let level = decimal::parse(level).and_then(|level| u8::try_from(level).ok());
         let level = level.filter(|level| *level <= tile::MAX_LEVEL).ok_or(PathError::Level)?;
         let (index, width) = parse_place(place)?;
         Tile::new(level, index, width).map(Self::Tile).ok_or(PathError::OutOfRange)
@@ -128,7 +129,7 @@ fn parse_place(place: &str) -> Result<(u64, u16), PathError> {
     let Some((index, width)) = place.split_once(".p/") else {
         return Ok((parse_index(place)?, tile::FULL_WIDTH));
     };
-    let width = parse_decimal(width).and_then(|width| u16::try_from(width).ok());
+    let width = decimal::parse(width).and_then(|width| u16::try_from(width).ok());
     let width = width.filter(|width| (1..tile::FULL_WIDTH).contains(width)).ok_or(PathError::Width)?;
     Ok((parse_index(index)?, width))
 }
@@ -139,18 +140,11 @@ fn parse_index(text: &str) -> Result<u64, PathError> {
         digits.push_str(group.strip_prefix('x').unwrap_or(group));
     }
     let index = digits.trim_start_matches('0');
-    let index = parse_decimal(if index.is_empty() { "0" } else { index }).ok_or(PathError::Index)?;
+    let index = decimal::parse(if index.is_empty() { "0" } else { index }).ok_or(PathError::Index)?;
     // One index has one spelling, so what is written again must be what was read.
     let mut canonical = String::with_capacity(text.len());
     let written = write_index(&mut canonical, index);
     if written.is_ok() && canonical == text { Ok(index) } else { Err(PathError::Index) }
-}
-
-/// A number in decimal digits, without a sign or leading zeros, below 2^64.
-pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
-    let canonical = text == "0" || !text.starts_with('0');
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    if canonical && digits { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

@@ -24,6 +24,18 @@ pub struct TreeHead {
     pub root: Hash,
 }
 
+impl TreeHead {
+    /// That of the tree without entries.
+    pub fn empty() -> Self {
+        Self { size: 0, root: empty_root() }
+    }
+
+    /// Whether a tree can have this size and this root, as far as that can be seen: there is one empty tree.
+    pub fn is_possible(&self) -> bool {
+        self.size > 0 || self.root == empty_root()
+    }
+}
+
 /// The right edge of a tree: all that is needed to append to it. 2 KiB, whatever the size of the tree.
 #[derive(Clone)]
 pub struct Frontier {
