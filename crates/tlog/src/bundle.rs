@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::tile::{self, FULL_WIDTH};
+use crate::tile::{self, FULL_WIDTH, Tile};
 use crate::tree::MAX_SIZE;
 
 /// The longest entry, in bytes: its length is written in 16 bits.
@@ -33,17 +33,14 @@ pub enum BundleError {
         /// Where its length stands.
         offset: usize,
     },
-    /// There are fewer entries than there must be.
-    #[error("the bundle has {found} entries instead of {expected}")]
-    Short {
-        /// How many there are.
+    /// There are too few entries, or more than a bundle can have.
+    #[error("the bundle has {found} entries instead of {expected} or, if it has grown, more up to {FULL_WIDTH}")]
+    Count {
+        /// How many there are; one too many if there are more than 256.
         found: usize,
         /// How many there must be.
         expected: u16,
     },
-    /// There are bytes after the last entry.
-    #[error("the bundle goes on at byte {0} after its last entry")]
-    Trailing(usize),
 }
 
 impl Bundle {
@@ -69,6 +66,11 @@ impl Bundle {
         self.width == FULL_WIDTH
     }
 
+    /// The tile with the hashes of its entries.
+    pub const fn tile(self) -> Tile {
+        Tile::of_leaves(self.index, self.width)
+    }
+
     /// The indices of its entries.
     pub fn entries(self) -> Range<u64> {
         let start = self.index * u64::from(FULL_WIDTH);
@@ -89,14 +91,15 @@ pub fn push(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), BundleError> {
     Ok(())
 }
 
-/// The entries of a bundle of exactly `width` entries.
+/// The entries of a bundle of that width. There may be more in the bytes, up to 256 entries, if it has grown.
 pub fn parse(bundle: &[u8], width: u16) -> Result<Vec<&[u8]>, BundleError> {
-    let mut entries = Entries::new(bundle);
-    let found: Vec<&[u8]> = entries.by_ref().take(usize::from(width)).collect::<Result<_, _>>()?;
-    if found.len() < usize::from(width) {
-        return Err(BundleError::Short { found: found.len(), expected: width });
+    let entries = Entries::new(bundle).take(usize::from(FULL_WIDTH) + 1);
+    let mut entries: Vec<&[u8]> = entries.collect::<Result<_, _>>()?;
+    if !(usize::from(width)..=usize::from(FULL_WIDTH)).contains(&entries.len()) {
+        return Err(BundleError::Count { found: entries.len(), expected: width });
     }
-    if entries.offset() < bundle.len() { Err(BundleError::Trailing(entries.offset())) } else { Ok(found) }
+    entries.truncate(usize::from(width));
+    Ok(entries)
 }
 
 /// The entries of a bundle, one by one, however many there are. Ends after the first error, so that a torn bundle shows

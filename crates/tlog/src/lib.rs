@@ -16,8 +16,11 @@ pub mod note;
 mod path;
 pub mod policy;
 pub mod proof;
+#[cfg(test)]
+mod testing;
 pub mod tile;
 pub mod tree;
+pub mod walk;
 pub mod witness;
 
 pub use bundle::Bundle;

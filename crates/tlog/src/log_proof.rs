@@ -11,7 +11,7 @@ use crate::checkpoint::{SignedCheckpoint, SignedCheckpointError};
 use crate::decimal;
 use crate::hash::Hash;
 use crate::note;
-use crate::policy::{Policy, PolicyError, VerifiedCheckpoint};
+use crate::policy::{Policy, UntrustedError, VerifiedCheckpoint};
 use crate::proof::{self, LinesError, ProofError, lines};
 
 /// The longest proof that is read, in bytes.
@@ -64,7 +64,7 @@ pub enum LogProofError {
 pub enum UnprovenError {
     /// The checkpoint is not to be believed.
     #[error(transparent)]
-    Checkpoint(#[from] PolicyError),
+    Checkpoint(#[from] UntrustedError),
     /// The entry is not in that tree, at that place.
     #[error(transparent)]
     Inclusion(#[from] ProofError),

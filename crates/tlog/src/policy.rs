@@ -1,21 +1,37 @@
 //! Whom a verifier of checkpoints believes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::note::{VerifiedSignature, VerifierKey, VerifyError};
+use crate::note::{KeyName, VerifiedSignature, VerifierKey, VerifyError};
 
 /// A log, its keys, and the witnesses of whom enough must have seen the same tree.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
-    /// The log that a checkpoint must be of.
-    pub origin: String,
-    /// The log's own keys. One of them must have signed.
-    pub log: Vec<VerifierKey>,
-    /// The keys of witnesses that are believed.
-    pub witnesses: Vec<VerifierKey>,
-    /// How many of the witnesses must have cosigned. Two keys with one name are one witness.
-    pub quorum: usize,
+    origin: String,
+    log: Vec<VerifierKey>,
+    witnesses: Vec<VerifierKey>,
+    quorum: usize,
+}
+
+/// Why something can't be a policy.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Nobody could sign for the log.
+    #[error("there is no key of the log")]
+    NoKey,
+    /// Who holds a key twice would count twice: an Ed25519 cosignature is not bound to the name of the key.
+    #[error("the keys `{0}` and `{1}` are the same")]
+    SameKey(KeyName, KeyName),
+    /// No checkpoint could ever have so many cosignatures.
+    #[error("{quorum} of {witnesses} witnesses must have cosigned")]
+    Quorum {
+        /// How many must have.
+        quorum: usize,
+        /// How many there are.
+        witnesses: usize,
+    },
 }
 
 /// A checkpoint that satisfies a policy.
@@ -32,7 +48,7 @@ pub struct VerifiedCheckpoint<'a> {
 /// Why a checkpoint does not satisfy a policy.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PolicyError {
+pub enum UntrustedError {
     /// It is that of another log.
     #[error("the checkpoint is of the log `{found}` and not of `{expected}`")]
     Origin {
@@ -61,30 +77,54 @@ pub enum PolicyError {
 }
 
 impl Policy {
+    /// Believes the log with this origin if one of the keys of `log` has signed and witnesses with `quorum` names have
+    /// cosigned. Two keys with one name are one witness.
+    pub fn new(
+        origin: &str,
+        log: Vec<VerifierKey>,
+        witnesses: Vec<VerifierKey>,
+        quorum: usize,
+    ) -> Result<Self, PolicyError> {
+        if log.is_empty() {
+            return Err(PolicyError::NoKey);
+        }
+        let mut known = BTreeMap::new();
+        for key in log.iter().chain(&witnesses) {
+            if let Some(other) = known.insert(key.bytes(), key.name()) {
+                return Err(PolicyError::SameKey(other.clone(), key.name().clone()));
+            }
+        }
+        let names = witnesses.iter().map(VerifierKey::name).collect::<BTreeSet<_>>().len();
+        if quorum > names {
+            return Err(PolicyError::Quorum { quorum, witnesses: names });
+        }
+        Ok(Self { origin: origin.to_owned(), log, witnesses, quorum })
+    }
+
     /// Believes the log alone.
     pub fn log_only(origin: &str, key: VerifierKey) -> Self {
         Self { origin: origin.to_owned(), log: vec![key], witnesses: Vec::new(), quorum: 0 }
     }
 
     /// Checks a checkpoint. A wrong signature in the name of any key of the policy makes it fail, needed or not.
-    pub fn verify<'a>(&'a self, signed: &'a SignedCheckpoint) -> Result<VerifiedCheckpoint<'a>, PolicyError> {
+    pub fn verify<'a>(&'a self, signed: &'a SignedCheckpoint) -> Result<VerifiedCheckpoint<'a>, UntrustedError> {
         let checkpoint = signed.unverified();
         if checkpoint.origin() != self.origin {
             let (found, expected) = (checkpoint.origin().to_owned(), self.origin.clone());
-            return Err(PolicyError::Origin { found, expected });
+            return Err(UntrustedError::Origin { found, expected });
         }
-        let log = signed.verify(&self.log).map_err(PolicyError::Log)?;
+        let log = signed.verify(&self.log).map_err(UntrustedError::Log)?;
         let witnesses = match signed.verify(&self.witnesses) {
             Ok(witnesses) => witnesses,
             Err(VerifyError::Unknown) => Vec::new(),
-            Err(wrong) => return Err(PolicyError::Witness(wrong)),
+            Err(wrong) => return Err(UntrustedError::Witness(wrong)),
         };
         let names: BTreeSet<_> = witnesses.iter().map(|cosignature| cosignature.key.name()).collect();
         if names.len() < self.quorum {
-            return Err(PolicyError::Quorum { found: names.len(), needed: self.quorum });
+            return Err(UntrustedError::Quorum { found: names.len(), needed: self.quorum });
         }
         if !checkpoint.head().is_possible() {
-            return Err(PolicyError::EmptyRoot);
+            return Err(UntrustedError::EmptyRoot);
         }
         Ok(VerifiedCheckpoint { checkpoint, log, witnesses })
     }

@@ -63,6 +63,10 @@ impl Tile {
         (end <= u128::from(MAX_SIZE)).then_some(Self { level, index, width })
     }
 
+    pub(crate) const fn of_leaves(index: u64, width: u16) -> Self {
+        Self { level: 0, index, width }
+    }
+
     /// How far it is above the leaves, in tiles.
     pub const fn level(self) -> u8 {
         self.level

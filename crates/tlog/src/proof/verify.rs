@@ -1,6 +1,6 @@
 //! Verifies proofs, as RFC 9162 sections 2.1.3.2 and 2.1.4.2 have it.
 
-use crate::hash::{Hash, empty_root, node_hash};
+use crate::hash::{Hash, node_hash};
 use crate::tree::TreeHead;
 
 /// Why a proof proves nothing.
@@ -92,13 +92,18 @@ pub fn verify_consistency(old: &TreeHead, new: &TreeHead, proof: &[Hash]) -> Res
     if old.size > new.size {
         return Err(ProofError::Shrunk { old: old.size, new: new.size });
     }
-    if old.size == 0 || old.size == new.size {
-        if !proof.is_empty() {
-            return Err(ProofError::Length(proof.len()));
-        }
-        return same_root(if old.size == 0 { empty_root() } else { new.root }, old);
+    if let Some(impossible) = [old, new].into_iter().find(|head| !head.is_possible()) {
+        return Err(ProofError::Root { size: impossible.size });
     }
     let length = ProofError::Length(proof.len());
+    if old.size == 0 || old.size == new.size {
+        let same = old.size == 0 || old.root == new.root;
+        return match (proof, same) {
+            ([], true) => Ok(()),
+            ([], false) => Err(ProofError::Root { size: new.size }),
+            _ => Err(length),
+        };
+    }
     let mut climb = Climb { node: old.size - 1, edge: new.size - 1 };
     climb.lift(climb.node.trailing_ones());
     // The old tree's last perfect subtree is where both climbs begin. If it is the whole old tree, it is known.

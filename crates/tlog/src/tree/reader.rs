@@ -99,21 +99,21 @@ impl<'a, S: TileSource> TreeReader<'a, S> {
     fn perfect(&mut self, height: u8, index: u64) -> Result<Hash, ReadError<S::Error>> {
         let (level, above) = (height / HEIGHT, height % HEIGHT);
         let (place, offset) = place(index << above);
-        let tile = Tile::new(level, place, width_at(place, hashes_at(level, self.size)));
         let (start, count) = (usize::from(offset), 1 << above);
-        let hashes = match tile {
-            Some(tile) => self.tile(tile)?.get(start..start + count),
-            None => None,
-        };
-        hashes.map(root_of).ok_or(ReadError::OutOfRange { asked: index, size: self.size })
+        let (_, hashes) = self.tile(level, place)?;
+        let hashes = hashes.get(start..start + count).map(root_of);
+        hashes.ok_or(ReadError::OutOfRange { asked: index, size: self.size })
     }
 
-    fn tile(&mut self, tile: Tile) -> Result<&[Hash], ReadError<S::Error>> {
+    /// The tile of that level and index as this tree has it, and its hashes.
+    pub(crate) fn tile(&mut self, level: u8, index: u64) -> Result<(Tile, &[Hash]), ReadError<S::Error>> {
+        let tile = Tile::new(level, index, width_at(index, hashes_at(level, self.size)));
+        let tile = tile.ok_or(ReadError::OutOfRange { asked: index, size: self.size })?;
         match self.tiles.entry(tile) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Occupied(known) => Ok((tile, known.into_mut())),
             Entry::Vacant(place) => {
                 let bytes = self.source.tile(tile).map_err(|error| ReadError::Source { tile, error })?;
-                Ok(place.insert(tile.parse(bytes.as_ref())?))
+                Ok((tile, place.insert(tile.parse(bytes.as_ref())?)))
             }
         }
     }

@@ -83,8 +83,5 @@ pub fn decide<'a>(request: &'a AddCheckpoint, log: Option<&KnownLog<'_>>) -> Res
         return Err(Refusal::Conflict { latest: log.latest.size });
     }
     verify_consistency(&log.latest, checkpoint.head(), &request.proof)?;
-    if !checkpoint.head().is_possible() {
-        return Err(Refusal::Inconsistent(ProofError::Root { size: new }));
-    }
     Ok(checkpoint)
 }
