@@ -79,7 +79,7 @@ fn growth_changes_the_last_bundle_and_adds_new_ones() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(entries in vec(vec(any::<u8>(), 0..300), 0..=256)) {
+    fn what_is_written_is_read(entries in vec(vec(any::<u8>(), 0..20), 0..=64)) {
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         let bytes = bundle(&entries);
         let width = u16::try_from(entries.len()).unwrap();
