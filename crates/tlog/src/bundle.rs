@@ -33,10 +33,10 @@ pub enum BundleError {
         /// Where its length stands.
         offset: usize,
     },
-    /// There are too few entries, or more than a bundle can have.
-    #[error("the bundle has {found} entries instead of {expected} or, if it has grown, more up to {FULL_WIDTH}")]
+    /// There are too few or too many entries.
+    #[error("the bundle has {found} entries instead of {expected}")]
     Count {
-        /// How many there are; one too many if there are more than 256.
+        /// How many there are; one too many stands for any greater number.
         found: usize,
         /// How many there must be.
         expected: u16,
@@ -78,9 +78,10 @@ impl Bundle {
     }
 }
 
-/// The bundles that a log of `new` entries has and the same log at `old` entries did not have, or not as wide.
+/// The bundles that a log of `new` entries has and the same log at `old` entries did not have, or not as wide. There
+/// are none beyond [`MAX_SIZE`].
 pub fn bundles_between(old: u64, new: u64) -> impl Iterator<Item = Bundle> {
-    tile::places_between(old, new).map(|(index, width)| Bundle { index, width })
+    tile::places_between(old, new.min(MAX_SIZE)).map(|(index, width)| Bundle { index, width })
 }
 
 /// Writes an entry at the end of a bundle.
@@ -91,15 +92,25 @@ pub fn push(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), BundleError> {
     Ok(())
 }
 
-/// The entries of a bundle of that width. There may be more in the bytes, up to 256 entries, if it has grown.
+/// The entries of a bundle of exactly that width.
 pub fn parse(bundle: &[u8], width: u16) -> Result<Vec<&[u8]>, BundleError> {
-    let entries = Entries::new(bundle).take(usize::from(FULL_WIDTH) + 1);
-    let mut entries: Vec<&[u8]> = entries.collect::<Result<_, _>>()?;
-    if !(usize::from(width)..=usize::from(FULL_WIDTH)).contains(&entries.len()) {
-        return Err(BundleError::Count { found: entries.len(), expected: width });
+    let entries = Entries::new(bundle).take(usize::from(width) + 1);
+    let entries: Vec<&[u8]> = entries.collect::<Result<_, _>>()?;
+    let error = BundleError::Count { found: entries.len(), expected: width };
+    if entries.len() == usize::from(width) { Ok(entries) } else { Err(error) }
+}
+
+/// The bundle of that width at the beginning of a wider one of the same index, as logs may give it.
+pub fn narrow(bundle: &[u8], width: u16) -> Result<&[u8], BundleError> {
+    let mut entries = Entries::new(bundle);
+    let mut found = 0;
+    for entry in entries.by_ref().take(usize::from(width)) {
+        entry?;
+        found += 1;
     }
-    entries.truncate(usize::from(width));
-    Ok(entries)
+    let error = BundleError::Count { found, expected: width };
+    let narrow = bundle.get(..entries.offset()).filter(|_| found == usize::from(width));
+    narrow.ok_or(error)
 }
 
 /// The entries of a bundle, one by one, however many there are. Ends after the first error, so that a torn bundle shows

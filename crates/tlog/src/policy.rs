@@ -50,7 +50,7 @@ pub struct VerifiedCheckpoint<'a> {
 #[non_exhaustive]
 pub enum UntrustedError {
     /// It is that of another log.
-    #[error("the checkpoint is of the log `{found}` and not of `{expected}`")]
+    #[error("the checkpoint is of the log {found:?} and not of {expected:?}")]
     Origin {
         /// Whose it is.
         found: String,

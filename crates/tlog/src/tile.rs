@@ -20,27 +20,25 @@ pub struct Tile {
     width: u16,
 }
 
-/// Reads tiles. `Tile` names what is asked for; a source that has only a wider tile of that level and index may give
-/// that, since the first hashes of both are the same.
+/// Reads tiles.
 pub trait TileSource {
     /// Why a tile could not be read.
     type Error;
 
-    /// The bytes of a tile: its hashes one after the other, 32 bytes each.
+    /// The bytes of a tile: its hashes one after the other, 32 bytes each. A source that has only a wider tile of the
+    /// same level and index gives the first [`Tile::bytes`] of it, which are those of the narrower one.
     fn tile(&self, tile: Tile) -> Result<impl AsRef<[u8]>, Self::Error>;
 }
 
 /// What was read is not the tile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{tile}` has {found} bytes instead of {} or, if it has grown, more up to {FULL_BYTES}", .tile.bytes())]
+#[error("`{tile}` has {found} bytes instead of {}", .tile.bytes())]
 pub struct TileError {
     /// What was to be read.
     pub tile: Tile,
     /// How many bytes there were.
     pub found: usize,
 }
-
-const FULL_BYTES: usize = FULL_WIDTH as usize * Hash::LENGTH;
 
 /// A hash in a tile, where it comes to be as the tree grows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,8 +57,8 @@ impl Tile {
         if level > MAX_LEVEL || !(1..=FULL_WIDTH).contains(&width) {
             return None;
         }
-        let end = (u128::from(index) * u128::from(FULL_WIDTH) + u128::from(width)) << (HEIGHT * level);
-        (end <= u128::from(MAX_SIZE)).then_some(Self { level, index, width })
+        let end = index.checked_mul(u64::from(FULL_WIDTH))?.checked_add(u64::from(width))?;
+        (end <= hashes_at(level, MAX_SIZE)).then_some(Self { level, index, width })
     }
 
     pub(crate) const fn of_leaves(index: u64, width: u16) -> Self {
@@ -92,11 +90,11 @@ impl Tile {
         self.width as usize * Hash::LENGTH
     }
 
-    /// The hashes in its bytes, of which there may be more if it has grown.
+    /// The hashes in its bytes.
     pub fn parse(self, bytes: &[u8]) -> Result<Vec<Hash>, TileError> {
         let (hashes, rest) = bytes.as_chunks();
-        if rest.is_empty() && (self.bytes()..=FULL_BYTES).contains(&bytes.len()) {
-            Ok(hashes.iter().take(usize::from(self.width)).map(|hash| Hash::from(*hash)).collect())
+        if rest.is_empty() && hashes.len() == usize::from(self.width) {
+            Ok(hashes.iter().map(|hash| Hash::from(*hash)).collect())
         } else {
             Err(TileError { tile: self, found: bytes.len() })
         }
@@ -127,10 +125,11 @@ pub fn tiles(size: u64) -> impl Iterator<Item = Tile> {
     tiles_between(0, size)
 }
 
-/// The tiles that a tree of `new` entries has and the same tree at `old` entries did not have, or not as wide.
+/// The tiles that a tree of `new` entries has and the same tree at `old` entries did not have, or not as wide. There
+/// are none beyond [`MAX_SIZE`].
 pub fn tiles_between(old: u64, new: u64) -> impl Iterator<Item = Tile> {
     (0..=MAX_LEVEL).flat_map(move |level| {
-        let (had, has) = (hashes_at(level, old), hashes_at(level, new));
+        let (had, has) = (hashes_at(level, old), hashes_at(level, new.min(MAX_SIZE)));
         places_between(had, has).map(move |(index, width)| Tile { level, index, width })
     })
 }

@@ -7,7 +7,7 @@ use crate::tree::{ReadError, TreeHead, TreeReader, root_of};
 
 /// Reads tiles and entry bundles.
 pub trait LogSource: TileSource {
-    /// The bytes of a bundle. As with tiles, a wider one of the same index will do.
+    /// The bytes of a bundle, with exactly its entries: see [`bundle::narrow`].
     fn bundle(&self, bundle: Bundle) -> Result<impl AsRef<[u8]>, Self::Error>;
 }
 

@@ -31,7 +31,11 @@ fn an_entry_that_is_too_long_is_refused_and_leaves_the_bundle_as_it_was() {
 fn only_the_right_number_of_entries_is_a_bundle() {
     let three = bundle(&[b"a", b"b", b"c"]);
     assert_eq!(parse(&three, 3), Ok(vec![b"a".as_slice(), b"b", b"c"]));
-    assert_eq!(parse(&three, 2), Ok(vec![b"a".as_slice(), b"b"]));
+    assert_eq!(parse(&three, 2), Err(BundleError::Count { found: 3, expected: 2 }));
+    assert_eq!(parse(narrow(&three, 2).unwrap(), 2), Ok(vec![b"a".as_slice(), b"b"]));
+    assert_eq!(narrow(&three, 3), Ok(three.as_slice()));
+    assert_eq!(narrow(&three, 4), Err(BundleError::Count { found: 3, expected: 4 }));
+    assert_eq!(narrow(&three[..4], 2), Err(BundleError::Torn { entry: 1, offset: 3 }));
     assert_eq!(parse(&three, 4), Err(BundleError::Count { found: 3, expected: 4 }));
     assert_eq!(parse(&[], 1), Err(BundleError::Count { found: 0, expected: 1 }));
     let full = bundle(&[b"x".as_slice(); 256]);

@@ -47,6 +47,17 @@ fn a_missing_piece_is_named() {
     assert_eq!(torn, "`tile/entries/001.p/4`: the bundle ends within its entry 3, which begins at byte 12");
 }
 
+/// Readers of the file would take for part of the log what the tree does not have.
+#[test]
+fn an_entry_too_many_is_found() {
+    let (whole, head) = (small(), small().frontier.head());
+    for index in [0, 1] {
+        let mut log = whole.clone();
+        bundle::push(log.bundles.get_mut(&index).unwrap(), b"").unwrap();
+        assert!(matches!(verify(&log, &head), Err(WalkError::Bundle { .. })), "bundle {index}");
+    }
+}
+
 #[test]
 fn an_entry_that_was_changed_is_named() {
     let (mut log, head) = (small(), small().frontier.head());
