@@ -141,7 +141,7 @@ fn tampered(proof: &[Hash], bit: usize) -> Vec<Vec<Hash>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn an_entry_of_a_large_tree_has_a_proof_and_nothing_else_has(

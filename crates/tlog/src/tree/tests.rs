@@ -120,7 +120,7 @@ fn any_claimed_size_ends_in_an_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn a_frontier_read_from_tiles_goes_on_as_the_one_that_wrote_them(size in 0..MANY, more in 0_u64..600) {
