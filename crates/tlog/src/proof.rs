@@ -8,7 +8,7 @@ pub use lines::LinesError;
 pub use prove::{consistency, inclusion};
 pub use verify::{ProofError, verify_consistency, verify_inclusion};
 
-/// The longest proof that a tree of fewer than 2^63 entries can need, in hashes.
+/// The longest proof that is read, in hashes: what tlog-witness allows, and what trees of up to 2^62 entries do with.
 pub const MAX_HASHES: usize = 63;
 
 #[cfg(test)]

@@ -59,6 +59,20 @@ impl LogSource for MemoryLog {
     }
 }
 
+/// A log of any size, all of whose entries are the same: what is in a tile then depends on its level alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UniformLog;
+
+impl TileSource for UniformLog {
+    type Error = String;
+
+    fn tile(&self, tile: Tile) -> Result<impl AsRef<[u8]>, String> {
+        let height = u32::from(tile.level()) * 8;
+        let hash = (0..height).fold(leaf_hash(b"same"), |below, _| node_hash(&below, &below));
+        Ok(hash.as_bytes().repeat(usize::from(tile.width())))
+    }
+}
+
 /// The entry `index` of test logs.
 pub(crate) fn entry(index: u64) -> Vec<u8> {
     format!("entry {index}").into_bytes()

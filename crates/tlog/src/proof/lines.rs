@@ -12,7 +12,7 @@ pub enum LinesError {
     /// A line is not a hash.
     #[error("line {0} of the proof is not a hash")]
     Hash(usize),
-    /// No tree needs so many.
+    /// No tree that there can be needs so many.
     #[error("the proof has more than {MAX_HASHES} hashes")]
     TooMany,
     /// The empty line after the proof is not there.

@@ -6,8 +6,8 @@ use sha2::Sha256;
 
 use super::*;
 use crate::hash::{Hash, leaf_hash};
-use crate::testing::{LOG, MANY, entry, flip_hash, naive_path, naive_proof, naive_root};
-use crate::tree::{ReadError, TreeHead, TreeReader};
+use crate::testing::{LOG, MANY, UniformLog, entry, flip_hash, naive_path, naive_proof, naive_root};
+use crate::tree::{MAX_SIZE, ReadError, TreeHead, TreeReader};
 
 fn tree(size: u64) -> TreeReader<'static, crate::testing::MemoryLog> {
     TreeReader::new(size, &*LOG).unwrap()
@@ -179,6 +179,23 @@ proptest! {
         prop_assert!(verify_consistency(&other_before, &now, &proof).is_err());
         let other_now = TreeHead { root: flip_hash(&now.root, bit), ..now };
         prop_assert!(verify_consistency(&before, &other_now, &proof).is_err());
+    }
+
+    #[test]
+    fn proofs_of_trees_of_any_size_hold(sizes in (1..=MAX_SIZE, 0..63_u32), at in any::<u64>(), bit in 0..256_usize) {
+        let size = (sizes.0 >> sizes.1).max(1);
+        let mut tree = TreeReader::new(size, &UniformLog).unwrap();
+        let (now, leaf) = (tree.head().unwrap(), leaf_hash(b"same"));
+        let included = inclusion(&mut tree, at % size).unwrap();
+        prop_assert!(included.len() <= MAX_HASHES);
+        prop_assert_eq!(verify_inclusion(&now, at % size, &leaf, &included), Ok(()));
+        let old = TreeReader::new(1 + at % size, &UniformLog).unwrap().head().unwrap();
+        let continued = consistency(&mut tree, old.size).unwrap();
+        prop_assert!(continued.len() <= MAX_HASHES || size > 1 << 62);
+        prop_assert_eq!(verify_consistency(&old, &now, &continued), Ok(()));
+        for wrong in tampered(&continued, bit) {
+            prop_assert!(verify_consistency(&old, &now, &wrong).is_err());
+        }
     }
 
     #[test]

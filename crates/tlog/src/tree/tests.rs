@@ -4,7 +4,8 @@ use sha2::Sha256;
 
 use super::*;
 use crate::hash::leaf_hash;
-use crate::testing::{LOG, MANY, MemoryLog, entry, naive_root};
+use crate::testing::{LOG, MANY, MemoryLog, UniformLog, entry, naive_root};
+use crate::tile::hashes_at;
 
 fn frontier(entries: impl IntoIterator<Item = Vec<u8>>) -> Frontier {
     MemoryLog::of(entries).frontier
@@ -116,6 +117,23 @@ fn any_claimed_size_ends_in_an_error() {
             assert!(tree.head().is_err(), "{size}");
             assert!(tree.frontier().is_err(), "{size}");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_tree_of_any_size_grows(size in 0..MAX_SIZE, shift in 0..63_u32, ones in any::<bool>()) {
+        // Sizes of all magnitudes, and those at which an append changes most.
+        let size = if ones { MAX_SIZE >> shift >> 1 } else { size >> shift };
+        let mut frontier = TreeReader::new(size, &UniformLog).unwrap().frontier().unwrap();
+        let mut positions = Vec::new();
+        frontier.append(leaf_hash(b"same"), |grown| positions.push((grown.level, grown.position + 1)));
+        prop_assert_eq!(frontier.head(), TreeReader::new(size + 1, &UniformLog).unwrap().head().unwrap());
+        let grown = (0..=7).map(|level| (level, hashes_at(level, size + 1)));
+        let expected: Vec<_> = grown.filter(|(level, hashes)| *hashes > hashes_at(*level, size)).collect();
+        prop_assert_eq!(positions, expected);
     }
 }
 

@@ -47,6 +47,23 @@ fn a_missing_piece_is_named() {
     assert_eq!(torn, "`tile/entries/001.p/4`: the bundle ends within its entry 3, which begins at byte 12");
 }
 
+#[test]
+fn a_piece_of_another_width_than_the_tree_has_is_refused() {
+    let narrower = Bundle::new(1, 3).unwrap();
+    assert_eq!(verify_piece(&small(), SMALL, narrower), Err(WalkError::Entry(259)));
+    let beyond = Bundle::new(2, 1).unwrap();
+    assert!(verify_piece(&small(), SMALL, beyond).is_err());
+}
+
+#[test]
+fn the_last_piece_below_a_tile_answers_for_it() {
+    let mut log = LOG.clone();
+    log.tiles.get_mut(&(2, 0)).unwrap()[0] ^= 1;
+    let piece = |index| Bundle::new(index, 256).unwrap();
+    assert_eq!(verify_piece(&log, MANY, piece(254)), Ok(()));
+    assert_eq!(verify_piece(&log, MANY, piece(255)), Err(WalkError::Parent(Tile::new(1, 0, 256).unwrap())));
+}
+
 /// Readers of the file would take for part of the log what the tree does not have.
 #[test]
 fn an_entry_too_many_is_found() {
