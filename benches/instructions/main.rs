@@ -36,8 +36,10 @@ fn main() {
 }
 
 fn compare(save: bool) {
-    let counted: BTreeMap<String, u64> =
-        hot_path::PARTS.iter().map(|part| ((*part).to_owned(), counted(part) / ROUNDS)).collect();
+    let counted: BTreeMap<String, u64> = hot_path::PARTS
+        .iter()
+        .map(|part| ((*part).to_owned(), counted(part) / ROUNDS))
+        .collect();
     if save {
         let lines: Vec<_> = counted.iter().map(|(part, count)| format!("{part} {count}")).collect();
         std::fs::write(baseline(), lines.join("\n") + "\n").unwrap();
