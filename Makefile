@@ -59,6 +59,7 @@ bench:
 	$(CARGO) bench --bench identity
 	$(CARGO) bench --bench entities
 	$(CARGO) bench --bench checks
+	$(CARGO) bench --bench search
 
 instructions:
 	@tests/tools/install-valgrind.sh

@@ -64,7 +64,7 @@ pub struct Ports {
 #[derive(Debug)]
 pub struct Authorizer {
     pub(super) ports: Ports,
-    metrics: DecisionMetrics,
+    pub(super) metrics: DecisionMetrics,
     shadow: Option<Shadow>,
 }
 
