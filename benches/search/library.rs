@@ -48,7 +48,7 @@ impl Library {
              forbid(principal, action, resource == Document::\"d17\");\n",
         );
         for number in 0..self.policies - 4 {
-            let (user, folder) = (number % PEOPLE, number * 7919 % self.folders);
+            let (user, folder) = (number % PEOPLE, (number * 7 + number / PEOPLE * 131) % self.folders);
             writeln!(
                 text,
                 "permit(principal == User::\"u{user}\", action == Action::\"read\", resource in Folder::\"f{folder}\");"

@@ -66,7 +66,7 @@ pub struct Ports {
 #[derive(Debug)]
 pub struct Authorizer {
     pub(super) ports: Ports,
-    metrics: DecisionMetrics,
+    pub(super) metrics: DecisionMetrics,
     shadow: Option<Shadow>,
     mapping: Option<Arc<Watched<Mapping>>>,
     principals: Option<Principals>,

@@ -43,7 +43,12 @@ const CONNECT_TCP: &str = "connect";
 const UPGRADE: &str = "upgrade";
 
 /// The entity types of the shipped schema whose ids say more than a name.
+<<<<<<< HEAD
 pub(super) const WORKLOAD: &str = "Workload";
+=======
+const WORKLOAD: &str = "Workload";
+const TRUST_DOMAIN: &str = "TrustDomain";
+>>>>>>> s5-api
 const PATH: &str = "Path";
 const SERVICE_KIND: &str = "Service";
 
@@ -127,7 +132,7 @@ pub fn complete(query: &mut Query<'_>) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID.
 pub fn complete_subject(query: &mut Query<'_>) -> Result<(), Refusal> {
-    if !is_subject_completed(&query.subject.kind) {
+    if parents_of_subject(&query.subject.kind).is_none() {
         return Ok(());
     }
     let id = &query.subject.id;
@@ -143,7 +148,7 @@ pub fn complete_subject(query: &mut Query<'_>) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal`] if the id of a `Path` can be read in two ways or is not what the context says.
 pub fn complete_resource(query: &mut Query<'_>) -> Result<(), Refusal> {
-    if !is_resource_completed(&query.resource.kind) {
+    if parents_of_resource(&query.resource.kind).is_none() {
         return Ok(());
     }
     let id = &*query.resource.id;
@@ -162,14 +167,14 @@ pub fn complete_resource(query: &mut Query<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the id of a subject of this type says more than a name.
-pub fn is_subject_completed(kind: &str) -> bool {
-    kind == WORKLOAD
+/// The types of the parents that follow from the id of a subject of this type; `None` if nothing follows from it.
+pub fn parents_of_subject(kind: &str) -> Option<&'static [&'static str]> {
+    (kind == WORKLOAD).then_some(&[TRUST_DOMAIN])
 }
 
-/// Whether the id of a resource of this type says more than a name.
-pub fn is_resource_completed(kind: &str) -> bool {
-    kind == PATH
+/// The types of the parents that follow from the id of a resource of this type; `None` if nothing follows from it.
+pub fn parents_of_resource(kind: &str) -> Option<&'static [&'static str]> {
+    (kind == PATH).then_some(&[PATH, SERVICE_KIND])
 }
 
 /// A verified workload as a subject.
@@ -178,7 +183,7 @@ pub fn workload(id: &SpiffeId) -> Entity<'_> {
     let mut properties = Properties::with_capacity(2);
     properties.insert("path", id.path());
     properties.insert("trust_domain", trust_domain);
-    let parents = [EntityRef::new("TrustDomain", trust_domain)].into();
+    let parents = [EntityRef::new(TRUST_DOMAIN, trust_domain)].into();
     Entity { properties, parents, ..Entity::named(WORKLOAD, id.as_str()) }
 }
 

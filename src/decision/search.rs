@@ -93,7 +93,7 @@ pub enum SearchError {
 
 impl SearchError {
     /// The name in answers, metrics and records.
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::TooMuchWork => "too_much_work",
             Self::Unrecorded => "audit_unavailable",
@@ -131,6 +131,7 @@ impl Authorizer {
                 Err(SearchError::Unrecorded)
             }
         };
+        self.metrics.searched(search.kind(), result.as_ref().map_or_else(SearchError::name, |_| "found"), took);
         Found { id, result }
     }
 }

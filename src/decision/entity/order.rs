@@ -3,11 +3,13 @@
 //! It is made when the first search asks for it, and from then on kept true with each change, which costs a copy of the
 //! parts that change. Nobody who never searches pays for it.
 
+mod links;
 mod sorted;
 
 use std::collections::HashMap;
 use std::fmt;
 
+pub(super) use self::links::Links;
 use self::sorted::Sorted;
 use super::store::{Entities, Node};
 use super::table::{Named, Table};
@@ -139,13 +141,26 @@ impl fmt::Debug for Order {
     }
 }
 
+impl Entities {
+    /// Those of one type that name `uid` in an attribute, as its value or in its set, after `after`.
+    pub fn naming<'a>(&'a self, attribute: &str, uid: UidRef<'_>, kind: &'a str, after: Option<&'a str>) -> Names<'a> {
+        let from = self.links().from(self, attribute, uid).into_since(is_before(kind, after));
+        let stored = move |uid: Uid| self.get(uid.as_ref()).map(|node| node.uid().as_ref());
+        Box::new(from.take_while(move |uid| uid.kind() == kind).filter_map(stored))
+    }
+}
+
 /// Those of one type, after `after`.
 fn part<'a>(names: &'a Sorted, kind: &'a str, after: Option<&'a str>) -> Names<'a> {
-    let is_before = move |uid: UidRef<'_>| match after {
+    let names = names.since(is_before(kind, after)).map(Uid::as_ref);
+    Box::new(names.take_while(move |uid| uid.kind() == kind))
+}
+
+fn is_before<'a>(kind: &'a str, after: Option<&'a str>) -> impl Fn(UidRef<'_>) -> bool + use<'a> {
+    move |uid| match after {
         None => uid.kind() < kind,
         Some(after) => (uid.kind(), uid.id()) <= (kind, after),
-    };
-    Box::new(names.since(is_before).map(Uid::as_ref).take_while(move |uid| uid.kind() == kind))
+    }
 }
 
 #[cfg(test)]

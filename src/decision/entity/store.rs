@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::order::Order;
+use super::order::{Links, Order};
 use super::table::{Named, Table};
 use super::uid::{Uid, UidRef};
 use crate::decision::value::Record;
@@ -132,6 +132,7 @@ pub struct Entities {
     kinds: Vec<(Arc<str>, usize)>,
     /// Made when it is first asked for.
     order: Arc<OnceLock<Order>>,
+    links: Arc<Links>,
     /// Whether anybody ever asked for it, of this snapshot or one before.
     searched: Arc<AtomicBool>,
 }
@@ -150,6 +151,11 @@ impl Entities {
         self.nodes.len()
     }
 
+    /// How many there are of one type.
+    pub fn count(&self, kind: &str) -> usize {
+        self.kinds.iter().find(|(known, _)| **known == *kind).map_or(0, |(_, count)| *count)
+    }
+
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -165,6 +171,10 @@ impl Entities {
     pub fn order(&self) -> &Order {
         self.searched.store(true, Ordering::Relaxed);
         self.order.get_or_init(|| Order::of(self))
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.links
     }
 
     /// Has the order ready, if searches want it.
@@ -257,8 +267,18 @@ impl Entities {
         self.closures.remove(uid);
     }
 
-    /// Has the order follow a change; snapshots keep theirs.
+    /// Has order and links follow a change; snapshots keep theirs.
     fn reorder(&mut self, before: Option<&Node>, after: Option<&Node>) {
+        if before.zip(after).is_none_or(|(before, after)| !before.says_the_same(after)) {
+            match Arc::get_mut(&mut self.links) {
+                Some(links) => links.change(before, after),
+                None => {
+                    let mut links = self.links.copy();
+                    links.change(before, after);
+                    self.links = Arc::new(links);
+                }
+            }
+        }
         if Order::is_the_same(before, after) {
             return;
         }
@@ -271,6 +291,7 @@ impl Entities {
             made.change(before, after);
             if made.is_worn() {
                 order.take();
+                self.links = Arc::default();
             }
         }
     }

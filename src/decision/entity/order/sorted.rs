@@ -10,7 +10,7 @@ const LONGEST: usize = 1024;
 
 /// The list. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Sorted {
+pub(in crate::decision::entity) struct Sorted {
     /// None of them is empty.
     pieces: Arc<Vec<Arc<Vec<Uid>>>>,
     len: usize,
@@ -34,6 +34,22 @@ impl Sorted {
         let within = first.map_or(0, |piece| piece.partition_point(|uid| is_before(uid.as_ref())));
         let first = first.and_then(|piece| piece.get(within..)).unwrap_or_default();
         first.iter().chain(self.pieces.iter().skip(place + 1).flat_map(|piece| piece.iter()))
+    }
+
+    /// The same for a list that is one's own.
+    pub(super) fn into_since(self, is_before: impl Fn(UidRef<'_>) -> bool) -> impl Iterator<Item = Uid> {
+        let mut place = self.place(&is_before);
+        let first = self.pieces.get(place);
+        let mut within = first.map_or(0, |piece| piece.partition_point(|uid| is_before(uid.as_ref())));
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(uid) = self.pieces.get(place)?.get(within) {
+                    within += 1;
+                    return Some(uid.clone());
+                }
+                (place, within) = (place + 1, 0);
+            }
+        })
     }
 
     /// Puts a name in, unless it is there.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decision::entity::Writer;
-use crate::decision::value::Record;
+use crate::decision::value::{Record, Value};
 
 const KINDS: [&str; 2] = ["Group", "User"];
 
@@ -15,6 +15,27 @@ fn uid(number: u8) -> Uid {
 fn node(number: u8, parents: &[u8]) -> Node {
     let parents = parents.iter().map(|parent| uid(*parent)).collect();
     Node::new(uid(number), Record::default(), Record::default(), parents)
+}
+
+/// The same, naming others in the attribute `of`: one by itself, more in a set.
+fn naming(number: u8, parents: &[u8], named: &[u8]) -> Node {
+    let mut values: Vec<_> = named.iter().map(|other| Value::Entity(uid(*other))).collect();
+    let value = if values.len() == 1 { values.pop() } else { Some(Value::Set(values.into_iter().collect())) };
+    let attributes = value.into_iter().map(|value| ("of".into(), value)).collect();
+    let parents = parents.iter().map(|parent| uid(*parent)).collect();
+    Node::new(uid(number), attributes, Record::default(), parents)
+}
+
+/// Everyone of type `User` who names it, found by looking at everyone.
+fn all_naming(entities: &Entities, target: &Uid) -> Vec<String> {
+    let names = |node: &&Node| match node.attributes().get("of") {
+        Some(Value::Set(set)) => set.contains(&Value::Entity(target.clone())),
+        value => value == Some(&Value::Entity(target.clone())),
+    };
+    let users = entities.iter().filter(|node| node.uid().kind() == "User");
+    let mut all: Vec<_> = users.filter(names).map(|node| node.uid().id().to_owned()).collect();
+    all.sort_unstable();
+    all
 }
 
 type Shown = (Vec<String>, BTreeMap<String, (Vec<String>, Vec<String>)>);
@@ -50,6 +71,40 @@ proptest! {
         }
         for (snapshot, told) in snapshots {
             prop_assert_eq!(shown(snapshot.order()), told, "what a reader has does not change");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn who_names_whom_is_known_after_every_change(
+        changes in proptest::collection::vec(
+            (0..4_u8, 0..20_u8, proptest::collection::vec(0..20_u8, 0..2), proptest::collection::vec(0..20_u8, 0..3)),
+            1..40,
+        ),
+        asked in 0..20_usize,
+    ) {
+        let mut writer = Writer::default();
+        let mut snapshots = Vec::new();
+        for (step, (what, number, parents, named)) in changes.into_iter().enumerate() {
+            if what == 0 {
+                writer.remove(&uid(number));
+            } else {
+                let _refused = writer.upsert(naming(number, &parents, &named));
+            }
+            if step >= asked {
+                let snapshot = writer.snapshot();
+                let told: Vec<Vec<String>> = (0..20).map(|target| all_naming(&snapshot, &uid(target))).collect();
+                snapshots.push((snapshot, told));
+                // Those of before still say what was true then.
+                for (snapshot, told) in &snapshots {
+                    for (target, told) in (0..20).zip(told) {
+                        let names = |after| snapshot.naming("of", uid(target).as_ref(), "User", after).map(|uid| uid.id().to_owned());
+                        prop_assert_eq!(&names(None).collect::<Vec<_>>(), told);
+                        prop_assert!(names(Some("5")).eq(told.iter().filter(|name| name.as_str() > "5").cloned()));
+                    }
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::merged::Merged;
 use super::narrow::{Narrowing, Place};
 use super::open::Open;
 use crate::decision::entity::order::Names;
-use crate::decision::entity::{Lineage, UidRef};
+use crate::decision::entity::{Lineage, Uid, UidRef};
 use crate::decision::policy::index::{Key, Party};
 use crate::decision::policy::rule::Rule;
 use crate::decision::policy::{Asked, PolicySet};
@@ -51,7 +51,8 @@ impl<'a> Candidates<'a> {
         let brought = question.brought.iter().map(|brought| scene.entities.lineage(brought.uid)).collect();
         let (named, lists, seen) = (BTreeSet::new(), Vec::new(), HashSet::new());
         let mut candidates = Self { set, budget, kind, after, everyone: false, named, lists, seen, brought };
-        if open.is_completed && may_change(set, known.entity(), kind) {
+        // A question about one of those who are sought then brings parents for what the known entity is within.
+        if open.derived.is_some() && may_be_within(set, known.entity().kind(), kind) {
             candidates.everyone = true;
             return Ok(Box::new(candidates.names()));
         }
@@ -87,18 +88,28 @@ impl<'a> Candidates<'a> {
                     None => self.everyone = true,
                 },
                 Key::Is(uid) => self.name(uid.as_ref()),
-                // Whom they are within follows from their ids too, and not only from what is stored.
-                Key::Within(_) if open.is_completed => self.everyone = true,
+                Key::Within(uid) if self.may_derive(open, uid) => self.everyone = true,
                 Key::Within(uid) => self.descend(uid.as_ref())?,
             }
         }
         Ok(())
     }
 
+    /// Whether it can follow from the ids of those who are sought that they are within `place`, whatever is stored.
+    fn may_derive(&self, open: &Open, place: &Uid) -> bool {
+        open.derived.unwrap_or_default().iter().any(|parent| may_be_within(self.set, parent, place.kind()))
+    }
+
     fn put(&mut self, place: Place<'a>) -> Result<(), SearchError> {
         match place {
             Place::Is(uid) => self.name(uid),
             Place::Within(uid) => self.descend(uid)?,
+            Place::Naming(attribute, uid) => {
+                // Of those that the question describes itself, more is known than is stored.
+                let brought: Vec<_> = self.brought.iter().map(Lineage::entity).collect();
+                brought.into_iter().for_each(|uid| self.name(uid));
+                self.lists.push(self.set.entities.naming(attribute, uid, self.kind, self.after));
+            }
         }
         Ok(())
     }
@@ -123,6 +134,11 @@ impl<'a> Candidates<'a> {
             if self.budget.is_spent() {
                 return Err(SearchError::TooMuchWork);
             }
+            if self.seen.len() > self.set.entities.count(self.kind) {
+                // There are more groups than there can be members.
+                self.everyone = true;
+                return Ok(());
+            }
             self.name(group);
             self.lists.push(order.members(group, self.kind, self.after));
             rest.extend(order.subgroups(group));
@@ -140,11 +156,10 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Whether a question about one of those who are sought can bring parents for the known entity, or for one of its
-/// ancestors: if those who are sought are among them.
-fn may_change(set: &PolicySet, known: UidRef<'_>, kind: &str) -> bool {
-    let types = set.vocabulary.types.entities.get(known.kind());
-    known.kind() == kind || types.is_none_or(|known| known.ancestors.contains(kind))
+/// Whether the schema lets an entity of type `kind` be one of type `place`, or be within one.
+fn may_be_within(set: &PolicySet, kind: &str, place: &str) -> bool {
+    let types = set.vocabulary.types.entities.get(kind);
+    kind == place || types.is_none_or(|types| types.ancestors.contains(place))
 }
 
 /// The permits that are about the action and can be met by the known entity, which is not the open `party`.

@@ -23,6 +23,8 @@ pub(super) enum Place<'v> {
     Is(UidRef<'v>),
     /// This entity and whoever is in it.
     Within(UidRef<'v>),
+    /// Whoever has this entity as the value of an attribute, or in its set.
+    Naming(&'v str, UidRef<'v>),
 }
 
 type Places<'v> = SmallVec<[Place<'v>; 2]>;
@@ -73,15 +75,22 @@ impl<'v> Narrowing<'v> {
             Op::Constant(Value::Bool(false)) => Some(Places::new()),
             Op::Equal(pair) => match &**pair {
                 [it, other] | [other, it] if self.is_sought(it) => self.one(other, Place::Is),
+                [Op::Attribute(it, name), other] | [other, Op::Attribute(it, name)] if self.is_sought(it) => {
+                    self.naming(name, other)
+                }
                 _ => None,
             },
             Op::In(pair) => match &**pair {
                 [it, place] if self.is_sought(it) => self.one_or_several(place, Place::Within),
+                [of, Op::Attribute(it, name)] if self.is_other(of) && self.is_sought(it) => {
+                    Some(self.known().iter().map(|uid| Place::Naming(name, uid)).collect())
+                }
                 _ => None,
             },
             Op::InAny(it, places) if self.is_sought(it) => self.each(places, Place::Within),
             Op::Contains(pair) => match &**pair {
                 [set, it] if self.is_sought(it) => self.one_or_several(set, Place::Is),
+                [Op::Attribute(it, name), element] if self.is_sought(it) => self.naming(name, element),
                 _ => None,
             },
             Op::AnyEqual(elements, it) if self.is_sought(it) => self.each(elements, Place::Is),
@@ -97,6 +106,15 @@ impl<'v> Narrowing<'v> {
             // What is no entity is never equal to one, and an error permits nothing.
             _ => Places::new(),
         })
+    }
+
+    /// Whoever names the value of an expression in an attribute, if that is an entity.
+    fn naming(&self, attribute: &'v str, op: &'v Op) -> Option<Places<'v>> {
+        match self.value(op).ok()? {
+            Some(Datum::Entity(uid)) => Some(Places::from_iter([Place::Naming(attribute, uid)])),
+            Some(_) => None,
+            None => Some(Places::new()),
+        }
     }
 
     fn one_or_several(&self, op: &'v Op, place: impl Fn(UidRef<'v>) -> Place<'v> + Copy) -> Option<Places<'v>> {
@@ -140,6 +158,14 @@ impl<'v> Narrowing<'v> {
     fn is_sought(&self, op: &Op) -> bool {
         matches!((op, self.party), (Op::Variable(Variable::Principal), Party::Principal))
             || matches!((op, self.party), (Op::Variable(Variable::Resource), Party::Resource))
+    }
+
+    /// The party that is known.
+    const fn known(&self) -> &'v Lineage<'v> {
+        match self.party {
+            Party::Principal => self.scene.resource,
+            Party::Resource => self.scene.principal,
+        }
     }
 
     /// Whether it is the party that is known.

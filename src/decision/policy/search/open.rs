@@ -1,7 +1,7 @@
 //! A question with the subject or the resource left open.
 
 use crate::decision::entity::UidRef;
-use crate::decision::mapping::{complete_resource, complete_subject, is_resource_completed, is_subject_completed};
+use crate::decision::mapping::{complete_resource, complete_subject, parents_of_resource, parents_of_subject};
 use crate::decision::policy::index::Party;
 use crate::decision::query::{Entity, Properties, Query};
 use crate::decision::search::{Search, Sought};
@@ -10,8 +10,8 @@ use crate::decision::search::{Search, Sought};
 pub(super) struct Open {
     query: Query<'static>,
     pub(super) party: Party,
-    /// Whether more follows from the ids of those who are sought than who they are.
-    pub(super) is_completed: bool,
+    /// The types of the parents that follow from the ids of those who are sought, if anything does.
+    pub(super) derived: Option<&'static [&'static str]>,
 }
 
 impl Open {
@@ -30,13 +30,13 @@ impl Open {
                 (Party::Resource, subject.clone().into_owned(), action, unnamed(kind, properties))
             }
         };
-        let is_completed = match party {
-            Party::Principal => is_subject_completed(&subject.kind),
-            Party::Resource => is_resource_completed(&resource.kind),
+        let derived = match party {
+            Party::Principal => parents_of_subject(&subject.kind),
+            Party::Resource => parents_of_resource(&resource.kind),
         };
         let (action, context) = (action.clone(), search.context.clone());
         let query = Query { subject, action, resource, context, extra: Vec::new() }.into_owned();
-        Some(Self { query, party, is_completed })
+        Some(Self { query, party, derived })
     }
 
     /// The question, to be asked about one after the other.
@@ -58,7 +58,7 @@ impl Open {
             Party::Principal => &self.query.subject,
             Party::Resource => &self.query.resource,
         };
-        self.is_completed || !open.properties.is_empty()
+        self.derived.is_some() || !open.properties.is_empty()
     }
 
     /// The same about `uid`, of whom nothing is said. `None` if what is known is refused.

@@ -89,7 +89,7 @@ fn conditions_name_those_who_are_sought_too() {
         library("permit(principal, action, resource) when { resource has owner && principal == resource.owner };");
     assert_eq!(found(&set, &subjects("d42"), 50), 1);
     assert_eq!(found(&set, &subjects("unheard-of"), 50), 0);
-    assert_eq!(found(&set, &resources("u5", json!({})), 1500), 10, "one look at each, and ten questions");
+    assert_eq!(found(&set, &resources("u5", json!({})), 300), 10, "a look at ten, and a question about each");
     let set = library(
         r#"permit(principal, action, resource)
         when { resource has owner && resource.owner has manager && [resource.owner.manager, User::"u99"].contains(principal) };
@@ -103,6 +103,63 @@ fn conditions_name_those_who_are_sought_too() {
     );
     assert_eq!(found(&set, &subjects("d40"), ENOUGH), 41);
     assert_eq!(found(&set, &subjects("d3"), 50), 0, "nobody is asked about what nobody may");
+}
+
+/// Notes that are shared by attributes.
+const SHARED: &str = "
+    entity Team in [Team];
+    entity User in [Team] = { boss?: User, friends?: Set<User>, level?: Long };
+    entity Note = { readers: Set<User>, teams: Set<Team>, team: Team, owner: User, level: Long };
+    action read appliesTo { principal: User, resource: [Note, User] };
+";
+
+#[test]
+fn those_who_name_the_known_one_are_found_by_their_attributes() {
+    let uid = |kind: &str, id: &str| json!({"type": kind, "id": id});
+    let note = |id: usize| {
+        let attributes = json!({
+            "readers": [uid("User", &format!("u{}", id % 100)), uid("User", "everybody")],
+            "teams": [uid("Team", &format!("t{}", id % 50))],
+            "team": uid("Team", &format!("t{}", id % 70)),
+            "owner": uid("User", &format!("u{}", id % 90)),
+            "level": id % 7,
+        });
+        json!({"uid": uid("Note", &format!("n{id}")), "attrs": attributes, "parents": []})
+    };
+    let user = |id: &str, boss: &str| json!({"uid": uid("User", id), "attrs": {"boss": uid("User", boss)}, "parents": [uid("Team", "t1")]});
+    let team = json!({"uid": uid("Team", "t1"), "attrs": {}, "parents": [uid("Team", "t2")]});
+    let mut entities: Vec<_> = (0..1000).map(note).collect();
+    entities.extend([user("u1", "u2"), user("u2", "u1"), team]);
+    let with = |policies: &str| {
+        let directory = Directory::new(&[("s.cedarschema", SHARED), ("p.cedar", policies)]);
+        directory.write("e.json", &Json::from(entities.clone()).to_string());
+        directory.load().unwrap()
+    };
+    let of = |kind: &'static str, subject: &str, properties: Json| {
+        let (subject, action) = (entity("User", subject, properties), Action::named("read"));
+        let sought = Sought::Resources { subject, action, kind: kind.into(), properties: Properties::default() };
+        Search { sought, context: Properties::default(), after: None, limit: 1000 }
+    };
+    let notes = |subject| of("Note", subject, json!({}));
+    let when = |condition: &str| with(&format!("permit(principal, action, resource is Note) when {{ {condition} }};"));
+    for (condition, count) in [
+        ("resource.readers.contains(principal)", 10),
+        ("principal in resource.readers", 10),
+        ("principal in resource.team", 30),
+        ("principal in resource.teams && resource.level < 7", 40),
+        ("principal has boss && principal.boss == resource.owner", 12),
+        ("resource.owner == principal || resource.readers.contains(principal)", 20),
+        ("resource.level == 3 && resource.owner == principal", 1),
+    ] {
+        assert_eq!(found(&when(condition), &notes("u1"), 1500), count, "{condition}");
+    }
+    assert_eq!(found(&when("resource.level == 3"), &notes("u1"), ENOUGH), 143, "numbers are no entities");
+    let friends = with(
+        "permit(principal, action, resource is User) when { resource has friends && principal in resource.friends };",
+    );
+    let said = json!({"friends": [uid("User", "u1")]});
+    assert_eq!(found(&friends, &of("User", "u1", said), 200), 1, "who asks has said it of themselves");
+    assert_eq!(found(&friends, &of("User", "u1", json!({})), 200), 0);
 }
 
 #[test]

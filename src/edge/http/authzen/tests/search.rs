@@ -1,5 +1,7 @@
 //! `POST /access/v1/search/{subject,resource,action}`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::decision::search::{Page, SearchError, Sought};
 
@@ -299,4 +301,47 @@ async fn a_search_that_panics_is_500_and_says_nothing() {
         assert_error(&answer, 500);
         assert!(!answer.body.to_string().contains("secret"));
     }
+}
+
+/// Searches that are at work, and the most there ever were.
+#[derive(Default)]
+struct Counting {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Evaluate for Counting {
+    fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+        panic!("a search is no question");
+    }
+
+    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        (0..1000).for_each(|_| std::thread::yield_now());
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        Found { id: DecisionId::NIL, result: Ok(Page::default()) }
+    }
+
+    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+        panic!("a search has no parts");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn so_many_searches_run_at_once_and_the_others_wait_for_their_turn() {
+    let pdp = Arc::new(Counting::default());
+    let config = AuthzenConfig { max_concurrent_searches: 2, ..AuthzenConfig::default() };
+    let metrics = Metrics::new(&mut crate::foundation::telemetry::Registry::default());
+    let router = authzen_router(pdp.clone(), config, metrics);
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        for (path, body) in searches() {
+            all.spawn(router.clone().oneshot(request_to(path, body.to_string())));
+        }
+    }
+    while let Some(answer) = all.join_next().await {
+        assert_eq!(answer.unwrap().unwrap().status(), 200);
+    }
+    assert!(pdp.most.load(Ordering::SeqCst) <= 2);
 }
