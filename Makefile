@@ -59,11 +59,8 @@ bench:
 	$(CARGO) bench --bench identity
 	$(CARGO) bench --bench entities
 	$(CARGO) bench --bench checks
-<<<<<<< HEAD
 	$(CARGO) bench -p portcullis-tlog --bench append
-=======
 	$(CARGO) bench --bench search
->>>>>>> s5-api
 
 instructions:
 	@tests/tools/install-valgrind.sh

@@ -43,12 +43,8 @@ const CONNECT_TCP: &str = "connect";
 const UPGRADE: &str = "upgrade";
 
 /// The entity types of the shipped schema whose ids say more than a name.
-<<<<<<< HEAD
 pub(super) const WORKLOAD: &str = "Workload";
-=======
-const WORKLOAD: &str = "Workload";
 const TRUST_DOMAIN: &str = "TrustDomain";
->>>>>>> s5-api
 const PATH: &str = "Path";
 const SERVICE_KIND: &str = "Service";
 
