@@ -109,9 +109,7 @@ impl Attempt {
                 let route = mapped.route().map(|(name, place)| format!("route `{name}`, {place}"));
                 (mapped.query, route)
             }
-            None => {
-                (http_query(subject, &request, check, policies.shape()).map_err(|refusal| denied(&refusal))?, None)
-            }
+            None => (http_query(subject, &request, check, policies.shape()).map_err(|refusal| denied(&refusal))?, None),
         };
         if let Err(error) = policies.question(&query) {
             return Err(Failure(format!("schema_mismatch: {error}"), Exit::Refused));

@@ -58,6 +58,7 @@ tokens:
     - {audiences: [o], jwks_file: x}
     - {preset: spiffe, issuer: 'https://g', audiences: [o]}
     - {issuer: 'https://h', audiences: [o], jwks_file: x, claims: {type: Workload, id: alice}}
+    - {spiffe: true, audiences: [o], leeway: 1m, claims: {groups: groups}}
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r"
     p.yaml:3:9: tokens.peer: can be `optional` only if `principal` is `token` or `token_or_svid`: who else would ask?
@@ -74,6 +75,8 @@ tokens:
     p.yaml:12:32: tokens.issuers[7].issuer: of SPIFFE the trust domains are the issuers, so there is no name to give
     p.yaml:13:74: tokens.issuers[8].claims.type: a `Workload` is whom a trust domain vouches for: that is what `spiffe: true` is for
     p.yaml:13:88: tokens.issuers[8].claims.id: `alice`: it names no claim, so all tokens would be of one and the same
+    p.yaml:14:46: tokens.issuers[9].leeway: has no use with `spiffe: true`: the standard and the bundles settle it
+    p.yaml:14:58: tokens.issuers[9].claims: have no use with `spiffe: true`: a JWT-SVID is the `Workload` of its subject
     ");
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::node::Node;
+use super::super::origin::Origin;
 use super::super::reader::{Section, Setting};
 use super::super::values::text;
 use super::claims;
-use crate::decision::principal::{Mapping, Preset};
+use crate::decision::principal::{ClaimMapping, Mapping, Preset};
 use crate::feeds::fetch::{FeedUrl, FetchConfig};
 use crate::feeds::jwks::KeyAddress;
 use crate::foundation::clock::Timestamp;
@@ -83,9 +84,28 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<TokenIssuer> {
         }
     };
     let keys = place(section, places, &issuer, fetch?)?;
-    let mapping = if matches!(keys, KeyPlace::Bundles) { Mapping::Spiffe } else { Mapping::Claims(claims?) };
+    let mapping = if matches!(keys, KeyPlace::Bundles) {
+        refuse_what_is_settled(section, &claims?);
+        Mapping::Spiffe
+    } else {
+        Mapping::Claims(claims?)
+    };
     let schedule = KeySchedule { refresh: refresh?, pause: pause? };
     Some(TokenIssuer { rules: IssuerRules { issuer, ..rules? }, keys, schedule, max_stale: max_stale?, mapping })
+}
+
+/// What the standard settles for JWT-SVIDs is nothing to be set: it would be ignored.
+fn refuse_what_is_settled(section: &mut Section<'_>, claims: &ClaimMapping) {
+    const SETTLED: [&str; 8] =
+        ["algorithms", "types", "leeway", "refresh", "min_refresh", "max_stale", "timeout", "ca_file"];
+    for key in SETTLED {
+        if section.origin(key) != Origin::Default {
+            section.fault(key, "has no use with `spiffe: true`: the standard and the bundles settle it");
+        }
+    }
+    if !claims.attributes.is_empty() || claims.groups.is_some() || claims.id.to_string() != Preset::Spiffe.id() {
+        section.fault("claims", "have no use with `spiffe: true`: a JWT-SVID is the `Workload` of its subject");
+    }
 }
 
 fn read_places(section: &mut Section<'_>, preset: Option<Preset>) -> Option<Places> {

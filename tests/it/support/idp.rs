@@ -101,6 +101,13 @@ impl Idp {
     }
 }
 
+impl Idp {
+    /// Its key set, as it would serve it.
+    pub(crate) fn document(&self) -> Vec<u8> {
+        jwks(&self.keys.lock().unwrap()).to_string().into_bytes()
+    }
+}
+
 fn jwks(keys: &[(String, EcdsaKeyPair)]) -> Value {
     let jwk = |(key_id, pair): &(String, EcdsaKeyPair)| {
         let public = pair.public_key().as_der().unwrap();

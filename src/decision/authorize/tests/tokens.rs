@@ -239,7 +239,7 @@ fn what_is_cached_ends_with_the_token_and_a_key_that_is_gone_bites_at_once() {
 /// That the answer would be in the cache does not make a token good once more.
 #[test]
 fn a_token_for_one_use_is_used_by_the_first_request_and_by_none_after_the_memory_is_full() {
-    let single_use = Some((1, NOW.before(Duration::from_secs(60))));
+    let single_use = Some((1, NOW.before(Duration::from_mins(1))));
     let door = Door::believing(IssuerRules { single_use, ..rules(ISSUER) }, PrincipalRule::Token, |_rules| {});
     let alice = door.alice();
     assert_eq!(door.ask(Some(&alice), "GET", "/orders/17").reason, Reason::Permitted);

@@ -63,8 +63,9 @@ impl<'v> Narrowing<'v> {
         if permits.len() > FEW {
             return None;
         }
-        let conditions =
-            permits.iter().map(|rule| rule.conditions.iter().map(AsRef::as_ref).filter(|op| self.is_told_by_attributes(op)).collect());
+        let conditions = permits.iter().map(|rule| {
+            rule.conditions.iter().map(AsRef::as_ref).filter(|op| self.is_told_by_attributes(op)).collect()
+        });
         let permits: Vec<Vec<_>> = conditions.collect();
         permits.iter().all(|conditions| !conditions.is_empty()).then_some(Filter { narrowing: self, permits })
     }
