@@ -270,13 +270,11 @@ impl Entities {
     /// Has order and links follow a change; snapshots keep theirs.
     fn reorder(&mut self, before: Option<&Node>, after: Option<&Node>) {
         if before.zip(after).is_none_or(|(before, after)| !before.says_the_same(after)) {
-            match Arc::get_mut(&mut self.links) {
-                Some(links) => links.change(before, after),
-                None => {
-                    let mut links = self.links.copy();
-                    links.change(before, after);
-                    self.links = Arc::new(links);
-                }
+            if Arc::get_mut(&mut self.links).is_none() {
+                self.links = Arc::new(self.links.copy());
+            }
+            if let Some(links) = Arc::get_mut(&mut self.links) {
+                links.change(before, after);
             }
         }
         if Order::is_the_same(before, after) {

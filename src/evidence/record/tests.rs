@@ -64,6 +64,29 @@ fn decision(time: Timestamp) -> DecisionRecord<'static> {
     }
 }
 
+fn search(time: Timestamp) -> SearchRecord<'static> {
+    SearchRecord {
+        decision_id: DecisionId::new(time, &Sevens).unwrap(),
+        time,
+        edge: Edge::Authzen,
+        sought: SearchKind::Resource,
+        principal: r#"User::"alice""#.into(),
+        action: "read".into(),
+        resource: "Document".into(),
+        context_digest: Digest::of(b"the context"),
+        after: Some("plan-17".into()),
+        limit: 1000,
+        found: 83,
+        more: false,
+        error: None,
+        policy_digest: Digest::of(b"the policy set"),
+        entity_digest: Digest::of(b"the entities"),
+        policy_epoch: epoch(3),
+        latency_us: 2041,
+        request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
+    }
+}
+
 fn examples() -> [Record<'static>; 8] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
@@ -110,29 +133,9 @@ fn examples() -> [Record<'static>; 8] {
         by: Initiator::Operator,
         not_after: time.after(std::time::Duration::from_hours(24)),
     };
-    let search = SearchRecord {
-        decision_id: DecisionId::new(time, &Sevens).unwrap(),
-        time,
-        edge: Edge::Authzen,
-        sought: SearchKind::Resource,
-        principal: r#"User::"alice""#.into(),
-        action: "read".into(),
-        resource: "Document".into(),
-        context_digest: Digest::of(b"the context"),
-        after: Some("plan-17".into()),
-        limit: 1000,
-        found: 83,
-        more: false,
-        error: None,
-        policy_digest: Digest::of(b"the policy set"),
-        entity_digest: Digest::of(b"the entities"),
-        policy_epoch: epoch(3),
-        latency_us: 2041,
-        request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
-    };
     [
         Record::Decision(Box::leak(decision(time).into())),
-        Record::Search(search.into()),
+        Record::Search(search(time).into()),
         Record::Issuance(issuance.into()),
         Record::JwtIssuance(token.into()),
         Record::AuthorityChange(change.into()),
@@ -213,7 +216,7 @@ fn the_document_has_everything_that_can_be_sought_and_how_a_search_fails() {
         assert!(section.contains(&format!("`{}`", kind.name())), "{kind:?}");
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
-    assert!(section.contains(&format!("`{}`", crate::decision::SearchError::TooMuchWork.name())));
+    assert!(section.contains("`too_much_work`"));
 }
 
 #[test]

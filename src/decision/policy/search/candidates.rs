@@ -107,7 +107,9 @@ impl<'a> Candidates<'a> {
             Place::Naming(attribute, uid) => {
                 // Of those that the question describes itself, more is known than is stored.
                 let brought: Vec<_> = self.brought.iter().map(Lineage::entity).collect();
-                brought.into_iter().for_each(|uid| self.name(uid));
+                for uid in brought {
+                    self.name(uid);
+                }
                 self.lists.push(self.set.entities.naming(attribute, uid, self.kind, self.after));
             }
         }

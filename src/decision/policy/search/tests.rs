@@ -79,8 +79,8 @@ fn what_is_brought_for_those_who_are_sought_counts_where_nothing_is_stored() {
     assert_eq!(found(&set, &resources("u1", json!({"labels": ["x"]})), ENOUGH), 1000);
     let owned =
         library("permit(principal, action, resource) when { resource has owner && resource.owner == principal };");
-    let owner = json!({"owner": {"type": "User", "id": "u5"}});
-    assert_eq!(found(&owned, &resources("u5", owner), ENOUGH), 10, "what is stored comes first");
+    let said = json!({"owner": {"type": "User", "id": "u5"}});
+    assert_eq!(found(&owned, &resources("u5", said), ENOUGH), 10, "what is stored comes first");
 }
 
 #[test]
@@ -246,14 +246,13 @@ const DERIVED: &str = "
     action read appliesTo { principal: [Workload, Note], resource: [Workload, Path, Note, Service] };
 ";
 
-#[test]
-fn what_follows_from_ids_is_found_though_it_is_not_stored() {
+fn derived_entities() -> Json {
     let workload = |id: &str| {
         let attributes = json!({"trust_domain": "stored", "path": "stored"});
         json!({"uid": {"type": "Workload", "id": id}, "attrs": attributes, "parents": []})
     };
     let inner = |kind: &str, id: &str, of: &str, parent: &str| json!({"uid": {"type": kind, "id": id}, "attrs": {}, "parents": [{"type": of, "id": parent}]});
-    let entities = json!([
+    json!([
         workload("spiffe://a.org/x"),
         workload("spiffe://a.org/y"),
         workload("spiffe://b.org/x"),
@@ -264,7 +263,12 @@ fn what_follows_from_ids_is_found_though_it_is_not_stored() {
         inner("Note", "n1", "Workload", "spiffe://a.org/x"),
         inner("Note", "n2", "Path", "/secret/plan"),
         inner("Note", "n3", "Path", "/secret"),
-    ]);
+    ])
+}
+
+#[test]
+fn what_follows_from_ids_is_found_though_it_is_not_stored() {
+    let entities = derived_entities().to_string();
     let kinds = ["Workload", "Path", "Note", "Service"];
     let known = [
         ("Workload", "spiffe://a.org/x"),
@@ -289,8 +293,7 @@ fn what_follows_from_ids_is_found_though_it_is_not_stored() {
             (_, how) => ("principal".to_owned(), format!("resource {how} {place}")),
         };
         let policy = format!("permit({principal}, action, {resource});");
-        let directory =
-            Directory::new(&[("s.cedarschema", DERIVED), ("p.cedar", &policy), ("e.json", &entities.to_string())]);
+        let directory = Directory::new(&[("s.cedarschema", DERIVED), ("p.cedar", &policy), ("e.json", &entities)]);
         let set = directory.load().unwrap();
         for (kind, (fixed, id)) in kinds.iter().flat_map(|kind| known.map(|known| (*kind, known))) {
             for service in [json!({}), json!({"service": "orders"})] {
