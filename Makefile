@@ -8,6 +8,7 @@
 # make load      side by side with others under load, for an hour; writes docs/performance.md
 # make load-quick  the same in some two minutes, without what others have written; writes nothing
 # make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
+# make fuzz-api  schemathesis against docs/openapi/authzen.yaml: no fault, nothing undocumented; needs Python
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0
@@ -24,7 +25,7 @@ VECTORS ?= ../shared/vectors
 LOAD_PROFILE ?= release
 LOAD_BIN = $(or $(CARGO_TARGET_DIR),target)/$(patsubst dev,debug,$(LOAD_PROFILE))
 
-.PHONY: bench demo envoy-minors instructions instructions-baseline load load-programs load-quick test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
+.PHONY: bench demo envoy-minors fuzz-api instructions instructions-baseline load load-programs load-quick test test-pkcs11 vectors interop interop-tools check fmt clippy doc deny envoy postgres clean help
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -58,6 +59,8 @@ bench:
 	$(CARGO) bench --bench identity
 	$(CARGO) bench --bench entities
 	$(CARGO) bench --bench checks
+	$(CARGO) bench -p portcullis-tlog --bench append
+	$(CARGO) bench --bench search
 
 instructions:
 	@tests/tools/install-valgrind.sh
@@ -86,6 +89,10 @@ interop:
 # make interop-tools  only builds the clients, into ~/.cache/portcullis/interop
 interop-tools:
 	python3 tests/interop/run.py --install --portcullis $(PORTCULLIS)
+
+fuzz-api:
+	$(CARGO) build --release --bin portcullis
+	python3 tests/schemathesis/run.py --portcullis $(PORTCULLIS)
 
 check: fmt clippy doc
 

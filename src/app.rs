@@ -9,8 +9,10 @@ mod admin;
 mod build;
 mod entities;
 mod identity;
+mod mapping;
 mod metrics;
 mod policies;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The command line: arguments and environment in, an exit code out. What it says, it says through [`Output`].
 
 mod files;
+mod mapping;
 mod output;
 mod remote;
 
@@ -20,6 +21,7 @@ use crate::decision::entity;
 use crate::decision::policy::PolicySet;
 use crate::server::InheritedSockets;
 
+use self::mapping::MappingCommand;
 use self::remote::{RemoteCommand, with_double_dashes};
 
 /// How the process ends (sysexits.h).
@@ -27,7 +29,7 @@ use self::remote::{RemoteCommand, with_double_dashes};
 pub enum Exit {
     /// What was asked for is done.
     Success,
-    /// 1: a running gateway refused, or can't be reached.
+    /// 1: a running gateway refused, or can't be reached; a request that was tried would be denied.
     Refused,
     /// 64, `EX_USAGE`: the command line or the configuration is wrong.
     Usage,
@@ -49,7 +51,7 @@ impl Termination for Exit {
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  a running gateway refused, or can't be reached
+   1  a running gateway refused, or can't be reached; a request that was tried would be denied
   64  the command line or the configuration is wrong
   70  anything else went wrong";
 
@@ -84,6 +86,9 @@ enum Command {
     /// Work with policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Work with the routes by which requests become questions.
+    #[command(subcommand)]
+    Mapping(MappingCommand),
     /// Print the completions of a shell.
     Completions {
         /// Which shell.
@@ -176,6 +181,7 @@ pub fn run(
     match cli.command {
         Command::Serve { source, takeover } => serve(source, takeover, environment, output),
         Command::Completions { shell } => completions(shell, output),
+        Command::Mapping(command) => mapping::run(command, output),
         Command::Remote(command) => remote::run(command, &environment, output),
         Command::Policy(PolicyCommand::Check { directory, entities }) => check_policies(&directory, &entities, output),
         Command::Config(ConfigCommand::Check { source }) => {

@@ -16,6 +16,7 @@ mod reader;
 mod sections;
 mod show;
 mod store;
+mod tokens;
 mod values;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ pub use origin::Origin;
 pub use sections::{Admin, Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
 pub use show::ShowError;
 pub use store::{Store, StoreUrl};
+pub use tokens::{KeyPlace, TokenIssuer, Tokens};
 
 use crate::foundation::telemetry::LogConfig;
 use node::Node;
@@ -55,6 +57,8 @@ pub struct Config {
     pub identity: Identity,
     /// The decision plane.
     pub decision: Decision,
+    /// Tokens of others.
+    pub tokens: Tokens,
     /// Envoy's questions.
     pub ext_authz: ExtAuthz,
     /// `AuthZEN`'s questions.
@@ -113,6 +117,7 @@ impl Config {
         let listen = section.section("listen", Listen::read);
         let identity = section.section("identity", |section| Identity::read(section, trust_domain.as_ref(), data));
         let decision = section.section("decision", Decision::read);
+        let tokens = section.section("tokens", Tokens::read);
         let ext_authz = section.section("ext_authz", ExtAuthz::read);
         let authzen = section.section("authzen", Authzen::read);
         let admin = section.section("admin", Admin::read);
@@ -127,6 +132,7 @@ impl Config {
             listen: listen?,
             identity: identity?,
             decision: decision?,
+            tokens: tokens?,
             ext_authz: ext_authz?,
             authzen: authzen?,
             admin: admin?,

@@ -7,5 +7,6 @@ pub mod record;
 pub use audit::{AppendError, Audit};
 pub use record::{
     AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
-    DecisionRecord, Edge, Initiator, IssuanceRecord, JwtIssuanceRecord, Outcome, PolicyLoadRecord, Record,
+    DecisionRecord, Edge, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome, PolicyLoadRecord,
+    Record, SearchKind, SearchRecord,
 };

@@ -1,4 +1,7 @@
 //! What other servers publish and we follow, over HTTP: adapters to
-//! [`decision::entity::source::EntitySource`](crate::decision::entity::source::EntitySource).
+//! [`decision::entity::source::EntitySource`](crate::decision::entity::source::EntitySource) and
+//! [`identity::token::KeySource`](crate::identity::token::KeySource).
 
 pub mod entities;
+pub mod fetch;
+pub mod jwks;

@@ -14,6 +14,7 @@ pub mod registry;
 pub mod revocation;
 pub mod selector;
 pub mod svid;
+pub mod token;
 pub mod workload;
 
 pub use portcullis_spiffe::{SpiffeId, TrustDomain};

@@ -110,7 +110,7 @@ async fn serve_front(socket: &Path) {
         reason: Reason::Permitted,
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
-        principal: Some("spiffe://example.org/web".parse().unwrap()),
+        principal: Some("spiffe://example.org/web".parse::<portcullis::identity::SpiffeId>().unwrap().into()),
     });
     let (clock, metrics) = (Arc::new(SystemClock::new()), Metrics::new(registry));
     let room = AdmissionLimits { requests: 4096, bytes: 64 << 20 };

@@ -10,8 +10,10 @@ use tokio::runtime::Handle;
 
 use super::entities::{EntityMetrics, entities};
 use super::identity::IdentityPlane;
+use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
+use super::tokens::principals;
 use super::{App, AppError};
 use crate::config::{self, AuditFile, Config};
 use crate::decision::cache::{DecisionCache, Purges};
@@ -19,7 +21,7 @@ use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
-use crate::edge::http::authzen::{AuthzenConfig, authzen_router};
+use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::operations::operations_router;
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
@@ -30,7 +32,7 @@ use crate::foundation::readiness::Readiness;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
 use crate::foundation::watched::Watched;
-use crate::identity::authority::Authority;
+use crate::identity::authority::{Authority, Statement};
 use crate::identity::svid::LeafVerifier;
 use crate::server::{
     Admission, AdmissionLimits, InheritedSockets, Limits, Prepared, ServerMetrics, prepare, serve, serve_exchange,
@@ -111,11 +113,19 @@ impl App {
         let counted = (metrics.policies, metrics.entities);
         let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
 
+        let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
+        let bundles = identity.authority.bundles();
+        let principals = principals(&config.tokens, &common, bundles, metrics.tokens, (&mut tasks, &shutdown)).await;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
-        let authorizer = Arc::new(Authorizer::new(ports, metrics.decision).with_shadow(shadow));
+        let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
+        let authorizer = Arc::new(authorizer.with_mapping(routes).with_principals(principals));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
-        let questions = authzen_router(authorizer, &authzen_config(&config.authzen), metrics.authzen);
+        let questions = authzen_router(
+            authorizer,
+            authzen_config(&config.authzen, &identity.authority, &common.clock),
+            metrics.authzen,
+        );
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration))?;
         listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions))?;
@@ -242,8 +252,21 @@ fn ext_authz_config(config: &config::ExtAuthz) -> Result<ExtAuthzConfig, AppErro
     Ok(ExtAuthzConfig { headers, max_message_bytes: config.max_message_bytes, ..ExtAuthzConfig::default() })
 }
 
-fn authzen_config(config: &config::Authzen) -> AuthzenConfig {
-    AuthzenConfig { max_body_bytes: config.max_body_bytes, decision_context: config.decision_context }
+fn authzen_config(config: &config::Authzen, authority: &Arc<Authority>, clock: &Arc<dyn Clock>) -> AuthzenConfig {
+    let metadata = config.identifier.clone().map(Metadata::new).map(|metadata| {
+        let sign = |claims| Arc::new(Statement::new(Arc::clone(authority), Arc::clone(clock), claims));
+        if config.signed_metadata { metadata.clone().with_statement(sign(metadata.claims())) } else { metadata }
+    });
+    AuthzenConfig {
+        max_body_bytes: config.max_body_bytes,
+        max_evaluations: config.max_evaluations,
+        max_concurrent_requests: config.max_concurrent_requests,
+        max_concurrent_searches: config.max_concurrent_searches,
+        max_page_size: config.max_page_size,
+        decision_context: config.decision_context,
+        decision_context_on_request: config.decision_context_on_request,
+        metadata,
+    }
 }
 
 fn audit_config(config: &config::Audit) -> JsonLinesConfig {

@@ -7,7 +7,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 
 use super::entities::EntityMetrics;
+use super::mapping::MappingMetrics;
 use super::policies::PolicyMetrics;
+use super::tokens::TokenMetrics;
 use crate::decision::{DecisionMetrics, ShadowMetrics};
 use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
@@ -31,10 +33,12 @@ pub(super) struct Metrics {
     pub(super) entities: EntityMetrics,
     pub(super) ext_authz: ext_authz::Metrics,
     pub(super) issue: issue::Metrics,
+    pub(super) mapping: MappingMetrics,
     pub(super) policies: PolicyMetrics,
     pub(super) sds: sds::Metrics,
     pub(super) server: ServerMetrics,
     pub(super) shadow: ShadowMetrics,
+    pub(super) tokens: TokenMetrics,
     pub(super) workload_api: workload_api::Metrics,
 }
 
@@ -57,10 +61,12 @@ impl Metrics {
             entities: EntityMetrics::new(&mut registry),
             ext_authz: ext_authz::Metrics::new(&mut registry),
             issue: issue::Metrics::new(&mut registry),
+            mapping: MappingMetrics::new(&mut registry),
             policies: PolicyMetrics::new(&mut registry),
             sds: sds::Metrics::new(&mut registry),
             server: ServerMetrics::new(&mut registry),
             shadow: ShadowMetrics::new(&mut registry),
+            tokens: TokenMetrics::new(&mut registry),
             workload_api: workload_api::Metrics::new(&mut registry),
         };
         (metrics, Arc::new(registry))

@@ -9,7 +9,8 @@ use super::node::Node;
 use super::reader::{Section, Setting};
 use super::store::StoreUrl;
 use super::values::text;
-use crate::feeds::entities::{EntityFeedConfig, FeedUrl};
+use crate::feeds::entities::EntityFeedConfig;
+use crate::feeds::fetch::{FeedUrl, FetchConfig};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -71,14 +72,9 @@ fn read_http(section: &mut Section<'_>) -> Option<EntityFeedConfig> {
     let max_bytes = section.bounded("max_bytes", "268435456", (1024, 4 << 30));
     let ca_file = section.value("ca_file", "/etc/ssl/certs/ca-certificates.crt");
     let token_file = section.optional::<PathBuf>("token_file");
-    Some(EntityFeedConfig {
-        url: url?,
-        interval: interval?,
-        timeout: timeout?,
-        max_bytes: max_bytes?,
-        ca_file: ca_file?,
-        token_file: token_file.valid()?,
-    })
+    let (timeout, max_bytes) = (timeout?, max_bytes?);
+    let fetch = FetchConfig { timeout, max_bytes, ca_file: ca_file?, token_file: token_file.valid()? };
+    Some(EntityFeedConfig { url: url?, interval: interval?, fetch })
 }
 
 /// The name of a source.

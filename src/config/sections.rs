@@ -12,6 +12,7 @@ use super::node::{Node, Value};
 use super::reader::{Section, Setting};
 use super::values::text;
 use crate::edge::envoy::ext_authz::HeaderNames;
+use crate::edge::http::authzen::Identifier;
 use crate::foundation::telemetry::LogConfig;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -28,6 +29,8 @@ pub struct Decision {
     pub policies: PathBuf,
     /// Where further entities come from. Where two have the same entity, that of the first counts.
     pub entities: Vec<EntitySource>,
+    /// The routes by which HTTP requests become questions: a file, or a directory of them.
+    pub mapping: Option<PathBuf>,
     /// How often directories are looked at, beside the notices of the file system.
     pub poll_interval: Duration,
     /// The decision cache.
@@ -58,6 +61,7 @@ impl Decision {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let policies = section.value("policies", "policies");
         let entities = entities::read(section);
+        let mapping = section.optional("mapping").valid();
         let poll_interval = section.bounded("poll_interval", "5s", (100 * MILLISECOND, HOUR));
         let cache = section.section("cache", |section| {
             let capacity = section.bounded("capacity", "100000", (0, 10_000_000));
@@ -72,6 +76,7 @@ impl Decision {
         Some(Self {
             policies: policies?,
             entities: entities?,
+            mapping: mapping?,
             poll_interval: poll_interval?,
             cache: cache?,
             verified_leaves: verified_leaves?,
@@ -123,15 +128,53 @@ impl ExtAuthz {
 pub struct Authzen {
     /// The largest body that is read, in bytes.
     pub max_body_bytes: usize,
+    /// The most questions in one batch.
+    pub max_evaluations: usize,
+    /// Requests that are not answered yet, on all listeners together.
+    pub max_concurrent_requests: usize,
+    /// Searches at the same time.
+    pub max_concurrent_searches: usize,
+    /// The most results on one page of a search.
+    pub max_page_size: usize,
+    /// The URL by which clients know this PDP.
+    pub identifier: Option<Identifier>,
+    /// Whether its metadata are signed.
+    pub signed_metadata: bool,
     /// Whether an answer carries, beside `decision`, a `context` with the decision's id and policies.
     pub decision_context: bool,
+    /// Whether a request may say otherwise.
+    pub decision_context_on_request: bool,
 }
 
 impl Authzen {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let max_body_bytes = section.bounded("max_body_bytes", "1048576", MESSAGE);
+        let max_evaluations = section.bounded("max_evaluations", "1000", (1, 100_000));
+        let max_concurrent_requests = section.bounded("max_concurrent_requests", "1024", (1, 1 << 20));
+        let max_concurrent_searches = section.bounded("max_concurrent_searches", "4", (1, 1024));
+        let max_page_size = section.bounded("max_page_size", "1000", (1, 100_000));
+        let identifier = section.optional::<Identifier>("identifier").valid();
+        let signed_metadata = section.value("signed_metadata", "true");
         let decision_context = section.value("decision_context", "false");
-        Some(Self { max_body_bytes: max_body_bytes?, decision_context: decision_context? })
+        let decision_context_on_request = section.value("decision_context_on_request", "false");
+        Some(Self {
+            max_body_bytes: max_body_bytes?,
+            max_evaluations: max_evaluations?,
+            max_concurrent_requests: max_concurrent_requests?,
+            max_concurrent_searches: max_concurrent_searches?,
+            max_page_size: max_page_size?,
+            identifier: identifier?,
+            signed_metadata: signed_metadata?,
+            decision_context: decision_context?,
+            decision_context_on_request: decision_context_on_request?,
+        })
+    }
+}
+
+impl Setting for Identifier {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let text = text(node, "a URL such as `https://pdp.example.com`")?;
+        text.parse().map_err(|error| format!("`{text}`: {error}"))
     }
 }
 

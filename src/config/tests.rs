@@ -18,6 +18,7 @@ mod faults;
 mod jwt;
 mod layering;
 mod reference;
+mod tokens;
 
 fn sources(yaml: &str) -> Sources {
     Sources::text("p.yaml", Path::new("/etc/portcullis"), yaml)

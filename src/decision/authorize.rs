@@ -8,10 +8,11 @@ use portcullis_spiffe::SpiffeId;
 
 use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
 use super::check::Check;
-use super::mapping::{complete, connect_query, http_query};
+use super::mapping::{Mapping, complete, connect_query, http_query};
 use super::metrics::DecisionMetrics;
 use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
-use super::query::Query;
+use super::principal::{Callers, Principal, Principals};
+use super::query::{Entity, Query};
 use super::reason::Reason;
 use super::request::{HttpRequest, Refusal};
 use super::shadow::Shadow;
@@ -22,6 +23,7 @@ use crate::foundation::entropy::Entropy;
 use crate::foundation::telemetry::{as_printable, printable};
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
 use crate::identity::svid::{LeafFault, LeafVerifier, VerifiedLeaf};
+use crate::identity::token::VerifiedToken;
 
 /// How much of a peer's own words goes into a record, in bytes.
 const SHOWN: usize = 1024;
@@ -40,7 +42,7 @@ pub struct Verdict {
     /// Whether the cache answered.
     pub cache: CacheState,
     /// Who asked, verified.
-    pub principal: Option<SpiffeId>,
+    pub principal: Option<Principal>,
 }
 
 /// What the authorizer works with.
@@ -63,15 +65,17 @@ pub struct Ports {
 /// Answers questions, each with a record of it. Synchronous: it takes microseconds of CPU and never waits.
 #[derive(Debug)]
 pub struct Authorizer {
-    ports: Ports,
-    metrics: DecisionMetrics,
+    pub(super) ports: Ports,
+    pub(super) metrics: DecisionMetrics,
     shadow: Option<Shadow>,
+    mapping: Option<Arc<Watched<Mapping>>>,
+    principals: Option<Principals>,
 }
 
 impl Authorizer {
     /// An authorizer that has decided nothing yet.
     pub const fn new(ports: Ports, metrics: DecisionMetrics) -> Self {
-        Self { ports, metrics, shadow: None }
+        Self { ports, metrics, shadow: None, mapping: None, principals: None }
     }
 
     /// The same, but a part of its decisions is put to `shadow` too.
@@ -80,26 +84,49 @@ impl Authorizer {
         Self { shadow, ..self }
     }
 
+    /// The same, but HTTP requests become what the routes of `mapping` say.
+    #[must_use]
+    pub fn with_mapping(self, mapping: Option<Arc<Watched<Mapping>>>) -> Self {
+        Self { mapping, ..self }
+    }
+
+    /// The same, but tokens count too, by these rules. Without any, nobody's token is looked at.
+    #[must_use]
+    pub fn with_principals(self, principals: Option<Principals>) -> Self {
+        Self { principals, ..self }
+    }
+
     /// Answers a proxy's question: who asks, then what exactly; only then is it put to the policies.
     pub fn check(&self, check: &Check<'_>) -> Verdict {
         let mut question = self.begin(Edge::ExtAuthz);
         question.describe(check);
-        let leaf = match self.authenticate(check, question.now) {
-            Ok(leaf) => leaf,
-            Err(refusal) => return self.conclude(question, Err(refusal)),
-        };
-        question.authenticated(&leaf);
-        let request = match check.http.as_ref().map(HttpRequest::from_attributes).transpose() {
-            Ok(request) => request,
-            Err(refusal) => return self.conclude(question, Err(refusal)),
-        };
-        let policies = Arc::clone(&question.policies);
-        let query = match &request {
-            Some(request) => http_query(&leaf.id, request, check, policies.shape()),
-            None => connect_query(&leaf.id, check, policies.shape()),
-        };
-        let answer = query.and_then(|query| self.decide(&query, Some(&leaf), &mut question));
+        let answer = self.answer(check, &mut question);
         self.conclude(question, answer)
+    }
+
+    fn answer(&self, check: &Check<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
+        let leaf = self.authenticate(check, question.now)?;
+        let peer = leaf.as_ref().map(|leaf| &leaf.id);
+        question.authenticated(leaf.as_deref(), self.principals.as_ref());
+        let request = check.http.as_ref().map(HttpRequest::from_attributes).transpose()?;
+        let token = self.token(request.as_ref(), question)?;
+        let policies = Arc::clone(&question.policies);
+        let mapping = self.mapping.as_ref().map(|mapping| mapping.load());
+        let mut callers = match (&self.principals, peer) {
+            (Some(principals), peer) => principals.settle(peer, token.as_deref(), policies.types())?,
+            (None, Some(peer)) => Callers::peer(peer),
+            (None, None) => return Err(no_certificate()),
+        };
+        let subject = callers.take_subject();
+        question.settled(&subject);
+        let mut query = match (&request, &mapping) {
+            (Some(request), Some(mapping)) => mapping.query(subject, request, check, &policies)?.query,
+            (Some(request), None) => http_query(subject, request, check, policies.shape())?,
+            (None, _) => connect_query(subject, check, policies.shape())?,
+        };
+        callers.enter(&mut query, policies.types());
+        let proofs = Proofs { leaf: leaf.as_deref(), token: token.as_deref() };
+        self.decide(&query, proofs, question)
     }
 
     /// Answers an `AuthZEN` question about whatever subject the caller names.
@@ -107,7 +134,7 @@ impl Authorizer {
         let mut question = self.begin(Edge::Authzen);
         question.request_id = request_id.map(|id| as_printable(id, SHOWN));
         let answer = match complete(&mut query) {
-            Ok(()) => self.decide(&query, None, &mut question),
+            Ok(()) => self.decide(&query, Proofs::default(), &mut question),
             Err(refusal) => {
                 question.asked(&query);
                 Err(refusal)
@@ -117,8 +144,9 @@ impl Authorizer {
     }
 
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
-    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
+    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason, request_id: Option<&str>) -> Verdict {
         let mut question = self.begin(edge);
+        question.request_id = request_id.map(|id| as_printable(id, SHOWN));
         question.resource = as_printable(what, SHOWN);
         self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
     }
@@ -131,7 +159,9 @@ impl Authorizer {
             started: self.ports.clock.elapsed(),
             id: DecisionId::new(now, self.ports.entropy.as_ref()).ok(),
             principal: None,
+            peer: None,
             leaf: None,
+            token: None,
             subject: Cow::default(),
             action: Cow::default(),
             resource: Cow::default(),
@@ -144,7 +174,13 @@ impl Authorizer {
 
     /// Envoy keeps a connection whose leaf expired or whose authority left the bundle, and reads only the first of
     /// several URIs. So the leaf is verified again, now, and must name whom the proxy names.
-    fn authenticate(&self, check: &Check<'_>, now: Timestamp) -> Result<Arc<VerifiedLeaf>, Refusal> {
+    ///
+    /// Nothing is there to be verified if the client showed none and may, where its token says who asks.
+    fn authenticate(&self, check: &Check<'_>, now: Timestamp) -> Result<Option<Arc<VerifiedLeaf>>, Refusal> {
+        let is_optional = self.principals.as_ref().is_some_and(Principals::peer_is_optional);
+        if is_optional && check.certificate.is_empty() && check.principal.is_empty() {
+            return Ok(None);
+        }
         let leaf = self.ports.leaves.verify(check.certificate, now).map_err(|error| {
             let reason = match error.fault() {
                 LeafFault::Missing => Reason::NoCertificate,
@@ -156,27 +192,34 @@ impl Authorizer {
             Refusal::new(reason, error, check.principal)
         })?;
         if leaf.id.as_str() == check.principal {
-            Ok(leaf)
+            Ok(Some(leaf))
         } else {
             let why = format_args!("the certificate is of `{}`, but the proxy names another principal", leaf.id);
             Err(Refusal::new(Reason::PrincipalMismatch, why, check.principal))
         }
     }
 
-    /// The cache, or else the policies.
-    fn decide(
+    /// What the request's token proves now, if tokens count and it has one.
+    fn token(
         &self,
-        query: &Query<'_>,
-        leaf: Option<&VerifiedLeaf>,
+        request: Option<&HttpRequest<'_>>,
         question: &mut Question<'_>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
+        let Some((principals, request)) = self.principals.as_ref().zip(request) else { return Ok(None) };
+        let token = principals.token(request.headers(), question.now)?;
+        question.token.clone_from(&token);
+        Ok(token)
+    }
+
+    /// The cache, or else the policies.
+    fn decide(&self, query: &Query<'_>, proofs: Proofs<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
         let digest = question.asked(query);
         let (policies, cache) = (&question.policies, &self.ports.cache);
         let epochs = Epochs { policies: policies.epoch(), bundles: question.bundle_epoch };
         let exact = Exact { digest, epochs, purges: cache.purges().count() };
         let (evaluation, lookup) = match cache.again(&exact, question.now) {
             Some(evaluation) => (evaluation, Lookup::Hit),
-            None => self.put(query, exact, leaf, question)?,
+            None => self.put(query, exact, proofs, question)?,
         };
         self.metrics.looked_up(lookup);
         if let (Some(shadow), Some(id)) = (&self.shadow, question.id) {
@@ -190,7 +233,7 @@ impl Authorizer {
         &self,
         query: &Query<'_>,
         exact: Exact,
-        leaf: Option<&VerifiedLeaf>,
+        proofs: Proofs<'_>,
         question: &Question<'_>,
     ) -> Result<(Evaluation, Lookup), Refusal> {
         let typed = question.policies.question(query).map_err(|error| match error {
@@ -203,8 +246,7 @@ impl Authorizer {
             return Ok((self.run(&asked).evaluation, Lookup::Miss(MissCause::Never)));
         }
         let key = asked.key(exact.epochs, cache.purges());
-        let not_after = leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
-        Ok(cache.decide(&key, exact, question.now, not_after, keep, || self.run(&asked)))
+        Ok(cache.decide(&key, exact, question.now, proofs.not_after(), keep, || self.run(&asked)))
     }
 
     fn run(&self, asked: &Asked<'_>) -> Fresh {
@@ -214,7 +256,7 @@ impl Authorizer {
     }
 
     /// Records the answer, and only then gives it: what can't be recorded or named is an error.
-    fn conclude(&self, question: Question<'_>, answer: Result<Answer, Refusal>) -> Verdict {
+    fn conclude(&self, mut question: Question<'_>, answer: Result<Answer, Refusal>) -> Verdict {
         let (reason, answer) = match answer {
             Ok(answer) => (reason_of(answer.evaluation.effect), answer),
             Err(refusal) => {
@@ -229,12 +271,12 @@ impl Authorizer {
                 (refusal.reason(), Answer::none())
             }
         };
-        let (edge, principal) = (question.edge, question.principal.clone());
+        let (edge, principal) = (question.edge, question.principal.take());
         let took = self.ports.clock.elapsed().saturating_sub(question.started);
         let (id, reason) = match question.id {
             None => (DecisionId::NIL, Reason::Internal),
             Some(id) => {
-                let record = question.record(id, reason, &answer, took);
+                let record = question.record((id, principal.as_ref()), reason, &answer, took);
                 match self.ports.audit.append(Record::Decision(&record)) {
                     Ok(()) => (id, reason),
                     Err(error) => {
@@ -247,6 +289,20 @@ impl Authorizer {
         let outcome = reason.outcome();
         self.metrics.decided(edge, reason, answer.cache, took);
         Verdict { id, outcome, reason, policies: answer.evaluation.policies, cache: answer.cache, principal }
+    }
+}
+
+/// What proves who asks: nothing that is decided by it may be kept for longer than any of it is good.
+#[derive(Clone, Copy, Default)]
+struct Proofs<'p> {
+    leaf: Option<&'p VerifiedLeaf>,
+    token: Option<&'p VerifiedToken>,
+}
+
+impl Proofs<'_> {
+    fn not_after(self) -> Timestamp {
+        let leaf = self.leaf.map_or(Timestamp::MAX, |leaf| leaf.not_after);
+        self.token.map_or(leaf, |token| leaf.min(token.not_after))
     }
 }
 
@@ -270,8 +326,10 @@ struct Question<'q> {
     now: Timestamp,
     started: Duration,
     id: Option<DecisionId>,
-    principal: Option<SpiffeId>,
+    principal: Option<Principal>,
+    peer: Option<SpiffeId>,
     leaf: Option<Digest>,
+    token: Option<Arc<VerifiedToken>>,
     subject: Cow<'q, str>,
     action: Cow<'q, str>,
     resource: Cow<'q, str>,
@@ -298,10 +356,25 @@ impl<'q> Question<'q> {
         });
     }
 
-    fn authenticated(&mut self, leaf: &VerifiedLeaf) {
-        self.principal = Some(leaf.id.clone());
+    /// The peer is the principal at once where no token can take its place.
+    fn authenticated(&mut self, leaf: Option<&VerifiedLeaf>, principals: Option<&Principals>) {
+        let Some(leaf) = leaf else { return };
         self.leaf = Some(leaf.digest);
         self.bundle_epoch = leaf.bundle_epoch;
+        if principals.is_none_or(Principals::is_peer) {
+            self.principal = Some(leaf.id.clone().into());
+        } else {
+            self.peer = Some(leaf.id.clone());
+        }
+    }
+
+    fn settled(&mut self, subject: &Entity<'_>) {
+        if self.principal.is_some() {
+            return;
+        }
+        let principal = Principal::of(subject);
+        self.peer = self.peer.take().filter(|peer| principal != Principal::Workload(peer.clone()));
+        self.principal = Some(principal);
     }
 
     fn asked(&mut self, query: &Query<'_>) -> Digest {
@@ -315,10 +388,17 @@ impl<'q> Question<'q> {
         digest
     }
 
-    fn record(self, id: DecisionId, reason: Reason, answer: &Answer, took: Duration) -> DecisionRecord<'q> {
-        let principal = match (&*self.subject, &self.principal) {
+    fn record(
+        self,
+        (id, principal): (DecisionId, Option<&Principal>),
+        reason: Reason,
+        answer: &Answer,
+        took: Duration,
+    ) -> DecisionRecord<'q> {
+        let principal = match (&*self.subject, principal) {
             // It was understood who asks, and not what.
-            ("", Some(workload)) => Cow::Owned(named("Workload", workload.as_str())),
+            ("", Some(Principal::Workload(workload))) => Cow::Owned(named("Workload", workload.as_str())),
+            ("", Some(Principal::Token(entity))) => Cow::Owned(printable(entity, SHOWN)),
             _ => self.subject,
         };
         DecisionRecord {
@@ -327,6 +407,9 @@ impl<'q> Question<'q> {
             edge: self.edge,
             principal,
             leaf: self.leaf,
+            peer: self.peer.map(|peer| Cow::Owned(peer.as_str().to_owned())),
+            token: self.token.as_ref().map(|token| token.digest),
+            token_issuer: self.token.map(|token| Cow::Owned(printable(&token.issuer, SHOWN))),
             action: self.action,
             resource: self.resource,
             context_digest: self.context_digest,
@@ -343,6 +426,10 @@ impl<'q> Question<'q> {
             request_id: self.request_id,
         }
     }
+}
+
+fn no_certificate() -> Refusal {
+    Refusal::new(Reason::NoCertificate, "the client showed no certificate", "")
 }
 
 /// An entity as policies write it, `Type::"id"`, fit for a record. Most ids have nothing in them to escape.

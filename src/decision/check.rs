@@ -34,6 +34,24 @@ pub struct HttpAttributes<'a> {
     /// Raw header lines in order, pseudo-headers included. `None` if the proxy sent the joined map, from which duplicates
     /// can't be told.
     pub headers: Option<Vec<HeaderLine<'a>>>,
+    /// As much of the body as the proxy sent along, which is nothing unless it was told to.
+    pub body: Body<'a>,
+}
+
+/// What a proxy sent of a request's body. Only a route of the mapping that reads fields of it looks into it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Body<'a> {
+    /// Its bytes as the service gets them; empty if there is none.
+    Bytes(&'a [u8]),
+    /// The proxy sent it as text, in which bytes that are not UTF-8 have been replaced. So it is not what the service
+    /// gets, and is not kept.
+    Text,
+}
+
+impl Default for Body<'_> {
+    fn default() -> Self {
+        Self::Bytes(&[])
+    }
 }
 
 /// One header line: its name, in lower case, and its value.

@@ -1,14 +1,36 @@
-//! What a proxy's question means in the terms of policies: which action, on which resource, under which context. The
-//! vocabulary is that of the shipped schema, `policies/quickstart/portcullis.cedarschema`.
+//! What a proxy's question means in the terms of policies: which action, on which resource, under which context. Here is
+//! what it means by itself, in the vocabulary of the shipped schema, `policies/quickstart/portcullis.cedarschema`; in
+//! [`routes`] what the routes of a mapping make of it, which `docs/mapping.md` tells its users.
 //!
 //! A context holds what the schema declares for its action and nothing else, so that nothing undeclared can enter a
 //! decision or a cache key. Who asks has been verified before, and whether they may is decided after.
+
+mod compile;
+mod document;
+mod expression;
+mod fit;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod fuzz;
+mod inputs;
+pub mod load;
+mod route;
+pub mod routes;
+mod selectors;
+mod table;
+mod template;
+pub mod watch;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use portcullis_spiffe::SpiffeId;
 
+pub use self::load::MappingFiles;
+pub use self::routes::{Mapped, Mapping};
+pub use self::template::check_template;
+pub use self::watch::{MappingEvents, watch};
 use super::check::Check;
 use super::query::{Action, Entity, EntityRef, Properties, Property, Query};
 use super::reason::Reason;
@@ -21,9 +43,13 @@ const CONNECT_TCP: &str = "connect";
 const UPGRADE: &str = "upgrade";
 
 /// The entity types of the shipped schema whose ids say more than a name.
-const WORKLOAD: &str = "Workload";
+pub(super) const WORKLOAD: &str = "Workload";
+const TRUST_DOMAIN: &str = "TrustDomain";
 const PATH: &str = "Path";
 const SERVICE_KIND: &str = "Service";
+
+/// The type of a resource of which a route says nothing, as API gateways name it.
+const ROUTE: &str = "route";
 
 /// The route's context extension that names the service behind the proxy.
 const SERVICE: &str = "service";
@@ -43,13 +69,13 @@ pub trait Shape {
     fn route_attributes(&self, action: &str) -> &BTreeSet<String>;
 }
 
-/// May `principal` make this request?
+/// May `subject` make this request?
 ///
 /// # Errors
 /// [`Refusal`] if the schema has no such action, a header that it declares can't be relied on, or nothing says which
 /// service this is.
 pub fn http_query<'q>(
-    principal: &'q SpiffeId,
+    subject: Entity<'q>,
     request: &'q HttpRequest<'_>,
     check: &'q Check<'_>,
     shape: &'q dyn Shape,
@@ -67,21 +93,21 @@ pub fn http_query<'q>(
         }
     };
     let context = context(action, Some(request), check, shape)?;
-    Ok(Query { subject: workload(principal), action: Action::named(action), resource, context, extra })
+    Ok(Query { subject, action: Action::named(action), resource, context, extra })
 }
 
-/// May `principal` open this TCP connection?
+/// May `subject` open this TCP connection?
 ///
 /// # Errors
 /// [`Refusal`] if the schema has no `connect` action or nothing says which service this is.
 pub fn connect_query<'q>(
-    principal: &'q SpiffeId,
+    subject: Entity<'q>,
     check: &'q Check<'_>,
     shape: &'q dyn Shape,
 ) -> Result<Query<'q>, Refusal> {
     let EntityRef { kind, id } = service(check)?;
     let context = context(CONNECT_TCP, None, check, shape)?;
-    let (subject, action, resource) = (workload(principal), Action::named(CONNECT_TCP), Entity::named(kind, id));
+    let (action, resource) = (Action::named(CONNECT_TCP), Entity::named(kind, id));
     Ok(Query { subject, action, resource, context, extra: Vec::new() })
 }
 
@@ -93,29 +119,58 @@ pub fn connect_query<'q>(
 /// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID, or that of a `Path` can be read in two ways or is not what
 /// the context says.
 pub fn complete(query: &mut Query<'_>) -> Result<(), Refusal> {
-    if query.subject.kind == WORKLOAD {
-        let id = &query.subject.id;
-        let id: SpiffeId = id.parse().map_err(|why| Refusal::new(Reason::BadPrincipal, why, id))?;
-        let derived = workload(&id).into_owned();
-        query.subject.properties.extend(derived.properties);
-        query.subject.parents = derived.parents;
+    complete_subject(query)?;
+    complete_resource(query)
+}
+
+/// What of [`complete`] follows from the subject's id.
+///
+/// # Errors
+/// [`Refusal`] if the id of a `Workload` is not a SPIFFE ID.
+pub fn complete_subject(query: &mut Query<'_>) -> Result<(), Refusal> {
+    if parents_of_subject(&query.subject.kind).is_none() {
+        return Ok(());
     }
-    if query.resource.kind == PATH {
-        let id = &*query.resource.id;
-        let (path, rest) = RequestPath::parse(id).map_err(|why| Refusal::new(Reason::BadPath, why, id))?;
-        if rest.is_some() || path.as_str() != id {
-            return Err(Refusal::new(Reason::BadPath, "the path is not canonical", id));
-        }
-        if query.context.get("path").is_some_and(|said| said.as_str() != Some(id)) {
-            return Err(Refusal::new(Reason::BadPath, "`context.path` is not the path that is asked about", id));
-        }
-        let service = query.resource.properties.get(SERVICE).and_then(Property::as_str);
-        let service = service.map(|id| EntityRef::new(SERVICE_KIND, id));
-        let extra = enclosing_paths(&path, service.as_ref()).into_iter().map(Entity::into_owned).collect();
-        let resource = path_entity(path.as_str(), path.ancestors().next(), service.as_ref()).into_owned();
-        (query.extra, query.resource.parents) = (extra, resource.parents);
-    }
+    let id = &query.subject.id;
+    let id: SpiffeId = id.parse().map_err(|why| Refusal::new(Reason::BadPrincipal, why, id))?;
+    let derived = workload(&id).into_owned();
+    query.subject.properties.extend(derived.properties);
+    query.subject.parents = derived.parents;
     Ok(())
+}
+
+/// What of [`complete`] follows from the resource's id.
+///
+/// # Errors
+/// [`Refusal`] if the id of a `Path` can be read in two ways or is not what the context says.
+pub fn complete_resource(query: &mut Query<'_>) -> Result<(), Refusal> {
+    if parents_of_resource(&query.resource.kind).is_none() {
+        return Ok(());
+    }
+    let id = &*query.resource.id;
+    let (path, rest) = RequestPath::parse(id).map_err(|why| Refusal::new(Reason::BadPath, why, id))?;
+    if rest.is_some() || path.as_str() != id {
+        return Err(Refusal::new(Reason::BadPath, "the path is not canonical", id));
+    }
+    if query.context.get("path").is_some_and(|said| said.as_str() != Some(id)) {
+        return Err(Refusal::new(Reason::BadPath, "`context.path` is not the path that is asked about", id));
+    }
+    let service = query.resource.properties.get(SERVICE).and_then(Property::as_str);
+    let service = service.map(|id| EntityRef::new(SERVICE_KIND, id));
+    let extra = enclosing_paths(&path, service.as_ref()).into_iter().map(Entity::into_owned).collect();
+    let resource = path_entity(path.as_str(), path.ancestors().next(), service.as_ref()).into_owned();
+    (query.extra, query.resource.parents) = (extra, resource.parents);
+    Ok(())
+}
+
+/// The types of the parents that follow from the id of a subject of this type; `None` if nothing follows from it.
+pub fn parents_of_subject(kind: &str) -> Option<&'static [&'static str]> {
+    (kind == WORKLOAD).then_some(&[TRUST_DOMAIN])
+}
+
+/// The types of the parents that follow from the id of a resource of this type; `None` if nothing follows from it.
+pub fn parents_of_resource(kind: &str) -> Option<&'static [&'static str]> {
+    (kind == PATH).then_some(&[PATH, SERVICE_KIND])
 }
 
 /// A verified workload as a subject.
@@ -124,7 +179,7 @@ pub fn workload(id: &SpiffeId) -> Entity<'_> {
     let mut properties = Properties::with_capacity(2);
     properties.insert("path", id.path());
     properties.insert("trust_domain", trust_domain);
-    let parents = [EntityRef::new("TrustDomain", trust_domain)].into();
+    let parents = [EntityRef::new(TRUST_DOMAIN, trust_domain)].into();
     Entity { properties, parents, ..Entity::named(WORKLOAD, id.as_str()) }
 }
 

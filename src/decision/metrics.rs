@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::cache::Lookup;
 use super::reason::Reason;
-use crate::evidence::{CacheState, Edge};
+use crate::evidence::{CacheState, Edge, SearchKind};
 use crate::foundation::telemetry::Registry;
 
 /// The handles of this room's metrics.
@@ -21,10 +21,12 @@ pub struct DecisionMetrics {
     policy_errors: Counter,
     misses: Family<MissLabels, Counter>,
     refreshes: Counter,
+    searches: Family<SearchLabels, Counter>,
+    search_latency: Histogram,
 }
 
 /// The counters of decisions, each looked up by its labels but once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Decisions {
     family: Family<DecisionLabels, Counter>,
     known: [[[OnceLock<Counter>; CACHE_STATES]; REASONS]; EDGES],
@@ -34,6 +36,14 @@ struct Decisions {
 const EDGES: usize = Edge::ExtAuthz as usize + 1;
 const REASONS: usize = Reason::Internal as usize + 1;
 const CACHE_STATES: usize = CacheState::Bypass as usize + 1;
+
+impl Default for Decisions {
+    fn default() -> Self {
+        use std::array::from_fn;
+        let known = from_fn(|_| from_fn(|_| from_fn(|_| OnceLock::new())));
+        Self { family: Family::default(), known }
+    }
+}
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct MissLabels {
@@ -46,6 +56,12 @@ struct DecisionLabels {
     outcome: &'static str,
     reason: &'static str,
     cache: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct SearchLabels {
+    sought: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -78,9 +94,16 @@ impl DecisionMetrics {
             "Cached decisions that were made anew shortly before their end",
             refreshes.clone(),
         );
+        let (searches, search_latency) = (Family::default(), search_buckets());
+        registry.register("portcullis_searches", "Pages of searches", searches.clone());
+        registry.register(
+            "portcullis_search_duration_seconds",
+            "From the decoded search to the recorded page",
+            search_latency.clone(),
+        );
         let latency =
             [Edge::Authzen, Edge::ExtAuthz].map(|edge| latency.get_or_create_owned(&EdgeLabels { edge: edge.name() }));
-        Self { decisions, latency, policy_errors, misses, refreshes }
+        Self { decisions, latency, policy_errors, misses, refreshes, searches, search_latency }
     }
 
     /// Counts one decision.
@@ -98,6 +121,12 @@ impl DecisionMetrics {
             Lookup::Refreshed => drop(self.refreshes.inc()),
             Lookup::Miss(cause) => drop(self.misses.get_or_create_owned(&MissLabels { cause: cause.name() }).inc()),
         }
+    }
+
+    /// Counts a page of a search, or why there is none.
+    pub(super) fn searched(&self, sought: SearchKind, result: &'static str, took: Duration) {
+        self.searches.get_or_create_owned(&SearchLabels { sought: sought.name(), result }).inc();
+        self.search_latency.observe(took.as_secs_f64());
     }
 
     /// Counts policies that failed in one decision; not those whose failure a cached answer repeats.
@@ -124,4 +153,9 @@ impl Decisions {
 /// From 5 µs, which is less than a cached answer takes, to 160 ms, which is nearly Envoy's default timeout.
 fn buckets() -> Histogram {
     Histogram::new(std::iter::successors(Some(5e-6), |bound| Some(bound * 2.0)).take(16))
+}
+
+/// From 50 µs, which is less than a page of one name takes, to 3 s, which is more than any page may.
+fn search_buckets() -> Histogram {
+    Histogram::new(std::iter::successors(Some(5e-5), |bound| Some(bound * 2.0)).take(17))
 }

@@ -25,6 +25,7 @@ mod question;
 mod reference;
 mod rule;
 mod rules;
+mod search;
 pub mod shape;
 pub mod source;
 mod statement;

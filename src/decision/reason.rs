@@ -28,6 +28,16 @@ pub enum Reason {
     PrincipalMismatch,
     /// The caller asks about a workload whose name is not a SPIFFE ID.
     BadPrincipal,
+    /// Whoever asks must show a token, and shows none.
+    NoToken,
+    /// The token can't be read, or is not of the form that its issuer's must have.
+    BadToken,
+    /// The token has expired or is not valid yet.
+    ExpiredToken,
+    /// Nobody whose tokens are believed vouches for the token now, or it is meant for others.
+    UntrustedToken,
+    /// The token is good for one use, and was used or may have been.
+    ReplayedToken,
     /// The method is not a token, or is missing.
     BadMethod,
     /// The path is missing or can be read in two ways.
@@ -38,6 +48,14 @@ pub enum Reason {
     BadHeader,
     /// The proxy did not send raw headers, so duplicates can't be told.
     HeadersNotRaw,
+    /// No route of the mapping matches the request.
+    NoRoute,
+    /// The route of the mapping reads a query parameter that is there twice, or can be read in two ways.
+    BadQuery,
+    /// The route of the mapping reads the body, which is not there whole, or is not JSON that can be read in one way only.
+    BadBody,
+    /// The route of the mapping needs something for the resource's id that the request lacks.
+    MissingInput,
     /// Neither the route nor the proxy's own certificate says which service this is.
     NoService,
     /// The schema knows no such action.
@@ -71,11 +89,20 @@ impl Reason {
             Self::UntrustedCertificate => "untrusted_certificate",
             Self::PrincipalMismatch => "principal_mismatch",
             Self::BadPrincipal => "bad_principal",
+            Self::NoToken => "no_token",
+            Self::BadToken => "bad_token",
+            Self::ExpiredToken => "expired_token",
+            Self::UntrustedToken => "untrusted_token",
+            Self::ReplayedToken => "replayed_token",
             Self::BadMethod => "bad_method",
             Self::BadPath => "bad_path",
             Self::BadHost => "bad_host",
             Self::BadHeader => "bad_header",
             Self::HeadersNotRaw => "headers_not_raw",
+            Self::NoRoute => "no_route",
+            Self::BadQuery => "bad_query",
+            Self::BadBody => "bad_body",
+            Self::MissingInput => "missing_input",
             Self::NoService => "no_service",
             Self::UnknownAction => "unknown_action",
             Self::SchemaMismatch => "schema_mismatch",

@@ -12,6 +12,9 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
+pub use self::search::{SearchKind, SearchRecord};
+
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -112,6 +115,8 @@ impl CacheState {
 pub enum Record<'a> {
     /// A question was answered. Of these there are as many as requests, so it is written down from where it lies.
     Decision(&'a DecisionRecord<'a>),
+    /// A page of a search was answered.
+    Search(Box<SearchRecord<'a>>),
     /// An X.509-SVID was signed.
     Issuance(Box<IssuanceRecord>),
     /// A JWT-SVID was signed.
@@ -120,6 +125,8 @@ pub enum Record<'a> {
     AuthorityChange(Box<AuthorityChangeRecord>),
     /// A policy directory was read, for good or ill.
     PolicyLoad(Box<PolicyLoadRecord>),
+    /// The routes of the mapping were read, for good or ill.
+    MappingLoad(Box<MappingLoadRecord>),
     /// The admin API was called.
     Administration(Box<AdministrationRecord>),
 }
@@ -137,6 +144,12 @@ pub struct DecisionRecord<'a> {
     pub principal: Cow<'a, str>,
     /// SHA-256 of the leaf certificate that proved the principal, if one did.
     pub leaf: Option<Digest>,
+    /// The workload that leaf is of, if the principal is another.
+    pub peer: Option<Cow<'a, str>>,
+    /// SHA-256 of the token that was verified, if one was.
+    pub token: Option<Digest>,
+    /// Who issued it.
+    pub token_issuer: Option<Cow<'a, str>>,
     /// What they wanted to do.
     pub action: Cow<'a, str>,
     /// To what, as `Type::"id"`.
@@ -177,6 +190,9 @@ impl DecisionRecord<'_> {
             edge: self.edge,
             principal: owned(self.principal),
             leaf: self.leaf,
+            peer: self.peer.map(owned),
+            token: self.token,
+            token_issuer: self.token_issuer.map(owned),
             action: owned(self.action),
             resource: owned(self.resource),
             context_digest: self.context_digest,
@@ -341,6 +357,21 @@ pub struct PolicyLoadRecord {
     /// How many policies it has.
     pub policies: usize,
     /// Why the new files were refused, if they were; the set named here is then the one that was kept.
+    pub error: Option<String>,
+}
+
+/// An attempt to load the routes of the mapping.
+#[derive(Clone, Debug, Serialize)]
+pub struct MappingLoadRecord {
+    /// When.
+    pub time: Timestamp,
+    /// The digest of the routes that are in place from now on.
+    pub mapping_digest: Digest,
+    /// Their epoch.
+    pub mapping_epoch: Epoch,
+    /// How many there are.
+    pub routes: usize,
+    /// Why the new files were refused, if they were, or why those in place don't fit a new schema.
     pub error: Option<String>,
 }
 

@@ -14,6 +14,7 @@ mod revocation;
 mod rotation;
 mod seal;
 mod signers;
+mod statement;
 mod template;
 mod x509;
 
@@ -33,6 +34,7 @@ pub use self::lifecycle::{AuthoritySlots, AuthorityState, LifecycleError};
 pub use self::lint::LintError;
 pub use self::revocation::{MAX_REVOKED, RevocationError};
 pub use self::seal::SealError;
+pub use self::statement::Statement;
 pub use super::journal::AuthorityStage;
 pub use crate::evidence::AuthorityKind;
 

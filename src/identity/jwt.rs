@@ -47,7 +47,11 @@ pub(super) struct Claims<'a> {
 }
 
 /// What is signed: header and payload.
-pub(super) fn signing_input(algorithm: Algorithm, kid: &str, claims: &Claims<'_>) -> Result<String, serde_json::Error> {
+pub(super) fn signing_input(
+    algorithm: Algorithm,
+    kid: &str,
+    claims: &impl Serialize,
+) -> Result<String, serde_json::Error> {
     let header = serde_json::to_vec(&Header { alg: algorithm, kid, typ: "JWT" })?;
     let payload = serde_json::to_vec(claims)?;
     Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload)))

@@ -118,9 +118,10 @@ class Client:
 
 
 class Bench:
-    def __init__(self, workload: Path, admin: Path, tools: dict[str, Path], scratch: Path) -> None:
+    def __init__(self, workload: Path, admin: Path, authzen: str, tools: dict[str, Path], scratch: Path) -> None:
         self.workload = workload
         self.admin = admin
+        self.authzen = f"http://{authzen}"
         self.tools = tools
         self.scratch = scratch
 

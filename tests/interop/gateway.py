@@ -26,6 +26,8 @@ class Gateway:
         self.home = Path(tempfile.mkdtemp(prefix="portcullis-interop-", dir="/tmp"))
         self.workload = self.home / "run" / "workload.sock"
         self.admin = self.home / "run" / "admin.sock"
+        # Their clients know no Unix sockets.
+        self.authzen = f"127.0.0.1:{free_port()}"
         self.log = self.home / "portcullis.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -35,7 +37,7 @@ class Gateway:
         shutil.copyfile(HERE / "portcullis.yaml", self.home / "portcullis.yaml")
         shutil.copytree(ROOT / "policies" / "quickstart", self.home / "policies")
         (self.home / "run").mkdir()
-        environment = dict(os.environ)
+        environment = dict(os.environ) | {"PORTCULLIS_LISTEN__AUTHZEN": f"tcp:{self.authzen}"}
         if kernel() < VOUCHING_KERNEL:
             environment["PORTCULLIS_IDENTITY__ATTEST_BY_PID_LOOKUP"] = "true"
         with self.log.open("wb") as log:
@@ -79,6 +81,12 @@ class Gateway:
                 self.process.kill()
                 self.process.wait()
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def kernel() -> tuple[int, int]:

@@ -79,9 +79,12 @@ class SystemTool:
         return Path(found)
 
 
-def cargo(source: Path, home: Path) -> None:
-    target = CACHE / "cargo-target"
-    run(["cargo", "install", "--locked", "--path", ".", "--root", str(home), "--target-dir", str(target)], source)
+def cargo(*what: str) -> Callable[[Path, Path], None]:
+    def build(source: Path, home: Path) -> None:
+        target = str(CACHE / "cargo-target")
+        run(["cargo", "install", "--locked", "--path", ".", *what, "--root", str(home), "--target-dir", target], source)
+
+    return build
 
 
 def venv(source: Path, home: Path) -> None:
@@ -118,7 +121,10 @@ TOOLS = {
         ),
         Tool("grpcurl", "1.9.3", GO / "grpcurl", "grpcurl", go("github.com/fullstorydev/grpcurl/cmd/grpcurl", "grpcurl")),
         Tool("py-spiffe", "0.3.2", HERE / "python", "bin/python3", venv),
-        Tool("rust-spiffe", "0.19.0", HERE / "rust", "bin/portcullis-interop-rust-spiffe", cargo),
+        Tool("authzen-clients", "1", HERE / "authzen", "bin/python3", venv),
+        Tool("rust-spiffe", "0.19.0", HERE / "rust", "bin/portcullis-interop-rust-spiffe", cargo()),
+        Tool("tlog", "0.42.0", GO / "tlog", "tlog", go(".", "tlog")),
+        Tool("write-log", "0.1.0", HERE.parents[1] / "crates" / "tlog", "bin/write_log", cargo("--example", "write_log")),
     )
 }  # fmt: skip
 SYSTEM_TOOLS = {tool.name: tool for tool in (SystemTool("openssl", "it makes the authorities of other trust domains"),)}

@@ -188,7 +188,8 @@ pub(crate) fn asks_for(question: &mut CheckRequest, path: &str) {
     set(question, ":path", path, |http| &mut http.path);
 }
 
-fn push(question: &mut CheckRequest, key: &str, value: &str) {
+/// Adds a header line.
+pub(crate) fn push(question: &mut CheckRequest, key: &str, value: &str) {
     let header = HeaderValue { key: key.into(), raw_value: value.as_bytes().to_vec(), ..HeaderValue::default() };
     http(question).header_map.as_mut().unwrap().headers.push(header);
 }

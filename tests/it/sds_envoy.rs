@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::envoy::{Sidecar, configuration, free_port};
+use crate::support::envoy::{Sidecar, configuration, free_port, one_way};
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::exchange;
 use crate::support::mesh::Mesh;
@@ -135,16 +135,7 @@ async fn what_a_sidecar_rejects_is_counted_and_logged_in_its_words() {
 /// S9, S7: plain authorities, for a port that demands no certificate of its clients.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_a_certificate_gets_through_where_the_sidecar_wants_plain_authorities() {
-    let one_way = |backend: String| {
-        backend
-            .replace("cluster: orders\n", "cluster: orders\n  metadata: { disable_spiffe_cert_validation: \"true\" }\n")
-            .replace("require_client_certificate: true", "require_client_certificate: false")
-            .replace("{ name: ALL,", "{ name: ROOTCA,")
-            // Envoy demands a certificate wherever it is to look for a name in one.
-            .replace("match_typed_subject_alt_names:", "{}")
-            .replace("- { san_type: URI, matcher: { prefix: \"spiffe://\" } }", "")
-    };
-    let mesh = Mesh::start_with(&[], one_way).await;
+    let mesh = Mesh::start_with(&[], |backend| one_way(&backend)).await;
     let with_none = exchange(tls::connect(mesh.orders_port, None).await.unwrap(), REQUEST).await;
     assert_eq!((with_none.status, with_none.json()["reason"].as_str()), (401, Some("no_certificate")), "{with_none:?}");
     assert_eq!(mesh.get("/orders/17").await.status, 200, "and one with a certificate is still verified");

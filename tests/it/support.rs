@@ -1,9 +1,11 @@
 //! What the tests share: a gateway, sidecars, clients, and waiting with a limit.
 
+pub(crate) mod authzen;
 pub(crate) mod corpus;
 pub(crate) mod envoy;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod idp;
 pub(crate) mod mesh;
 pub(crate) mod process;
 pub(crate) mod sds;

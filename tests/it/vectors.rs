@@ -6,11 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portcullis::decision::policy::Effect;
-use serde_json::{Value, json};
 
 use crate::support::corpus::{Case, Corpus, Loaded, Member, class, merge};
-use crate::support::gateway::{Gateway, Home};
-use crate::support::http::ask;
 use crate::support::vectors;
 
 /// How many answers must at least be compared, with the entities stored and with the entities brought by the question.
@@ -36,22 +33,6 @@ struct Counts {
     refused_by_us_alone: BTreeMap<String, usize>,
     refused_requests: BTreeMap<String, usize>,
     wrong: Vec<String>,
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs outside vectors: make vectors"]
-async fn the_working_groups_todo_questions_get_its_answers() {
-    let home = Home::new();
-    home.take_policies("examples/authzen-todo");
-    let _gateway = Gateway::start(&home, &[]).await;
-    let text = std::fs::read(vectors("authzen/todo/decisions-authorization-api-1_0-02.json")).unwrap();
-    let vectors: Value = serde_json::from_slice(&text).unwrap();
-    let evaluations = vectors["evaluation"].as_array().unwrap();
-    assert_eq!(evaluations.len(), 40);
-    for vector in evaluations {
-        let answer = ask(&home.authzen_socket(), &vector["request"].to_string()).await;
-        assert_eq!((answer.status, answer.json()), (200, json!({"decision": vector["expected"]})), "{vector}");
-    }
 }
 
 #[test]

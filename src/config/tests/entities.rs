@@ -19,8 +19,8 @@ decision:
     assert!(matches!(&people.place, EntityPlace::Files(path) if path == Path::new("/etc/portcullis/entities")));
     assert!(matches!(&orders.place, EntityPlace::Sql(url) if url.to_string() == "postgres://u:…@h/db"));
     let EntityPlace::Http(feed) = &cmdb.place else { panic!() };
-    assert_eq!((feed.interval, feed.timeout), (Duration::from_secs(5), Duration::from_secs(30)));
-    assert_eq!(feed.token_file.as_deref(), Some(Path::new("/etc/portcullis/token")));
+    assert_eq!((feed.interval, feed.fetch.timeout), (Duration::from_secs(5), Duration::from_secs(30)));
+    assert_eq!(feed.fetch.token_file.as_deref(), Some(Path::new("/etc/portcullis/token")));
     assert!(!loaded.show(false).unwrap().contains("hunter2"));
 }
 

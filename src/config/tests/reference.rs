@@ -11,7 +11,9 @@ identity:
   attestors: {docker: {}, k8s: {}, systemd: {}}
   entries: [{spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']}]
 decision:
-  entities: [{name: feed, http: {url: 'https://a/'}}]";
+  entities: [{name: feed, http: {url: 'https://a/'}}]
+tokens:
+  issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]";
 
 /// Each key with its default, if it has one, from rows such as `` | `key` | type | `default` | meaning | ``.
 fn documented() -> BTreeMap<&'static str, Option<&'static str>> {
@@ -67,18 +69,25 @@ fn the_documented_defaults_are_in_force() {
     let mut yaml = String::from("trust_domain: a\n");
     let mut entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
+    let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
+    let mut claims = String::new();
     for (key, default) in &stated {
         let default = default.replace("<data_dir>", "data");
         if let Some(name) = key.strip_prefix("identity.entries[].") {
             write!(entry, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("decision.entities[].http.") {
             write!(feed, ", {name}: {default}").unwrap();
-        } else if !["identity.entries", "decision.entities"].contains(key) {
+        } else if let Some(name) = key.strip_prefix("tokens.issuers[].claims.") {
+            write!(claims, "{name}: {default}, ").unwrap();
+        } else if let Some(name) = key.strip_prefix("tokens.issuers[].") {
+            write!(issuer, ", {name}: {default}").unwrap();
+        } else if !["identity.entries", "decision.entities", "tokens.issuers"].contains(key) {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }
     writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
+    writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
     let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
     let mut said = BTreeMap::new();
     flat("", &explicit.effective, &mut said);

@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -84,6 +86,7 @@ impl Plane {
                 scheme: "http",
                 protocol: "HTTP/1.1",
                 headers: Some(headers.map(|(name, value)| (name, value.as_bytes())).to_vec()),
+                ..HttpAttributes::default()
             }),
             extensions: vec![("service", "orders")].into(),
             ..Check::default()
@@ -194,7 +197,7 @@ fn what_cannot_be_recorded_is_an_error_and_never_an_allow() {
         let verdict = plane.ask(WEB, "GET", path);
         assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::AuditUnavailable), "{path}");
     }
-    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable);
+    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, None);
     assert_eq!(verdict.outcome, Outcome::Error);
 }
 

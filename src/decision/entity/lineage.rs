@@ -20,7 +20,7 @@ pub struct Lineage<'a> {
 
 impl<'a> Lineage<'a> {
     /// An entity of which no ancestor is known yet.
-    pub(super) const fn of(uid: UidRef<'a>, known: Option<Known<'a>>) -> Self {
+    pub(in crate::decision) const fn of(uid: UidRef<'a>, known: Option<Known<'a>>) -> Self {
         Self { first: [uid; ROOM], count: 1, more: Vec::new(), closed: 0, known }
     }
 
@@ -33,6 +33,11 @@ impl<'a> Lineage<'a> {
     /// What is known of the entity itself; `None` if there is no such entity.
     pub const fn known(&self) -> Option<Known<'a>> {
         self.known
+    }
+
+    /// How many they are, itself included.
+    pub(in crate::decision) const fn len(&self) -> usize {
+        self.count + self.more.len()
     }
 
     /// Whether the entity is `uid` or has it as an ancestor.

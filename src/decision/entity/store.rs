@@ -5,8 +5,10 @@
 //! others. So a change high up rewrites a small table, and leaves the large one alone that has their million members.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::order::{Links, Order};
 use super::table::{Named, Table};
 use super::uid::{Uid, UidRef};
 use crate::decision::value::Record;
@@ -89,6 +91,11 @@ impl Node {
         }
     }
 
+    /// Whether others name it as a parent.
+    pub(super) const fn is_group(&self) -> bool {
+        self.is_group
+    }
+
     /// The same without parents.
     pub(super) fn without_parents(&self) -> Self {
         let Body { uid, attributes, tags, source, .. } = &*self.body;
@@ -123,6 +130,11 @@ pub struct Entities {
     closures: Table<Closure>,
     /// How many there are of each type: much of what a request names is of a type that nobody stores.
     kinds: Vec<(Arc<str>, usize)>,
+    /// Made when it is first asked for.
+    order: Arc<OnceLock<Order>>,
+    links: Arc<Links>,
+    /// Whether anybody ever asked for it, of this snapshot or one before.
+    searched: Arc<AtomicBool>,
 }
 
 impl Entities {
@@ -139,6 +151,11 @@ impl Entities {
         self.nodes.len()
     }
 
+    /// How many there are of one type.
+    pub fn count(&self, kind: &str) -> usize {
+        self.kinds.iter().find(|(known, _)| **known == *kind).map_or(0, |(_, count)| *count)
+    }
+
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -147,6 +164,24 @@ impl Entities {
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter()
+    }
+
+    /// The same in order. Making it takes a second for a million entities; once anybody has asked, the
+    /// writer keeps it ready.
+    pub fn order(&self) -> &Order {
+        self.searched.store(true, Ordering::Relaxed);
+        self.order.get_or_init(|| Order::of(self))
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// Has the order ready, if searches want it.
+    pub(super) fn prepare(&self) {
+        if self.searched.load(Ordering::Relaxed) {
+            self.order();
+        }
     }
 
     /// All ancestors of an entity, without itself, if it is itself a parent of others. `None` for all others: their ancestors
@@ -179,16 +214,16 @@ impl Entities {
 
     /// Puts an entity in the place of the one of its name, if there is one. It is a parent of others if that one was.
     pub(super) fn put(&mut self, mut node: Node) {
-        let known = self.get(node.uid().as_ref());
-        let (is_new, is_group) = (known.is_none(), known.is_some_and(|known| known.is_group));
-        node.is_group = is_group;
-        if is_new {
+        let known = self.get(node.uid().as_ref()).cloned();
+        node.is_group = known.as_ref().is_some_and(|known| known.is_group);
+        if known.is_none() {
             let kind = node.uid().shared_kind();
             match self.kinds.iter_mut().find(|(known, _)| *known == *kind) {
                 Some((_, count)) => *count += 1,
                 None => self.kinds.push((Arc::clone(kind), 1)),
             }
         }
+        self.reorder(known.as_ref(), Some(&node));
         self.nodes.put(node);
     }
 
@@ -208,24 +243,55 @@ impl Entities {
 
     fn mark(&mut self, uid: &Uid, is_group: bool) {
         if let Some(node) = self.get(uid.as_ref()).filter(|node| node.is_group != is_group) {
-            let node = Node { is_group, ..node.clone() };
-            self.nodes.put(node);
+            let before = node.clone();
+            let after = Node { is_group, ..before.clone() };
+            self.reorder(Some(&before), Some(&after));
+            self.nodes.put(after);
         }
     }
 
     /// Takes an entity out.
     pub(super) fn remove(&mut self, uid: &Uid) {
-        if self.get(uid.as_ref()).is_some()
-            && let Some(place) = self.kinds.iter().position(|(kind, _)| **kind == *uid.kind())
-            && let Some((_, count)) = self.kinds.get_mut(place)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.kinds.swap_remove(place);
+        if let Some(known) = self.get(uid.as_ref()).cloned() {
+            self.reorder(Some(&known), None);
+            if let Some(place) = self.kinds.iter().position(|(kind, _)| **kind == *uid.kind())
+                && let Some((_, count)) = self.kinds.get_mut(place)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.kinds.swap_remove(place);
+                }
             }
         }
         self.nodes.remove(uid);
         self.closures.remove(uid);
+    }
+
+    /// Has order and links follow a change; snapshots keep theirs.
+    fn reorder(&mut self, before: Option<&Node>, after: Option<&Node>) {
+        if before.zip(after).is_none_or(|(before, after)| !before.says_the_same(after)) {
+            if Arc::get_mut(&mut self.links).is_none() {
+                self.links = Arc::new(self.links.copy());
+            }
+            if let Some(links) = Arc::get_mut(&mut self.links) {
+                links.change(before, after);
+            }
+        }
+        if Order::is_the_same(before, after) {
+            return;
+        }
+        if Arc::get_mut(&mut self.order).is_none() {
+            self.order = Arc::new(self.order.get().cloned().map_or_else(OnceLock::new, OnceLock::from));
+        }
+        if let Some(order) = Arc::get_mut(&mut self.order)
+            && let Some(made) = order.get_mut()
+        {
+            made.change(before, after);
+            if made.is_worn() {
+                order.take();
+                self.links = Arc::default();
+            }
+        }
     }
 }
 

@@ -46,6 +46,7 @@ type Closures = HashMap<Uid, Arc<[Uid]>>;
 impl Writer {
     /// The entities as they are now.
     pub fn snapshot(&self) -> Entities {
+        self.entities.prepare();
         self.entities.clone()
     }
 

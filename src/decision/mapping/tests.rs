@@ -60,6 +60,7 @@ fn check<'a>(method: &'a str, path: &'a str, headers: &[(&'a str, &'a str)]) -> 
             scheme: "https",
             protocol: "HTTP/2",
             headers: Some(headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect()),
+            ..HttpAttributes::default()
         }),
         extensions: vec![("service", "orders"), ("audience", "backend")].into(),
         ..Check::default()
@@ -68,7 +69,7 @@ fn check<'a>(method: &'a str, path: &'a str, headers: &[(&'a str, &'a str)]) -> 
 
 fn query_of(check: &Check<'_>) -> Result<Query<'static>, Refusal> {
     let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP"))?;
-    http_query(&web(), &request, check, &quickstart()).map(Query::into_owned)
+    http_query(workload(&web()), &request, check, &quickstart()).map(Query::into_owned)
 }
 
 fn reason(check: &Check<'_>) -> Reason {
@@ -158,7 +159,7 @@ fn a_tunnel_is_an_action_on_host_and_port_without_any_path() {
 #[test]
 fn a_tcp_connection_is_an_action_on_the_service() {
     let check = Check { http: None, sni: "orders.example", ..check("", "", &[]) };
-    let query = connect_query(&web(), &check, &quickstart()).unwrap().into_owned();
+    let query = connect_query(workload(&web()), &check, &quickstart()).unwrap().into_owned();
     assert_eq!((&*query.action.name, query.resource.to_string().as_str()), ("connect", "Service::\"orders\""));
     let context = json!({"sni": "orders.example", "destination": "spiffe://example.org/orders"});
     assert_eq!(Value::from(query.context), context);

@@ -137,6 +137,11 @@ impl<'a> Asked<'a> {
         self.rules().filter_map(|rule| rule.keep).min()
     }
 
+    /// How many ancestors subject and resource have.
+    pub(super) const fn ancestors(&self) -> usize {
+        self.principal.len() + self.resource.len() - 2
+    }
+
     pub(super) const fn question(&self) -> &'a Question<'a> {
         self.question
     }

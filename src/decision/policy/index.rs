@@ -39,7 +39,7 @@ const WORN: KeyNumber = 1 << 24;
 
 /// Which of the two a key is of.
 #[derive(Clone, Copy, Debug)]
-enum Party {
+pub(super) enum Party {
     Principal,
     Resource,
 }

@@ -50,7 +50,7 @@ impl Problem {
     }
 
     /// A problem at a position that is known already.
-    pub(super) fn positioned(path: &Path, position: Position, message: impl fmt::Display) -> Self {
+    pub(in crate::decision) fn positioned(path: &Path, position: Position, message: impl fmt::Display) -> Self {
         Self { position: Some(position), ..Self::new(path, message) }
     }
 
@@ -89,7 +89,7 @@ impl Problem {
 
 impl LoadError {
     /// A refusal for one reason.
-    pub(super) fn single(problem: Problem) -> Self {
+    pub(in crate::decision) fn single(problem: Problem) -> Self {
         Self { problems: vec![problem], omitted: 0 }
     }
 
@@ -123,7 +123,7 @@ pub(super) fn label(diagnostic: &dyn Diagnostic) -> Option<usize> {
 }
 
 /// A refusal if anything was found at all.
-pub(super) fn refuse_if_any(mut problems: Vec<Problem>) -> Result<(), LoadError> {
+pub(in crate::decision) fn refuse_if_any(mut problems: Vec<Problem>) -> Result<(), LoadError> {
     if problems.is_empty() {
         return Ok(());
     }

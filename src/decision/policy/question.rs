@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::EvaluateError;
 use super::actions::Actions;
+use super::index::Party;
 use crate::decision::entity::{Brought, Entities, UidRef, View};
 use crate::decision::query::{Entity, EntityRef, Properties, Query};
 use crate::decision::schema::{ActionType, EntityType, RecordType, SchemaTypes, Type};
@@ -28,6 +29,16 @@ pub struct Question<'a> {
     pub(super) context: Record<'a>,
     /// What the query says of entities and the store does not, each entity once.
     pub(super) brought: Vec<Brought<'a>>,
+}
+
+impl<'a> Question<'a> {
+    /// Has it be about another entity of the same type, of which the query said and says nothing but the name.
+    pub(super) const fn put(&mut self, party: Party, uid: UidRef<'a>) {
+        match party {
+            Party::Principal => self.principal = uid,
+            Party::Resource => self.resource = uid,
+        }
+    }
 }
 
 /// What types a question.

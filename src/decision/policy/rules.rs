@@ -1,12 +1,14 @@
 //! All rules of a policy set, each under a number. Cheap to change: what did not change is shared with the set before.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use cedar_policy::Effect;
 use smallvec::SmallVec;
 
 use super::index::{Index, RuleNumber};
 use super::rule::Rule;
+use super::search::Reach;
 use crate::foundation::digest::Digest;
 
 /// Rules by number, and by what they are asked for.
@@ -16,6 +18,7 @@ pub(super) struct Rules {
     free: Vec<RuleNumber>,
     index: Index,
     by_text: HashMap<Digest, SmallVec<[RuleNumber; 1]>>,
+    reach: Arc<OnceLock<Reach>>,
 }
 
 impl Rules {
@@ -27,6 +30,20 @@ impl Rules {
     /// What finds the rules of a request.
     pub(super) const fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// What finds the permits of which a search knows one party.
+    pub(super) fn reach(&self) -> &Reach {
+        let permits = || self.iter().filter(|(_, rule)| rule.effect == Effect::Permit);
+        self.reach.get_or_init(|| Reach::of(permits().map(|(number, rule)| (number, &rule.scope))))
+    }
+
+    /// Has searches find what is there now; clones keep what they have.
+    fn forget_reach(&mut self) {
+        match Arc::get_mut(&mut self.reach) {
+            Some(reach) => drop(reach.take()),
+            None => self.reach = Arc::default(),
+        }
     }
 
     /// All rules with their numbers.
@@ -59,6 +76,7 @@ impl Rules {
     pub(super) fn remove(&mut self, number: RuleNumber) {
         let slot = usize::try_from(number).ok().and_then(|place| self.slots.get_mut(place));
         let Some(rule) = slot.and_then(Option::take) else { return };
+        self.forget_reach();
         self.index.remove(number, &rule.scope);
         self.free.push(number);
         let digest = rule.digest;
@@ -72,6 +90,7 @@ impl Rules {
 
     /// Puts a rule in.
     pub(super) fn insert(&mut self, rule: Arc<Rule>) {
+        self.forget_reach();
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             RuleNumber::try_from(self.slots.len() - 1).unwrap_or(RuleNumber::MAX)

@@ -61,6 +61,11 @@ impl ActionShape {
     }
 }
 
+/// Whether a check over HTTP supplies this attribute of a context by itself, as far as the request has it.
+pub(in crate::decision) fn is_supplied(attribute: &str) -> bool {
+    STRINGS.contains(&attribute) || RECORDS.contains(&attribute)
+}
+
 /// What the schema demands that no question could ever satisfy: such an action would deny everything, which is found
 /// better now than by the first request.
 pub(super) fn unanswerable(types: &SchemaTypes) -> Vec<String> {

@@ -4,4 +4,5 @@ mod dice;
 mod equality;
 mod expression;
 mod keys;
+pub(super) mod search;
 mod world;

@@ -158,14 +158,18 @@ impl From<Json> for Property<'_> {
     }
 }
 
-#[cfg(test)]
-impl From<Properties<'_>> for Json {
-    fn from(properties: Properties<'_>) -> Self {
-        let json = |value| match value {
+impl From<Property<'_>> for Json {
+    fn from(property: Property<'_>) -> Self {
+        match property {
             Property::Text(text) => Self::String(text.into_owned()),
             Property::Record(record) => record.into(),
             Property::Json(json) => json,
-        };
-        Self::Object(properties.0.into_iter().map(|(name, value)| (name.into_owned(), json(value))).collect())
+        }
+    }
+}
+
+impl From<Properties<'_>> for Json {
+    fn from(properties: Properties<'_>) -> Self {
+        Self::Object(properties.0.into_iter().map(|(name, value)| (name.into_owned(), value.into())).collect())
     }
 }

@@ -55,7 +55,7 @@ impl Decide for Authorizer {
     }
 
     fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
-        Self::refuse(self, edge, what, reason)
+        Self::refuse(self, edge, what, reason, None)
     }
 }
 

@@ -1,31 +1,45 @@
-//! `AuthZEN`'s Access Evaluation API over HTTP (Authorization API 1.0, sections 6 and 10.1): `POST
-//! /access/v1/evaluation`, one question, one decision. Batches and searches are not served.
+//! `AuthZEN` over HTTP (Authorization API 1.0, sections 6 to 10): one question or many, what someone may do or who may
+//! do something, and where all of that is served.
 //!
 //! A deny is 200 with `"decision":false`. Every other status means that there is no decision, and no body but that of a
 //! 200 has a member `decision`.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::batch::Batch;
 use self::body::Bodies;
+use self::options::{ContextPolicy, Semantic};
+use self::question::{Members, QuestionError};
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
-use super::request_id::{echo, request_id};
-use crate::decision::{Authorizer, Query, Verdict};
+use super::request_id::{RequestId, echo};
+use crate::decision::search::{Found, Search};
+use crate::decision::{Authorizer, Query, Reason, Verdict};
+use crate::evidence::Edge;
 
+pub use identifier::{Identifier, IdentifierError};
+pub use metadata::Metadata;
 pub use metrics::Metrics;
 
 mod answer;
+mod batch;
 mod body;
+mod identifier;
+mod metadata;
 mod metrics;
+mod options;
+mod page;
 mod question;
+mod search;
 
 #[cfg(test)]
 mod tests;
@@ -33,19 +47,52 @@ mod tests;
 /// The path of the Access Evaluation API (Authorization API 1.0, section 10.1).
 pub const EVALUATION_PATH: &str = "/access/v1/evaluation";
 
+/// The path of the Access Evaluations API.
+pub const EVALUATIONS_PATH: &str = "/access/v1/evaluations";
+
+/// The path of the Subject Search API.
+pub const SUBJECT_SEARCH_PATH: &str = "/access/v1/search/subject";
+
+/// The path of the Resource Search API.
+pub const RESOURCE_SEARCH_PATH: &str = "/access/v1/search/resource";
+
+/// The path of the Action Search API.
+pub const ACTION_SEARCH_PATH: &str = "/access/v1/search/action";
+
 /// How this API is served.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AuthzenConfig {
     /// The longest body that is read, in bytes; a longer one is answered with 413.
     pub max_body_bytes: usize,
+    /// The most questions in one batch; more are answered with 413.
+    pub max_evaluations: usize,
+    /// Requests whose body has been read and that are not answered yet; one more is answered with 429.
+    pub max_concurrent_requests: usize,
+    /// Searches at the same time; others wait for their turn.
+    pub max_concurrent_searches: usize,
+    /// The most results on one page of a search, and how many there are if the client sets no limit.
+    pub max_page_size: usize,
     /// Whether a decision says why, in `context`. Off by default: policy ids tell a client about policies that it may
     /// have no business with (section 11.2), and some clients compare whole bodies.
     pub decision_context: bool,
+    /// Whether a request may say otherwise, in `options.decision_context`.
+    pub decision_context_on_request: bool,
+    /// What is told of it, if clients know it by a URL. That of a tenant has a path, under which all is served, too.
+    pub metadata: Option<Metadata>,
 }
 
 impl Default for AuthzenConfig {
     fn default() -> Self {
-        Self { max_body_bytes: 1 << 20, decision_context: false }
+        Self {
+            max_body_bytes: 1 << 20,
+            max_evaluations: 1000,
+            max_concurrent_requests: 1024,
+            max_concurrent_searches: 4,
+            max_page_size: 1000,
+            decision_context: false,
+            decision_context_on_request: false,
+            metadata: None,
+        }
     }
 }
 
@@ -53,50 +100,143 @@ impl Default for AuthzenConfig {
 pub trait Evaluate: Send + Sync + 'static {
     /// Answers one question. `request_id` is the client's name for its request.
     fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict;
+
+    /// Answers a search. It may take up to a second.
+    fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found;
+
+    /// Records and denies a part of a request that asks nothing; `what` says what is known of it.
+    fn refuse(&self, what: &str, request_id: Option<&str>) -> Verdict;
 }
 
 impl Evaluate for Authorizer {
     fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
         Self::evaluate(self, query, request_id)
     }
+
+    fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
+        Self::search(self, search, request_id)
+    }
+
+    fn refuse(&self, what: &str, request_id: Option<&str>) -> Verdict {
+        Self::refuse(self, Edge::Authzen, what, Reason::Undecodable, request_id)
+    }
 }
 
 /// Serves the API with `pdp`'s answers. The clients' authentication is the listener's business.
-pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: &AuthzenConfig, metrics: Metrics) -> Router {
-    let bodies = Bodies::new(config.max_body_bytes);
-    let service = Arc::new(Service { pdp, bodies, decision_context: config.decision_context });
-    Router::new()
-        .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
+pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
+    let mut routes = endpoints::<E>();
+    if let Some(metadata) = &config.metadata {
+        routes = routes.route(&metadata.path(), get(configuration::<E>).fallback(method_not_allowed));
+        let tenant = metadata.identifier().path();
+        if !tenant.is_empty() {
+            routes = routes.nest(tenant, endpoints::<E>());
+        }
+    }
+    routes
         .fallback(not_found)
-        .with_state(service)
+        .with_state(Arc::new(Service::new(pdp, config)))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(metrics, metrics::count))
         .layer(middleware::from_fn(echo))
 }
 
+fn endpoints<E: Evaluate>() -> Router<Arc<Service<E>>> {
+    Router::new()
+        .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
+        .route(EVALUATIONS_PATH, post(evaluations::<E>).fallback(method_not_allowed))
+        .route(SUBJECT_SEARCH_PATH, post(search::subjects::<E>).fallback(method_not_allowed))
+        .route(RESOURCE_SEARCH_PATH, post(search::resources::<E>).fallback(method_not_allowed))
+        .route(ACTION_SEARCH_PATH, post(search::actions::<E>).fallback(method_not_allowed))
+}
+
 struct Service<E> {
     pdp: Arc<E>,
+    config: AuthzenConfig,
     bodies: Bodies,
-    decision_context: bool,
+    room: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
 }
 
-async fn evaluation<E: Evaluate>(State(service): State<Arc<Service<E>>>, request: Request) -> Response {
-    let request_id = request_id(request.headers()).cloned();
-    let query = match query(request, &service.bodies).await {
-        Ok(query) => query,
-        Err(failure) => return failure.into_response(),
-    };
-    let request_id = request_id.as_ref().and_then(|id| id.to_str().ok());
-    let verdict = service.pdp.evaluate(query, request_id);
-    answer::response(&verdict, service.decision_context)
+/// A request that was let in: its members, and its place among those at work.
+struct Admitted {
+    members: Members<'static>,
+    _place: OwnedSemaphorePermit,
 }
 
-async fn query(request: Request, bodies: &Bodies) -> Result<Query<'static>, Failure> {
-    if !is_json(request.headers()) {
-        return Err(Failure::bad_request("the content type must be `application/json`"));
+impl<E: Evaluate> Service<E> {
+    fn new(pdp: Arc<E>, config: AuthzenConfig) -> Self {
+        let bodies = Bodies::new(config.max_body_bytes);
+        let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let (room, searches) = (places(config.max_concurrent_requests), places(config.max_concurrent_searches));
+        Self { pdp, config, bodies, room, searches }
     }
-    let body = bodies.read(request.into_body()).await?;
-    question::read(&body.bytes).map_err(|error| Failure::bad_request(&error))
+
+    /// Reads the request, and lets it in if there is room.
+    async fn admit(&self, request: Request) -> Result<Admitted, Failure> {
+        if !is_json(request.headers()) {
+            return Err(Failure::bad_request("the content type must be `application/json`"));
+        }
+        let body = self.bodies.read(request.into_body()).await?;
+        let full = |_no_permits| Failure::too_many("too many requests are at work");
+        let place = Arc::clone(&self.room).try_acquire_owned().map_err(full)?;
+        Ok(Admitted { members: question::object(&body.bytes)?, _place: place })
+    }
+
+    fn decide(&self, query: Query<'_>, request_id: Option<&str>, with_context: bool) -> Response {
+        answer::response(&self.pdp.evaluate(query, request_id), with_context)
+    }
+
+    fn context_policy(&self) -> ContextPolicy {
+        ContextPolicy { by_default: self.config.decision_context, on_request: self.config.decision_context_on_request }
+    }
+}
+
+impl From<QuestionError> for Failure {
+    fn from(error: QuestionError) -> Self {
+        Self::bad_request(&error)
+    }
+}
+
+async fn evaluation<E: Evaluate>(
+    State(service): State<Arc<Service<E>>>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let request_id = RequestId::of(&request);
+    let Admitted { mut members, _place } = service.admit(request).await?;
+    let policy = service.context_policy();
+    // `options` are no member of a single question, so they are only looked at where they can mean something.
+    let mut options = if policy.on_request { members.optional_object("options")? } else { None };
+    let with_context = policy.read(options.as_mut())?;
+    Ok(service.decide(question::query(members)?, request_id.as_str(), with_context))
+}
+
+async fn evaluations<E: Evaluate>(
+    State(service): State<Arc<Service<E>>>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let request_id = RequestId::of(&request);
+    let Admitted { mut members, _place } = service.admit(request).await?;
+    let mut options = members.optional_object("options")?;
+    let semantic = Semantic::read(options.as_mut())?;
+    let with_context = service.context_policy().read(options.as_mut())?;
+    let items = match members.take("evaluations") {
+        None => Vec::new(),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err(members.wrong("evaluations", "an array").into()),
+    };
+    if items.is_empty() {
+        return Ok(service.decide(question::query(members)?, request_id.as_str(), with_context));
+    }
+    let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
+    let decisions = batch.put(&*service.pdp, request_id.as_str(), with_context).await?;
+    Ok(Json(decisions).into_response())
+}
+
+async fn configuration<E: Evaluate>(State(service): State<Arc<Service<E>>>) -> Response {
+    match &service.config.metadata {
+        Some(metadata) => metadata.response(),
+        None => not_found().await.into_response(),
+    }
 }
 
 /// Whether there is one content type and it is `application/json`, whatever its parameters: RFC 8259 section 11

@@ -11,8 +11,23 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Longer names are not taken: they go into a record and back onto the wire.
 const LONGEST: usize = 128;
 
-/// The client's name for its request: one header of at most 128 visible ASCII characters. Anything else counts as none.
-pub(super) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+/// The client's name for its request, if it gave one that can be taken.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(Option<HeaderValue>);
+
+impl RequestId {
+    /// That of `request`.
+    pub(super) fn of(request: &Request) -> Self {
+        Self(request_id(request.headers()).cloned())
+    }
+
+    pub(super) fn as_str(&self) -> Option<&str> {
+        self.0.as_ref().and_then(|id| id.to_str().ok())
+    }
+}
+
+/// One header of at most 128 visible ASCII characters. Anything else counts as none.
+fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut given = headers.get_all(REQUEST_ID).iter();
     let (Some(id), None) = (given.next(), given.next()) else { return None };
     let bytes = id.as_bytes();
@@ -21,7 +36,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// Puts the request's name onto its answer, whatever that is. Goes around everything else.
 pub(super) async fn echo(request: Request, next: Next) -> Response {
-    let id = request_id(request.headers()).cloned();
+    let RequestId(id) = RequestId::of(&request);
     let mut response = next.run(request).await;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -44,6 +44,9 @@ fn decision(time: Timestamp) -> DecisionRecord<'static> {
         edge: Edge::ExtAuthz,
         principal: r#"Workload::"spiffe://example.org/batch""#.into(),
         leaf: Some(Digest::of(b"the leaf certificate, DER")),
+        peer: None,
+        token: None,
+        token_issuer: None,
         action: "DELETE".into(),
         resource: r#"Path::"orders/42""#.into(),
         context_digest: Some(Digest::of(b"the context")),
@@ -61,7 +64,30 @@ fn decision(time: Timestamp) -> DecisionRecord<'static> {
     }
 }
 
-fn examples() -> [Record<'static>; 6] {
+fn search(time: Timestamp) -> SearchRecord<'static> {
+    SearchRecord {
+        decision_id: DecisionId::new(time, &Sevens).unwrap(),
+        time,
+        edge: Edge::Authzen,
+        sought: SearchKind::Resource,
+        principal: r#"User::"alice""#.into(),
+        action: "read".into(),
+        resource: "Document".into(),
+        context_digest: Digest::of(b"the context"),
+        after: Some("plan-17".into()),
+        limit: 1000,
+        found: 83,
+        more: false,
+        error: None,
+        policy_digest: Digest::of(b"the policy set"),
+        entity_digest: Digest::of(b"the entities"),
+        policy_epoch: epoch(3),
+        latency_us: 2041,
+        request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
+    }
+}
+
+fn examples() -> [Record<'static>; 8] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -109,12 +135,24 @@ fn examples() -> [Record<'static>; 6] {
     };
     [
         Record::Decision(Box::leak(decision(time).into())),
+        Record::Search(search(time).into()),
         Record::Issuance(issuance.into()),
         Record::JwtIssuance(token.into()),
         Record::AuthorityChange(change.into()),
         Record::PolicyLoad(load.into()),
+        Record::MappingLoad(mapping_load(time).into()),
         Record::Administration(administration.into()),
     ]
+}
+
+fn mapping_load(time: Timestamp) -> MappingLoadRecord {
+    MappingLoadRecord {
+        time,
+        mapping_digest: Digest::of(b"the routes"),
+        mapping_epoch: epoch(3),
+        routes: 40,
+        error: Some("routes.yaml:7:5: route `read`: the schema has no action `read`".into()),
+    }
 }
 
 /// The part of the document about one kind of record.
@@ -169,6 +207,16 @@ fn the_document_has_every_change_of_an_authority() {
         assert!(section.contains(&format!("`{}`", kind.name())), "{kind:?}");
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
+}
+
+#[test]
+fn the_document_has_everything_that_can_be_sought_and_how_a_search_fails() {
+    let section = section("search");
+    for kind in SearchKind::ALL {
+        assert!(section.contains(&format!("`{}`", kind.name())), "{kind:?}");
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
+    assert!(section.contains("`too_much_work`"));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 use std::convert::Infallible;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use http::Request;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -10,12 +13,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::super::fetch::FeedUrlError;
 use super::*;
 use crate::decision::entity::contract::{Backstage, Bench, keeps_the_contract};
 use crate::foundation::clock::SystemClock;
@@ -105,10 +110,12 @@ fn config(url: &str, ca_file: &Path) -> EntityFeedConfig {
     EntityFeedConfig {
         url: FeedUrl::parse(url).unwrap(),
         interval: Duration::from_millis(20),
-        timeout: Duration::from_secs(10),
-        max_bytes: 4096,
-        ca_file: ca_file.to_owned(),
-        token_file: None,
+        fetch: FetchConfig {
+            timeout: Duration::from_secs(10),
+            max_bytes: 4096,
+            ca_file: ca_file.to_owned(),
+            token_file: None,
+        },
     }
 }
 
@@ -159,7 +166,10 @@ async fn only_the_server_that_was_meant_is_believed_and_shown_the_token() {
     let token_file = directory.path().join("token");
     fs::write(&token_file, "the-token\n").unwrap();
     let url = format!("https://localhost:{port}/");
-    let with_token = |config| EntityFeedConfig { token_file: Some(token_file.clone()), ..config };
+    let with_token = |mut config: EntityFeedConfig| {
+        config.fetch.token_file = Some(token_file.clone());
+        config
+    };
 
     let told = Bench::new(feed(with_token(config(&url, &other_ca)))).read_error().await;
     assert!(told.contains("certificate") && told.starts_with(&url), "{told}");
@@ -183,7 +193,8 @@ async fn an_answer_that_is_too_long_or_too_late_is_refused() {
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
-    let hasty = EntityFeedConfig { timeout: Duration::from_millis(50), ..config(&url, Path::new("none")) };
+    let mut hasty = config(&url, Path::new("none"));
+    hasty.fetch.timeout = Duration::from_millis(50);
     let told = Bench::new(feed(hasty)).read_error().await;
     assert!(told.contains("no answer within"), "{told}");
 }

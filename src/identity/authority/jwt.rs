@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_spiffe::SpiffeId;
 use rcgen::PublicKeyData as _;
+use serde::Serialize;
 
 #[cfg(feature = "pkcs11")]
 use super::keys::Curve;
@@ -58,22 +59,37 @@ impl Authority {
         now: Timestamp,
     ) -> Result<SignedToken, AuthorityError> {
         self.check_ours(request.spiffe_id)?;
-        let signers = self.signers.load();
-        let held = current(&signers.jwt, now).ok_or(AuthorityError::NoSigner(now))?;
-        let not_after = whole_seconds(now.after(request.ttl)).min(held.term.validity.not_after);
-        if not_after <= now {
-            return Err(AuthorityError::TooShort(request.ttl));
-        }
-        let claims = Claims {
+        self.sign_claims(request.ttl, now, |iat, exp| Claims {
             aud: request.audience,
-            exp: not_after.unix_seconds(),
-            iat: now.unix_seconds(),
+            exp,
+            iat,
             iss: request.issuer,
             jti: request.jti,
             sub: request.spiffe_id.as_str(),
-        };
+        })
+    }
+
+    /// Signs what `claims` says from `iat` to `exp`, both in seconds since 1970.
+    pub(super) fn sign_claims<C: Serialize>(
+        &self,
+        ttl: Duration,
+        now: Timestamp,
+        claims: impl FnOnce(u64, u64) -> C,
+    ) -> Result<SignedToken, AuthorityError> {
+        let signers = self.signers.load();
+        let held = current(&signers.jwt, now).ok_or(AuthorityError::NoSigner(now))?;
+        let not_after = whole_seconds(now.after(ttl)).min(held.term.validity.not_after);
+        if not_after <= now {
+            return Err(AuthorityError::TooShort(ttl));
+        }
+        let claims = claims(now.unix_seconds(), not_after.unix_seconds());
         let token = held.signer.sign(&held.id, &claims)?;
         Ok(SignedToken { token, authority: held.id.clone(), issued_at: whole_seconds(now), not_after })
+    }
+
+    /// Who signs tokens now.
+    pub(super) fn token_signer(&self, now: Timestamp) -> Option<Arc<str>> {
+        current(&self.signers.load().jwt, now).map(|held| held.id.clone())
     }
 
     /// The public half of a new authority.
@@ -111,7 +127,7 @@ impl Authority {
 }
 
 impl JwtSigner {
-    fn sign(&self, kid: &str, claims: &Claims<'_>) -> Result<Secret<String>, AuthorityError> {
+    fn sign(&self, kid: &str, claims: &impl Serialize) -> Result<Secret<String>, AuthorityError> {
         let input = jwt::signing_input(self.algorithm, kid, claims)?;
         let key = self.key.as_ref().ok_or(AuthorityError::Crypto)?;
         let signature = self.algorithm.encode(key.sign_with(input.as_bytes(), self.hash)?)?;

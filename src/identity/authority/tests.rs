@@ -24,6 +24,7 @@ mod operator;
 mod revocation;
 mod schedule;
 mod signing;
+mod statement;
 
 const LIFE: Duration = Duration::from_mins(20);
 const START: u64 = 1_800_000_000;

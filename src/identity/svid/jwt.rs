@@ -7,16 +7,12 @@
 //! `jsonwebtoken` is no help here: it reads the machine's clock, knows no `ES512`, and reads a header that says more than
 //! these three things. What would be left for it to do is one call of the cryptographic library.
 
-mod parts;
+pub(in crate::identity) mod parts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
-};
+use aws_lc_rs::signature::ParsedPublicKey;
 use portcullis_spiffe::{IdError, SpiffeId, TrustDomain};
 use serde_json::{Map, Value};
 
@@ -24,6 +20,7 @@ use self::parts::{Claims, Header, Parts};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::json::JsonError;
 use crate::identity::bundle::{Bundle, JwtAuthority};
+use crate::identity::token::Algorithm;
 
 /// The longest token that is looked at, in bytes. One takes less than a thousand; what carries them, an HTTP header,
 /// takes half of this.
@@ -143,11 +140,12 @@ pub fn verify(
     let parts = Parts::parse(token)?;
     let header = Header::parse(&parts.header)?;
     let claims = Claims::parse(&parts.claims)?;
-    let algorithm = Algorithm::named(&header.algorithm).ok_or(TokenError::Algorithm(header.algorithm))?;
+    let algorithm = header.algorithm.parse().ok().filter(|algorithm: &Algorithm| algorithm.signs_svids());
+    let algorithm = algorithm.ok_or(TokenError::Algorithm(header.algorithm))?;
     let id: SpiffeId = claims.subject.parse()?;
     let authority = authority(bundles, id.trust_domain(), &header.key_id, now)?;
-    let mismatch = |_reason| TokenError::KeyKind { algorithm: algorithm.name, key_id: authority.key_id.clone() };
-    let key = ParsedPublicKey::new(algorithm.verification, &authority.public_key).map_err(mismatch)?;
+    let mismatch = |_reason| TokenError::KeyKind { algorithm: algorithm.name(), key_id: authority.key_id.clone() };
+    let key = ParsedPublicKey::new(algorithm.verification(), &authority.public_key).map_err(mismatch)?;
     key.verify_sig(parts.signed.as_bytes(), &parts.signature).map_err(|_unspecified| TokenError::Signature)?;
     check(&claims, audience, now)?;
     Ok(VerifiedToken { id, expires_at: claims.expires_at, claims: claims.all })
@@ -187,30 +185,6 @@ fn check(claims: &Claims, audience: &str, now: Timestamp) -> Result<(), TokenErr
         return Err(TokenError::Audience { wanted: audience.to_owned(), found: claims.audience.clone() });
     }
     Ok(())
-}
-
-/// One of the algorithms that JWT-SVIDs are signed with (JWT-SVID section 2.1; RFC 7518 section 3).
-struct Algorithm {
-    name: &'static str,
-    verification: &'static dyn signature::VerificationAlgorithm,
-}
-
-static ALGORITHMS: [Algorithm; 9] = [
-    Algorithm { name: "ES256", verification: &ECDSA_P256_SHA256_FIXED },
-    Algorithm { name: "ES384", verification: &ECDSA_P384_SHA384_FIXED },
-    Algorithm { name: "ES512", verification: &ECDSA_P521_SHA512_FIXED },
-    Algorithm { name: "RS256", verification: &RSA_PKCS1_2048_8192_SHA256 },
-    Algorithm { name: "RS384", verification: &RSA_PKCS1_2048_8192_SHA384 },
-    Algorithm { name: "RS512", verification: &RSA_PKCS1_2048_8192_SHA512 },
-    Algorithm { name: "PS256", verification: &RSA_PSS_2048_8192_SHA256 },
-    Algorithm { name: "PS384", verification: &RSA_PSS_2048_8192_SHA384 },
-    Algorithm { name: "PS512", verification: &RSA_PSS_2048_8192_SHA512 },
-];
-
-impl Algorithm {
-    fn named(name: &str) -> Option<&'static Self> {
-        ALGORITHMS.iter().find(|algorithm| algorithm.name == name)
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, federation, libraries, twins, workload
+from cases import admin, authorities, authzen, federation, libraries, logs, twins, workload
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -11,6 +11,8 @@ CASES: tuple[Case, ...] = (
     *workload.CASES,
     *libraries.CASES,
     *twins.CASES,
+    *authzen.CASES,
+    *logs.CASES,
     # Last, because they replace the authorities that all others rely on.
     *authorities.CASES,
 )

@@ -77,6 +77,17 @@ pub(crate) fn configuration(name: &str) -> String {
     std::fs::read_to_string(root().join("envoy").join(name)).unwrap()
 }
 
+/// The configuration of the service's sidecar with one-way TLS: a client may be without a certificate.
+pub(crate) fn one_way(backend: &str) -> String {
+    backend
+        .replace("cluster: orders\n", "cluster: orders\n  metadata: { disable_spiffe_cert_validation: \"true\" }\n")
+        .replace("require_client_certificate: true", "require_client_certificate: false")
+        .replace("{ name: ALL,", "{ name: ROOTCA,")
+        // Envoy demands a certificate wherever it is to look for a name in one.
+        .replace("match_typed_subject_alt_names:", "{}")
+        .replace("- { san_type: URI, matcher: { prefix: \"spiffe://\" } }", "")
+}
+
 /// A port that is free, below those that the kernel gives to outgoing connections, so that none of them takes it before
 /// the sidecar does; and another each time.
 pub(crate) fn free_port() -> u16 {

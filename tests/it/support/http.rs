@@ -56,10 +56,23 @@ pub(crate) async fn get_unix(socket: &Path, path: &str) -> Answer {
 
 /// Puts an `AuthZEN` question at a Unix socket.
 pub(crate) async fn ask(socket: &Path, body: &str) -> Answer {
+    send_unix(socket, "POST", "/access/v1/evaluation", &[("content-type", "application/json")], body.as_bytes()).await
+}
+
+/// Sends a request with these headers and this body to a Unix socket.
+pub(crate) async fn send_unix(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let lines: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let length = body.len();
-    let head = "POST /access/v1/evaluation HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json";
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{lines}content-length: {length}\r\n\r\n");
     let stream = UnixStream::connect(socket).await.unwrap();
-    exchange(stream, format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes()).await
+    exchange(stream, &[head.as_bytes(), body].concat()).await
 }
 
 /// Sends `request` and reads until the other side closes.

@@ -50,7 +50,8 @@ impl Mesh {
         Self::around(home, gateway, |backend| backend, |caller| caller).await
     }
 
-    async fn start_in(home: Home, settings: &[(&str, &str)], change: impl FnOnce(String) -> String) -> Self {
+    /// Starts all of it on files that are there already, the service's sidecar on a changed configuration.
+    pub(crate) async fn start_in(home: Home, settings: &[(&str, &str)], change: impl FnOnce(String) -> String) -> Self {
         let gateway = Gateway::start(&home, settings).await;
         Self::around(home, gateway, change, |caller| caller).await
     }

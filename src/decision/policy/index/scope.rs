@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::decision::entity::Uid;
 
 /// A necessary condition of a rule on the principal or the resource.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(in crate::decision::policy) enum Key {
     /// None.
     Anyone,

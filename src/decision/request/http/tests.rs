@@ -10,6 +10,7 @@ fn get(path: &str) -> HttpAttributes<'_> {
         scheme: "https",
         protocol: "HTTP/2",
         headers: Some(Vec::new()),
+        ..HttpAttributes::default()
     }
 }
 
@@ -109,7 +110,7 @@ proptest! {
     ) {
         let headers = Some(lines.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect());
         let (method, path, host, scheme) = (method.as_str(), path.as_str(), host.as_str(), scheme.as_str());
-        let http = HttpAttributes { method, path, host, scheme, protocol: "HTTP/1.1", headers };
+        let http = HttpAttributes { method, path, host, scheme, protocol: "HTTP/1.1", headers, ..HttpAttributes::default() };
         match HttpRequest::from_attributes(&http) {
             Ok(request) => prop_assert_eq!(request.method(), http.method),
             Err(refusal) => prop_assert_eq!(refusal.reason().outcome(), crate::evidence::Outcome::Deny),

@@ -1,14 +1,14 @@
 //! From the bytes of a `CheckRequest` to a [`Check`] that borrows from them.
 //!
 //! Only the fields that a decision reads are read; the others are stepped over without a look into them, which leaves
-//! bodies and metadata, nested as they may be, alone. As the format wants it, a message that comes in several parts is
+//! metadata, nested as it may be, alone. Of a body only where it lies is taken down. As the format wants it, a message that comes in several parts is
 //! the sum of them, and of a text that comes twice the last is taken. The tests hold all of it against prost.
 
 mod wire;
 
 pub(super) use self::wire::DecodeError;
 use self::wire::Message;
-use crate::decision::{Check, Extensions, HeaderLine, HttpAttributes};
+use crate::decision::{Body, Check, Extensions, HeaderLine, HttpAttributes};
 
 /// The most header lines, and the most extensions, that are read at all: far more than a request can have that is let
 /// through, and few enough that a message of two-byte entries does not become many times its size.
@@ -112,6 +112,10 @@ fn http_request<'a>(
     http: &mut HttpAttributes<'a>,
     lines: &mut Lines<'a>,
 ) -> Result<(), DecodeError> {
+    let (mut bytes, mut is_text) = match http.body {
+        Body::Bytes(bytes) => (bytes, false),
+        Body::Text => (&[][..], true),
+    };
     while let Some(field) = message.next_field()? {
         match field.number {
             2 => http.method = field.text()?,
@@ -124,10 +128,13 @@ fn http_request<'a>(
             5 => http.host = field.text()?,
             6 => http.scheme = field.text()?,
             10 => http.protocol = field.text()?,
+            11 => is_text |= !field.bytes()?.is_empty(),
+            12 => bytes = field.bytes()?,
             13 => header_map(field.message()?, lines)?,
             _ => {}
         }
     }
+    http.body = if is_text { Body::Text } else { Body::Bytes(bytes) };
     Ok(())
 }
 

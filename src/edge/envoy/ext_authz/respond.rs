@@ -11,11 +11,10 @@ mod wire;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use portcullis_spiffe::SpiffeId;
 
 pub use self::names::{HeaderNames, HeaderNamesError};
 use self::wire::Message;
-use crate::decision::{Reason, Verdict};
+use crate::decision::{Principal, Reason, Verdict};
 use crate::evidence::Outcome;
 
 /// Field numbers of `CheckResponse`.
@@ -52,7 +51,7 @@ pub(super) fn answer(verdict: &Verdict, names: &HeaderNames, lookalikes: &[Strin
 }
 
 /// Lets the request through, with who it is from and the decision's id in place of what a client claimed of them.
-fn allow(verdict: &Verdict, principal: &SpiffeId, names: &HeaderNames, lookalikes: &[String]) -> Response {
+fn allow(verdict: &Verdict, principal: &Principal, names: &HeaderNames, lookalikes: &[String]) -> Response {
     response(OK, verdict, Outcome::Allow, |message, decision_id| {
         message.message(OK_RESPONSE, |ok| {
             header(ok, 2, names.identity(), principal.as_str());
@@ -110,18 +109,27 @@ const fn http_status(reason: Reason) -> u16 {
         | Reason::UnknownAction
         | Reason::SchemaMismatch
         | Reason::NoService
+        | Reason::NoRoute
         | Reason::HeadersNotRaw => 403,
         Reason::NoCertificate
         | Reason::BadCertificate
         | Reason::ExpiredCertificate
         | Reason::RevokedCertificate
         | Reason::UntrustedCertificate
-        | Reason::PrincipalMismatch => 401,
+        | Reason::PrincipalMismatch
+        | Reason::NoToken
+        | Reason::BadToken
+        | Reason::ExpiredToken
+        | Reason::UntrustedToken
+        | Reason::ReplayedToken => 401,
         Reason::BadPrincipal
         | Reason::BadMethod
         | Reason::BadPath
         | Reason::BadHost
         | Reason::BadHeader
+        | Reason::BadQuery
+        | Reason::BadBody
+        | Reason::MissingInput
         | Reason::Undecodable => 400,
         Reason::DeadlineExpired | Reason::Overloaded | Reason::AuditUnavailable => 503,
         Reason::Internal => 500,

@@ -1,60 +1,106 @@
-//! Writes a verdict as an Access Evaluation response (Authorization API 1.0, section 6.2) or, if it is not a decision,
-//! as an error (section 10.1.2).
+//! Writes verdicts as decisions (Authorization API 1.0, sections 6.2 and 7.2) or, if one is not a decision, as an error
+//! (section 10.1.2).
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::super::failure::Failure;
+use super::super::failure::{ErrorBody, Failure};
 use crate::decision::{Reason, Verdict};
 use crate::evidence::{DecisionId, Outcome};
 
 /// Names the decision on every answer that came from one; the record has the same id.
 const DECISION_ID: HeaderName = HeaderName::from_static("x-portcullis-decision-id");
 
-#[derive(Serialize)]
-struct Decision<'a> {
+/// A decision on the wire.
+#[derive(Debug, Serialize)]
+pub(super) struct Decision {
     decision: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<Context<'a>>,
+    context: Option<Context>,
 }
 
-#[derive(Serialize)]
-struct Context<'a> {
+/// Why it is what it is.
+#[derive(Debug, Serialize)]
+struct Context {
     decision_id: DecisionId,
     reason: &'static str,
-    policies: Vec<&'a str>,
+    policies: Arc<[Arc<str>]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorBody>,
 }
 
-/// The answer that `verdict` is; with the reason and the policies if `with_context`.
-pub(super) fn response(verdict: &Verdict, with_context: bool) -> Response {
-    let mut response = match verdict.outcome {
-        Outcome::Allow => decision(true, verdict, with_context),
-        Outcome::Deny => decision(false, verdict, with_context),
-        Outcome::Error => failure(verdict.reason).into_response(),
-    };
-    if let Ok(id) = HeaderValue::try_from(verdict.id.to_string()) {
-        response.headers_mut().insert(DECISION_ID, id);
+impl Decision {
+    /// What `verdict` decides; with the reason and the policies if `with_context`.
+    ///
+    /// # Errors
+    /// The answer to give if the verdict is none.
+    pub(super) fn of(verdict: &Verdict, with_context: bool) -> Result<Self, Failure> {
+        let decision = match verdict.outcome {
+            Outcome::Allow => true,
+            Outcome::Deny => false,
+            Outcome::Error => return Err(failure(verdict.reason).with_header(decision_id(verdict.id))),
+        };
+        let context = with_context.then(|| Context {
+            decision_id: verdict.id,
+            reason: verdict.reason.name(),
+            policies: Arc::clone(&verdict.policies),
+            error: None,
+        });
+        Ok(Self { decision, context })
     }
+
+    /// The denial that `verdict` records of an item of a batch that asks nothing, for `fault` (section 7.2.1).
+    ///
+    /// # Errors
+    /// As those of [`Self::of`].
+    pub(super) fn of_bad_item(verdict: &Verdict, fault: &impl ToString, with_context: bool) -> Result<Self, Failure> {
+        let mut denial = Self::of(verdict, with_context)?;
+        denial.decision = false;
+        if let Some(context) = &mut denial.context {
+            context.error = Some(Failure::bad_request(fault).into_body());
+        }
+        Ok(denial)
+    }
+
+    pub(super) const fn permits(&self) -> bool {
+        self.decision
+    }
+}
+
+/// The answer that one verdict is.
+pub(super) fn response(verdict: &Verdict, with_context: bool) -> Response {
+    match Decision::of(verdict, with_context) {
+        Err(failure) => failure.into_response(),
+        Ok(decision) => named(verdict.id, Json(decision).into_response()),
+    }
+}
+
+/// The same answer under the name of its decision.
+pub(super) fn named(id: DecisionId, mut response: Response) -> Response {
+    let (name, value) = decision_id(id);
+    response.headers_mut().insert(name, value);
     response
 }
 
-fn decision(decision: bool, verdict: &Verdict, with_context: bool) -> Response {
-    let context = with_context.then(|| Context {
-        decision_id: verdict.id,
-        reason: verdict.reason.name(),
-        policies: verdict.policies.iter().map(AsRef::as_ref).collect(),
-    });
-    Json(Decision { decision, context }).into_response()
+fn decision_id(id: DecisionId) -> (HeaderName, HeaderValue) {
+    let value = HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static(""));
+    (DECISION_ID, value)
 }
 
 /// A question that can't be put to the policies is the client's fault; all else is ours.
 fn failure(reason: Reason) -> Failure {
-    let (status, what) = match reason {
-        Reason::Undecodable => (StatusCode::BAD_REQUEST, "the question could not be decoded"),
-        Reason::AuditUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "the decision could not be recorded"),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "no decision could be made"),
-    };
-    Failure::new(status, what)
+    match reason {
+        Reason::Undecodable => Failure::new(StatusCode::BAD_REQUEST, "the question could not be decoded"),
+        Reason::AuditUnavailable => unrecorded(),
+        _ => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "no decision could be made"),
+    }
+}
+
+/// Nothing is answered that is not on record.
+pub(super) fn unrecorded() -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the decision could not be recorded")
 }

@@ -42,7 +42,7 @@ impl Bodies {
     /// Reads all of `body`.
     ///
     /// # Errors
-    /// The answer to give instead: 400, 408, 413 or 503.
+    /// The answer to give instead: 400, 408, 413 or 429.
     pub(super) async fn read(&self, body: Body) -> Result<Whole, Failure> {
         let late = |_elapsed| Failure::new(StatusCode::REQUEST_TIMEOUT, "the body took too long");
         timeout(PATIENCE, self.read_all(body)).await.map_err(late)?
@@ -66,7 +66,7 @@ impl Whole {
     fn add(&mut self, data: &[u8], room: &Arc<Semaphore>) -> Result<(), Failure> {
         let share =
             u32::try_from(data.len()).ok().and_then(|bytes| Arc::clone(room).try_acquire_many_owned(bytes).ok());
-        let full = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many bodies are being read");
+        let full = || Failure::too_many("too many bodies are being read");
         let share = share.ok_or_else(full)?;
         match &mut self.share {
             Some(whole) => whole.merge(share),
@@ -116,7 +116,7 @@ mod tests {
         let first = bodies.read(Body::from("abcd")).await.unwrap();
         let mut second = Box::pin(bodies.read(endless(&[b"ab"])));
         assert!(second.as_mut().now_or_never().is_none());
-        assert_eq!(bodies.read(Body::from("a")).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(bodies.read(Body::from("a")).await.unwrap_err().status(), StatusCode::TOO_MANY_REQUESTS);
         drop((first, second));
         assert_eq!(bodies.read(Body::from("abcd")).await.unwrap().bytes, "abcd");
     }

@@ -12,7 +12,11 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted
 use super::*;
 
 /// Header and claims of a token whose signature the bundle's key of its `kid` verifies.
-fn opened(authority: &Authority, token: &str, verifier: &'static dyn VerificationAlgorithm) -> (Value, Value) {
+pub(super) fn opened(
+    authority: &Authority,
+    token: &str,
+    verifier: &'static dyn VerificationAlgorithm,
+) -> (Value, Value) {
     let parts: Vec<_> = token.split('.').collect();
     let [header, claims, signature] = parts[..] else { panic!("{token}") };
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();

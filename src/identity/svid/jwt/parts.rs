@@ -15,12 +15,12 @@ use crate::foundation::telemetry::printable;
 const SHOWN: usize = 64;
 
 /// The three parts, decoded.
-pub(super) struct Parts<'a> {
-    pub(super) header: Vec<u8>,
-    pub(super) claims: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+pub(in crate::identity) struct Parts<'a> {
+    pub(in crate::identity) header: Vec<u8>,
+    pub(in crate::identity) claims: Vec<u8>,
+    pub(in crate::identity) signature: Vec<u8>,
     /// What the signature is over: the first two parts as they stand in the token.
-    pub(super) signed: &'a str,
+    pub(in crate::identity) signed: &'a str,
 }
 
 /// The header of a JWT-SVID.
@@ -29,20 +29,20 @@ pub(super) struct Header {
     pub(super) key_id: String,
 }
 
-/// The claims of a JWT-SVID.
-pub(super) struct Claims {
-    pub(super) subject: String,
-    pub(super) audience: Vec<String>,
-    pub(super) expires_at: Timestamp,
-    pub(super) not_before: Option<Timestamp>,
-    pub(super) issued_at: Option<Timestamp>,
+/// The claims of a JWT-SVID, and those that we want of any token.
+pub(in crate::identity) struct Claims {
+    pub(in crate::identity) subject: String,
+    pub(in crate::identity) audience: Vec<String>,
+    pub(in crate::identity) expires_at: Timestamp,
+    pub(in crate::identity) not_before: Option<Timestamp>,
+    pub(in crate::identity) issued_at: Option<Timestamp>,
     /// All of them, these included; `aud` is a list.
-    pub(super) all: Map<String, Value>,
+    pub(in crate::identity) all: Map<String, Value>,
 }
 
 impl<'a> Parts<'a> {
     /// Each byte of a token has one spelling: the decoder refuses padding, white space and left-over bits.
-    pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
+    pub(in crate::identity) fn parse(token: &'a str) -> Result<Self, TokenError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::NotCompact)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::NotCompact)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_reason| TokenError::NotCompact);
@@ -77,7 +77,7 @@ impl Header {
 }
 
 impl Claims {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, TokenError> {
+    pub(in crate::identity) fn parse(bytes: &[u8]) -> Result<Self, TokenError> {
         let mut all = object("payload", bytes)?;
         let subject = match all.get("sub") {
             None => return Err(TokenError::Missing("sub")),
@@ -97,7 +97,7 @@ impl Claims {
     }
 }
 
-fn object(part: &'static str, bytes: &[u8]) -> Result<Map<String, Value>, TokenError> {
+pub(in crate::identity) fn object(part: &'static str, bytes: &[u8]) -> Result<Map<String, Value>, TokenError> {
     match json::read(bytes) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(TokenError::NotAnObject(part)),

@@ -101,10 +101,26 @@ fn every_field_that_we_read_is_where_envoys_definitions_have_it() {
                 scheme: "https",
                 protocol: "HTTP/2",
                 headers: Some(vec![(":path", b"/orders?x=1"), ("x-b", b"a\xffb"), ("x-b", b"")]),
+                body: Body::Text,
             }),
             extensions: vec![("service", "orders")].into(),
         }
     );
+}
+
+#[test]
+fn a_body_is_its_bytes_and_one_that_was_made_text_is_none() {
+    let body = |change: fn(&mut auth::attribute_context::HttpRequest)| {
+        let message = edit(change).encode_to_vec();
+        let body = decode(&message).unwrap().http.unwrap().body;
+        match body {
+            Body::Bytes(bytes) => Some(bytes.to_vec()),
+            Body::Text => None,
+        }
+    };
+    assert_eq!(body(|http| http.body.clear()), Some(vec![0xff]));
+    assert_eq!(body(|http| (http.body, http.raw_body) = (String::new(), Vec::new())), Some(Vec::new()));
+    assert_eq!(body(|http| http.raw_body.clear()), None);
 }
 
 #[test]

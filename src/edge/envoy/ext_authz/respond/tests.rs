@@ -5,13 +5,14 @@ use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendA
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{CheckResponse, DeniedHttpResponse};
 use envoy_types::pb::google::protobuf::value::Kind;
+use portcullis_spiffe::SpiffeId;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
 use crate::evidence::{CacheState, DecisionId};
 
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 33] = [
     Reason::Permitted,
     Reason::NoPermit,
     Reason::Forbidden,
@@ -23,12 +24,21 @@ const REASONS: [Reason; 24] = [
     Reason::UntrustedCertificate,
     Reason::PrincipalMismatch,
     Reason::BadPrincipal,
+    Reason::NoToken,
+    Reason::BadToken,
+    Reason::ExpiredToken,
+    Reason::UntrustedToken,
+    Reason::ReplayedToken,
     Reason::BadMethod,
     Reason::BadPath,
     Reason::BadHost,
     Reason::BadHeader,
     Reason::HeadersNotRaw,
     Reason::NoService,
+    Reason::NoRoute,
+    Reason::BadQuery,
+    Reason::BadBody,
+    Reason::MissingInput,
     Reason::UnknownAction,
     Reason::SchemaMismatch,
     Reason::Undecodable,
@@ -45,7 +55,7 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
         reason,
         policies: Arc::from([Arc::from("web-reads-orders"), Arc::from("odd\r\nid")]),
         cache: CacheState::Miss,
-        principal: Some("spiffe://example.org/web".parse().unwrap()),
+        principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
     }
 }
 
@@ -95,6 +105,21 @@ fn an_allow_says_who_is_asking_and_overwrites_what_the_client_said() {
     }
 }
 
+/// No id can pass for a SPIFFE ID or end the line, and a client's own copy of the header never gets through.
+#[test]
+fn a_backend_is_told_of_a_token_by_type_and_id_in_ascii() {
+    for (id, told) in [
+        ("alice", r#"Human::"alice""#),
+        ("spiffe://example.org/web", r#"Human::"spiffe://example.org/web""#),
+        ("é\r\nx: y\"", r#"Human::"\u{e9}\r\nx: y\"""#),
+    ] {
+        let principal = Some(Principal::of(&crate::decision::Entity::named("Human", id)));
+        let response = written(&Verdict { principal, ..verdict(Outcome::Allow, Reason::Permitted) });
+        let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!("not an allow") };
+        assert_eq!(ok.headers[0].header.clone().unwrap().value, told);
+    }
+}
+
 #[test]
 fn each_reason_to_deny_has_its_status() {
     for reason in REASONS.into_iter().filter(|reason| reason.outcome() == Outcome::Deny) {
@@ -106,12 +131,20 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::ExpiredCertificate
             | Reason::RevokedCertificate
             | Reason::UntrustedCertificate
-            | Reason::PrincipalMismatch => (16, 401),
+            | Reason::PrincipalMismatch
+            | Reason::NoToken
+            | Reason::BadToken
+            | Reason::ExpiredToken
+            | Reason::UntrustedToken
+            | Reason::ReplayedToken => (16, 401),
             Reason::BadPrincipal
             | Reason::BadMethod
             | Reason::BadPath
             | Reason::BadHost
             | Reason::BadHeader
+            | Reason::BadQuery
+            | Reason::BadBody
+            | Reason::MissingInput
             | Reason::Undecodable => (7, 400),
             _ => (7, 403),
         };
@@ -222,7 +255,7 @@ proptest! {
     ) {
         let verdict = Verdict {
             policies: policies.iter().map(|policy| Arc::from(policy.as_str())).collect(),
-            principal: principal.as_ref().map(|id| id.parse().unwrap()),
+            principal: principal.as_ref().map(|id| id.parse::<SpiffeId>().unwrap().into()),
             ..verdict(reason.outcome(), reason)
         };
         let response = read(&answer(&verdict, &HeaderNames::default(), &lookalikes).into_bytes());

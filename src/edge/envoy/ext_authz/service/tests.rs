@@ -7,6 +7,7 @@ use envoy_types::pb::envoy::service::auth::v3 as auth;
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use hyper_util::rt::TokioIo;
+use portcullis_spiffe::SpiffeId;
 use proptest::prelude::*;
 use prost::Message as _;
 use tokio::net::UnixStream;
@@ -28,7 +29,7 @@ struct Gate {
 }
 
 fn verdict(reason: Reason, principal: Option<&str>) -> Verdict {
-    let principal = principal.map(|id| id.parse().expect("is a SPIFFE ID"));
+    let principal = principal.map(|id| id.parse::<SpiffeId>().expect("is a SPIFFE ID").into());
     Verdict { outcome: reason.outcome(), reason, principal, ..nameless(reason) }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::{DecodeError, Message};
 
-use crate::decision::Check;
+use crate::decision::{Body, Check};
 
 #[derive(Clone, PartialEq, Message)]
 struct CheckRequest {
@@ -56,6 +56,11 @@ struct HttpRequest {
     scheme: String,
     #[prost(string, tag = "10")]
     protocol: String,
+    /// That there is any is all we need to know, so it need not be text.
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    body: Vec<Bytes>,
+    #[prost(bytes = "bytes", tag = "12")]
+    raw_body: Bytes,
     #[prost(message, optional, tag = "13")]
     header_map: Option<HeaderMap>,
 }
@@ -94,6 +99,7 @@ pub(super) fn decode(message: &[u8]) -> Result<Owned, DecodeError> {
         sni: attributes.tls_session.unwrap_or_default().sni,
         http: attributes.request.and_then(|request| request.http).map(|http| OwnedHttp {
             texts: [http.method, http.path, http.host, http.scheme, http.protocol],
+            body: http.body.iter().all(Bytes::is_empty).then(|| http.raw_body.to_vec()),
             headers: http.header_map.filter(|_| http.joined_headers.is_empty()).and_then(raw_lines),
         }),
         extensions: attributes.context_extensions,
@@ -121,6 +127,8 @@ pub(super) struct Owned {
 pub(super) struct OwnedHttp {
     /// Method, path, host, scheme and protocol.
     pub(super) texts: [String; 5],
+    /// `None` if it was sent as text.
+    pub(super) body: Option<Vec<u8>>,
     pub(super) headers: Option<Vec<(String, Vec<u8>)>>,
 }
 
@@ -134,6 +142,10 @@ impl From<Check<'_>> for Owned {
             sni: check.sni.to_owned(),
             http: check.http.map(|http| OwnedHttp {
                 texts: [http.method, http.path, http.host, http.scheme, http.protocol].map(str::to_owned),
+                body: match http.body {
+                    Body::Bytes(bytes) => Some(bytes.to_vec()),
+                    Body::Text => None,
+                },
                 headers: http.headers.map(|lines| lines.iter().map(owned).collect()),
             }),
             extensions: check.extensions.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),

@@ -1,0 +1,100 @@
+//! Fields of a JSON body: only of one that is here whole, that is called JSON, and that no reader could understand in
+//! another way.
+
+use serde_json::{Map, Value as Json};
+
+use super::Inputs;
+use crate::decision::check::Body;
+use crate::decision::reason::Reason;
+use crate::decision::request::Refusal;
+use crate::foundation::json;
+
+/// The longest body that is read, in bytes. A decision takes microseconds; reading this takes some hundred of them.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Envoy says in it whether it sent less than there is. It takes away what a client puts there.
+const PARTIAL: &str = "x-envoy-auth-partial-body";
+
+/// Reads the body of a request.
+pub(super) fn read(inputs: &Inputs<'_>) -> Result<Json, Refusal> {
+    let bytes = match inputs.check.http.as_ref().map(|http| http.body) {
+        Some(Body::Bytes(bytes)) if !bytes.is_empty() => bytes,
+        Some(Body::Text) => {
+            return Err(bad("the proxy sent it as text; `with_request_body` needs `pack_as_bytes: true`"));
+        }
+        _ => return Err(bad("there is none, or the proxy did not send it; see `with_request_body`")),
+    };
+    whole(inputs, bytes)?;
+    called_json(inputs)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(bad(&format!("it has {} bytes, more than {MAX_BYTES}", bytes.len())));
+    }
+    json::read(bytes).map_err(|error| bad(&format!("it is not I-JSON: {error}")))
+}
+
+/// A part of a body says nothing of the whole.
+fn whole(inputs: &Inputs<'_>, bytes: &[u8]) -> Result<(), Refusal> {
+    match inputs.header(PARTIAL)? {
+        Some("false") => {}
+        Some("true") => return Err(bad("the proxy sent only the beginning of it; see `max_request_bytes`")),
+        _ => return Err(bad("the proxy does not say whether it sent all of it")),
+    }
+    match inputs.header("content-length")? {
+        Some(length) if length.parse() != Ok(bytes.len()) => {
+            Err(bad(&format!("{} bytes of it are here, of {length}", bytes.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `application/json` or anything that ends with `+json` (RFC 6839), in UTF-8, not compressed.
+fn called_json(inputs: &Inputs<'_>) -> Result<(), Refusal> {
+    let said = inputs.header("content-type")?.ok_or_else(|| bad("no `content-type` says that it is JSON"))?;
+    let (essence, parameters) = said.split_once(';').unwrap_or((said, ""));
+    let essence = essence.trim().to_ascii_lowercase();
+    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let is_utf8 = |parameter: &str| match parameter.trim().split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    if !is_json || !parameters.split(';').all(is_utf8) {
+        return Err(bad("its `content-type` is not JSON in UTF-8"));
+    }
+    match inputs.header("content-encoding")? {
+        None | Some("identity") => Ok(()),
+        Some(_) => Err(bad("it is compressed")),
+    }
+}
+
+/// The value at a path of members; `None` if there is none.
+pub(super) fn field<'b>(body: &'b Json, path: &[Box<str>]) -> Result<Option<&'b Json>, Refusal> {
+    let mut at = body;
+    for name in path {
+        let Json::Object(members) = at else {
+            return Err(bad(&format!("`{}` goes through something that is not an object", path.join("."))));
+        };
+        unmistakable(members, name)?;
+        match members.get(&**name) {
+            Some(value) => at = value,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(at))
+}
+
+/// Go's `encoding/json` takes `"Amount"` for `amount`, and the last of them counts.
+fn unmistakable(members: &Map<String, Json>, name: &str) -> Result<(), Refusal> {
+    let folded =
+        |text: &str| -> String { text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect() };
+    let wanted = folded(name);
+    match members.keys().find(|key| *key != name && folded(key) == wanted) {
+        Some(_) => Err(bad(&format!("`{name}` is there in another case too"))),
+        None => Ok(()),
+    }
+}
+
+fn bad(why: &str) -> Refusal {
+    Refusal::new(Reason::BadBody, format_args!("the body: {why}"), "")
+}

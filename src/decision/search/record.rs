@@ -1,0 +1,85 @@
+//! What is written down of a search.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::{Page, Search, SearchError, Sought};
+use crate::decision::policy::PolicySet;
+use crate::decision::query::{Action, Entity, Properties, Query};
+use crate::evidence::{DecisionId, Edge, SearchKind, SearchRecord};
+use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::Digest;
+use crate::foundation::telemetry::{as_printable, printable};
+use crate::foundation::watched::Snapshot;
+
+/// How much of a peer's own words goes into a record, in bytes.
+const SHOWN: usize = 1024;
+
+impl Search<'_> {
+    /// What is sought, as records and metrics name it.
+    pub const fn kind(&self) -> SearchKind {
+        match &self.sought {
+            Sought::Subjects { .. } => SearchKind::Subject,
+            Sought::Resources { .. } => SearchKind::Resource,
+            Sought::Actions { .. } => SearchKind::Action,
+        }
+    }
+
+    /// SHA-256 over everything but what is sought, the page's begin and its length.
+    pub fn digest(&self) -> Digest {
+        let open = |kind: &str, properties: &Properties<'_>| Entity {
+            properties: properties.clone().into_owned(),
+            ..Entity::named(kind.to_owned(), "")
+        };
+        let (subject, action, resource) = match &self.sought {
+            Sought::Subjects { kind, properties, action, resource } => {
+                (open(kind, properties), action.clone(), resource.clone())
+            }
+            Sought::Resources { subject, action, kind, properties } => {
+                (subject.clone(), action.clone(), open(kind, properties))
+            }
+            Sought::Actions { subject, resource } => (subject.clone(), Action::named(""), resource.clone()),
+        };
+        Query { subject, action, resource, context: self.context.clone(), extra: Vec::new() }.digest()
+    }
+}
+
+/// The answer before it is given.
+pub(super) struct Answer<'a> {
+    pub(super) id: DecisionId,
+    pub(super) time: Timestamp,
+    pub(super) policies: &'a Snapshot<PolicySet>,
+    pub(super) result: &'a Result<Page, SearchError>,
+    pub(super) took: Duration,
+}
+
+/// The record of a search and its answer.
+pub(super) fn record<'a>(search: &'a Search<'_>, answer: &Answer<'_>, request_id: Option<&'a str>) -> SearchRecord<'a> {
+    let whom = |entity: &Entity<'_>| Cow::Owned(printable(&entity.to_string(), SHOWN));
+    let (principal, action, resource) = match &search.sought {
+        Sought::Subjects { kind, action, resource, .. } => (as_printable(kind, SHOWN), Some(action), whom(resource)),
+        Sought::Resources { subject, action, kind, .. } => (whom(subject), Some(action), as_printable(kind, SHOWN)),
+        Sought::Actions { subject, resource } => (whom(subject), None, whom(resource)),
+    };
+    let page = answer.result.as_ref();
+    SearchRecord {
+        decision_id: answer.id,
+        time: answer.time,
+        edge: Edge::Authzen,
+        sought: search.kind(),
+        principal,
+        action: action.map(|action| as_printable(&action.name, SHOWN)).unwrap_or_default(),
+        resource,
+        context_digest: search.digest(),
+        after: search.after.as_deref().map(|name| as_printable(name, SHOWN)),
+        limit: search.limit,
+        found: page.map_or(0, |page| page.names.len()),
+        more: page.is_ok_and(|page| page.more),
+        error: page.err().map(SearchError::name),
+        policy_digest: answer.policies.policy_digest(),
+        entity_digest: answer.policies.entity_digest(),
+        policy_epoch: answer.policies.epoch(),
+        latency_us: u64::try_from(answer.took.as_micros()).unwrap_or(u64::MAX),
+        request_id: request_id.map(|id| as_printable(id, SHOWN)),
+    }
+}

@@ -1,0 +1,69 @@
+//! Tokens that are good for one use.
+
+use super::*;
+
+fn once(key: &Key, capacity: usize) -> Tokens {
+    let single_use = Some((capacity, NOW.before(Duration::from_secs(100))));
+    Tokens::new(
+        vec![Issuer::publishing(IssuerRules { single_use, ..rules(ISSUER) }, published(&[("kid-1", key)]))],
+        100,
+    )
+}
+
+fn shown(key: &Key, id: &str, seconds: u64) -> String {
+    token(&header("ES256"), &with(&with(&claims(), "jti", id), "exp", SECOND + seconds), key)
+}
+
+#[test]
+fn a_token_that_was_used_is_refused_until_it_is_refused_anyway() {
+    let key = Key::p256();
+    let tokens = once(&key, 10);
+    let (one, two) = (shown(&key, "1", 300), shown(&key, "2", 300));
+    tokens.verify(&one, NOW).unwrap();
+    for later in [0, 299, 300, 329] {
+        let error = tokens.verify(&one, NOW.after(Duration::from_secs(later))).unwrap_err();
+        assert!(matches!(error, TokenError::Replayed), "{error}");
+    }
+    tokens.verify(&two, NOW.after(Duration::from_secs(329))).unwrap();
+    let same_id = shown(&key, "1", 200);
+    assert!(matches!(tokens.verify(&same_id, NOW).unwrap_err(), TokenError::Replayed), "the id is what counts");
+    let late = tokens.verify(&one, NOW.after(Duration::from_secs(330))).unwrap_err();
+    assert_eq!(late.fault(), TokenFault::OutOfTime);
+}
+
+#[test]
+fn nothing_is_forgotten_to_make_room() {
+    let key = Key::p256();
+    let tokens = once(&key, 2);
+    tokens.verify(&shown(&key, "1", 10), NOW).unwrap();
+    tokens.verify(&shown(&key, "2", 300), NOW).unwrap();
+    let full = tokens.verify(&shown(&key, "3", 300), NOW).unwrap_err();
+    assert!(matches!(full, TokenError::NoRoom(2)), "{full}");
+    assert_eq!(full.fault(), TokenFault::NoRoom);
+    assert!(matches!(tokens.verify(&shown(&key, "1", 10), NOW).unwrap_err(), TokenError::Replayed));
+    let later = NOW.after(Duration::from_secs(40));
+    tokens.verify(&shown(&key, "3", 300), later).unwrap();
+    assert!(matches!(tokens.verify(&shown(&key, "2", 300), later).unwrap_err(), TokenError::Replayed));
+}
+
+#[test]
+fn what_was_made_before_the_start_may_have_been_used() {
+    let key = Key::p256();
+    let tokens = once(&key, 10);
+    let made = |seconds_ago: u64| token(&header("ES256"), &with(&claims(), "iat", SECOND - seconds_ago), &key);
+    let error = tokens.verify(&made(100), NOW).unwrap_err();
+    assert!(matches!(error, TokenError::BeforeStart(_)), "{error}");
+    assert_eq!(error.fault(), TokenFault::Replayed);
+    tokens.verify(&made(99), NOW).unwrap();
+}
+
+#[test]
+fn it_needs_an_id_and_the_time_it_was_made() {
+    let key = Key::p256();
+    for name in ["jti", "iat"] {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove(name);
+        let error = once(&key, 10).verify(&token(&header("ES256"), &claims, &key), NOW).unwrap_err();
+        assert!(matches!(error, TokenError::Jwt(jwt::TokenError::Missing(found)) if found == name), "{error}");
+    }
+}
