@@ -8,6 +8,7 @@
 mod admin;
 mod build;
 mod entities;
+pub(crate) mod evidence;
 mod identity;
 mod mapping;
 mod metrics;
@@ -23,7 +24,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::decision::policy::LoadError;
 use crate::edge::grpc::ReflectionError;
-use crate::evidence::json_lines::{FinishError, SinkError, Writer};
+use crate::evidence::export::{Exports, SinkError};
+use crate::evidence::log::{self as audit_log, FinishError, Keeper};
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
 use crate::identity::authority::AuthorityError;
@@ -56,7 +58,10 @@ pub enum AppError {
     Store(#[from] StoreError),
     /// The audit log can't be opened.
     #[error("the audit log can't be opened: {0}")]
-    Audit(#[from] SinkError),
+    Audit(#[from] audit_log::LogError),
+    /// Records can't be given to who is to have them.
+    #[error("records can't be exported: {0}")]
+    Export(#[from] SinkError),
     /// Not every record reached the audit log.
     #[error(transparent)]
     Unwritten(#[from] FinishError),
@@ -132,7 +137,8 @@ fn raise_descriptor_limit() {
 pub struct App {
     tasks: TaskGroup,
     shutdown: Shutdown,
-    audit: Writer,
+    audit: Keeper,
+    exports: Exports,
     store: Arc<Store>,
 }
 
@@ -158,6 +164,7 @@ impl App {
         if let Ok(written) = written {
             written?;
         }
+        self.exports.finish(AUDIT_DEADLINE).await;
         match ended.map_err(AppError::Runtime)? {
             Some(name) => Err(AppError::TaskEnded(name)),
             None => Ok(()),

@@ -1,5 +1,6 @@
 //! The command line: arguments and environment in, an exit code out. What it says, it says through [`Output`].
 
+mod audit;
 mod files;
 mod mapping;
 mod output;
@@ -21,6 +22,7 @@ use crate::decision::entity;
 use crate::decision::policy::PolicySet;
 use crate::server::InheritedSockets;
 
+use self::audit::AuditCommand;
 use self::mapping::MappingCommand;
 use self::remote::{RemoteCommand, with_double_dashes};
 
@@ -86,6 +88,9 @@ enum Command {
     /// Work with policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Read and verify a log of decisions, and prove single ones to others.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Work with the routes by which requests become questions.
     #[command(subcommand)]
     Mapping(MappingCommand),
@@ -180,6 +185,7 @@ pub fn run(
     };
     match cli.command {
         Command::Serve { source, takeover } => serve(source, takeover, environment, output),
+        Command::Audit(command) => audit::run(command, output),
         Command::Completions { shell } => completions(shell, output),
         Command::Mapping(command) => mapping::run(command, output),
         Command::Remote(command) => remote::run(command, &environment, output),

@@ -4,6 +4,7 @@
 //! found out by whoever opens it. `docs/configuration.md` is the reference of all keys.
 
 mod attestors;
+mod audit;
 mod entities;
 mod entries;
 mod fault;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use portcullis_spiffe::TrustDomain;
 
 pub use attestors::Attestors;
+pub use audit::{Audit, AuditFile, GatewayName};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};
@@ -32,11 +34,12 @@ pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use origin::Origin;
-pub use sections::{Admin, Audit, AuditFile, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
+pub use sections::{Admin, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
 pub use show::ShowError;
 pub use store::{Store, StoreUrl};
 pub use tokens::{KeyPlace, TokenIssuer, Tokens};
 
+use crate::foundation::digest::Digest;
 use crate::foundation::telemetry::LogConfig;
 use node::Node;
 use reader::{Reader, Section};
@@ -45,6 +48,8 @@ use reader::{Reader, Section};
 /// file's is).
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// SHA-256 over all that is in force, but for secrets: which configuration this is.
+    pub digest: Digest,
     /// The trust domain of which this process is the authority.
     pub trust_domain: TrustDomain,
     /// The directory of all state, closed to others.
@@ -96,9 +101,16 @@ impl Loaded {
         let (more, keys) = reader.finish();
         faults.extend(more);
         match config {
-            Some(config) if faults.is_empty() => Ok(Self { config, effective, keys }),
+            Some(config) if faults.is_empty() => Ok(Self { config, effective, keys }.named()),
             _ => Err(ConfigError::new(faults)),
         }
+    }
+
+    fn named(mut self) -> Self {
+        // It is shown as it was read, so it can be shown.
+        let shown = self.show(false).unwrap_or_default();
+        self.config.digest = Digest::of(shown.as_bytes());
+        self
     }
 
     /// Every key that exists, e.g. `log.filter`; those of a list's items, e.g. `identity.entries[].hint`, only if the
@@ -126,6 +138,7 @@ impl Config {
         let limits = section.section("limits", Limits::read);
         let shutdown = section.section("shutdown", Shutdown::read);
         Some(Self {
+            digest: Digest::of(b""),
             trust_domain: trust_domain?,
             data_dir: data_dir?,
             store: store?,

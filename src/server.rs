@@ -9,7 +9,7 @@ pub mod places;
 pub mod serve;
 
 pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer};
-pub use exchange::{Admission, AdmissionLimits, Answer, Begin, Exchange, Received};
+pub use exchange::{Admission, AdmissionLimits, Answer, Answered, Begin, Exchange, Received};
 pub use limits::Limits;
 pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, Prepared, prepare};
 pub use metrics::{ListenerMetrics, ServerMetrics};

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
 use envoy_types::pb::google::rpc;
 use portcullis::decision::{Check, Reason, Verdict};
 use portcullis::edge::envoy::ext_authz::{Decide, ExtAuthz, ExtAuthzConfig, Metrics};
-use portcullis::evidence::{CacheState, DecisionId, Edge, Outcome};
+use portcullis::evidence::{CacheState, DecisionId, Edge, Outcome, Taken};
 use portcullis::foundation::clock::SystemClock;
 use portcullis::foundation::shutdown::Shutdown;
 use portcullis::foundation::telemetry::Registry;
@@ -111,6 +111,7 @@ async fn serve_front(socket: &Path) {
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
         principal: Some("spiffe://example.org/web".parse::<portcullis::identity::SpiffeId>().unwrap().into()),
+        taken: Taken::NOW,
     });
     let (clock, metrics) = (Arc::new(SystemClock::new()), Metrics::new(registry));
     let room = AdmissionLimits { requests: 4096, bytes: 64 << 20 };

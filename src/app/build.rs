@@ -1,6 +1,5 @@
 //! Building the process, part by part.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,13 +8,14 @@ use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
 use super::entities::{EntityMetrics, entities};
+use super::evidence::Evidence;
 use super::identity::IdentityPlane;
 use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::tokens::principals;
 use super::{App, AppError};
-use crate::config::{self, AuditFile, Config};
+use crate::config::{self, Config};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
@@ -25,7 +25,6 @@ use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::operations::operations_router;
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
-use crate::evidence::json_lines::{Destination, JsonLines, JsonLinesConfig};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
@@ -97,9 +96,9 @@ impl App {
         let opening = readiness.block("store", "waiting for the database");
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
-        let (sink, writer) = JsonLines::open(&audit_config(&config.audit), readiness.clone(), metrics.audit)?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let common = Common { audit: Arc::new(sink), clock, entropy, readiness };
+        let evidence = Evidence::open(config, Arc::clone(&clock), &*entropy, &readiness, metrics.audit)?;
+        let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
 
         let identity =
             IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
@@ -135,7 +134,7 @@ impl App {
         listeners.open(&mut tasks, &shutdown)?;
         drop(starting);
         tracing::info!(trust_domain = %config.trust_domain, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { tasks, shutdown, audit: writer, store })
+        Ok(Self { tasks, shutdown, audit: evidence.keeper, exports: evidence.exports, store })
     }
 }
 
@@ -267,14 +266,6 @@ fn authzen_config(config: &config::Authzen, authority: &Arc<Authority>, clock: &
         decision_context_on_request: config.decision_context_on_request,
         metadata,
     }
-}
-
-fn audit_config(config: &config::Audit) -> JsonLinesConfig {
-    let destination = match &config.file {
-        AuditFile::StandardOutput => Destination::Stdout,
-        AuditFile::Path(path) => Destination::File(path.clone()),
-    };
-    JsonLinesConfig { destination, queue: NonZeroUsize::new(config.queue).unwrap_or(NonZeroUsize::MIN) }
 }
 
 fn limits(config: &config::Limits) -> Limits {

@@ -15,7 +15,7 @@ use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
 use crate::edge::spire_api;
 use crate::edge::workload_api;
-use crate::evidence::json_lines;
+use crate::evidence::log::LogMetrics;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::Registry;
 use crate::identity::attest::attestors;
@@ -26,7 +26,7 @@ use crate::server::ServerMetrics;
 pub(super) struct Metrics {
     pub(super) admin: spire_api::Metrics,
     pub(super) attest: attestors::Metrics,
-    pub(super) audit: json_lines::Metrics,
+    pub(super) audit: LogMetrics,
     pub(super) authority: authority::Metrics,
     pub(super) authzen: authzen::Metrics,
     pub(super) decision: DecisionMetrics,
@@ -54,7 +54,7 @@ impl Metrics {
         let metrics = Self {
             admin: spire_api::Metrics::new(&mut registry),
             attest: attestors::Metrics::new(&mut registry),
-            audit: json_lines::Metrics::new(&mut registry),
+            audit: LogMetrics::new(&mut registry),
             authority: authority::Metrics::new(&mut registry),
             authzen: authzen::Metrics::new(&mut registry),
             decision: DecisionMetrics::new(&mut registry),

@@ -8,7 +8,7 @@ use http::HeaderName;
 use tracing_subscriber::EnvFilter;
 
 use super::entities::{self, EntitySource};
-use super::node::{Node, Value};
+use super::node::Node;
 use super::reader::{Section, Setting};
 use super::values::text;
 use crate::edge::envoy::ext_authz::HeaderNames;
@@ -192,48 +192,6 @@ impl Admin {
         let users = section.list("allowed_uids", "[]");
         let groups = section.list("allowed_gids", "[]");
         Some(Self { allowed_uids: users?, allowed_gids: groups? })
-    }
-}
-
-/// The section `audit`.
-#[derive(Clone, Debug)]
-pub struct Audit {
-    /// Where records go.
-    pub file: AuditFile,
-    /// How many records may wait to be written before decisions become errors.
-    pub queue: usize,
-}
-
-/// Where records go.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum AuditFile {
-    /// To the standard output of the process.
-    StandardOutput,
-    /// To a file, which is appended to.
-    Path(PathBuf),
-}
-
-impl Audit {
-    pub(super) fn read(section: &mut Section<'_>, data_dir: &Path) -> Option<Self> {
-        let file = section.value_or("file", Value::Text(format!("{}/audit.jsonl", data_dir.display())));
-        let queue = section.bounded("queue", "65536", (1, 1 << 20));
-        Some(Self { file: file?, queue: queue? })
-    }
-}
-
-impl Setting for AuditFile {
-    fn read(node: &Node, base: &Path) -> Result<Self, String> {
-        match text(node, "a path, or \"-\" in quotes for standard output")? {
-            "-" => Ok(Self::StandardOutput),
-            _ => PathBuf::read(node, base).map(Self::Path),
-        }
-    }
-
-    fn shown(&self, written: &Node) -> Value {
-        match self {
-            Self::StandardOutput => written.value.clone(),
-            Self::Path(path) => path.shown(written),
-        }
     }
 }
 

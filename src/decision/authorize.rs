@@ -16,7 +16,7 @@ use super::query::{Entity, Query};
 use super::reason::Reason;
 use super::request::{HttpRequest, Refusal};
 use super::shadow::Shadow;
-use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Outcome, Record};
+use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Outcome, Record, Taken};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
@@ -43,6 +43,20 @@ pub struct Verdict {
     pub cache: CacheState,
     /// Who asked, verified.
     pub principal: Option<Principal>,
+    /// Its record. It may be told once that is durable: [`Verdict::settled`].
+    pub taken: Taken,
+}
+
+impl Verdict {
+    /// The answer as it may be told: once its record is as durable as the operator wants it, or an error instead.
+    pub async fn settled(mut self) -> Self {
+        if let Err(error) = std::mem::take(&mut self.taken).durable().await {
+            tracing::error!(decision_id = %self.id, "a decision was not recorded, so it is an error: {error}");
+            self.reason = Reason::AuditUnavailable;
+            self.outcome = self.reason.outcome();
+        }
+        self
+    }
 }
 
 /// What the authorizer works with.
@@ -273,22 +287,22 @@ impl Authorizer {
         };
         let (edge, principal) = (question.edge, question.principal.take());
         let took = self.ports.clock.elapsed().saturating_sub(question.started);
-        let (id, reason) = match question.id {
-            None => (DecisionId::NIL, Reason::Internal),
+        let (id, reason, taken) = match question.id {
+            None => (DecisionId::NIL, Reason::Internal, Taken::NOW),
             Some(id) => {
                 let record = question.record((id, principal.as_ref()), reason, &answer, took);
                 match self.ports.audit.append(Record::Decision(&record)) {
-                    Ok(()) => (id, reason),
+                    Ok(taken) => (id, reason, taken),
                     Err(error) => {
                         tracing::error!(decision_id = %id, "a decision was not recorded, so it is an error: {error}");
-                        (id, Reason::AuditUnavailable)
+                        (id, Reason::AuditUnavailable, Taken::NOW)
                     }
                 }
             }
         };
         let outcome = reason.outcome();
         self.metrics.decided(edge, reason, answer.cache, took);
-        Verdict { id, outcome, reason, policies: answer.evaluation.policies, cache: answer.cache, principal }
+        Verdict { id, outcome, reason, policies: answer.evaluation.policies, cache: answer.cache, principal, taken }
     }
 }
 
@@ -414,7 +428,7 @@ impl<'q> Question<'q> {
             resource: self.resource,
             context_digest: self.context_digest,
             decision: reason.outcome(),
-            reason: reason.name(),
+            reason: Cow::Borrowed(reason.name()),
             policies: Arc::clone(&answer.evaluation.policies),
             policy_errors: Arc::clone(&answer.evaluation.errors),
             policy_digest: Some(self.policies.policy_digest()),

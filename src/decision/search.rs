@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use self::record::Answer;
 use super::authorize::Authorizer;
 use super::query::{Action, Entity, Properties};
-use crate::evidence::{DecisionId, Record};
+use crate::evidence::{DecisionId, Record, Taken};
 
 /// How much one page may cost, in units of about a tenth of a microsecond: a look at one name is one, to put the question
 /// about it some ten, and one that Cedar itself has to answer a thousand.
@@ -109,6 +109,18 @@ pub struct Found {
     pub id: DecisionId,
     /// The page.
     pub result: Result<Page, SearchError>,
+    /// Its record. It may be told once that is durable: [`Found::settled`].
+    pub taken: Taken,
+}
+
+impl Found {
+    /// The answer as it may be told: once its record is as durable as the operator wants it, or an error instead.
+    pub async fn settled(mut self) -> Self {
+        if std::mem::take(&mut self.taken).durable().await.is_err() {
+            self.result = Err(SearchError::Unrecorded);
+        }
+        self
+    }
 }
 
 impl Authorizer {
@@ -117,22 +129,22 @@ impl Authorizer {
     pub fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
         let (now, started) = (self.ports.clock.now(), self.ports.clock.elapsed());
         let Ok(id) = DecisionId::new(now, self.ports.entropy.as_ref()) else {
-            return Found { id: DecisionId::NIL, result: Err(SearchError::Internal) };
+            return Found { id: DecisionId::NIL, result: Err(SearchError::Internal), taken: Taken::NOW };
         };
         let policies = self.ports.policies.load();
         let result = policies.search(search, MOST_WORK);
         let took = self.ports.clock.elapsed().saturating_sub(started);
         let answer = Answer { id, time: now, policies: &policies, result: &result, took };
         let record = record::record(search, &answer, request_id);
-        let result = match self.ports.audit.append(Record::Search(Box::new(record))) {
-            Ok(()) => result,
+        let (result, taken) = match self.ports.audit.append(Record::Search(Box::new(record))) {
+            Ok(taken) => (result, taken),
             Err(error) => {
                 tracing::error!(decision_id = %id, "a search was not recorded, so it is an error: {error}");
-                Err(SearchError::Unrecorded)
+                (Err(SearchError::Unrecorded), Taken::NOW)
             }
         };
         self.metrics.searched(search.kind(), result.as_ref().map_or_else(SearchError::name, |_| "found"), took);
-        Found { id, result }
+        Found { id, result, taken }
     }
 }
 

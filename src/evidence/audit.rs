@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use tokio::sync::watch;
+
 use super::record::Record;
 
 /// Why a record was not taken.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AppendError {
     /// Records come in faster than they can be written.
     #[error("the audit queue is full")]
     Full,
-    /// Writing failed, and nothing more will be taken until the process is restarted.
+    /// Writing fails.
     #[error("the audit log failed: {0}")]
     Failed(String),
     /// This record has no form that can be written.
@@ -20,9 +22,57 @@ pub enum AppendError {
 
 /// Where records go. Appending must not block: it is on the path of every decision.
 pub trait Audit: fmt::Debug + Send + Sync {
-    /// Takes a record into custody.
+    /// Takes a record into custody. What follows from it may be told once it is [`Taken::durable`].
     ///
     /// # Errors
     /// [`AppendError`]; the caller must then answer with an error, never with an allow.
-    fn append(&self, record: Record<'_>) -> Result<(), AppendError>;
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError>;
+}
+
+/// A record that was taken.
+#[derive(Clone, Debug, Default)]
+#[must_use = "what was recorded may be told once the record is durable"]
+pub struct Taken(Option<Wait>);
+
+#[derive(Clone, Debug)]
+struct Wait {
+    place: u64,
+    progress: watch::Receiver<Progress>,
+}
+
+/// How far a log has written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Progress {
+    /// How many of the records that it took are on the disk.
+    pub durable: u64,
+    /// Whether there will be no more.
+    pub is_over: bool,
+}
+
+impl Taken {
+    /// A record that nothing has to wait for.
+    pub const NOW: Self = Self(None);
+
+    /// That of the record at this place, counted from 1: it is durable once so many are.
+    pub const fn at(place: u64, progress: watch::Receiver<Progress>) -> Self {
+        Self(Some(Wait { place, progress }))
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_durable(&self) -> bool {
+        self.0.as_ref().is_none_or(|wait| wait.progress.borrow().durable >= wait.place)
+    }
+
+    /// Waits until the record is as durable as the operator wants it.
+    ///
+    /// # Errors
+    /// [`AppendError::Failed`]: it never will be.
+    pub async fn durable(self) -> Result<(), AppendError> {
+        let Some(mut wait) = self.0 else { return Ok(()) };
+        let settled = wait.progress.wait_for(|progress| progress.durable >= wait.place || progress.is_over).await;
+        match settled {
+            Ok(progress) if progress.durable >= wait.place => Ok(()),
+            _ => Err(AppendError::Failed("it was closed before the record was on the disk".to_owned())),
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use minicbor::{Decode, Encode};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,9 +15,12 @@ use crate::foundation::watched::Epoch;
 
 pub use self::search::{SearchKind, SearchRecord};
 
+pub mod encoding;
 mod search;
+pub(in crate::evidence) mod shorten;
+
 #[cfg(test)]
-mod tests;
+pub(in crate::evidence) mod tests;
 
 /// Names one decision, in the answer, in Envoy's metadata, in the log: a UUID of version 7 (RFC 9562 section 5.7), so
 /// that ids sort by time.
@@ -44,12 +48,15 @@ impl fmt::Display for DecisionId {
 }
 
 /// Which wire a question came in by.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum Edge {
     /// `AuthZEN` over HTTP.
+    #[n(0)]
     Authzen,
     /// Envoy's `ext_authz`.
+    #[n(1)]
     ExtAuthz,
 }
 
@@ -64,14 +71,18 @@ impl Edge {
 }
 
 /// How a question ended.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum Outcome {
     /// Permitted.
+    #[n(0)]
     Allow,
     /// Not permitted.
+    #[n(1)]
     Deny,
     /// A fault of ours: the caller must not go on.
+    #[n(2)]
     Error,
 }
 
@@ -87,14 +98,18 @@ impl Outcome {
 }
 
 /// What the decision cache had to do with an answer.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum CacheState {
     /// The answer was there.
+    #[n(0)]
     Hit,
     /// It was evaluated, and kept.
+    #[n(1)]
     Miss,
     /// It was never asked: the question was refused before, or can't be cached.
+    #[n(2)]
     Bypass,
 }
 
@@ -132,51 +147,76 @@ pub enum Record<'a> {
 }
 
 /// A question and its answer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[cbor(map)]
 pub struct DecisionRecord<'a> {
     /// The decision's name.
+    #[n(0)]
     pub decision_id: DecisionId,
     /// When it was made.
+    #[n(1)]
     pub time: Timestamp,
     /// Which wire asked.
+    #[n(2)]
     pub edge: Edge,
     /// Who asked, as `Type::"id"`; empty if the caller could not be authenticated.
+    #[b(3)]
     pub principal: Cow<'a, str>,
     /// SHA-256 of the leaf certificate that proved the principal, if one did.
+    #[n(4)]
     pub leaf: Option<Digest>,
     /// The workload that leaf is of, if the principal is another.
+    #[b(19)]
     pub peer: Option<Cow<'a, str>>,
     /// SHA-256 of the token that was verified, if one was.
+    #[n(20)]
     pub token: Option<Digest>,
     /// Who issued it.
+    #[b(21)]
     pub token_issuer: Option<Cow<'a, str>>,
     /// What they wanted to do.
+    #[b(5)]
     pub action: Cow<'a, str>,
     /// To what, as `Type::"id"`.
+    #[b(6)]
     pub resource: Cow<'a, str>,
     /// SHA-256 over everything else that could enter the decision.
+    #[n(7)]
     pub context_digest: Option<Digest>,
     /// The answer.
+    #[n(8)]
     pub decision: Outcome,
     /// Why, in a word of a fixed list; see `docs/reasons.md`.
-    pub reason: &'static str,
+    #[b(9)]
+    pub reason: Cow<'a, str>,
     /// The ids of the policies that decided, sorted.
+    #[n(10)]
+    #[cbor(with = "encoding::texts")]
     pub policies: Arc<[Arc<str>]>,
     /// Policies that failed to evaluate, as `id: message`.
+    #[n(11)]
+    #[cbor(with = "encoding::texts")]
     pub policy_errors: Arc<[Arc<str>]>,
     /// SHA-256 over the policy set, schema included, that decided; `None` if none was asked.
+    #[n(12)]
     pub policy_digest: Option<Digest>,
     /// SHA-256 over the entities that the set was evaluated with.
+    #[n(13)]
     pub entity_digest: Option<Digest>,
     /// Which load of policies and entities, counted since the process started.
+    #[n(14)]
     pub policy_epoch: Epoch,
     /// Which state of the trust bundles the caller was verified against.
+    #[n(15)]
     pub bundle_epoch: Epoch,
     /// Whether the cache answered.
+    #[n(16)]
     pub cache: CacheState,
     /// From the decoded question to the answer, in microseconds.
+    #[n(17)]
     pub latency_us: u64,
     /// The caller's own name for its request (`x-request-id`), sanitised, if it gave one.
+    #[b(18)]
     pub request_id: Option<Cow<'a, str>>,
 }
 
@@ -197,7 +237,7 @@ impl DecisionRecord<'_> {
             resource: owned(self.resource),
             context_digest: self.context_digest,
             decision: self.decision,
-            reason: self.reason,
+            reason: owned(self.reason),
             policies: self.policies,
             policy_errors: self.policy_errors,
             policy_digest: self.policy_digest,
@@ -212,52 +252,72 @@ impl DecisionRecord<'_> {
 }
 
 /// An X.509-SVID that was signed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[cbor(map)]
 pub struct IssuanceRecord {
     /// When.
+    #[n(0)]
     pub time: Timestamp,
     /// For whom.
+    #[n(1)]
     pub spiffe_id: String,
     /// By which registration entry; empty if an administrator asked for it.
+    #[n(2)]
     pub entry_id: String,
     /// Serial number of the certificate, hexadecimal.
+    #[n(3)]
     pub serial: String,
     /// SHA-256 of the certificate.
+    #[n(4)]
     pub leaf: Digest,
     /// Subject key id of the authority that signed, hexadecimal.
+    #[n(5)]
     pub authority: String,
     /// Until when it is valid.
+    #[n(6)]
     pub not_after: Timestamp,
 }
 
 /// A JWT-SVID that was signed. The token itself is in no record: who has it is whom it names.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[cbor(map)]
 pub struct JwtIssuanceRecord {
     /// When.
+    #[n(0)]
     pub time: Timestamp,
     /// For whom.
+    #[n(1)]
     pub spiffe_id: String,
     /// By which registration entry; empty if an administrator asked for it.
+    #[n(2)]
     pub entry_id: String,
     /// To whom it may be shown.
+    #[n(3)]
     pub audience: Vec<String>,
     /// SHA-256 of the token.
+    #[n(4)]
     pub token: Digest,
     /// Its `jti`, if it has one.
+    #[n(5)]
     pub jti: Option<String>,
     /// The `kid` of the authority that signed.
+    #[n(6)]
     pub authority: String,
     /// Until when it is valid.
+    #[n(7)]
     pub not_after: Timestamp,
 }
 
 /// What an authority signs.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum AuthorityKind {
     /// X.509-SVIDs.
+    #[n(0)]
     X509,
     /// JWT-SVIDs.
+    #[n(1)]
     Jwt,
 }
 
@@ -275,20 +335,27 @@ impl AuthorityKind {
 }
 
 /// What becomes of an authority.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum AuthorityChange {
     /// It was made, and is in the bundle before it signs.
+    #[n(0)]
     Prepare,
     /// It signs from now on; the one that did until now is old.
+    #[n(1)]
     Activate,
     /// It is no longer trusted to be ours alone: what it signed is replaced.
+    #[n(2)]
     Taint,
     /// It leaves the bundle: what it signed is refused.
+    #[n(3)]
     Revoke,
     /// It was prepared and another takes its place: it leaves the bundle without ever having signed.
+    #[n(4)]
     Discard,
     /// It leaves the bundle because its time is over.
+    #[n(5)]
     Expire,
 }
 
@@ -307,12 +374,15 @@ impl AuthorityChange {
 }
 
 /// Who wants an authority changed.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum Initiator {
     /// Someone who may call the admin API.
+    #[n(0)]
     Operator,
     /// The dates of the authorities.
+    #[n(1)]
     Schedule,
 }
 
@@ -327,70 +397,98 @@ impl Initiator {
 }
 
 /// A change of one of our authorities.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[cbor(map)]
 pub struct AuthorityChangeRecord {
     /// When.
+    #[n(0)]
     pub time: Timestamp,
     /// What it signs.
+    #[n(1)]
     pub kind: AuthorityKind,
     /// Its subject key id, hexadecimal; of one that signs JWT-SVIDs also the `kid`.
+    #[n(2)]
     pub authority: String,
     /// What becomes of it.
+    #[n(3)]
     pub change: AuthorityChange,
     /// Who wants it.
+    #[n(4)]
     pub by: Initiator,
     /// Until when it is valid.
+    #[n(5)]
     pub not_after: Timestamp,
 }
 
 /// An attempt to load the policy directory.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[cbor(map)]
 pub struct PolicyLoadRecord {
     /// When.
+    #[n(0)]
     pub time: Timestamp,
     /// The digest of the set that decides from now on.
+    #[n(1)]
     pub policy_digest: Digest,
     /// The digest of the entities that it decides with.
+    #[n(2)]
     pub entity_digest: Digest,
     /// Its epoch.
+    #[n(3)]
     pub policy_epoch: Epoch,
     /// How many policies it has.
+    #[n(4)]
     pub policies: usize,
     /// Why the new files were refused, if they were; the set named here is then the one that was kept.
+    #[n(5)]
     pub error: Option<String>,
 }
 
 /// An attempt to load the routes of the mapping.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[cbor(map)]
 pub struct MappingLoadRecord {
     /// When.
+    #[n(0)]
     pub time: Timestamp,
     /// The digest of the routes that are in place from now on.
+    #[n(1)]
     pub mapping_digest: Digest,
     /// Their epoch.
+    #[n(2)]
     pub mapping_epoch: Epoch,
     /// How many there are.
+    #[n(3)]
     pub routes: usize,
     /// Why the new files were refused, if they were, or why those in place don't fit a new schema.
+    #[n(4)]
     pub error: Option<String>,
 }
 
 /// A call of the admin API. One that changes something has two: before the change, and with its end.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[cbor(map)]
 pub struct AdministrationRecord {
     /// When.
+    #[n(0)]
     pub time: Timestamp,
     /// The method, as the wire names it: `package.Service/Method`. Sanitised, since a caller may ask for what is not there.
+    #[n(1)]
     pub method: String,
     /// Effective user of the calling process; `None` if the caller is no process of this machine.
+    #[n(2)]
     pub uid: Option<u32>,
     /// The calling process, in our PID namespace; 0 if it is in one that we can't see.
+    #[n(3)]
     pub pid: Option<i32>,
     /// What it was about: before a change what is to be changed, with the end what was.
+    #[n(4)]
     pub subjects: Vec<String>,
     /// How the call ended, as a gRPC status code in `snake_case`; `None` if it has not yet: what it is about to change
     /// follows.
-    pub code: Option<&'static str>,
+    #[n(5)]
+    pub code: Option<Cow<'static, str>>,
     /// What the caller was told of an error.
+    #[n(6)]
     pub error: Option<String>,
 }

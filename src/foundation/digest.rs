@@ -17,6 +17,11 @@ impl Digest {
         Self(digest)
     }
 
+    /// A digest that was made before, such as one that is read from a log.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes themselves.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -16,6 +16,11 @@ impl Epoch {
     /// That of a value that was never replaced.
     pub const FIRST: Self = Self(1);
 
+    /// That which a record names. It says nothing of any value of this process.
+    pub const fn of_record(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number itself.
     pub const fn number(self) -> u64 {
         self.0

@@ -12,9 +12,11 @@ mod connection;
 mod keepalive;
 mod reply;
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, Response};
 
@@ -29,8 +31,8 @@ pub trait Exchange: Send + Sync + 'static {
     /// Looks at the head of a request. The requests before it will take `ahead`, as far as that can be told.
     fn begin(&self, head: &Parts, ahead: Duration) -> Begin<Self::Call>;
 
-    /// Answers a request: microseconds of work, and no waiting.
-    fn answer(&self, call: Self::Call, received: Received<'_>) -> Answer;
+    /// Answers a request: microseconds of work. What has to be waited for must not hold up others.
+    fn answer(&self, call: Self::Call, received: Received<'_>) -> Answered;
 
     /// The answer to a request that there is no room for. It should cost next to nothing.
     fn overloaded(&self) -> Answer;
@@ -70,6 +72,24 @@ pub enum Received<'a> {
     NoRoom,
     /// Nobody asked for it.
     Unread,
+}
+
+/// An answer, or the wait for it.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is not kept")]
+pub enum Answered {
+    /// Here it is.
+    Now(Answer),
+    /// It follows from the request already, but may not be given yet.
+    Later(BoxFuture<'static, Answer>),
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(answer) => f.debug_tuple("Now").field(answer).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
 }
 
 /// A response.

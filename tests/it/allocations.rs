@@ -21,7 +21,7 @@ use portcullis::identity::SpiffeId;
 use portcullis::identity::bundle::{Bundle, Bundles};
 use portcullis::identity::svid::LeafVerifier;
 use portcullis::identity::token::{Algorithm, Issuer as TokenIssuer, IssuerRules, KeySet, PublishedKeys, Tokens};
-use portcullis::server::{Begin, Exchange, Received};
+use portcullis::server::{Answered, Begin, Exchange, Received};
 use prost::Message as _;
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
@@ -47,9 +47,9 @@ const MOST_KEPT: usize = 64;
 struct Taken;
 
 impl Audit for Taken {
-    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<portcullis::evidence::Taken, AppendError> {
         drop(record);
-        Ok(())
+        Ok(portcullis::evidence::Taken::NOW)
     }
 }
 
@@ -138,6 +138,7 @@ fn reading_a_check_and_writing_its_answer_allocates_next_to_nothing() {
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
         principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
+        taken: portcullis::evidence::Taken::NOW,
     });
     assert_allocates("the wire", &Service::new(Arc::new(known), frame), MOST_OF_WIRE);
 }
@@ -212,7 +213,10 @@ impl Service {
 
     fn answer(&self) -> bytes::Bytes {
         let Begin::Read { call, .. } = self.checks.begin(&self.head, Duration::ZERO) else { panic!("not read") };
-        self.checks.answer(call, Received::Whole(&self.frame)).body
+        match self.checks.answer(call, Received::Whole(&self.frame)) {
+            Answered::Now(answer) => answer.body,
+            Answered::Later(_) => panic!("nothing is to be waited for"),
+        }
     }
 
     fn allows(&self) -> bool {

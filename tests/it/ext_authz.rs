@@ -122,9 +122,7 @@ async fn envoys_access_log_names_the_decision_on_allow_and_on_deny() {
 async fn an_audit_log_that_cannot_be_written_turns_decisions_into_errors() {
     let mesh = Mesh::start(&[]).await;
     assert_eq!(mesh.get("/orders/17").await.status, 200);
-    let log = mesh.home.path().join("data/audit.jsonl");
-    std::fs::remove_file(&log).unwrap();
-    std::fs::create_dir(&log).unwrap();
+    std::fs::remove_dir_all(mesh.home.path().join("data/log/journal")).unwrap();
     let refused = eventually("a decision fails for want of its record", async || {
         let answer = mesh.get("/orders/17").await;
         (answer.status != 200).then_some(answer)

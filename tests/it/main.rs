@@ -15,6 +15,7 @@ mod admin;
 mod allocations;
 mod architecture;
 mod attest;
+mod audit;
 mod authzen;
 mod authzen_guide;
 mod authzen_rules;

@@ -447,7 +447,7 @@ audit: {file: ~}
 log: {filter: 'a=b=c', format: xml}
 ";
     insta::assert_snapshot!(complaints(&sources(yaml)), @r#"
-    p.yaml:2:15: audit.file: expected a path, or "-" in quotes for standard output, found nothing
+    p.yaml:2:15: audit.file: expected a path, or "-" in quotes for standard output, or `none`, found nothing
     p.yaml:3:15: log.filter: `a=b=c` is not a filter: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
     p.yaml:3:32: log.format: `xml` is neither `json` nor `text`
     "#);

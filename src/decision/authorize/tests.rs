@@ -11,7 +11,7 @@ use rcgen::{
 
 use super::*;
 use crate::decision::check::HttpAttributes;
-use crate::evidence::AppendError;
+use crate::evidence::{AppendError, Taken};
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::telemetry::Registry;
@@ -40,13 +40,13 @@ struct Log {
 }
 
 impl Audit for Log {
-    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
         if self.full.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
         let Record::Decision(record) = record else { panic!("{record:?}") };
         self.records.lock().unwrap().push(record.clone().into_owned());
-        Ok(())
+        Ok(Taken::NOW)
     }
 }
 
@@ -115,7 +115,7 @@ fn what_is_answered_is_what_is_recorded() {
         assert_eq!((verdict.outcome, verdict.reason), (outcome, reason), "{method} {path}");
         assert_eq!(verdict.policies.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), policies);
         let record = plane.last();
-        assert_eq!((record.decision_id, record.decision, record.reason), (verdict.id, outcome, reason.name()));
+        assert_eq!((record.decision_id, record.decision, &*record.reason), (verdict.id, outcome, reason.name()));
         assert_eq!(record.policies, verdict.policies);
         assert_eq!(record.principal, format!("Workload::{caller:?}"));
         assert_eq!(record.policy_digest, Some(plane.policies.load().policy_digest()));

@@ -76,10 +76,8 @@ impl<'a> View<'a> {
         let mut next = 1;
         // What is found on the way is looked at in its turn, for a request may bring parents of any of them.
         while let Some(uid) = lineage.nth(next) {
-            let found = match lineage.is_closed(next) {
-                true => Found { brought: self.brought(uid), stored: None },
-                false => self.find(uid),
-            };
+            let is_closed = lineage.is_closed(next);
+            let found = if is_closed { Found { brought: self.brought(uid), stored: None } } else { self.find(uid) };
             found.add_parents(&mut lineage);
             next += 1;
         }

@@ -75,7 +75,7 @@ pub(super) fn record<'a>(search: &'a Search<'_>, answer: &Answer<'_>, request_id
         limit: search.limit,
         found: page.map_or(0, |page| page.names.len()),
         more: page.is_ok_and(|page| page.more),
-        error: page.err().map(SearchError::name),
+        error: page.err().map(|error| error.name().into()),
         policy_digest: answer.policies.policy_digest(),
         entity_digest: answer.policies.entity_digest(),
         policy_epoch: answer.policies.epoch(),

@@ -21,12 +21,12 @@ struct Log {
 }
 
 impl Audit for Log {
-    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
         if self.full {
             return Err(AppendError::Full);
         }
         self.lines.lock().unwrap().push(serde_json::to_value(&record).unwrap());
-        Ok(())
+        Ok(Taken::NOW)
     }
 }
 

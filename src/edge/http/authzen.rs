@@ -182,8 +182,8 @@ impl<E: Evaluate> Service<E> {
         Ok(Admitted { members: question::object(&body.bytes)?, _place: place })
     }
 
-    fn decide(&self, query: Query<'_>, request_id: Option<&str>, with_context: bool) -> Response {
-        answer::response(&self.pdp.evaluate(query, request_id), with_context)
+    async fn decide(&self, query: Query<'_>, request_id: Option<&str>, with_context: bool) -> Response {
+        answer::response(&self.pdp.evaluate(query, request_id).settled().await, with_context)
     }
 
     fn context_policy(&self) -> ContextPolicy {
@@ -207,7 +207,7 @@ async fn evaluation<E: Evaluate>(
     // `options` are no member of a single question, so they are only looked at where they can mean something.
     let mut options = if policy.on_request { members.optional_object("options")? } else { None };
     let with_context = policy.read(options.as_mut())?;
-    Ok(service.decide(question::query(members)?, request_id.as_str(), with_context))
+    Ok(service.decide(question::query(members)?, request_id.as_str(), with_context).await)
 }
 
 async fn evaluations<E: Evaluate>(
@@ -225,7 +225,7 @@ async fn evaluations<E: Evaluate>(
         Some(_) => return Err(members.wrong("evaluations", "an array").into()),
     };
     if items.is_empty() {
-        return Ok(service.decide(question::query(members)?, request_id.as_str(), with_context));
+        return Ok(service.decide(question::query(members)?, request_id.as_str(), with_context).await);
     }
     let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
     let decisions = batch.put(&*service.pdp, request_id.as_str(), with_context).await?;

@@ -96,14 +96,14 @@ impl Call {
             uid: self.0.caller.map(|caller| caller.uid),
             pid: self.0.caller.map(|caller| caller.pid),
             subjects,
-            code,
+            code: code.map(std::borrow::Cow::Borrowed),
             error: error.map(|error| printable(error, MAX_ERROR)),
         };
         let appended = self.0.audit.append(Record::Administration(record.into()));
         if let Err(error) = &appended {
             tracing::error!(method = self.0.method, %error, "a call of the admin API could not be recorded");
         }
-        appended
+        appended.map(drop)
     }
 
     fn subjects(&self) -> MutexGuard<'_, Vec<String>> {

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use super::*;
-use crate::evidence::{AdministrationRecord, AppendError, Record};
+use crate::evidence::{AdministrationRecord, AppendError, Record, Taken};
 use crate::foundation::clock::{ManualClock, Timestamp};
 use crate::foundation::telemetry::LogLevels;
 use crate::server::{ConnectionInfo, Peer, UnixPeer};
@@ -24,14 +24,14 @@ pub(super) struct Notebook {
 }
 
 impl Audit for Notebook {
-    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
-        let Record::Administration(record) = record else { return Ok(()) };
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
+        let Record::Administration(record) = record else { return Ok(Taken::NOW) };
         let mut records = self.records.lock().unwrap();
         if records.len() >= self.room {
             return Err(AppendError::Full);
         }
         records.push(*record);
-        Ok(())
+        Ok(Taken::NOW)
     }
 }
 

@@ -37,7 +37,7 @@ fn epoch(number: u64) -> Epoch {
     watched.load().epoch()
 }
 
-fn decision(time: Timestamp) -> DecisionRecord<'static> {
+pub(in crate::evidence) fn decision(time: Timestamp) -> DecisionRecord<'static> {
     DecisionRecord {
         decision_id: DecisionId::new(time, &Sevens).unwrap(),
         time,
@@ -51,7 +51,7 @@ fn decision(time: Timestamp) -> DecisionRecord<'static> {
         resource: r#"Path::"orders/42""#.into(),
         context_digest: Some(Digest::of(b"the context")),
         decision: Outcome::Deny,
-        reason: "forbidden",
+        reason: "forbidden".into(),
         policies: Arc::new(["orders.batch-never-deletes".into()]),
         policy_errors: Arc::new([]),
         policy_digest: Some(Digest::of(b"the policy set")),
@@ -87,7 +87,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-fn examples() -> [Record<'static>; 8] {
+pub(super) fn examples() -> [Record<'static>; 8] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -112,7 +112,7 @@ fn examples() -> [Record<'static>; 8] {
         uid: Some(0),
         pid: Some(4711),
         subjects: vec!["5ac0b39c-8176-45dc-ab22-7daf8ecc7290".into()],
-        code: Some("ok"),
+        code: Some("ok".into()),
         error: None,
     };
     let token = JwtIssuanceRecord {

@@ -301,7 +301,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<(), AuthorityError> {
         for record in &records {
-            self.ports.audit.append(Record::AuthorityChange(Box::new(record.clone())))?;
+            self.ports.audit.append(Record::AuthorityChange(Box::new(record.clone())))?.durable().await?;
         }
         self.ports.journal.apply(self.trust_domain(), steps, now).await?;
         for AuthorityChangeRecord { kind, authority, change, by, .. } in &records {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::keys::SigningKey;
 use super::x509::SignedLeaf;
 use super::*;
-use crate::evidence::{AuthorityChange, AuthorityChangeRecord, Initiator, Record};
+use crate::evidence::{AuthorityChange, AuthorityChangeRecord, Initiator, Record, Taken};
 use crate::foundation::clock::{Clock as _, ManualClock};
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::files::write_private;
@@ -37,13 +37,13 @@ struct Log {
 }
 
 impl Audit for Log {
-    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
         if self.full.load(Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
         let Record::AuthorityChange(change) = record else { panic!("{record:?}") };
         self.records.lock().unwrap().push(*change);
-        Ok(())
+        Ok(Taken::NOW)
     }
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::*;
-use crate::evidence::JwtIssuanceRecord;
+use crate::evidence::{JwtIssuanceRecord, Taken};
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
 use crate::identity::authority::{self, AuthorityConfig, AuthorityKind, Hash, KeyCustody, KeyType};
@@ -37,7 +37,7 @@ struct Log {
 }
 
 impl Audit for Log {
-    fn append(&self, record: Record<'_>) -> Result<(), AppendError> {
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
         if self.full.load(Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
@@ -47,7 +47,7 @@ impl Audit for Log {
             Record::AuthorityChange(_) => {}
             other => panic!("{other:?}"),
         }
-        Ok(())
+        Ok(Taken::NOW)
     }
 }
 

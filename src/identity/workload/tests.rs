@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::evidence::{AppendError, Audit, Record};
+use crate::evidence::{AppendError, Audit, Record, Taken};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::SystemEntropy;
 use crate::identity::attest::attestors::Metrics;
@@ -25,8 +25,8 @@ use crate::identity::selector::Selector;
 struct Unread;
 
 impl Audit for Unread {
-    fn append(&self, _record: Record<'_>) -> Result<(), AppendError> {
-        Ok(())
+    fn append(&self, _record: Record<'_>) -> Result<Taken, AppendError> {
+        Ok(Taken::NOW)
     }
 }
 

@@ -19,7 +19,7 @@ use super::admission::{Admitted, Busy, Client};
 use super::body::{Gone, Incoming, Outcome};
 use super::keepalive::{Dead, Keepalive};
 use super::reply::{Held, Reply, Starved, send};
-use super::{Begin, Exchange};
+use super::{Answered, Begin, Exchange};
 use crate::foundation::clock::Clock;
 use crate::server::limits::Limits;
 
@@ -68,10 +68,11 @@ struct Ready<Call> {
     place: Admitted,
 }
 
-/// What a client that was waited for has done.
+/// What was waited for.
 enum Arrived<Call> {
     Body(Ready<Call>),
     Abandoned(Call),
+    Answer(Box<(SendResponse<Reply>, super::Answer, Admitted)>),
     Room,
 }
 
@@ -211,6 +212,10 @@ where
             match self.waiting.poll_next_unpin(context) {
                 Poll::Ready(Some(Arrived::Body(ready))) => self.queue(ready),
                 Poll::Ready(Some(Arrived::Abandoned(call))) => self.exchange.abandoned(call),
+                Poll::Ready(Some(Arrived::Answer(answered))) => {
+                    let (respond, answer, place) = *answered;
+                    self.send(respond, answer, Some(place));
+                }
                 Poll::Ready(Some(Arrived::Room)) => {}
                 Poll::Ready(None) | Poll::Pending => return count > 0,
             }
@@ -235,8 +240,15 @@ where
                 self.exchange.abandoned(call);
                 continue;
             }
-            let answer = self.exchange.answer(call, outcome.received());
-            self.send(respond, answer, Some(place));
+            match self.exchange.answer(call, outcome.received()) {
+                Answered::Now(answer) => self.send(respond, answer, Some(place)),
+                Answered::Later(answer) => {
+                    let answered = async move { Arrived::Answer(Box::new((respond, answer.await, place))) };
+                    self.waiting.push(Box::pin(answered));
+                    // So that it is looked at before this turn ends.
+                    context.waker().wake_by_ref();
+                }
+            }
         }
         if self.ready.is_empty() {
             self.busy = None;

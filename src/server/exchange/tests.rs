@@ -6,7 +6,7 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderValue, Request};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -17,9 +17,10 @@ use crate::server::connection::Owner;
 use crate::server::limits::Limits;
 
 /// Says what it received, and keeps account of who left. `/head` is answered at once, `/unread` without a look at its
-/// body.
+/// body, `/later` once it is told to.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Echo {
+    told: watch::Sender<bool>,
     abandoned: Mutex<Vec<String>>,
 }
 
@@ -41,11 +42,19 @@ impl Exchange for Echo {
         }
     }
 
-    fn answer(&self, _call: String, received: Received<'_>) -> Answer {
-        said(match received {
+    fn answer(&self, call: String, received: Received<'_>) -> Answered {
+        let answer = said(match received {
             Received::Whole(body) => format!("{} bytes", body.len()),
             other => format!("{other:?}"),
-        })
+        });
+        if call != "/later" {
+            return Answered::Now(answer);
+        }
+        let mut told = self.told.subscribe();
+        Answered::Later(Box::pin(async move {
+            told.wait_for(|told| *told).await.unwrap();
+            answer
+        }))
     }
 
     fn overloaded(&self) -> Answer {
@@ -189,6 +198,18 @@ async fn a_request_is_read_and_answered() {
     assert_eq!(client.begin("/", true).await.answered().await.unwrap(), "0 bytes");
     let head = client.begin("/head", true).await.response.await.unwrap();
     assert!(head.body().is_end_stream());
+    server.until(|server| server.taken() == (0, 0)).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_may_not_be_given_yet_holds_up_no_other() {
+    let mut server = server(8, 0, Limits::default());
+    let mut client = server.connect().await;
+    let later = client.begin("/later", true).await;
+    assert_eq!(client.ask("/", "hello").await, "5 bytes");
+    assert_eq!(server.taken().0, 1, "it keeps its place");
+    server.exchange.told.send_replace(true);
+    assert_eq!(later.answered().await.unwrap(), "0 bytes");
     server.until(|server| server.taken() == (0, 0)).await;
 }
 

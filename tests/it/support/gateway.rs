@@ -1,7 +1,10 @@
 //! A Portcullis of one's own, in a directory of its own.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -70,8 +73,31 @@ impl Home {
         self.path().join("authzen.sock")
     }
 
-    /// The audit log so far.
+    /// The audit log so far: all that was answered before this was called, if the gateway runs.
     pub(crate) fn records(&self) -> Vec<Value> {
+        for _ in 0..2000 {
+            let written = self.written();
+            if self.entries_in_the_log().is_none_or(|entries| entries == written.len()) {
+                return written;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the audit file never has all that is in the log");
+    }
+
+    /// How many entries there are, those that wait included; `None` if nobody answers.
+    fn entries_in_the_log(&self) -> Option<usize> {
+        let mut stream = UnixStream::connect(self.operations_socket()).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n").ok()?;
+        let mut metrics = String::new();
+        stream.read_to_string(&mut metrics).ok()?;
+        let value = |name: &str| {
+            metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<usize>().ok())
+        };
+        Some(value("portcullis_audit_entries")? + value("portcullis_audit_waiting_records")?)
+    }
+
+    fn written(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path().join("data/audit.jsonl")).unwrap_or_default();
         text.split_inclusive('\n')
             .filter(|line| line.ends_with('\n'))
@@ -131,6 +157,7 @@ impl Home {
             .args(["serve", "-c"])
             .arg(root().join("examples/quickstart/portcullis.yaml"))
             .env("PORTCULLIS_DATA_DIR", at("data"))
+            .env("PORTCULLIS_AUDIT__CHECKPOINT_EVERY", "20ms")
             .env("PORTCULLIS_LISTEN__WORKLOAD", format!("unix:{}", self.workload_socket().display()))
             .env("PORTCULLIS_LISTEN__EXT_AUTHZ", format!("unix:{}", self.ext_authz_socket().display()))
             .env("PORTCULLIS_LISTEN__AUTHZEN", format!("unix:{}", self.authzen_socket().display()))

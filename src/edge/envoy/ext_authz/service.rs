@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -15,10 +16,10 @@ use super::frame::{FrameError, HEAD_BYTES, only_message};
 use super::respond::answer;
 use super::{Decide, ExtAuthzConfig, Metrics};
 use crate::decision::{Check, Reason, Verdict};
-use crate::evidence::{CacheState, DecisionId, Edge, Outcome};
+use crate::evidence::{CacheState, DecisionId, Edge, Outcome, Taken};
 use crate::foundation::clock::Clock;
 use crate::foundation::telemetry::printable;
-use crate::server::{Answer, Begin, Exchange, Received};
+use crate::server::{Answer, Answered, Begin, Exchange, Received};
 
 /// Where the method is served.
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -49,6 +50,12 @@ pub struct Call {
     waits: Result<Duration, DeadlineError>,
 }
 
+/// The message that answers a call, or the wait for it.
+enum Settled {
+    Now(Bytes),
+    Later(BoxFuture<'static, Bytes>),
+}
+
 impl ExtAuthz {
     /// A service that asks `decide`.
     pub fn new(decide: Arc<dyn Decide>, clock: Arc<dyn Clock>, config: ExtAuthzConfig, metrics: Metrics) -> Self {
@@ -57,12 +64,12 @@ impl ExtAuthz {
         Self { decide, clock, config, metrics, overloaded, hopeless }
     }
 
-    fn read(&self, call: &Call, received: Received<'_>) -> Result<Bytes, Fault> {
+    fn read(&self, call: &Call, received: Received<'_>) -> Result<Settled, Fault> {
         let waits = call.waits?;
         let body = match received {
             Received::Whole(body) => body,
             Received::TooLong => return Err(FrameError::TooLarge.into()),
-            Received::NoRoom => return Ok(self.no_room()),
+            Received::NoRoom => return Ok(Settled::Now(self.no_room())),
             Received::Late | Received::Unread => return Err(Fault::Expired),
         };
         // It may have waited for its turn.
@@ -90,11 +97,15 @@ impl ExtAuthz {
 
     /// The answer to what `judge` says. If it panics, that is recorded as a fault of ours; if even that panics, it is
     /// still answered as one.
-    fn settle(&self, judge: impl FnOnce() -> Verdict, lookalikes: &[String]) -> Bytes {
+    fn settle(&self, judge: impl FnOnce() -> Verdict, lookalikes: &[String]) -> Settled {
         let panicked = || self.decide.refuse(Edge::ExtAuthz, "check: panicked", Reason::Internal);
         let verdict =
             self.caught(judge).or_else(|| self.caught(panicked)).unwrap_or_else(|| nameless(Reason::Internal));
-        answer(&verdict, &self.config.headers, lookalikes).into_bytes()
+        if verdict.taken.is_durable() {
+            return Settled::Now(answer(&verdict, &self.config.headers, lookalikes).into_bytes());
+        }
+        let (headers, lookalikes) = (self.config.headers.clone(), lookalikes.to_vec());
+        Settled::Later(Box::pin(async move { answer(&verdict.settled().await, &headers, &lookalikes).into_bytes() }))
     }
 
     fn caught(&self, judge: impl FnOnce() -> Verdict) -> Option<Verdict> {
@@ -130,11 +141,11 @@ impl Exchange for ExtAuthz {
         }
     }
 
-    fn answer(&self, call: Call, received: Received<'_>) -> Answer {
-        success(match self.read(&call, received) {
-            Ok(message) => message,
-            Err(fault) => self.settle(|| self.refuse(fault), &[]),
-        })
+    fn answer(&self, call: Call, received: Received<'_>) -> Answered {
+        match self.read(&call, received).unwrap_or_else(|fault| self.settle(|| self.refuse(fault), &[])) {
+            Settled::Now(message) => Answered::Now(success(message)),
+            Settled::Later(message) => Answered::Later(Box::pin(async move { success(message.await) })),
+        }
     }
 
     fn overloaded(&self) -> Answer {
@@ -192,6 +203,7 @@ fn nameless(reason: Reason) -> Verdict {
         policies: Arc::new([]),
         cache: CacheState::Bypass,
         principal: None,
+        taken: Taken::NOW,
     }
 }
 

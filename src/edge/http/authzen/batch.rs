@@ -71,9 +71,9 @@ impl Batch {
         let mut evaluations = Vec::with_capacity(self.items.len());
         for item in self.items {
             let decision = match complete(item, &self.defaults).and_then(query) {
-                Ok(query) => Decision::of(&pdp.evaluate(query, request_id), with_context)?,
+                Ok(query) => Decision::of(&pdp.evaluate(query, request_id).settled().await, with_context)?,
                 Err(fault) => {
-                    let verdict = pdp.refuse("an item of a batch that is no question", request_id);
+                    let verdict = pdp.refuse("an item of a batch that is no question", request_id).settled().await;
                     Decision::of_bad_item(&verdict, &fault, with_context)?
                 }
             };

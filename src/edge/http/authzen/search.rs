@@ -174,7 +174,10 @@ async fn run<E: Evaluate>(
         pdp.search(&search, request_id.as_str())
     });
     match searching.await {
-        Ok(Found { id, result }) => Ok((id, result)),
+        Ok(found) => {
+            let Found { id, result, .. } = found.settled().await;
+            Ok((id, result))
+        }
         // As if it had panicked here, so that it is told and answered as any other.
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

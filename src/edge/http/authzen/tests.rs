@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::decision::Reason;
 use crate::decision::search::Page;
-use crate::evidence::{CacheState, DecisionId, Outcome};
+use crate::evidence::{CacheState, DecisionId, Outcome, Taken};
 
 mod batch;
 mod metadata;
@@ -51,7 +51,7 @@ impl Evaluate for Fixed {
     }
 
     fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
-        Found { id: DecisionId::NIL, result: Ok(Page::default()) }
+        Found { id: DecisionId::NIL, result: Ok(Page::default()), taken: Taken::NOW }
     }
 
     fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
@@ -61,7 +61,15 @@ impl Evaluate for Fixed {
 
 fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
     let policies = Arc::new(["a".into(), "b".into()]);
-    Verdict { id: DecisionId::NIL, outcome, reason, policies, cache: CacheState::Miss, principal: None }
+    Verdict {
+        id: DecisionId::NIL,
+        outcome,
+        reason,
+        policies,
+        cache: CacheState::Miss,
+        principal: None,
+        taken: Taken::NOW,
+    }
 }
 
 struct Panicking;

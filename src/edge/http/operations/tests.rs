@@ -70,12 +70,12 @@ async fn other_paths_are_404_and_other_methods_405() {
 fn the_metrics_of_this_edge_and_of_the_record_are_in_the_manual() {
     let mut registry = Registry::default();
     crate::edge::http::authzen::Metrics::new(&mut registry);
-    crate::evidence::json_lines::Metrics::new(&mut registry);
+    crate::evidence::log::LogMetrics::new(&mut registry);
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     let manual = include_str!("../../../../docs/operations.md");
     let types: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    assert_eq!(types.len(), 7);
+    assert_eq!(types.len(), 11);
     for (name, kind) in types {
         let suffix = if kind == "counter" { "_total" } else { "" };
         assert!(manual.contains(&format!("\n| `{name}{suffix}` |")), "{name}{suffix}");

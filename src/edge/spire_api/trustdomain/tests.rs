@@ -100,7 +100,7 @@ async fn a_relationship_is_made_changed_and_ended() {
     assert!(office.bundles.load().get(&"f.org".parse().unwrap()).is_some());
     let recorded = office.desk.recorded();
     let deletion = recorded.iter().rfind(|record| record.method.contains("BatchDelete")).unwrap();
-    assert_eq!((deletion.subjects.clone(), deletion.code), (vec!["f.org".to_owned()], Some("ok")));
+    assert_eq!((deletion.subjects.clone(), deletion.code.as_deref()), (vec!["f.org".to_owned()], Some("ok")));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::evidence::{CacheState, DecisionId};
+use crate::evidence::{CacheState, DecisionId, Taken};
 
 const REASONS: [Reason; 33] = [
     Reason::Permitted,
@@ -56,6 +56,7 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
         policies: Arc::from([Arc::from("web-reads-orders"), Arc::from("odd\r\nid")]),
         cache: CacheState::Miss,
         principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
+        taken: Taken::NOW,
     }
 }
 

@@ -109,13 +109,21 @@ fn head(headers: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
+/// An answer that nothing has to be waited for.
+fn now(answered: Answered) -> Answer {
+    match answered {
+        Answered::Now(answer) => answer,
+        Answered::Later(_) => panic!("it is to be waited for"),
+    }
+}
+
 /// Does what the server does with a request that is all there.
 fn sent(service: &ExtAuthz, head: &Parts, body: &[u8]) -> Answer {
     match service.begin(head, Duration::ZERO) {
         Begin::Answer(answer) => *answer,
-        Begin::Unread(call) => service.answer(call, Received::Unread),
-        Begin::Read { call, max_body, .. } if body.len() > max_body => service.answer(call, Received::TooLong),
-        Begin::Read { call, .. } => service.answer(call, Received::Whole(body)),
+        Begin::Unread(call) => now(service.answer(call, Received::Unread)),
+        Begin::Read { call, max_body, .. } if body.len() > max_body => now(service.answer(call, Received::TooLong)),
+        Begin::Read { call, .. } => now(service.answer(call, Received::Whole(body))),
     }
 }
 
@@ -312,7 +320,7 @@ fn an_expired_deadline_is_an_error_before_anything_is_decided() {
         panic!("not read")
     };
     harness.clock.advance(Duration::from_millis(200));
-    assert_eq!(outcome(&opened(&harness.service.answer(call, Received::Whole(&body)))), (14, 1503));
+    assert_eq!(outcome(&opened(&now(harness.service.answer(call, Received::Whole(&body))))), (14, 1503));
     assert_eq!(harness.faults("expired"), 3);
 }
 
@@ -334,7 +342,7 @@ fn a_deadline_that_the_requests_before_it_use_up_is_refused_at_once() {
 fn a_question_that_there_is_no_room_for_is_an_error_that_costs_no_record() {
     let harness = harness();
     let Begin::Read { call, .. } = harness.service.begin(&head(&[]), Duration::ZERO) else { panic!("not read") };
-    for answer in [harness.service.overloaded(), harness.service.answer(call, Received::NoRoom)] {
+    for answer in [harness.service.overloaded(), now(harness.service.answer(call, Received::NoRoom))] {
         let response = opened(&answer);
         assert_eq!(outcome(&response), (14, 1503));
         assert_eq!(response.status.unwrap().message, "overloaded");
@@ -370,7 +378,7 @@ fn a_message_that_never_ends_is_not_waited_for() {
             panic!("not read")
         };
         assert_eq!(patience, expected);
-        assert_eq!(outcome(&opened(&harness.service.answer(call, Received::Late))), (14, 1503));
+        assert_eq!(outcome(&opened(&now(harness.service.answer(call, Received::Late)))), (14, 1503));
         assert_eq!(harness.last_refusal().1, Reason::DeadlineExpired);
     }
 }

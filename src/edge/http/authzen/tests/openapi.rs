@@ -26,7 +26,7 @@ impl Evaluate for Recording {
 
     fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
         let result = if self.0 { Ok(Page::default()) } else { Err(SearchError::Unrecorded) };
-        Found { id: DecisionId::NIL, result }
+        Found { id: DecisionId::NIL, result, taken: Taken::NOW }
     }
 
     fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {

@@ -55,7 +55,7 @@ impl Evaluate for Known {
         let left: Vec<String> = after.map(|name| (*name).to_owned()).collect();
         let more = left.len() > search.limit;
         let page = Page { names: left.into_iter().take(search.limit).collect(), more };
-        Found { id: DecisionId::NIL, result: self.fails.map_or(Ok(page), Err) }
+        Found { id: DecisionId::NIL, result: self.fails.map_or(Ok(page), Err), taken: Taken::NOW }
     }
 
     fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
@@ -320,7 +320,7 @@ impl Evaluate for Counting {
         self.most.fetch_max(now, Ordering::SeqCst);
         (0..1000).for_each(|_| std::thread::yield_now());
         self.now.fetch_sub(1, Ordering::SeqCst);
-        Found { id: DecisionId::NIL, result: Ok(Page::default()) }
+        Found { id: DecisionId::NIL, result: Ok(Page::default()), taken: Taken::NOW }
     }
 
     fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {

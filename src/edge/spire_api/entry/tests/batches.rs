@@ -182,7 +182,7 @@ async fn a_record_names_what_was_to_be_changed_and_what_was() {
     let desk = desk().await;
     desk.create(vec![entry("a", &["unix:uid:1"]), entry("b", &[]), entry("a", &["unix:uid:1"])]).await;
     let [before, end] = desk.recorded().try_into().unwrap();
-    assert_eq!((before.code, end.code), (None, Some("ok")));
+    assert_eq!((before.code.as_deref(), end.code.as_deref()), (None, Some("ok")));
     assert_eq!(before.subjects, ["a=spiffe://example.org/a", "a=spiffe://example.org/a"]);
     assert_eq!(end.subjects, ["a=spiffe://example.org/a"]);
 

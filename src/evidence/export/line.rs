@@ -6,14 +6,14 @@ use serde::Serialize as _;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::super::record::Record;
+use crate::evidence::record::encoding::OwnedRecord;
 use crate::foundation::telemetry::{is_printable, is_unprintable};
 
 /// Appends `record` to `buffer` as JSON that ends in the line's only newline.
 ///
 /// # Errors
 /// Only if the record can't be represented, which none of ours can bring about.
-pub(super) fn write(buffer: &mut Vec<u8>, record: &Record<'_>) -> serde_json::Result<()> {
+pub(super) fn write(buffer: &mut Vec<u8>, record: &OwnedRecord<'_>) -> serde_json::Result<()> {
     record.serialize(&mut Serializer::with_formatter(&mut *buffer, Printable))?;
     buffer.push(b'\n');
     Ok(())

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::SinkError;
-use super::metrics::Metrics;
 use crate::foundation::files::{PrivateFileError, private_directory};
 
 /// What every line begins with, and so the file.
@@ -28,16 +27,15 @@ pub(super) struct AuditFile {
     /// Which file it is, by device and inode, to notice that the path came to name another. `None` for a FIFO or a
     /// device, which has no end to repair and can't be rotated or synced.
     identity: Option<(u64, u64)>,
-    metrics: Metrics,
 }
 
 impl AuditFile {
     /// Opens the file, or creates it in a private directory that must exist, and repairs its end.
-    pub(super) fn open(path: &Path, metrics: Metrics) -> Result<Self, SinkError> {
+    pub(super) fn open(path: &Path) -> Result<Self, SinkError> {
         let failed = |source| SinkError::Io { path: path.to_owned(), source };
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
-            return Ok(Self { path: path.to_owned(), file, identity: None, metrics });
+            return Ok(Self { path: path.to_owned(), file, identity: None });
         }
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -56,7 +54,7 @@ impl AuditFile {
             // Whoever rotates logs may have made it looser, and decisions must not stop for that.
             file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
         }
-        let opened = Self { path: path.to_owned(), file, identity: Some((metadata.dev(), metadata.ino())), metrics };
+        let opened = Self { path: path.to_owned(), file, identity: Some((metadata.dev(), metadata.ino())) };
         if !opened.begins_with_a_record().map_err(failed)? {
             return Err(SinkError::Foreign(path.to_owned()));
         }
@@ -71,7 +69,7 @@ impl AuditFile {
         if self.was_rotated() {
             self.sync()?;
             tracing::info!(path = %self.path.display(), "the audit file was rotated, beginning a new one");
-            *self = Self::open(&self.path, self.metrics.clone())?;
+            *self = Self::open(&self.path)?;
         }
         let written = match self.identity {
             None => (&self.file).write_all(lines),
@@ -134,7 +132,6 @@ impl AuditFile {
             tracing::warn!(path = %self.path.display(), "the last record had no newline, and got it");
         } else {
             self.file.set_len(start)?;
-            self.metrics.torn.inc();
             let bytes = length - start;
             tracing::warn!(path = %self.path.display(), bytes, "cut off a record that was left unfinished");
         }

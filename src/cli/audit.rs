@@ -1,0 +1,139 @@
+//! `portcullis audit …`: what anyone who has a log's files and its public key can do with them. Nothing here asks a
+//! running gateway, and nothing needs a secret.
+
+mod receipt;
+mod show;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use portcullis_tlog::note::VerifierKey;
+use portcullis_tlog::policy::Policy;
+
+use super::{Exit, Output};
+use crate::app::evidence::VERIFIER_FILE;
+
+/// What to do with a log.
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Check that a log is whole: every entry, every tile, the checkpoint and its signature.
+    ///
+    /// With `--since`, check also that nothing that an earlier checkpoint had is gone or changed.
+    Verify {
+        #[command(flatten)]
+        log: LogArgs,
+        /// An earlier checkpoint of the log.
+        #[arg(long, value_name = "CHECKPOINT")]
+        since: Option<PathBuf>,
+    },
+    /// Write the receipt of a decision: its record, and the proof that it is in the log.
+    ///
+    /// It is a proof in C2SP's tlog-proof format, whose extra data are the record.
+    Receipt {
+        /// The decision's id, as it is in the answer's headers.
+        decision_id: String,
+        #[command(flatten)]
+        log: LogArgs,
+        /// Write it to this file.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check a receipt, with nothing but the log's public key, and print the record that it proves.
+    VerifyReceipt {
+        /// The receipt.
+        receipt: PathBuf,
+        /// The log's public key, or a file that has it.
+        #[arg(long, value_name = "KEY")]
+        key: String,
+    },
+    /// Print the latest records, one JSON object a line.
+    Tail {
+        #[command(flatten)]
+        log: LogArgs,
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 10, value_name = "COUNT")]
+        lines: u64,
+    },
+    /// Print the records that have all of these, one JSON object a line.
+    ///
+    /// Reads the whole log.
+    Search {
+        #[command(flatten)]
+        log: LogArgs,
+        #[command(flatten)]
+        wanted: show::Wanted,
+    },
+}
+
+/// Which log.
+#[derive(Args, Debug)]
+pub(super) struct LogArgs {
+    /// The directory of the log.
+    #[arg(long, default_value = "data/log", value_name = "DIRECTORY")]
+    log: PathBuf,
+    /// The log's public key, or a file that has it. Without it, the key that lies beside the log is believed: that
+    /// shows damage, and not a forgery by someone who could write there.
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+/// Why a command did not do what was asked for.
+#[derive(Debug, thiserror::Error)]
+enum AuditError {
+    /// What was said on the command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The log, or a proof, is not what it should be.
+    #[error("{0}")]
+    Unproven(String),
+}
+
+/// Does it.
+pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
+    let done = match command {
+        AuditCommand::Verify { log, since } => verify::run(&log, since.as_deref(), output),
+        AuditCommand::Receipt { decision_id, log, output: file } => {
+            receipt::write(&log, &decision_id, file.as_deref(), output)
+        }
+        AuditCommand::VerifyReceipt { receipt, key } => receipt::verify(&receipt, &key, output),
+        AuditCommand::Tail { log, lines } => show::tail(&log, lines, output),
+        AuditCommand::Search { log, wanted } => show::search(&log, &wanted, output),
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(AuditError::Usage(message)) => output.error(&format!("portcullis: {message}"), Exit::Usage),
+        Err(AuditError::Unproven(message)) => output.error(&message, Exit::Refused),
+    }
+}
+
+impl LogArgs {
+    /// Whom to believe about this log.
+    fn policy(&self) -> Result<Policy, AuditError> {
+        policy(&self.key.clone().unwrap_or_else(|| self.log.join(VERIFIER_FILE).display().to_string()))
+    }
+}
+
+/// Whom to believe, from a key or a file of it. A log's key is named as the log is.
+fn policy(key: &str) -> Result<Policy, AuditError> {
+    let text = match key.parse::<VerifierKey>() {
+        Ok(_) => key.to_owned(),
+        Err(_) => read_text(Path::new(key))?,
+    };
+    let key: VerifierKey = text.trim_end().parse().map_err(|error| AuditError::Usage(format!("`{key}`: {error}")))?;
+    Ok(Policy::log_only(&key.name().to_string(), key))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, AuditError> {
+    std::fs::read(path).map_err(|error| AuditError::Usage(format!("`{}`: {error}", path.display())))
+}
+
+fn read_text(path: &Path) -> Result<String, AuditError> {
+    let bytes = read(path)?;
+    String::from_utf8(bytes).map_err(|_encoding| AuditError::Usage(format!("`{}` is not text", path.display())))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
+fn unproven(error: impl ToString) -> AuditError {
+    AuditError::Unproven(error.to_string())
+}

@@ -1,0 +1,309 @@
+//! The transparency log: every record is a leaf of one Merkle tree (RFC 6962 section 2), in the files of a tiled log (C2SP
+//! tlog-tiles) that any static server can serve, under signed checkpoints (C2SP tlog-checkpoint). Whoever has the log's public key
+//! can tell that a record is in it and that none was changed or taken out, and needs nothing else from us.
+//!
+//! A record becomes bytes in the thread that brings it, and waits in a bounded `queue`. One thread appends all that wait
+//! to the `journal`, with one sync. Another makes entry bundles, tiles and checkpoints of the journal, off the path of
+//! any answer. What a crash can take is what waited in the queue: with [`Durability::Strict`] nobody was told of it.
+
+mod directory;
+mod error;
+mod journal;
+mod key;
+mod metrics;
+mod publishing;
+mod queue;
+mod reading;
+mod tree;
+mod writing;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_tlog::bundle::MAX_ENTRY;
+use tokio::sync::watch;
+
+pub use self::error::LogError;
+use self::journal::Journal;
+pub use self::key::LogKey;
+pub use self::metrics::LogMetrics;
+use self::publishing::Publisher;
+use self::queue::{Queue, Refused};
+pub use self::reading::{Entries, LogReader};
+use self::tree::CHECKPOINT;
+pub use self::tree::{Tiles, Tree};
+use super::audit::{AppendError, Audit, Progress, Taken};
+use super::record::Record;
+use super::record::encoding::{self, Writer};
+use super::record::shorten::shortened;
+use crate::foundation::clock::Clock;
+use crate::foundation::readiness::{Blocker, Readiness};
+
+/// How the log is kept.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Where: a directory of our own.
+    pub directory: PathBuf,
+    /// The log's name, unique in the world: the first line of its checkpoints.
+    pub origin: String,
+    /// Who writes the records.
+    pub writer: Writer,
+    /// How many records may wait to be written before further ones are refused.
+    pub queue: NonZeroUsize,
+    /// When an answer may follow its record.
+    pub durability: Durability,
+    /// What becomes of answers whose records can't be taken.
+    pub unavailable: Unavailable,
+    /// How long after a record there is at latest a checkpoint that has it.
+    pub checkpoint_every: Duration,
+}
+
+/// When an answer may follow its record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Durability {
+    /// As soon as the record waits to be written. A crash loses what waited.
+    Group,
+    /// Once the record is on the disk.
+    Strict,
+}
+
+/// What becomes of answers whose records can't be taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unavailable {
+    /// They become errors.
+    Refuse,
+    /// They are given, counted, and the gateway says so. The operator must have chosen this.
+    Alarm,
+}
+
+/// The side that records are given to.
+#[derive(Debug)]
+pub struct Log(Arc<Shared>);
+
+/// The side that ends it. The process holds it until nothing appends any more, then calls [`Keeper::finish`]; dropping
+/// it closes the log without waiting for what is queued.
+#[must_use = "dropping the keeper closes the log"]
+pub struct Keeper {
+    shared: Arc<Shared>,
+    ended: Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: LogConfig,
+    /// Closed at the end. Who takes then sees all that was accepted, and that it was the last.
+    queue: Queue,
+    progress: watch::Sender<Progress>,
+    /// How many entries are under a checkpoint.
+    published: watch::Sender<u64>,
+    fails: AtomicBool,
+    failure: Mutex<Option<Failure>>,
+    readiness: Readiness,
+    metrics: LogMetrics,
+}
+
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    _not_ready: Blocker,
+}
+
+/// Why not all records were written when the end came.
+#[derive(Debug, thiserror::Error)]
+pub enum FinishError {
+    /// Writing had failed.
+    #[error("the audit log failed: {0}")]
+    Failed(String),
+    /// Writing took longer than it may.
+    #[error("the audit log was not written out within {0:?}")]
+    Late(Duration),
+}
+
+impl Log {
+    /// Opens the log, cuts off what a crash left unfinished, and starts the threads that write it. While writing fails,
+    /// `readiness` is blocked as `audit`.
+    ///
+    /// # Errors
+    /// [`LogError`]: what is there is not a consistent end of what was published.
+    pub fn open(
+        config: LogConfig,
+        key: LogKey,
+        clock: Arc<dyn Clock>,
+        readiness: Readiness,
+        metrics: LogMetrics,
+    ) -> Result<(Self, Keeper), LogError> {
+        directory::create(&config.directory)?;
+        let (size, journal) = open_files(&config, &key)?;
+        let publisher = Publisher::new(&config, key, clock);
+        let shared = Arc::new(Shared {
+            queue: Queue::new(config.queue.get()),
+            progress: watch::Sender::default(),
+            published: watch::Sender::new(size),
+            fails: AtomicBool::new(false),
+            failure: Mutex::default(),
+            readiness,
+            metrics,
+            config,
+        });
+        let (ending, ended) = channel::<()>();
+        let (written, news) = channel::<()>();
+        writing::start(Arc::clone(&shared), journal, written, ending.clone())?;
+        publishing::start(Arc::clone(&shared), publisher, news, ending)?;
+        Ok((Self(Arc::clone(&shared)), Keeper { shared, ended }))
+    }
+
+    /// How many entries are under a checkpoint, and when that changes.
+    pub fn published(&self) -> watch::Receiver<u64> {
+        self.0.published.subscribe()
+    }
+}
+
+/// The size of the tree, and the journal that goes on from there. A process that hands over to this one may publish
+/// meanwhile, and take away what is published.
+fn open_files(config: &LogConfig, key: &LogKey) -> Result<(u64, Journal), LogError> {
+    let verifier = key.verifier(&config.origin)?;
+    let mut before = None;
+    loop {
+        let size = Tree::open(&config.directory, &config.origin, &verifier)?.size();
+        match Journal::open(&config.directory.join("journal"), size) {
+            Err(LogError::Missing { .. }) if before != Some(size) => before = Some(size),
+            opened => return Ok((size, opened?)),
+        }
+    }
+}
+
+impl Audit for Log {
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
+        let taken = self.0.append(&record);
+        match taken {
+            Err(error) if self.0.config.unavailable == Unavailable::Alarm => {
+                self.0.metrics.unrecorded.inc();
+                self.0.readiness.notice("audit", format!("answers are given without a record of them: {error}"));
+                Ok(Taken::NOW)
+            }
+            taken => taken,
+        }
+    }
+}
+
+thread_local! {
+    /// Where a thread writes its record before it takes the queue's lock.
+    static ENTRY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How much memory each thread keeps for its record, in bytes; few are longer.
+const ENTRY_BYTES: usize = 4096;
+
+impl Shared {
+    fn append(&self, record: &Record<'_>) -> Result<Taken, AppendError> {
+        if self.fails.load(Relaxed) {
+            self.metrics.refused_failed.inc();
+            return Err(AppendError::Failed(self.failure_message()));
+        }
+        let put = ENTRY.with_borrow_mut(|entry| {
+            entry.clear();
+            entry.shrink_to(ENTRY_BYTES);
+            self.write(entry, record)?;
+            if entry.len() > MAX_ENTRY {
+                entry.clear();
+                shortened(record, |short| self.write(entry, short))?;
+            }
+            Ok(self.queue.put(entry))
+        })?;
+        match put {
+            Ok(place) => {
+                self.metrics.waiting.inc();
+                Ok(match self.config.durability {
+                    Durability::Group => Taken::NOW,
+                    Durability::Strict => Taken::at(place, self.progress.subscribe()),
+                })
+            }
+            Err(Refused::Full) => {
+                self.metrics.refused_full.inc();
+                Err(AppendError::Full)
+            }
+            Err(Refused::TooLong) => {
+                self.metrics.refused_failed.inc();
+                Err(AppendError::Unwritable("it is too long".to_owned()))
+            }
+            Err(Refused::Closed) => {
+                self.metrics.refused_failed.inc();
+                Err(AppendError::Failed(self.failure_message()))
+            }
+        }
+    }
+
+    fn write(&self, entry: &mut Vec<u8>, record: &Record<'_>) -> Result<(), AppendError> {
+        let written = encoding::write(entry, &self.config.writer, record);
+        written.map_err(|error| AppendError::Unwritable(error.to_string()))
+    }
+
+    fn failure_message(&self) -> String {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.as_ref().map_or_else(|| "it was closed".to_owned(), |failure| failure.message.clone())
+    }
+
+    /// Nothing is taken until [`Self::recovered`].
+    fn failed(&self, message: String) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.as_ref().is_none_or(|known| known.message != message) {
+            tracing::error!("the audit log failed: {message}");
+            let not_ready = self.readiness.block("audit", &message);
+            *failure = Some(Failure { message, _not_ready: not_ready });
+        }
+        self.fails.store(true, Relaxed);
+    }
+
+    fn published(&self, size: u64) {
+        self.metrics.size.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.published.send_replace(size);
+    }
+
+    fn recovered(&self) {
+        if self.fails.swap(false, Relaxed) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            tracing::info!("the audit log is written again");
+        }
+    }
+}
+
+impl Keeper {
+    /// Takes no more records, writes those that were accepted, and publishes them. Blocks the thread for at most
+    /// `deadline`.
+    ///
+    /// # Errors
+    /// [`FinishError`]: then some accepted records may not be written.
+    pub fn finish(self, deadline: Duration) -> Result<(), FinishError> {
+        self.shared.queue.close();
+        // Nothing is ever sent: the end of both threads closes the channel.
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(deadline) {
+            return Err(FinishError::Late(deadline));
+        }
+        if self.shared.fails.load(Relaxed) {
+            return Err(FinishError::Failed(self.shared.failure_message()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keeper").field(&self.shared).finish()
+    }
+}
+
+#[cfg(test)]
+pub(in crate::evidence) mod tests;

@@ -1,0 +1,76 @@
+//! Files and directories of the log, made so that they survive a crash and nobody else can write them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::LogError;
+
+/// Makes the directory, and those above it, if it is not there.
+pub(super) fn create(path: &Path) -> Result<(), LogError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(LogError::at(path))
+}
+
+/// Opens a file to read and to append to; makes it if it is not there.
+pub(super) fn open_to_append(path: &Path) -> Result<File, LogError> {
+    let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
+    opened.map_err(LogError::at(path))
+}
+
+/// The same, but `None` if it is not there.
+pub(super) fn open_existing(path: &Path) -> Result<Option<File>, LogError> {
+    match OpenOptions::new().read(true).append(true).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LogError::at(path)(error)),
+    }
+}
+
+/// What is in a file; `None` if it is not there.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LogError::at(path)(error)),
+    }
+}
+
+/// Waits until the names in a directory are on the disk.
+pub(super) fn sync(directory: &Path) -> Result<(), LogError> {
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(LogError::at(directory))
+}
+
+/// Waits until all that was written to the file system of `directory` is on the disk: one wait for any number of files.
+pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
+    let opened = File::open(directory).map_err(LogError::at(directory))?;
+    nix::unistd::syncfs(opened.as_fd()).map_err(|error| LogError::at(directory)(error.into()))
+}
+
+/// Writes a whole file, to be read by whoever may enter the directory. What was there stays until the new one is whole;
+/// it is on the disk once [`sync_all`] has returned.
+pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
+    if let Some(parent) = path.parent() {
+        create(parent)?;
+    }
+    let beside = beside(path);
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    let written = opened.and_then(|mut file| file.write_all(contents));
+    written.and_then(|()| fs::rename(&beside, path)).map_err(LogError::at(path))
+}
+
+/// The same, and on the disk when this returns: after a crash there is the old file or the new one.
+pub(super) fn write_through(path: &Path, contents: &[u8]) -> Result<(), LogError> {
+    let beside = beside(path);
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    let written = opened.and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()));
+    written.and_then(|()| fs::rename(&beside, path)).map_err(LogError::at(path))?;
+    path.parent().map_or(Ok(()), sync)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}

@@ -1,0 +1,159 @@
+//! The journal: every entry is here, synced, before it is anywhere else. One append, one sync, for all entries that wait
+//! at a time; tiles and checkpoints are made of it afterwards.
+//!
+//! It is a directory of segments, each named by the number of its first entry. While a new process takes over from an old
+//! one, both append; the lock decides whose batch comes first, and so which numbers its entries get. A batch is only
+//! begun when the one before it is synced: so what is torn can only be the last batch, and damage that whole batches
+//! follow is no accident of a crash.
+
+mod batch;
+mod reader;
+mod segment;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::batch::Head;
+pub(super) use self::batch::push;
+pub(super) use self::reader::Reader;
+use self::segment::{Scan, Segment};
+use super::LogError;
+
+/// From this length on a segment is not added to, in bytes.
+const LONG: u64 = 64 << 20;
+
+/// The journal, to append to.
+#[derive(Debug)]
+pub(super) struct Journal {
+    directory: PathBuf,
+    lock: Arc<File>,
+    segment: Segment,
+    /// The number of the next entry.
+    next: u64,
+    /// How many bytes of an unfinished batch were cut off.
+    torn: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `directory`, or begins it with entry `published`: so many are in the tree already.
+    ///
+    /// # Errors
+    /// [`LogError`]: it is damaged, or entries are missing between the tree and it.
+    pub(super) fn open(directory: &Path, published: u64) -> Result<Self, LogError> {
+        super::directory::create(directory)?;
+        let lock = Arc::new(super::directory::open_to_append(&directory.join("lock"))?);
+        let locked = Lock::take(&lock, directory)?;
+        let segment = match Segment::last(directory)? {
+            Some(segment) => segment,
+            None => Segment::create(directory, published)?,
+        };
+        let mut journal = Self { directory: directory.to_owned(), next: segment.first(), lock, segment, torn: 0 };
+        journal.catch_up()?;
+        if let Some(first) = Segment::numbers(directory)?.first()
+            && *first > published
+        {
+            return Err(LogError::Missing { path: directory.to_owned(), from: published, to: *first });
+        }
+        if journal.next < published {
+            // All of these are in the tree, with a checkpoint; a file system lost them here.
+            tracing::warn!(journal = journal.next, tree = published, "the journal ends before the tree, which goes on");
+            journal.next = published;
+            journal.segment = Segment::create(directory, published)?;
+        }
+        drop(locked);
+        Ok(journal)
+    }
+
+    /// Appends `count` entries, each with its length before it, and syncs. Says which number the first of them got.
+    ///
+    /// # Errors
+    /// [`LogError`]; then none of them is in the journal for good.
+    pub(super) fn append(&mut self, count: u32, entries: &[u8]) -> Result<u64, LogError> {
+        let _locked = Lock::take(&self.lock, &self.directory)?;
+        self.catch_up()?;
+        if self.segment.length() >= LONG {
+            self.begin_another()?;
+        }
+        let first = self.next;
+        let head = Head::of(first, count, entries)
+            .ok_or_else(|| LogError::at(&self.directory)(io::Error::other("the batch is too long")))?;
+        self.segment.append(&head.to_bytes(), entries)?;
+        self.next = head.end();
+        Ok(first)
+    }
+
+    /// How many bytes of unfinished batches were cut off since the last time this was asked.
+    pub(super) const fn take_torn(&mut self) -> u64 {
+        std::mem::replace(&mut self.torn, 0)
+    }
+
+    /// Removes the segments all of whose entries are below `size`, but for the last.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub(super) fn forget(directory: &Path, size: u64) -> Result<(), LogError> {
+        let numbers = Segment::numbers(directory)?;
+        for (number, next) in numbers.iter().zip(numbers.iter().skip(1)) {
+            if *next <= size {
+                let path = Segment::path(directory, *number);
+                fs::remove_file(&path).map_err(LogError::at(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what another process has appended, and cuts off what one left unfinished.
+    fn catch_up(&mut self) -> Result<(), LogError> {
+        loop {
+            match self.segment.scan(self.next)? {
+                Scan::End { next, torn } => {
+                    self.next = next;
+                    self.torn += torn;
+                    return Ok(());
+                }
+                Scan::Sealed { next } => {
+                    self.next = next;
+                    self.segment = match Segment::open(&self.directory, next)? {
+                        Some(segment) => segment,
+                        None => Segment::create(&self.directory, next)?,
+                    };
+                }
+            }
+        }
+    }
+
+    fn begin_another(&mut self) -> Result<(), LogError> {
+        if let Some(seal) = Head::of(self.next, 0, &[]) {
+            self.segment.append(&seal.to_bytes(), &[])?;
+        }
+        self.segment = Segment::create(&self.directory, self.next)?;
+        Ok(())
+    }
+}
+
+/// The right to append, as long as this lives.
+struct Lock(Arc<File>);
+
+impl Lock {
+    fn take(file: &Arc<File>, directory: &Path) -> Result<Self, LogError> {
+        while let Err(error) = file.lock() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(LogError::at(directory)(error));
+            }
+        }
+        Ok(Self(Arc::clone(file)))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::error!(%error, "the lock of the journal can't be let go");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Reads the journal while it is being written.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::batch::{HEAD, Head, split};
+use super::segment::{Segment, read_at};
+use crate::evidence::log::{LogError, directory};
+
+/// Follows the journal from some entry on.
+#[derive(Debug)]
+pub(in crate::evidence::log) struct Reader {
+    directory: PathBuf,
+    /// The segment that is being read.
+    at: Option<Cursor>,
+    /// The number of the entry that is wanted next.
+    next: u64,
+}
+
+/// A place in a segment.
+#[derive(Debug)]
+struct Cursor {
+    file: File,
+    path: PathBuf,
+    offset: u64,
+}
+
+/// Entries of the journal.
+#[derive(Debug)]
+pub(in crate::evidence::log) struct Batch {
+    entries: Vec<u8>,
+    /// How many of them are not wanted.
+    skip: usize,
+}
+
+impl Batch {
+    /// The entries.
+    pub(in crate::evidence::log) fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        split(&self.entries).flatten().skip(self.skip)
+    }
+}
+
+impl Reader {
+    /// Reads from entry `next` on.
+    pub(in crate::evidence::log) fn new(directory: &Path, next: u64) -> Self {
+        Self { directory: directory.to_owned(), at: None, next }
+    }
+
+    /// The next whole batch, without those of its entries that are not wanted; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub(in crate::evidence::log) fn batch(&mut self) -> Result<Option<Batch>, LogError> {
+        loop {
+            let cursor = match self.at.take() {
+                Some(cursor) => Some(cursor),
+                None => self.segment()?,
+            };
+            let Some(mut cursor) = cursor else { return Ok(None) };
+            let (offset, found) = (cursor.offset, cursor.batch()?);
+            let Some((head, entries)) = found else {
+                self.at = Some(cursor);
+                return Ok(None);
+            };
+            if head.first > self.next {
+                return Err(LogError::OutOfOrder { path: cursor.path, offset, found: head.first, expected: self.next });
+            }
+            if head.is_seal() {
+                // The next one may be a moment away; until it is there, this one is read again.
+                if Segment::open(&self.directory, head.first)?.is_none() {
+                    return Ok(None);
+                }
+                self.next = self.next.max(head.first);
+                continue;
+            }
+            self.at = Some(cursor);
+            if head.end() > self.next {
+                let first = std::mem::replace(&mut self.next, head.end());
+                let skip = usize::try_from(first - head.first).unwrap_or(usize::MAX);
+                return Ok(Some(Batch { entries, skip }));
+            }
+        }
+    }
+
+    /// The segment in which the next entry is or will be.
+    fn segment(&self) -> Result<Option<Cursor>, LogError> {
+        let numbers = Segment::numbers(&self.directory)?;
+        let Some(first) = numbers.iter().rfind(|first| **first <= self.next) else {
+            return match numbers.first() {
+                Some(first) => Err(LogError::Missing { path: self.directory.clone(), from: self.next, to: *first }),
+                None => Ok(None),
+            };
+        };
+        let path = Segment::path(&self.directory, *first);
+        Ok(directory::open_existing(&path)?.map(|file| Cursor { file, path, offset: 0 }))
+    }
+}
+
+impl Cursor {
+    /// The batch here, if it is whole; goes on to the next one then. One that is not is still being written.
+    fn batch(&mut self) -> Result<Option<(Head, Vec<u8>)>, LogError> {
+        let failed = LogError::at(&self.path);
+        let Some(head) = Head::parse(&read_at(&self.file, self.offset, HEAD).map_err(&failed)?) else {
+            return Ok(None);
+        };
+        let begin = self.offset + u64::try_from(HEAD).unwrap_or(0);
+        let length = usize::try_from(head.length).unwrap_or(usize::MAX);
+        let entries = read_at(&self.file, begin, length).map_err(&failed)?;
+        if !head.fits(&entries) {
+            return Ok(None);
+        }
+        self.offset = begin + u64::from(head.length);
+        Ok(Some((head, entries)))
+    }
+}

@@ -1,0 +1,192 @@
+//! One file of the journal.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use super::batch::{HEAD, Head, MARK};
+use crate::evidence::log::{LogError, directory};
+
+/// How much is read at a time when looking for what follows damage.
+const STEP: usize = 1 << 20;
+
+/// A segment, to append to.
+#[derive(Debug)]
+pub(super) struct Segment {
+    path: PathBuf,
+    file: File,
+    first: u64,
+    /// Up to where its batches are known to be whole.
+    length: u64,
+}
+
+/// How far the batches of a segment go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Scan {
+    /// To its end.
+    End {
+        /// The number of the next entry.
+        next: u64,
+        /// How many bytes of an unfinished batch were cut off.
+        torn: u64,
+    },
+    /// To its end, and another segment goes on.
+    Sealed {
+        /// The number of the next entry, which is the other's first.
+        next: u64,
+    },
+}
+
+impl Segment {
+    /// Where the segment that begins with this entry is.
+    pub(super) fn path(directory: &Path, first: u64) -> PathBuf {
+        directory.join(format!("{first:020}.journal"))
+    }
+
+    /// The first entries of all segments that there are, ascending.
+    pub(super) fn numbers(directory: &Path) -> Result<Vec<u64>, LogError> {
+        let entries = fs::read_dir(directory).map_err(LogError::at(directory))?;
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(LogError::at(directory))?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".journal"));
+            numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The one with the highest numbers.
+    pub(super) fn last(directory: &Path) -> Result<Option<Self>, LogError> {
+        Self::numbers(directory)?.last().map_or(Ok(None), |first| Self::open(directory, *first))
+    }
+
+    /// The one that begins with this entry, if there is one.
+    pub(super) fn open(directory: &Path, first: u64) -> Result<Option<Self>, LogError> {
+        let path = Self::path(directory, first);
+        match directory::open_existing(&path)? {
+            Some(file) => Ok(Some(Self { path, file, first, length: 0 })),
+            None => Ok(None),
+        }
+    }
+
+    /// A new one.
+    pub(super) fn create(directory: &Path, first: u64) -> Result<Self, LogError> {
+        let path = Self::path(directory, first);
+        let file = directory::open_to_append(&path)?;
+        directory::sync(directory)?;
+        Ok(Self { path, file, first, length: 0 })
+    }
+
+    /// The number of its first entry.
+    pub(super) const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Its length, in bytes.
+    pub(super) const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Appends a batch and syncs; takes it back if that fails.
+    pub(super) fn append(&mut self, head: &[u8], entries: &[u8]) -> Result<(), LogError> {
+        let mut file = &self.file;
+        let written = file.write_all(head).and_then(|()| file.write_all(entries)).and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            // A full disk lets a part in. The error is what counts if that can't be undone.
+            let _undone = self.file.set_len(self.length);
+            return Err(LogError::at(&self.path)(error));
+        }
+        self.length += u64::try_from(head.len() + entries.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// Looks at what was appended since the last time, beginning with entry `next`, and cuts off a batch that was left
+    /// unfinished.
+    pub(super) fn scan(&mut self, mut next: u64) -> Result<Scan, LogError> {
+        let metadata = self.file.metadata().map_err(LogError::at(&self.path))?;
+        if metadata.nlink() == 0 {
+            return Err(LogError::Removed(self.path.clone()));
+        }
+        let end = metadata.len();
+        while self.length < end {
+            let Some(head) = self.batch(end)? else {
+                self.refuse_if_more_follows(end)?;
+                let torn = end - self.length;
+                self.file
+                    .set_len(self.length)
+                    .and_then(|()| self.file.sync_data())
+                    .map_err(LogError::at(&self.path))?;
+                tracing::warn!(path = %self.path.display(), bytes = torn, "cut off a batch that was left unfinished");
+                return Ok(Scan::End { next, torn });
+            };
+            if head.first != next {
+                let (path, offset) = (self.path.clone(), self.length);
+                return Err(LogError::OutOfOrder { path, offset, found: head.first, expected: next });
+            }
+            next = head.end();
+            self.length += u64::try_from(HEAD).unwrap_or(0) + u64::from(head.length);
+            if head.is_seal() {
+                return Ok(Scan::Sealed { next });
+            }
+        }
+        Ok(Scan::End { next, torn: 0 })
+    }
+
+    /// The whole batch at `length`, if there is one.
+    fn batch(&self, end: u64) -> Result<Option<Head>, LogError> {
+        let Some(head) = Head::parse(&self.read(self.length, HEAD)?) else { return Ok(None) };
+        let begin = self.length + u64::try_from(HEAD).unwrap_or(0);
+        if begin.saturating_add(u64::from(head.length)) > end {
+            return Ok(None);
+        }
+        let entries = self.read(begin, usize::try_from(head.length).unwrap_or(usize::MAX))?;
+        Ok(head.fits(&entries).then_some(head))
+    }
+
+    /// What a crash leaves unfinished is the last batch. If another follows, what is here was synced once.
+    fn refuse_if_more_follows(&self, end: u64) -> Result<(), LogError> {
+        let mut at = self.length + 1;
+        while at < end {
+            let window = self.read(at, STEP + HEAD)?;
+            let heads = window.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK);
+            for (place, _) in heads {
+                if window.get(place..).and_then(Head::parse).is_some() {
+                    return Err(LogError::Damaged { path: self.path.clone(), offset: self.length });
+                }
+            }
+            at += u64::try_from(STEP).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+
+    /// As many of `length` bytes as there are.
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, LogError> {
+        read_at(&self.file, offset, length).map_err(LogError::at(&self.path))
+    }
+}
+
+#[cfg(test)]
+impl Segment {
+    pub(super) fn make_read_only(&mut self, path: &Path) {
+        self.file = File::open(path).unwrap();
+    }
+}
+
+/// As many of `length` bytes at `offset` as there are.
+pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let left = file.metadata()?.len().saturating_sub(offset);
+    let mut bytes = vec![0; length.min(usize::try_from(left).unwrap_or(usize::MAX))];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + u64::try_from(filled).unwrap_or(0)) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}

@@ -1,0 +1,187 @@
+//! What a crash may leave, and what no crash leaves.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+
+use proptest::prelude::*;
+
+use super::batch::HEAD;
+use super::*;
+
+fn entries(texts: &[&str]) -> Vec<u8> {
+    let mut entries = Vec::new();
+    for text in texts {
+        push(&mut entries, text.as_bytes());
+    }
+    entries
+}
+
+fn append(journal: &mut Journal, texts: &[&str]) -> u64 {
+    journal.append(u32::try_from(texts.len()).unwrap(), &entries(texts)).unwrap()
+}
+
+/// All that is in the journal from entry `from` on.
+fn read(directory: &Path, from: u64) -> Vec<String> {
+    let mut reader = Reader::new(directory, from);
+    let mut texts = Vec::new();
+    while let Some(batch) = reader.batch().unwrap() {
+        texts.extend(batch.entries().map(|entry| String::from_utf8(entry.to_vec()).unwrap()));
+    }
+    texts
+}
+
+fn only_segment(directory: &Path) -> PathBuf {
+    let numbers = Segment::numbers(directory).unwrap();
+    assert_eq!(numbers.len(), 1);
+    Segment::path(directory, numbers[0])
+}
+
+#[test]
+fn entries_are_numbered_through_and_read_from_anywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    assert_eq!((append(&mut journal, &["a", "", "c"]), append(&mut journal, &["d"])), (0, 3));
+    drop(journal);
+    let mut journal = Journal::open(directory.path(), 2).unwrap();
+    assert_eq!(append(&mut journal, &["e", "f"]), 4);
+    assert_eq!(read(directory.path(), 0), ["a", "", "c", "d", "e", "f"]);
+    assert_eq!(read(directory.path(), 1), ["", "c", "d", "e", "f"]);
+    assert_eq!(read(directory.path(), 5), ["f"]);
+    assert_eq!(read(directory.path(), 6), [""; 0]);
+}
+
+#[test]
+fn two_processes_append_in_turns() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut old = Journal::open(directory.path(), 0).unwrap();
+    let mut new = Journal::open(directory.path(), 0).unwrap();
+    let mut reader = Reader::new(directory.path(), 0);
+    let mut owed = Vec::new();
+    for turn in 0..20_u64 {
+        let journal = if turn % 3 == 0 { &mut old } else { &mut new };
+        if turn == 9 {
+            journal.catch_up().unwrap();
+            journal.begin_another().unwrap();
+        }
+        let text = turn.to_string();
+        assert_eq!(append(journal, &[&text]), turn);
+        owed.push(text);
+        let batch = reader.batch().unwrap().unwrap();
+        assert_eq!(batch.entries().collect::<Vec<_>>(), [turn.to_string().as_bytes()]);
+    }
+    assert_eq!(read(directory.path(), 0), owed);
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [0, 9]);
+    Journal::forget(directory.path(), 8).unwrap();
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [0, 9], "entry 8 is still needed");
+    Journal::forget(directory.path(), 9).unwrap();
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [9]);
+    assert_eq!(read(directory.path(), 9), owed[9..]);
+    let opened = Journal::open(directory.path(), 8);
+    assert!(matches!(opened, Err(LogError::Missing { from: 8, to: 9, .. })), "{opened:?}");
+}
+
+/// Killed, or without power, at any byte of the last batch.
+#[test]
+fn a_batch_that_was_left_unfinished_is_cut_off_wherever_it_was_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["first", "second"]);
+    let path = only_segment(directory.path());
+    let whole = fs::read(&path).unwrap();
+    append(&mut journal, &["third", "fourth"]);
+    drop(journal);
+    let longer = fs::read(&path).unwrap();
+    for end in whole.len()..longer.len() {
+        for tail in [&[][..], &[0; 50], &[0xff; 50]] {
+            fs::write(&path, [&longer[..end], tail].concat()).unwrap();
+            let mut journal = Journal::open(directory.path(), 0).unwrap();
+            let torn = u64::try_from(end - whole.len() + tail.len()).unwrap();
+            assert_eq!(journal.take_torn(), torn, "{end}");
+            assert_eq!(append(&mut journal, &["another"]), 2);
+            assert_eq!(read(directory.path(), 0), ["first", "second", "another"]);
+        }
+    }
+}
+
+/// A flipped bit in what was synced is told, and nothing is cut off; in the last batch it can't be told from a crash.
+#[test]
+fn damage_that_batches_follow_is_no_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["first", "second"]);
+    let path = only_segment(directory.path());
+    let first = fs::metadata(&path).unwrap().len();
+    append(&mut journal, &["third"]);
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    for place in 0..usize::try_from(first).unwrap() {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x10;
+        fs::write(&path, &damaged).unwrap();
+        let opened = Journal::open(directory.path(), 0);
+        assert!(matches!(&opened, Err(LogError::Damaged { offset: 0, .. })), "{place}: {opened:?}");
+        assert!(opened.unwrap_err().to_string().contains("at byte 0"));
+        assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is touched");
+    }
+}
+
+#[test]
+fn a_journal_that_ends_before_the_tree_goes_on_where_the_tree_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["a"]);
+    drop(journal);
+    let mut journal = Journal::open(directory.path(), 7).unwrap();
+    assert_eq!(append(&mut journal, &["h"]), 7);
+    assert_eq!(read(directory.path(), 7), ["h"]);
+}
+
+#[test]
+fn what_can_not_be_appended_leaves_no_trace() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["a"]);
+    let path = only_segment(directory.path());
+    let before = fs::read(&path).unwrap();
+    // A file that may only be read stands for a disk that is full.
+    journal.segment.make_read_only(&path);
+    assert!(matches!(journal.append(1, &entries(&["b"])), Err(LogError::Io { .. })));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    assert_eq!(append(&mut journal, &["c"]), 1);
+}
+
+#[test]
+fn a_batch_out_of_order_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["a"]);
+    let path = only_segment(directory.path());
+    let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let end = file.metadata().unwrap().len();
+    let head = Head::of(5, 1, &entries(&["x"])).unwrap().to_bytes();
+    file.write_all_at(&[&head[..], &entries(&["x"])].concat(), end).unwrap();
+    let opened = Journal::open(directory.path(), 0);
+    assert!(matches!(opened, Err(LogError::OutOfOrder { found: 5, expected: 1, .. })), "{opened:?}");
+}
+
+proptest! {
+    /// Whatever is in the file, it is opened or refused; and what is read back was written.
+    #[test]
+    fn no_file_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), keep in 0..HEAD + 20) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path(), 0).unwrap();
+        append(&mut journal, &["a"]);
+        drop(journal);
+        let path = only_segment(directory.path());
+        let mut damaged = fs::read(&path).unwrap();
+        damaged.truncate(keep);
+        damaged.extend(bytes);
+        fs::write(&path, &damaged).unwrap();
+        if let Ok(mut journal) = Journal::open(directory.path(), 0) {
+            let first = append(&mut journal, &["b"]);
+            let read = read(directory.path(), 0);
+            prop_assert!(read == ["b"] && first == 0 || read == ["a", "b"] && first == 1, "{:?}", read);
+        }
+    }
+}

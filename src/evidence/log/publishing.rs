@@ -1,0 +1,145 @@
+//! The thread that makes tiles and checkpoints of the journal.
+//!
+//! One process at a time does this: while one takes over from another, the newer one waits until the older one is done.
+//! If it fails, it is tried again for as long as it takes; the journal has the entries meanwhile, and no answer waits
+//! for this.
+
+use std::fs::{File, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use super::journal::{Journal, Reader};
+use super::tree::Tree;
+use super::{LogConfig, LogError, LogKey, Shared, directory};
+use crate::foundation::clock::Clock;
+
+/// How often a lock that another process holds, or what failed, is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The name of the notice while it fails.
+const NOTICE: &str = "audit_log";
+
+/// What the thread works with.
+pub(super) struct Publisher {
+    directory: PathBuf,
+    origin: String,
+    key: LogKey,
+    every: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+/// The tree, and where the journal goes on.
+struct Work {
+    tree: Tree,
+    reader: Reader,
+    last: Duration,
+    _lock: File,
+}
+
+impl Publisher {
+    pub(super) fn new(config: &LogConfig, key: LogKey, clock: Arc<dyn Clock>) -> Self {
+        let (directory, origin) = (config.directory.clone(), config.origin.clone());
+        Self { directory, origin, key, every: config.checkpoint_every, clock }
+    }
+
+    /// The work, if no other process is at it.
+    fn begin(&self) -> Result<Option<Work>, LogError> {
+        let path = self.directory.join("lock");
+        let lock = directory::open_to_append(&path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(LogError::at(&path)(error)),
+        }
+        let tree = Tree::open(&self.directory, &self.origin, &self.key.verifier(&self.origin)?)?;
+        let reader = Reader::new(&self.directory.join("journal"), tree.size());
+        let last = self.clock.elapsed().saturating_sub(self.every);
+        Ok(Some(Work { tree, reader, last, _lock: lock }))
+    }
+
+    /// Takes in what is new, and publishes it if it is time, or if `now`.
+    fn go_on(&self, work: &mut Work, shared: &Shared, now: bool) -> Result<(), LogError> {
+        while let Some(batch) = work.reader.batch()? {
+            batch.entries().try_for_each(|entry| work.tree.append(entry))?;
+        }
+        let elapsed = self.clock.elapsed();
+        let is_due = now || elapsed.saturating_sub(work.last) >= self.every;
+        if is_due && work.tree.published() < work.tree.size() {
+            work.tree.publish(&self.key.signer(&self.origin)?)?;
+            work.last = elapsed;
+            shared.published(work.tree.size());
+            Journal::forget(&self.directory.join("journal"), work.tree.size())?;
+        }
+        Ok(())
+    }
+
+    /// For how long there is nothing to do unless something comes.
+    fn pause(&self, work: &Work) -> Option<Duration> {
+        let waits = work.tree.published() < work.tree.size();
+        waits.then(|| self.every.saturating_sub(self.clock.elapsed().saturating_sub(work.last)))
+    }
+}
+
+/// Starts the thread. It ends after whoever tells it `news` is gone, and drops `ending` then.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    publisher: Publisher,
+    news: Receiver<()>,
+    ending: Sender<()>,
+) -> Result<(), LogError> {
+    let work = move || {
+        if catch_unwind(AssertUnwindSafe(|| publish_all(&shared, &publisher, &news))).is_err() {
+            shared.failed("the publishing thread panicked".into());
+        }
+        drop(ending);
+    };
+    thread::Builder::new().name("audit-publish".into()).spawn(work).map(drop).map_err(LogError::Thread)
+}
+
+fn publish_all(shared: &Shared, publisher: &Publisher, news: &Receiver<()>) {
+    let mut work = None;
+    let mut is_last = false;
+    loop {
+        let (worked, pause) = attempt(shared, publisher, &mut work, is_last);
+        if is_last {
+            return;
+        }
+        let told = match pause {
+            None => news.recv().map_err(|_gone| RecvTimeoutError::Disconnected),
+            Some(pause) => news.recv_timeout(pause),
+        };
+        // All that came in the meantime is one piece of news.
+        while news.try_recv().is_ok() {}
+        is_last = told == Err(RecvTimeoutError::Disconnected);
+        if !worked {
+            // What failed in the middle is begun anew, from what is on the disk.
+            work = None;
+        }
+    }
+}
+
+/// Says whether it went well, and for how long to wait.
+fn attempt(shared: &Shared, publisher: &Publisher, work: &mut Option<Work>, is_last: bool) -> (bool, Option<Duration>) {
+    let done = match work {
+        Some(_) => Ok(()),
+        None => publisher.begin().map(|begun| *work = begun),
+    };
+    let done = done.and_then(|()| work.as_mut().map_or(Ok(()), |work| publisher.go_on(work, shared, is_last)));
+    match (done, &work) {
+        (Ok(()), Some(work)) => {
+            shared.readiness.clear_notice(NOTICE);
+            (true, publisher.pause(work))
+        }
+        (Ok(()), None) => (true, Some(RETRY)),
+        (Err(error), _) => {
+            shared.metrics.publish_failures.inc();
+            shared.readiness.notice(NOTICE, error.to_string());
+            tracing::error!("no checkpoint could be made: {error}");
+            (false, Some(publisher.every.max(RETRY)))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Entries that wait to be written: many threads put them in, one takes all that there are.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use portcullis_tlog::bundle::MAX_ENTRY;
+
+use super::journal::push;
+
+/// How much memory is kept for entries when few come, in bytes.
+const USUAL_BYTES: usize = 1 << 20;
+
+/// The queue, bounded in entries.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Told when there is something to do for who takes.
+    wanted: Condvar,
+    limit: usize,
+    /// From how many entries on it is no use to wait for more.
+    many: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Waiting,
+    /// How many were put in since the beginning.
+    accepted: u64,
+    is_closed: bool,
+    /// Whether who takes has asked to be told of the first entry.
+    is_awaited: bool,
+}
+
+/// Entries one after another, each with its length before it.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    pub(super) bytes: Vec<u8>,
+    pub(super) count: usize,
+}
+
+/// Why an entry is not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refused {
+    Full,
+    Closed,
+    TooLong,
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), wanted: Condvar::new(), limit, many: (limit / 4).max(1) }
+    }
+
+    /// Puts in an entry. Says the how manyth it is of all that were put in.
+    pub(super) fn put(&self, entry: &[u8]) -> Result<u64, Refused> {
+        if entry.len() > MAX_ENTRY {
+            return Err(Refused::TooLong);
+        }
+        let mut state = self.state();
+        if state.is_closed {
+            return Err(Refused::Closed);
+        }
+        if state.waiting.count >= self.limit {
+            return Err(Refused::Full);
+        }
+        push(&mut state.waiting.bytes, entry);
+        state.waiting.count += 1;
+        state.accepted += 1;
+        let place = state.accepted;
+        let wake = state.is_awaited || state.waiting.count == self.many;
+        state.is_awaited = false;
+        drop(state);
+        if wake {
+            self.wanted.notify_one();
+        }
+        Ok(place)
+    }
+
+    /// Takes no more entries.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.wanted.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
+    /// Waits for `pause` to be over, unless there are many entries before that or it is closed.
+    pub(super) fn gather(&self, pause: Duration) {
+        let state = self.state();
+        let few = |state: &mut State| state.waiting.count < self.many && !state.is_closed;
+        drop(self.wanted.wait_timeout_while(state, pause, few));
+    }
+
+    /// Waits for entries and takes all of them in exchange for `emptied`; `None` when it is closed and empty.
+    pub(super) fn take(&self, mut emptied: Waiting) -> Option<Waiting> {
+        emptied.bytes.clear();
+        emptied.bytes.shrink_to(USUAL_BYTES);
+        emptied.count = 0;
+        let none = |state: &mut State| {
+            state.is_awaited = state.waiting.count == 0 && !state.is_closed;
+            state.is_awaited
+        };
+        let waited = self.wanted.wait_while(self.state(), none);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::replace(&mut state.waiting, emptied);
+        (waiting.count > 0).then_some(waiting)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

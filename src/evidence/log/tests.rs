@@ -1,0 +1,324 @@
+//! The log as a whole: what was taken is in the tree, whatever happened in between.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use portcullis_tlog::checkpoint::SignedCheckpoint;
+use portcullis_tlog::leaf_hash;
+use portcullis_tlog::note::VerifierKey;
+use portcullis_tlog::proof;
+use portcullis_tlog::tree::{TreeReader, root_of};
+use prometheus_client::registry::Registry;
+
+use super::*;
+use crate::evidence::record::encoding::OwnedRecord;
+use crate::evidence::record::{DecisionRecord, PolicyLoadRecord};
+use crate::foundation::clock::{SystemClock, Timestamp};
+use crate::foundation::digest::Digest;
+use crate::foundation::entropy::SystemEntropy;
+use crate::foundation::watched::Epoch;
+
+const ORIGIN: &str = "example.org/audit/gate";
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("log")
+    }
+
+    fn key(&self) -> LogKey {
+        LogKey::load_or_create(&self.0.path().join("key"), &SystemEntropy::new()).unwrap()
+    }
+
+    fn verifier(&self) -> VerifierKey {
+        self.key().verifier(ORIGIN).unwrap()
+    }
+
+    fn config(&self) -> LogConfig {
+        LogConfig {
+            directory: self.path(),
+            origin: ORIGIN.to_owned(),
+            writer: Writer { gateway: "gate".into(), config: Digest::of(b"") },
+            queue: NonZeroUsize::new(10_000).unwrap(),
+            durability: Durability::Group,
+            unavailable: Unavailable::Refuse,
+            checkpoint_every: Duration::from_millis(5),
+        }
+    }
+
+    fn open(&self) -> Result<(Log, Keeper), LogError> {
+        self.open_with(self.config())
+    }
+
+    fn open_with(&self, config: LogConfig) -> Result<(Log, Keeper), LogError> {
+        open(config, self.key(), Readiness::default())
+    }
+
+    /// Appends so many records, numbered by how many policies they speak of, and ends the log.
+    fn run(&self, numbers: std::ops::Range<usize>) {
+        let (log, keeper) = self.open().unwrap();
+        numbers.for_each(|number| drop(log.append(numbered(number)).unwrap()));
+        keeper.finish(Duration::from_mins(1)).unwrap();
+    }
+
+    /// The numbers of all records under the checkpoint, each proved to be in the tree.
+    fn numbers(&self) -> Vec<usize> {
+        let reader = LogReader::new(&self.path());
+        let Some(bytes) = reader.checkpoint().unwrap() else { return Vec::new() };
+        let signed = SignedCheckpoint::parse(&bytes).unwrap();
+        let policy = portcullis_tlog::policy::Policy::log_only(ORIGIN, self.verifier());
+        let head = *policy.verify(&signed).unwrap().checkpoint.head();
+        let mut entries = Vec::new();
+        while let found = reader.entries(u64::try_from(entries.len()).unwrap(), head.size).unwrap().entries
+            && !found.is_empty()
+        {
+            entries.extend(found);
+        }
+        let leaves: Vec<_> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+        assert_eq!(root_of(&leaves), head.root, "what is read is not what the checkpoint is of");
+        let directory = self.path();
+        let tiles = Tiles(&directory);
+        let mut tree = TreeReader::new(head.size, &tiles).unwrap();
+        assert_eq!(tree.head().unwrap(), head);
+        for (index, leaf) in (0..).zip(&leaves).step_by(97) {
+            let proof = proof::inclusion(&mut tree, index).unwrap();
+            proof::verify_inclusion(&head, index, leaf, &proof).unwrap();
+        }
+        entries.iter().map(|entry| number(entry)).collect()
+    }
+}
+
+/// A log of so many records below `directory`.
+pub(in crate::evidence) fn of_records(directory: &Path, count: usize) -> PathBuf {
+    let home = Home::new();
+    home.run(0..count);
+    let path = directory.join("log");
+    fs::rename(home.path(), &path).unwrap();
+    path
+}
+
+fn open(config: LogConfig, key: LogKey, readiness: Readiness) -> Result<(Log, Keeper), LogError> {
+    Log::open(config, key, Arc::new(SystemClock::new()), readiness, LogMetrics::new(&mut Registry::default()))
+}
+
+fn numbered(number: usize) -> Record<'static> {
+    Record::PolicyLoad(Box::new(PolicyLoadRecord {
+        time: Timestamp::default(),
+        policy_digest: Digest::of(b""),
+        entity_digest: Digest::of(b""),
+        policy_epoch: Epoch::FIRST,
+        policies: number,
+        error: None,
+    }))
+}
+
+fn number(entry: &[u8]) -> usize {
+    match encoding::read(entry).unwrap().record {
+        OwnedRecord::PolicyLoad(record) => record.policies,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn until(condition: impl Fn() -> bool) {
+    for _ in 0..30_000 {
+        if condition() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    panic!("it never came to pass");
+}
+
+#[test]
+fn what_is_taken_is_in_the_tree_in_its_order() {
+    let home = Home::new();
+    home.run(0..1);
+    assert_eq!(home.numbers(), [0]);
+    home.run(1..300);
+    home.run(300..1000);
+    assert_eq!(home.numbers(), (0..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn many_threads_lose_nothing_and_each_keeps_its_order() {
+    let home = Home::new();
+    let (log, keeper) = home.open().unwrap();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let log = &log;
+            scope.spawn(move || {
+                (0..2_000).for_each(|number| drop(log.append(numbered(thread * 10_000 + number)).unwrap()));
+            });
+        }
+    });
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    let numbers = home.numbers();
+    assert_eq!(numbers.len(), 8_000);
+    for thread in 0..4 {
+        let own: Vec<_> = numbers.iter().filter(|number| **number / 10_000 == thread).map(|n| n % 10_000).collect();
+        assert_eq!(own, (0..2_000).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_record_is_on_the_disk_before_anyone_is_told() {
+    let home = Home::new();
+    let (log, keeper) = home.open_with(LogConfig { durability: Durability::Strict, ..home.config() }).unwrap();
+    for count in 0..20 {
+        log.append(numbered(count)).unwrap().durable().await.unwrap();
+        let mut journal = journal::Reader::new(&home.path().join("journal"), 0);
+        let mut found = Vec::new();
+        while let Some(batch) = journal.batch().unwrap() {
+            found.extend(batch.entries().map(number));
+        }
+        assert_eq!(found.last(), Some(&count));
+    }
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    assert_eq!(home.numbers().len(), 20);
+}
+
+#[test]
+fn every_checkpoint_is_one_that_later_ones_extend() {
+    let home = Home::new();
+    let (log, keeper) = home.open().unwrap();
+    let mut published = log.published();
+    let mut heads = Vec::new();
+    for number in 0..700 {
+        drop(log.append(numbered(number)).unwrap());
+        if number % 60 == 0 {
+            until(|| *published.borrow() > 0 && published.has_changed().unwrap());
+            published.mark_unchanged();
+            let bytes = fs::read(home.path().join(CHECKPOINT)).unwrap();
+            heads.push(*SignedCheckpoint::parse(&bytes).unwrap().unverified().head());
+        }
+    }
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    let directory = home.path();
+    let bytes = fs::read(directory.join(CHECKPOINT)).unwrap();
+    let last = *SignedCheckpoint::parse(&bytes).unwrap().unverified().head();
+    let tiles = Tiles(&directory);
+    let mut tree = TreeReader::new(last.size, &tiles).unwrap();
+    assert!(heads.len() > 5);
+    for head in heads {
+        let proof = proof::consistency(&mut tree, head.size).unwrap();
+        proof::verify_consistency(&head, &last, &proof).unwrap();
+    }
+}
+
+/// The tree as `kill -9` leaves it in the middle: the journal has all, the tiles and the checkpoint are of before.
+#[test]
+fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
+    let home = Home::new();
+    home.run(0..500);
+    let before = tempfile::tempdir().unwrap();
+    copy(&home.path(), before.path());
+    home.run(500..900);
+    // Tiles and checkpoint of before, the journal of after.
+    for name in ["tile", CHECKPOINT] {
+        remove(&home.path().join(name));
+    }
+    fs::rename(before.path().join("tile"), home.path().join("tile")).unwrap();
+    fs::rename(before.path().join(CHECKPOINT), home.path().join(CHECKPOINT)).unwrap();
+    home.run(900..901);
+    assert_eq!(home.numbers(), (0..901).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_damaged_tree_is_refused_and_named() {
+    let home = Home::new();
+    home.run(0..300);
+    let origin = |path: &Path| fs::read(path).unwrap();
+    for name in ["tile/0/001.p/44", "tile/entries/001.p/44", CHECKPOINT] {
+        let path = home.path().join(name);
+        let whole = origin(&path);
+        for place in (0..whole.len()).step_by(7) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            let error = home.open().map(drop).unwrap_err();
+            assert!(matches!(error, LogError::Tree { .. } | LogError::Checkpoint { .. }), "{name} {place}: {error}");
+        }
+        fs::remove_file(&path).unwrap();
+        let error = home.open().map(drop).unwrap_err();
+        assert!(matches!(error, LogError::Tree { .. } | LogError::NoCheckpoint(_)), "{name}: {error}");
+        fs::write(&path, &whole).unwrap();
+    }
+    let other = LogConfig { origin: "example.org/audit/other".to_owned(), ..home.config() };
+    let error = home.open_with(other).map(drop).unwrap_err();
+    assert!(matches!(error, LogError::Checkpoint { .. }), "{error}");
+    let stranger = LogKey::load_or_create(&home.0.path().join("another"), &SystemEntropy::new()).unwrap();
+    let error = open(home.config(), stranger, Readiness::default()).map(drop).unwrap_err();
+    assert!(matches!(error, LogError::Checkpoint { .. }), "{error}");
+    home.run(300..301);
+    assert_eq!(home.numbers().len(), 301);
+}
+
+#[test]
+fn a_full_queue_refuses_and_the_operator_may_choose_otherwise() {
+    for (unavailable, given) in [(Unavailable::Refuse, false), (Unavailable::Alarm, true)] {
+        let home = Home::new();
+        let readiness = Readiness::default();
+        let config = LogConfig { queue: NonZeroUsize::MIN, unavailable, ..home.config() };
+        let (log, keeper) = open(config, home.key(), readiness.clone()).unwrap();
+        // While another holds the journal, one record is on its way and one waits.
+        let journal = fs::File::open(home.path().join("journal/lock")).unwrap();
+        journal.lock().unwrap();
+        let taken: Vec<_> = (0..3).map(|number| log.append(numbered(number)).map(drop)).collect();
+        assert_eq!(taken.contains(&Err(AppendError::Full)), !given, "{taken:?}");
+        let notices = serde_json::to_value(readiness.report()).unwrap().to_string();
+        assert_eq!(notices.contains("without a record"), given, "{notices}");
+        journal.unlock().unwrap();
+        keeper.finish(Duration::from_mins(1)).unwrap();
+        let recorded = home.numbers().len();
+        assert!((1..3).contains(&recorded), "{recorded}");
+    }
+}
+
+#[test]
+fn the_key_is_private_and_stays_the_same() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let first = home.verifier().to_string();
+    assert_eq!(home.verifier().to_string(), first);
+    let path = home.0.path().join("key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(LogKey::load_or_create(&path, &SystemEntropy::new()), Err(LogError::NotPrivate(_))));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, "something else\n").unwrap();
+    assert!(matches!(LogKey::load_or_create(&path, &SystemEntropy::new()), Err(LogError::Key(_))));
+    assert_eq!(format!("{:?}", Home::new().key()), "LogKey");
+}
+
+#[test]
+fn a_record_that_is_too_long_for_the_log_is_refused() {
+    let home = Home::new();
+    let (log, keeper) = home.open().unwrap();
+    let usual = crate::evidence::record::tests::decision(Timestamp::default());
+    let lengthy = DecisionRecord { principal: "x".repeat(70_000).into(), ..usual };
+    assert!(matches!(log.append(Record::Decision(&lengthy)), Err(AppendError::Unwritable(_))));
+    keeper.finish(Duration::from_mins(1)).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+}

@@ -1,0 +1,200 @@
+//! The tree on the disk: tiles, entry bundles and the checkpoint, laid out as C2SP's tlog-tiles wants them served.
+
+use std::path::{Path, PathBuf};
+
+use portcullis_tlog::bundle::{self, Bundle, BundleError, bundles_between};
+use portcullis_tlog::checkpoint::{Checkpoint, SignedCheckpoint};
+use portcullis_tlog::note::{NoteSigner, VerifierKey};
+use portcullis_tlog::policy::Policy;
+use portcullis_tlog::tile::{FULL_WIDTH, Tile, tiles_between};
+use portcullis_tlog::tree::{Frontier, TreeHead, TreeReader};
+use portcullis_tlog::walk::{self, LogSource};
+use portcullis_tlog::{TileSource, leaf_hash};
+
+use super::{LogError, directory};
+
+/// The name of the checkpoint, below the log's directory.
+pub(super) const CHECKPOINT: &str = "checkpoint";
+
+/// The tree of a log, to append to.
+#[derive(Debug)]
+pub struct Tree {
+    directory: PathBuf,
+    origin: String,
+    frontier: Frontier,
+    /// How many entries are under the checkpoint on the disk.
+    published: u64,
+    /// The last tile of each level, as far as it goes. Empty right after one is full.
+    tails: Vec<Vec<u8>>,
+    /// The last bundle, likewise.
+    tail: Vec<u8>,
+}
+
+/// Reads the tiles of a log from its directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Tiles<'a>(pub &'a Path);
+
+impl TileSource for Tiles<'_> {
+    type Error = LogError;
+
+    fn tile(&self, tile: Tile) -> Result<impl AsRef<[u8]>, LogError> {
+        let full = Tile::new(tile.level(), tile.index(), FULL_WIDTH);
+        let mut bytes = self.read(&tile.to_string(), full.map(|full| full.to_string()))?;
+        bytes.truncate(tile.bytes());
+        Ok(bytes)
+    }
+}
+
+impl LogSource for Tiles<'_> {
+    fn bundle(&self, bundle: Bundle) -> Result<impl AsRef<[u8]>, LogError> {
+        let full = Bundle::new(bundle.index(), FULL_WIDTH);
+        let mut bytes = self.read(&bundle.to_string(), full.map(|full| full.to_string()))?;
+        let refused =
+            |error: BundleError| LogError::Tree { path: self.0.join(bundle.to_string()), why: error.to_string() };
+        let length = bundle::narrow(&bytes, bundle.width()).map_err(refused)?.len();
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+}
+
+impl Tiles<'_> {
+    /// What is there under this name, or else under that which it has once it is full: the partial ones may go then.
+    fn read(&self, name: &str, full: Option<String>) -> Result<Vec<u8>, LogError> {
+        let path = self.0.join(name);
+        if let Some(bytes) = directory::read(&path)? {
+            return Ok(bytes);
+        }
+        let bytes = full.map_or(Ok(None), |full| directory::read(&self.0.join(full)))?;
+        bytes.ok_or_else(|| LogError::Tree { path, why: "it is not there".to_owned() })
+    }
+}
+
+impl Tree {
+    /// Opens the tree in `directory`, which is that of the checkpoint there; without one, an empty tree.
+    ///
+    /// # Errors
+    /// [`LogError`]: the checkpoint is of another log or by another key, or the tiles are not those of its tree.
+    pub fn open(directory: &Path, origin: &str, key: &VerifierKey) -> Result<Self, LogError> {
+        let mut tree = Self {
+            directory: directory.to_owned(),
+            origin: origin.to_owned(),
+            frontier: Frontier::new(),
+            published: 0,
+            tails: Vec::new(),
+            tail: Vec::new(),
+        };
+        let path = directory.join(CHECKPOINT);
+        let Some(bytes) = directory::read(&path)? else {
+            let has_tiles = directory.join("tile").exists();
+            return if has_tiles { Err(LogError::NoCheckpoint(directory.to_owned())) } else { Ok(tree) };
+        };
+        let refused = |why: String| LogError::Checkpoint { path: path.clone(), why };
+        let signed = SignedCheckpoint::parse(&bytes).map_err(|error| refused(error.to_string()))?;
+        let policy = Policy::log_only(origin, key.clone());
+        let head = *policy.verify(&signed).map_err(|error| refused(error.to_string()))?.checkpoint.head();
+        tree.restore(head)?;
+        Ok(tree)
+    }
+
+    /// Reads back the right edge, which must be that of `head`.
+    fn restore(&mut self, head: TreeHead) -> Result<(), LogError> {
+        let unlike = |why: String| LogError::Tree { path: self.directory.clone(), why };
+        let source = Tiles(&self.directory);
+        let failed = |error: &dyn std::fmt::Display| unlike(error.to_string());
+        let mut reader = TreeReader::new(head.size, &source).map_err(|error| failed(&error))?;
+        let frontier = reader.frontier().map_err(|error| failed(&error))?;
+        if frontier.root() != head.root {
+            return Err(unlike("its root is another".to_owned()));
+        }
+        for tile in tiles_between(0, head.size).filter(|tile| !tile.is_full()) {
+            let level = usize::from(tile.level());
+            if self.tails.len() <= level {
+                self.tails.resize(level + 1, Vec::new());
+            }
+            let bytes = source.tile(tile)?.as_ref().to_vec();
+            if let Some(tail) = self.tails.get_mut(level) {
+                *tail = bytes;
+            }
+        }
+        let last = bundles_between(0, head.size).last().filter(|bundle| !bundle.is_full());
+        if let Some(last) = last {
+            walk::verify_piece(&source, head.size, last).map_err(|error| failed(&error))?;
+            self.tail = source.bundle(last)?.as_ref().to_vec();
+        }
+        (self.frontier, self.published) = (frontier, head.size);
+        Ok(())
+    }
+
+    /// How many entries there are.
+    pub const fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// How many of them are under a checkpoint.
+    pub(super) const fn published(&self) -> u64 {
+        self.published
+    }
+
+    /// Appends an entry, and writes the tiles and the bundle that it fills.
+    pub(super) fn append(&mut self, entry: &[u8]) -> Result<(), LogError> {
+        let index = self.frontier.size();
+        let place = index / u64::from(FULL_WIDTH);
+        let too_long = |error: BundleError| LogError::Tree { path: self.directory.clone(), why: error.to_string() };
+        bundle::push(&mut self.tail, entry).map_err(too_long)?;
+        let mut full = Vec::new();
+        let tails = &mut self.tails;
+        self.frontier.append(leaf_hash(entry), |grown| {
+            let level = usize::from(grown.level);
+            if tails.len() <= level {
+                tails.resize(level + 1, Vec::new());
+            }
+            if let Some(tail) = tails.get_mut(level) {
+                tail.extend_from_slice(grown.hash.as_bytes());
+            }
+            if u16::from(grown.offset()) + 1 == FULL_WIDTH {
+                full.push((grown.level, grown.index()));
+            }
+        });
+        if full.iter().any(|(level, _)| *level == 0) {
+            let bundle = Bundle::new(place, FULL_WIDTH).map(|bundle| bundle.to_string());
+            self.write(bundle, &self.tail)?;
+            self.tail.clear();
+        }
+        for (level, index) in full {
+            let tile = Tile::new(level, index, FULL_WIDTH).map(|tile| tile.to_string());
+            if let Some(tail) = self.tails.get(usize::from(level)) {
+                self.write(tile, tail)?;
+            }
+            if let Some(tail) = self.tails.get_mut(usize::from(level)) {
+                tail.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is not full yet, and then a checkpoint of all entries so far. Everything that it vouches for is on
+    /// the disk before it is.
+    pub(super) fn publish(&mut self, signer: &NoteSigner) -> Result<SignedCheckpoint, LogError> {
+        let head = self.frontier.head();
+        for tile in tiles_between(self.published, head.size).filter(|tile| !tile.is_full()) {
+            let tail = self.tails.get(usize::from(tile.level())).map_or(&[][..], Vec::as_slice);
+            self.write(Some(tile.to_string()), tail)?;
+        }
+        if let Some(last) = bundles_between(self.published, head.size).last().filter(|bundle| !bundle.is_full()) {
+            self.write(Some(last.to_string()), &self.tail)?;
+        }
+        directory::sync_all(&self.directory)?;
+        let path = self.directory.join(CHECKPOINT);
+        let refused = |why: String| LogError::Checkpoint { path: path.clone(), why };
+        let checkpoint = Checkpoint::new(&self.origin, head).map_err(|error| refused(error.to_string()))?;
+        let note = SignedCheckpoint::sign(checkpoint, signer).map_err(|error| refused(error.to_string()))?;
+        directory::write_through(&path, note.to_string().as_bytes())?;
+        self.published = head.size;
+        Ok(note)
+    }
+
+    /// The size of a tree is below 2^63, so each of its tiles and bundles has a name.
+    fn write(&self, name: Option<String>, contents: &[u8]) -> Result<(), LogError> {
+        name.map_or(Ok(()), |name| directory::write(&self.directory.join(name), contents))
+    }
+}

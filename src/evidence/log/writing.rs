@@ -1,0 +1,79 @@
+//! The thread that writes the journal: all that waits at a time, one sync.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use super::journal::Journal;
+use super::queue::Waiting;
+use super::{Durability, LogError, Shared};
+
+/// A sync costs the processor as much as dozens of decisions, so under load there is a pause between two, unless answers
+/// wait for them.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long after a failure it is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Starts the thread. It says on `written` that there is something new, and drops `ending` when it ends.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    journal: Journal,
+    written: Sender<()>,
+    ending: Sender<()>,
+) -> Result<(), LogError> {
+    let work = move || {
+        if catch_unwind(AssertUnwindSafe(|| write_all(&shared, journal, &written))).is_err() {
+            shared.failed("the writing thread panicked".into());
+            shared.queue.close();
+        }
+        shared.progress.send_modify(|progress| progress.is_over = true);
+        drop((written, ending));
+    };
+    thread::Builder::new().name("audit".into()).spawn(work).map(drop).map_err(LogError::Thread)
+}
+
+fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
+    let mut emptied = Waiting::default();
+    while let Some(entries) = shared.queue.take(emptied) {
+        shared.metrics.waiting.dec_by(i64::try_from(entries.count).unwrap_or(i64::MAX));
+        if !write(shared, &mut journal, &entries) {
+            shared.metrics.lost.inc_by(u64::try_from(entries.count).unwrap_or(u64::MAX));
+            return;
+        }
+        let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
+        shared.progress.send_modify(|progress| progress.durable = progress.durable.saturating_add(count));
+        shared.metrics.written.inc_by(count);
+        shared.metrics.batches.inc();
+        // Who publishes may have ended before, if the end came.
+        let _listens = written.send(());
+        emptied = entries;
+        if shared.config.durability == Durability::Group {
+            shared.queue.gather(PAUSE);
+        }
+    }
+}
+
+/// Writes the entries, however often it takes: their answers may have been given. `false` if the end comes first.
+fn write(shared: &Shared, journal: &mut Journal, entries: &Waiting) -> bool {
+    let count = u32::try_from(entries.count).unwrap_or(u32::MAX);
+    loop {
+        let appended = journal.append(count, &entries.bytes);
+        shared.metrics.torn.inc_by(journal.take_torn());
+        match appended {
+            Ok(first) => {
+                let entries = first.saturating_add(u64::from(count));
+                shared.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+                shared.recovered();
+                return true;
+            }
+            Err(error) => shared.failed(error.to_string()),
+        }
+        if shared.queue.is_closed() {
+            return false;
+        }
+        thread::sleep(RETRY);
+    }
+}

@@ -1,0 +1,242 @@
+//! How a record is written into the log: deterministic CBOR (RFC 8949 section 4.2.1), as `docs/audit.cddl` has it. An entry
+//! of the log is an array of the version of this encoding, the kind of the record, who wrote it, and the record as a
+//! map from small numbers. What is hashed is these bytes, and these bytes are what is read back.
+//!
+//! Every length is written before what it is the length of, so two different records never have the same bytes.
+
+use std::sync::Arc;
+
+use minicbor::decode::{self, Decoder};
+use minicbor::encode::{self, Encoder, Write};
+use minicbor::{Decode, Encode};
+use uuid::Uuid;
+
+use super::{DecisionId, Record};
+use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::Digest;
+use crate::foundation::watched::Epoch;
+
+/// The version of this encoding.
+pub const VERSION: u8 = 1;
+
+/// How many things an entry has.
+const PARTS: u64 = 5;
+
+/// Who writes the records: what all records of a process have in common.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Writer {
+    /// The name of the gateway, unique among those of the trust domain.
+    pub gateway: Arc<str>,
+    /// SHA-256 of the configuration that it runs with.
+    pub config: Digest,
+}
+
+/// One entry of the log.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Who wrote it.
+    pub writer: Writer,
+    /// What it says.
+    pub record: OwnedRecord<'a>,
+}
+
+/// A record that was read.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum OwnedRecord<'a> {
+    /// See [`Record::Decision`].
+    Decision(Box<super::DecisionRecord<'a>>),
+    /// See [`Record::Search`].
+    Search(Box<super::SearchRecord<'a>>),
+    /// See [`Record::Issuance`].
+    Issuance(Box<super::IssuanceRecord>),
+    /// See [`Record::JwtIssuance`].
+    JwtIssuance(Box<super::JwtIssuanceRecord>),
+    /// See [`Record::AuthorityChange`].
+    AuthorityChange(Box<super::AuthorityChangeRecord>),
+    /// See [`Record::PolicyLoad`].
+    PolicyLoad(Box<super::PolicyLoadRecord>),
+    /// See [`Record::MappingLoad`].
+    MappingLoad(Box<super::MappingLoadRecord>),
+    /// See [`Record::Administration`].
+    Administration(Box<super::AdministrationRecord>),
+}
+
+/// Why bytes are not an entry.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// They are of a later version of the encoding.
+    #[error("the entry is of version {0} of the encoding, and this program knows version {VERSION}")]
+    Version(u8),
+    /// There is no such kind of record.
+    #[error("there is no record of kind {0}")]
+    Kind(u8),
+    /// They are not what the encoding says.
+    #[error("the entry is not as the encoding has it: {0}")]
+    Malformed(#[from] decode::Error),
+    /// They say what another sequence of bytes says too, and that one is the right one.
+    #[error("the entry is not written in the one form that its contents have")]
+    NotCanonical,
+}
+
+/// Appends an entry to `buffer`.
+///
+/// # Errors
+/// Only if the record has no form, which none of ours can bring about.
+pub fn write(
+    buffer: &mut Vec<u8>,
+    writer: &Writer,
+    record: &Record<'_>,
+) -> Result<(), encode::Error<std::convert::Infallible>> {
+    let mut encoder = Encoder::new(buffer);
+    let encoder = encoder.array(PARTS)?.u8(VERSION)?.u8(kind(record))?.str(&writer.gateway)?;
+    let encoder = encoder.encode(writer.config)?;
+    match record {
+        Record::Decision(record) => encoder.encode(record)?,
+        Record::Search(record) => encoder.encode(record)?,
+        Record::Issuance(record) => encoder.encode(record)?,
+        Record::JwtIssuance(record) => encoder.encode(record)?,
+        Record::AuthorityChange(record) => encoder.encode(record)?,
+        Record::PolicyLoad(record) => encoder.encode(record)?,
+        Record::MappingLoad(record) => encoder.encode(record)?,
+        Record::Administration(record) => encoder.encode(record)?,
+    };
+    Ok(())
+}
+
+const fn kind(record: &Record<'_>) -> u8 {
+    match record {
+        Record::Decision(_) => 0,
+        Record::Issuance(_) => 1,
+        Record::JwtIssuance(_) => 2,
+        Record::AuthorityChange(_) => 3,
+        Record::PolicyLoad(_) => 4,
+        Record::Administration(_) => 5,
+        Record::Search(_) => 6,
+        Record::MappingLoad(_) => 7,
+    }
+}
+
+/// Reads an entry. There is one sequence of bytes for each: any other is refused.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
+    let mut decoder = Decoder::new(bytes);
+    let parts = decoder.array()?;
+    let version = decoder.u8()?;
+    if version != VERSION {
+        return Err(ReadError::Version(version));
+    }
+    if parts != Some(PARTS) {
+        return Err(decode::Error::message("the number of parts").into());
+    }
+    let kind = decoder.u8()?;
+    let writer = Writer { gateway: decoder.str()?.into(), config: decoder.decode()? };
+    let record = match kind {
+        0 => OwnedRecord::Decision(decoder.decode()?),
+        1 => OwnedRecord::Issuance(decoder.decode()?),
+        2 => OwnedRecord::JwtIssuance(decoder.decode()?),
+        3 => OwnedRecord::AuthorityChange(decoder.decode()?),
+        4 => OwnedRecord::PolicyLoad(decoder.decode()?),
+        5 => OwnedRecord::Administration(decoder.decode()?),
+        6 => OwnedRecord::Search(decoder.decode()?),
+        7 => OwnedRecord::MappingLoad(decoder.decode()?),
+        kind => return Err(ReadError::Kind(kind)),
+    };
+    let entry = Entry { writer, record };
+    let mut again = Vec::with_capacity(bytes.len());
+    entry.write(&mut again).map_err(|_unwritable| ReadError::NotCanonical)?;
+    if again == bytes { Ok(entry) } else { Err(ReadError::NotCanonical) }
+}
+
+impl Entry<'_> {
+    /// Appends the entry to `buffer`, as it was read.
+    fn write(&self, buffer: &mut Vec<u8>) -> Result<(), encode::Error<std::convert::Infallible>> {
+        let record = match &self.record {
+            OwnedRecord::Decision(record) => return write(buffer, &self.writer, &Record::Decision(record)),
+            OwnedRecord::Search(record) => Record::Search(record.clone()),
+            OwnedRecord::Issuance(record) => Record::Issuance(record.clone()),
+            OwnedRecord::JwtIssuance(record) => Record::JwtIssuance(record.clone()),
+            OwnedRecord::AuthorityChange(record) => Record::AuthorityChange(record.clone()),
+            OwnedRecord::PolicyLoad(record) => Record::PolicyLoad(record.clone()),
+            OwnedRecord::MappingLoad(record) => Record::MappingLoad(record.clone()),
+            OwnedRecord::Administration(record) => Record::Administration(record.clone()),
+        };
+        write(buffer, &self.writer, &record)
+    }
+}
+
+/// A list of texts that are shared.
+pub(super) mod texts {
+    use super::{Arc, Decoder, Encoder, Write, decode, encode};
+
+    pub(in super::super) fn encode<C, W: Write>(
+        texts: &Arc<[Arc<str>]>,
+        encoder: &mut Encoder<W>,
+        _context: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        encoder.array(u64::try_from(texts.len()).unwrap_or(u64::MAX))?;
+        texts.iter().try_for_each(|text| encoder.str(text).map(drop))
+    }
+
+    pub(in super::super) fn decode<'b, C>(
+        decoder: &mut Decoder<'b>,
+        _context: &mut C,
+    ) -> Result<Arc<[Arc<str>]>, decode::Error> {
+        decoder.array_iter::<&'b str>()?.map(|text| text.map(Arc::from)).collect()
+    }
+}
+
+impl<C> Encode<C> for Digest {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _context: &mut C) -> Result<(), encode::Error<W::Error>> {
+        encoder.bytes(self.as_bytes()).map(drop)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Digest {
+    fn decode(decoder: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
+        let bytes = decoder.bytes()?.try_into();
+        bytes.map(Self::from_bytes).map_err(|_length| decode::Error::message("a digest has 32 bytes"))
+    }
+}
+
+impl<C> Encode<C> for Timestamp {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _context: &mut C) -> Result<(), encode::Error<W::Error>> {
+        encoder.u64(self.unix_nanos()).map(drop)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Timestamp {
+    fn decode(decoder: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
+        decoder.u64().map(Self::from_unix_nanos)
+    }
+}
+
+impl<C> Encode<C> for Epoch {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _context: &mut C) -> Result<(), encode::Error<W::Error>> {
+        encoder.u64(self.number()).map(drop)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Epoch {
+    fn decode(decoder: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
+        decoder.u64().map(Self::of_record)
+    }
+}
+
+impl<C> Encode<C> for DecisionId {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _context: &mut C) -> Result<(), encode::Error<W::Error>> {
+        encoder.bytes(self.0.as_bytes()).map(drop)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for DecisionId {
+    fn decode(decoder: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
+        let bytes = decoder.bytes()?.try_into();
+        bytes.map(|bytes| Self(Uuid::from_bytes(bytes))).map_err(|_length| decode::Error::message("an id has 16 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

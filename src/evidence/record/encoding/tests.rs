@@ -1,0 +1,113 @@
+//! Whoever reads the log has only these bytes: what they say must be what was recorded, and nothing else may say it.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::tests::{decision, examples};
+use super::super::{CacheState, DecisionId, DecisionRecord, Edge, Outcome};
+use super::*;
+
+fn writer() -> Writer {
+    Writer { gateway: "gate-1".into(), config: Digest::of(b"the configuration") }
+}
+
+fn written(record: &Record<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes, &writer(), record).unwrap();
+    bytes
+}
+
+#[test]
+fn what_is_read_is_what_was_written() {
+    for record in examples() {
+        let bytes = written(&record);
+        let entry = read(&bytes).unwrap();
+        assert_eq!(entry.writer, writer());
+        assert_eq!(serde_json::to_value(&entry.record).unwrap(), serde_json::to_value(&record).unwrap());
+    }
+}
+
+/// A changed byte is refused, or says something else: in a tree of hashes both are found out.
+#[test]
+fn no_byte_can_be_changed_unseen() {
+    for record in examples() {
+        let bytes = written(&record);
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[place] ^= 1 << bit;
+                if let Ok(entry) = read(&changed) {
+                    let mut again = Vec::new();
+                    entry.write(&mut again).unwrap();
+                    assert_eq!(again, changed, "what was read is not what is there");
+                }
+            }
+        }
+        for end in 0..bytes.len() {
+            assert!(read(&bytes[..end]).is_err(), "{end}");
+        }
+        assert!(read(&[&bytes[..], &[0]].concat()).is_err());
+    }
+}
+
+#[test]
+fn a_later_version_and_an_unknown_kind_are_told_apart_from_damage() {
+    let mut bytes = written(&Record::Decision(&decision(Timestamp::default())));
+    bytes[2] = 9;
+    assert!(matches!(read(&bytes), Err(ReadError::Kind(9))));
+    bytes[1] = 2;
+    assert!(matches!(read(&bytes), Err(ReadError::Version(2))));
+}
+
+prop_compose! {
+    fn texts_of()(texts in prop::collection::vec("[a|\"\\\\é]{0,3}", 0..4)) -> Arc<[Arc<str>]> {
+        texts.iter().map(|text| Arc::from(text.as_str())).collect()
+    }
+}
+
+prop_compose! {
+    fn any_decision()(
+        time in any::<u64>(),
+        words in prop::array::uniform4("[a|:\"]{0,4}"),
+        policies in texts_of(),
+        errors in texts_of(),
+        leaf in proptest::option::of(any::<[u8; 32]>()),
+        request_id in proptest::option::of("[a|]{0,3}"),
+        (outcome, cache, latency) in (0..3_u8, 0..3_u8, any::<u64>()),
+    ) -> DecisionRecord<'static> {
+        let [principal, action, resource, reason] = words;
+        DecisionRecord {
+            decision_id: DecisionId::NIL,
+            time: Timestamp::from_unix_nanos(time),
+            edge: Edge::Authzen,
+            principal: principal.into(),
+            leaf: leaf.map(Digest::from_bytes),
+            action: action.into(),
+            resource: resource.into(),
+            decision: [Outcome::Allow, Outcome::Deny, Outcome::Error][usize::from(outcome)],
+            reason: reason.into(),
+            policies,
+            policy_errors: errors,
+            cache: [CacheState::Hit, CacheState::Miss, CacheState::Bypass][usize::from(cache)],
+            latency_us: latency,
+            request_id: request_id.map(Into::into),
+            ..decision(Timestamp::default())
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn different_decisions_have_different_bytes(a in any_decision(), b in any_decision()) {
+        let (a_bytes, b_bytes) = (written(&Record::Decision(&a)), written(&Record::Decision(&b)));
+        prop_assert_eq!(a == b, a_bytes == b_bytes);
+        let OwnedRecord::Decision(read) = read(&a_bytes).unwrap().record else { panic!("another kind") };
+        prop_assert_eq!(*read, a);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _either = read(&bytes);
+    }
+}

@@ -1,0 +1,167 @@
+//! The log of decisions as its owner, its auditor and a stranger see it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::eventually;
+use crate::support::gateway::{Gateway, Home};
+use crate::support::http::ask;
+
+const QUESTION: &str = r#"{
+    "subject": {"type": "Workload", "id": "spiffe://example.org/web"},
+    "action": {"name": "connect"},
+    "resource": {"type": "Service", "id": "orders"}
+}"#;
+
+fn audit(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis")).arg("audit").args(arguments).output().unwrap()
+}
+
+fn audit_ok(arguments: &[&str]) -> String {
+    let output = audit(arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What it complains of, and that it does.
+fn audit_refuses(arguments: &[&str]) -> String {
+    let output = audit(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+struct Log(PathBuf);
+
+impl Log {
+    fn of(home: &Home) -> Self {
+        Self(home.path().join("data/log"))
+    }
+
+    fn arguments<'a>(&'a self, command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        [&[command, "--log", self.0.to_str().unwrap()][..], more].concat()
+    }
+
+    fn verify(&self, more: &[&str]) -> String {
+        audit_ok(&self.arguments("verify", more))
+    }
+
+    /// A receipt of this decision, once it is published.
+    async fn receipt(&self, decision: &str, file: &Path) {
+        eventually("the decision is under a checkpoint", async || {
+            let more = [decision, "--output", file.to_str().unwrap()];
+            audit(&self.arguments("receipt", &more)).status.success().then_some(())
+        })
+        .await;
+    }
+
+    fn key(&self) -> String {
+        self.0.join("verifier").to_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_can_verify_a_receipt_and_no_bit_of_it_can_be_changed() {
+    let home = Home::new();
+    let _gateway = Gateway::start(&home, &[("AUDIT__GATEWAY", "gate-1")]).await;
+    let log = Log::of(&home);
+    let answer = ask(&home.authzen_socket(), QUESTION).await;
+    let (file, key) = (home.path().join("receipt"), log.key());
+    log.receipt(answer.decision_id(), &file).await;
+    let file = file.to_str().unwrap();
+    let proved: Value = serde_json::from_str(&audit_ok(&["verify-receipt", file, "--key", &key])).unwrap();
+    assert_eq!(proved["record"]["decision_id"], answer.decision_id());
+    assert_eq!((&proved["record"]["record"], &proved["gateway"]), (&"decision".into(), &"gate-1".into()));
+    assert!(fs::read_to_string(&key).unwrap().starts_with("example.org/audit/gate-1+"));
+
+    let whole = fs::read(file).unwrap();
+    for place in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[place] ^= 1;
+        fs::write(file, &changed).unwrap();
+        audit_refuses(&["verify-receipt", file, "--key", &key]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_whole_after_it_was_killed_again_and_again() {
+    let home = Home::new();
+    let log = Log::of(&home);
+    let (mut ids, earlier) = (Vec::new(), home.path().join("earlier"));
+    for round in 0..4 {
+        let mut gateway = Gateway::start(&home, &[("AUDIT__DURABILITY", "strict")]).await;
+        for _ in 0..5 {
+            ids.push(ask(&home.authzen_socket(), QUESTION).await.decision_id().to_owned());
+        }
+        if round == 1 {
+            log.receipt(ids.last().unwrap(), &home.path().join("receipt")).await;
+            fs::copy(log.0.join("checkpoint"), &earlier).unwrap();
+        }
+        gateway.process.kill_hard();
+    }
+    let gateway = Gateway::start(&home, &[]).await;
+    stop(gateway).await;
+    assert!(log.verify(&["--since", earlier.to_str().unwrap()]).contains("the same log"));
+    let found = audit_ok(&log.arguments("search", &["--action", "connect"]));
+    for id in ids {
+        assert!(found.contains(&id), "a decision that was answered is not in the log: {id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_tampered_with_is_found_out_and_named() {
+    let home = Home::new();
+    let log = Log::of(&home);
+    let gateway = Gateway::start(&home, &[]).await;
+    for _ in 0..3 {
+        ask(&home.authzen_socket(), QUESTION).await;
+    }
+    stop(gateway).await;
+    let before = log.verify(&[]);
+    let files = files(&log.0.join("tile"));
+    assert!(files.len() >= 2);
+    for path in files {
+        let whole = fs::read(&path).unwrap();
+        for place in (0..whole.len()).step_by(whole.len() / 40 + 1) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0x20;
+            fs::write(&path, &damaged).unwrap();
+            let complaint = audit_refuses(&log.arguments("verify", &[]));
+            assert!(!complaint.is_empty(), "{}: {place}", path.display());
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(log.verify(&[]), before);
+    // A log that is put in the place of another is not its continuation.
+    let (other, kept) = (Home::new(), home.path().join("kept"));
+    fs::copy(log.0.join("checkpoint"), &kept).unwrap();
+    let gateway = Gateway::start(&other, &[]).await;
+    stop(gateway).await;
+    let other = Log::of(&other);
+    audit_refuses(&other.arguments("verify", &["--since", kept.to_str().unwrap()]));
+    audit_refuses(&other.arguments("verify", &["--key", &log.key()]));
+}
+
+async fn stop(mut gateway: Gateway) {
+    gateway.process.terminate();
+    assert!(gateway.process.ended().await.success());
+}
+
+/// All files below a directory that are there under their full name.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { open.push(path) } else { found.push(path) }
+        }
+    }
+    // Of partial tiles only the widest of each place is of the tree.
+    let width = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+    let latest =
+        |path: &&PathBuf| found.iter().all(|other| other.parent() != path.parent() || width(other) <= width(path));
+    found.iter().filter(latest).cloned().collect()
+}
