@@ -132,6 +132,7 @@ pub struct Entities {
     kinds: Vec<(Arc<str>, usize)>,
     /// Made when it is first asked for.
     order: Arc<OnceLock<Order>>,
+    /// Who names whom in attributes, as far as anybody asked.
     links: Arc<Links>,
     /// Whether anybody ever asked for it, of this snapshot or one before.
     searched: Arc<AtomicBool>,
