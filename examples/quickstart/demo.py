@@ -82,6 +82,7 @@ All is still running. Try:
       "context":{{"host":"orders","path":"/reports/today","scheme":"http","protocol":"HTTP/1.1","headers":{{}}}}}}'
   $EDITOR {stack.policies}/orders.cedar    # the next request obeys it
   tail -f {stack.audit}
+  {stack.portcullis} audit verify --log {stack.run}/data/log
 
 Ctrl-C ends everything.""")
     try:

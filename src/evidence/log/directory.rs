@@ -37,6 +37,14 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
     }
 }
 
+/// Removes a directory with all that is in it, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), LogError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LogError::at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Waits until the names in a directory are on the disk.
 pub(super) fn sync(directory: &Path) -> Result<(), LogError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(LogError::at(directory))

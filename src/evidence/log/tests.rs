@@ -143,6 +143,10 @@ fn what_is_taken_is_in_the_tree_in_its_order() {
     home.run(1..300);
     home.run(300..1000);
     assert_eq!(home.numbers(), (0..1000).collect::<Vec<_>>());
+    let mut names: Vec<_> =
+        fs::read_dir(home.path().join("tile/entries")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["000", "001", "002", "003.p"], "what was partial is removed once it is full");
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct Tree {
     tails: Vec<Vec<u8>>,
     /// The last bundle, likewise.
     tail: Vec<u8>,
+    /// The directories of what was partial and is full: no checkpoint needs them once there is another.
+    stale: Vec<PathBuf>,
 }
 
 /// Reads the tiles of a log from its directory.
@@ -82,6 +84,7 @@ impl Tree {
             published: 0,
             tails: Vec::new(),
             tail: Vec::new(),
+            stale: Vec::new(),
         };
         let path = directory.join(CHECKPOINT);
         let Some(bytes) = directory::read(&path)? else {
@@ -157,14 +160,16 @@ impl Tree {
         });
         if full.iter().any(|(level, _)| *level == 0) {
             let bundle = Bundle::new(place, FULL_WIDTH).map(|bundle| bundle.to_string());
-            self.write(bundle, &self.tail)?;
+            self.write(bundle.clone(), &self.tail)?;
+            self.stale.extend(bundle.map(|name| self.partial(&name)));
             self.tail.clear();
         }
         for (level, index) in full {
             let tile = Tile::new(level, index, FULL_WIDTH).map(|tile| tile.to_string());
             if let Some(tail) = self.tails.get(usize::from(level)) {
-                self.write(tile, tail)?;
+                self.write(tile.clone(), tail)?;
             }
+            self.stale.extend(tile.map(|name| self.partial(&name)));
             if let Some(tail) = self.tails.get_mut(usize::from(level)) {
                 tail.clear();
             }
@@ -190,7 +195,15 @@ impl Tree {
         let note = SignedCheckpoint::sign(checkpoint, signer).map_err(|error| refused(error.to_string()))?;
         directory::write_through(&path, note.to_string().as_bytes())?;
         self.published = head.size;
+        for directory in std::mem::take(&mut self.stale) {
+            directory::remove(&directory)?;
+        }
         Ok(note)
+    }
+
+    /// Where the partial forms of a tile or bundle are.
+    fn partial(&self, full: &str) -> PathBuf {
+        self.directory.join(format!("{full}.p"))
     }
 
     /// The size of a tree is below 2^63, so each of its tiles and bundles has a name.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
-from bench import Bench, expect_in
+from bench import Bench, expect_equal, expect_in, until
 from cases.case import Case
 
+AUTHZEN = str(Path(__file__).resolve().parent.parent / "authzen" / "client.py")
 ORIGIN = "log.example/portcullis"
 # An empty log, one entry, partial and full tiles, and tiles of three levels, each step going on from the one before.
 SIZES = (0, 1, 200, 256, 300, 70_000)
@@ -56,7 +59,38 @@ def tampered(bench: Bench) -> None:
     bench.run("tlog", str(log), ORIGIN, *keys).ok()
 
 
+def of_the_gateway(bench: Bench) -> None:
+    """The log of the gateway that all cases run against, with the receipt of one of its decisions."""
+    log = bench.workload.parent.parent / "data" / "log"
+    key = (log / "verifier").read_text().strip()
+    origin = key.split("+")[0]
+    answer = bench.run("authzen-clients", AUTHZEN, "decern", bench.authzen).ok().stdout
+    expect_in("True", answer, "the answer")
+    receipt, decision = bench.scratch / "receipt", ""
+
+    def is_there() -> bool:
+        nonlocal decision
+        lines = (log.parent / "audit.jsonl").read_text().splitlines()
+        decisions = [record["decision_id"] for record in map(json.loads, lines) if record["record"] == "decision"]
+        decision = decisions[-1] if decisions else ""
+        arguments = ["audit", "receipt", decision, "--log", str(log), "--output", str(receipt)]
+        return bool(decisions) and bench.run("portcullis", *arguments).status == 0
+
+    until("the receipt of a decision", is_there)
+    proved = bench.run("portcullis", "audit", "verify-receipt", str(receipt), "--key", key).json()
+    expect_equal(proved["record"]["decision_id"], decision, "the decision that is proved")
+    copied = bench.scratch / "log-of-the-gateway"
+    (copied / "proofs").mkdir(parents=True)
+    shutil.copy(receipt, copied / "proofs" / "receipt.tlog-proof")
+    shutil.copy(log / "checkpoint", copied / "checkpoint")
+    shutil.copytree(log / "tile", copied / "tile")
+    said = bench.run("tlog", str(copied), origin, key).ok().stdout
+    expect_in(f"checkpoint {origin} ", said, "the checkpoint")
+    expect_in(f"proof of {proved['index']} in ", said, "the proof")
+
+
 CASES = (
+    Case("the log of the gateway, and the receipt of a decision", "tlog", of_the_gateway, needs=("portcullis", "authzen-clients")),
     Case("a log, its cosignatures, its growth and its proofs", "tlog", verified, needs=("write-log",)),
     Case("a log in which one bit was changed", "tlog", tampered, needs=("write-log",)),
 )

@@ -28,6 +28,31 @@ fn what_is_read_is_what_was_written() {
     }
 }
 
+/// `docs/audit.cddl` is what a stranger reads: it has every key that is written, under the kind that it is of.
+#[test]
+fn every_key_is_documented() {
+    let document = include_str!("../../../../docs/audit.cddl");
+    for record in examples() {
+        let kind = kind(&record);
+        let maps = document.split("\n}\n");
+        let map = maps.filter(|map| map.contains(&format!("; kind {kind}"))).collect::<Vec<_>>();
+        assert_eq!(map.len(), 1, "kind {kind}");
+        let documented =
+            |key: u64| map[0].lines().any(|line| line.trim_start_matches([' ', '?']).starts_with(&format!("{key}: ")));
+        let bytes = written(&record);
+        let mut decoder = Decoder::new(&bytes);
+        decoder.array().unwrap();
+        for _ in 0..PARTS - 1 {
+            decoder.skip().unwrap();
+        }
+        for _ in 0..decoder.map().unwrap().unwrap() {
+            let key = decoder.u64().unwrap();
+            assert!(documented(key), "{kind}: {key}");
+            decoder.skip().unwrap();
+        }
+    }
+}
+
 /// A changed byte is refused, or says something else: in a tree of hashes both are found out.
 #[test]
 fn no_byte_can_be_changed_unseen() {

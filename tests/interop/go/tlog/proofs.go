@@ -35,6 +35,13 @@ func checkProof(files directoryTiles, tree tlog.Tree, keys *keys, text []byte) e
 	if !found || len(lines) < 2 || lines[0] != proofHeader {
 		return fmt.Errorf("not a proof")
 	}
+	// What a receipt of Portcullis carries beside the proof: the entry itself.
+	if strings.HasPrefix(lines[1], "extra ") {
+		lines = lines[1:]
+	}
+	if len(lines) < 2 {
+		return fmt.Errorf("not a proof")
+	}
 	index, err := strconv.ParseInt(strings.TrimPrefix(lines[1], "index "), 10, 64)
 	if err != nil {
 		return err
