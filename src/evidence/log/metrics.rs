@@ -46,11 +46,7 @@ impl LogMetrics {
             publish_failures: Counter::default(),
         };
         let waiting = metrics.waiting.clone();
-        registry.register(
-            "portcullis_audit_waiting_records",
-            "Records accepted and not yet taken to be written",
-            waiting,
-        );
+        registry.register("portcullis_audit_waiting_records", "Records accepted and not yet written", waiting);
         registry.register("portcullis_audit_records", "Records written and synced", metrics.written.clone());
         registry.register("portcullis_audit_batches", "Writes, each with one sync", metrics.batches.clone());
         registry.register("portcullis_audit_refused_records", "Records not accepted, by why", refused);

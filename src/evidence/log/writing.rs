@@ -38,9 +38,9 @@ pub(super) fn start(
 fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
     let mut emptied = Waiting::default();
     while let Some(entries) = shared.queue.take(emptied) {
-        shared.metrics.waiting.dec_by(i64::try_from(entries.count).unwrap_or(i64::MAX));
         if !write(shared, &mut journal, &entries) {
             shared.metrics.lost.inc_by(u64::try_from(entries.count).unwrap_or(u64::MAX));
+            shared.metrics.waiting.dec_by(i64::try_from(entries.count).unwrap_or(i64::MAX));
             return;
         }
         let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
@@ -64,8 +64,10 @@ fn write(shared: &Shared, journal: &mut Journal, entries: &Waiting) -> bool {
         shared.metrics.torn.inc_by(journal.take_torn());
         match appended {
             Ok(first) => {
+                // In this order, so that what is accepted is always in one of the two.
                 let entries = first.saturating_add(u64::from(count));
                 shared.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+                shared.metrics.waiting.dec_by(i64::from(count));
                 shared.recovered();
                 return true;
             }

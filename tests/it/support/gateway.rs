@@ -77,7 +77,7 @@ impl Home {
     pub(crate) fn records(&self) -> Vec<Value> {
         for _ in 0..2000 {
             let written = self.written();
-            if self.entries_in_the_log().is_none_or(|entries| entries == written.len()) {
+            if self.entries_in_the_log().is_none_or(|entries| i64::try_from(written.len()) == Ok(entries)) {
                 return written;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -86,13 +86,13 @@ impl Home {
     }
 
     /// How many entries there are, those that wait included; `None` if nobody answers.
-    fn entries_in_the_log(&self) -> Option<usize> {
+    fn entries_in_the_log(&self) -> Option<i64> {
         let mut stream = UnixStream::connect(self.operations_socket()).ok()?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n").ok()?;
         let mut metrics = String::new();
         stream.read_to_string(&mut metrics).ok()?;
         let value = |name: &str| {
-            metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<usize>().ok())
+            metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<i64>().ok())
         };
         Some(value("portcullis_audit_entries")? + value("portcullis_audit_waiting_records")?)
     }
