@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::ask;
+use crate::support::mesh::Mesh;
 
 const QUESTION: &str = r#"{
     "subject": {"type": "Workload", "id": "spiffe://example.org/web"},
@@ -108,6 +109,17 @@ async fn a_log_is_whole_after_it_was_killed_again_and_again() {
     for id in ids {
         assert!(found.contains(&id), "a decision that was answered is not in the log: {id}");
     }
+}
+
+/// Answers that wait for the disk go out over the front that Envoy asks, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_is_answered_once_the_record_is_on_the_disk() {
+    let mesh = Mesh::start(&[("AUDIT__DURABILITY", "strict")]).await;
+    for (path, status) in [("/orders/17", 200), ("/admin", 403), ("/orders/17", 200)] {
+        assert_eq!(mesh.get(path).await.status, status, "{path}");
+    }
+    let decisions = mesh.home.records().into_iter().filter(|record| record["record"] == "decision").count();
+    assert_eq!(decisions, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
