@@ -31,7 +31,7 @@ use self::remote::{RemoteCommand, with_double_dashes};
 pub enum Exit {
     /// What was asked for is done.
     Success,
-    /// 1: a running gateway refused, or can't be reached; a request that was tried would be denied.
+    /// 1: a running gateway refused, or can't be reached; a request that was tried would be denied; a log or a receipt does not hold.
     Refused,
     /// 64, `EX_USAGE`: the command line or the configuration is wrong.
     Usage,
@@ -53,7 +53,8 @@ impl Termination for Exit {
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  a running gateway refused, or can't be reached; a request that was tried would be denied
+   1  a running gateway refused, or can't be reached; a request that was tried would be denied;
+      a log or a receipt does not hold
   64  the command line or the configuration is wrong
   70  anything else went wrong";
 
