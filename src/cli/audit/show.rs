@@ -1,5 +1,7 @@
 //! Prints records.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use portcullis_tlog::checkpoint::SignedCheckpoint;
 use serde_json::{Map, Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{AuditError, Exit, LogArgs, Output, unproven};
 use crate::evidence::log::LogReader;
 use crate::evidence::record::encoding::{self, Entry};
+use crate::foundation::telemetry::is_unprintable;
 
 /// What a record must have.
 #[derive(Args, Debug)]
@@ -87,7 +90,14 @@ pub(super) fn json(index: u64, entry: &Entry<'_>) -> Result<String, AuditError> 
         "config_digest": entry.writer.config,
         "record": fields(entry)?,
     });
-    Ok(format!("{line}\n"))
+    // All of these stand within texts, where JSON may have them escaped, and none is beyond what four digits say.
+    let mut shown = String::new();
+    for c in line.to_string().chars() {
+        let written = if is_unprintable(c) { write!(shown, "\\u{:04x}", u32::from(c)) } else { shown.write_char(c) };
+        written.map_err(unproven)?;
+    }
+    shown.push('\n');
+    Ok(shown)
 }
 
 fn fields(entry: &Entry<'_>) -> Result<Value, AuditError> {

@@ -10,7 +10,10 @@ use super::journal::push;
 /// How much memory is kept for entries when few come, in bytes.
 const USUAL_BYTES: usize = 1 << 20;
 
-/// The queue, bounded in entries.
+/// From how many bytes on no more is taken, however few the entries: what waits is in memory, and becomes one batch.
+const MOST_BYTES: usize = 256 << 20;
+
+/// The queue, bounded in entries and in bytes.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -60,7 +63,7 @@ impl Queue {
         if state.is_closed {
             return Err(Refused::Closed);
         }
-        if state.waiting.count >= self.limit {
+        if state.waiting.count >= self.limit || state.waiting.bytes.len() >= MOST_BYTES {
             return Err(Refused::Full);
         }
         push(&mut state.waiting.bytes, entry);

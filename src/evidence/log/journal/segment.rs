@@ -110,6 +110,9 @@ impl Segment {
             return Err(LogError::Removed(self.path.clone()));
         }
         let end = metadata.len();
+        if end < self.length {
+            return Err(LogError::Damaged { path: self.path.clone(), offset: end });
+        }
         while self.length < end {
             let Some(head) = self.batch(end)? else {
                 self.refuse_if_more_follows(end)?;

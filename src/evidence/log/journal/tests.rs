@@ -151,6 +151,23 @@ fn what_can_not_be_appended_leaves_no_trace() {
     assert_eq!(append(&mut journal, &["c"]), 1);
 }
 
+/// Else what comes next would be numbered as if nothing were missing.
+#[test]
+fn a_segment_that_is_cut_while_it_is_written_takes_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["a"]);
+    append(&mut journal, &["b"]);
+    let path = only_segment(directory.path());
+    let length = fs::metadata(&path).unwrap().len();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
+    let refused = journal.append(1, &entries(&["c"]));
+    assert!(matches!(refused, Err(LogError::Damaged { .. })), "{refused:?}");
+    fs::remove_file(&path).unwrap();
+    let refused = journal.append(1, &entries(&["c"]));
+    assert!(matches!(refused, Err(LogError::Removed(_))), "{refused:?}");
+}
+
 #[test]
 fn a_batch_out_of_order_is_told() {
     let directory = tempfile::tempdir().unwrap();
