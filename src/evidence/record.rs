@@ -174,6 +174,10 @@ pub struct DecisionRecord<'a> {
     /// Who issued it.
     #[b(21)]
     pub token_issuer: Option<Cow<'a, str>>,
+    /// Who put the question over `AuthZEN`, if that had to be proved: a name of the configuration, a SPIFFE ID, or
+    /// `Type::"id"` of whom a token names.
+    #[b(22)]
+    pub caller: Option<Cow<'a, str>>,
     /// What they wanted to do.
     #[b(5)]
     pub action: Cow<'a, str>,
@@ -233,6 +237,7 @@ impl DecisionRecord<'_> {
             peer: self.peer.map(owned),
             token: self.token,
             token_issuer: self.token_issuer.map(owned),
+            caller: self.caller.map(owned),
             action: owned(self.action),
             resource: owned(self.resource),
             context_digest: self.context_digest,

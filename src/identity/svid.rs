@@ -141,7 +141,7 @@ impl LeafError {
 pub struct LeafVerifier {
     bundles: Arc<Watched<Bundles>>,
     /// By what was presented, whole: comparing that costs less than a digest of it would.
-    verified: Cache<Box<str>, Arc<VerifiedLeaf>, foldhash::fast::RandomState>,
+    verified: Cache<Box<[u8]>, Arc<VerifiedLeaf>, foldhash::fast::RandomState>,
 }
 
 impl LeafVerifier {
@@ -168,6 +168,27 @@ impl LeafVerifier {
         if presented.len() > MAX_PRESENTED {
             return Err(LeafError::TooLong(presented.len()));
         }
+        self.verify_as(presented.as_bytes(), now, |bundles| verify(&presented::der_of(presented)?.into(), bundles, now))
+    }
+
+    /// The same for a leaf as it was shown in a TLS handshake, whose key the peer has proved to have.
+    ///
+    /// # Errors
+    /// [`LeafError`]; errors are never remembered.
+    pub fn verify_der(&self, leaf: &CertificateDer<'_>, now: Timestamp) -> Result<Arc<VerifiedLeaf>, LeafError> {
+        if leaf.len() > MAX_PRESENTED {
+            return Err(LeafError::TooLong(leaf.len()));
+        }
+        self.verify_as(leaf, now, |bundles| verify(leaf, bundles, now))
+    }
+
+    /// What is remembered of what was `presented`, if it still holds; else what `verify` says of it.
+    fn verify_as(
+        &self,
+        presented: &[u8],
+        now: Timestamp,
+        verify: impl FnOnce(&Snapshot<Bundles>) -> Result<VerifiedLeaf, LeafError>,
+    ) -> Result<Arc<VerifiedLeaf>, LeafError> {
         let bundles = self.bundles.load();
         let is_good = |leaf: &Arc<VerifiedLeaf>| {
             leaf.bundle_epoch == bundles.epoch() && (leaf.not_before..=leaf.not_after).contains(&now)
@@ -175,7 +196,7 @@ impl LeafVerifier {
         if let Some(leaf) = self.verified.get(presented).filter(is_good) {
             return Ok(leaf);
         }
-        let leaf = Arc::new(verify(presented, &bundles, now)?);
+        let leaf = Arc::new(verify(&bundles)?);
         if presented.len() <= MAX_REMEMBERED {
             self.verified.insert(presented.into(), Arc::clone(&leaf));
         }
@@ -189,9 +210,8 @@ impl fmt::Debug for LeafVerifier {
     }
 }
 
-fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Result<VerifiedLeaf, LeafError> {
-    let der = CertificateDer::from(presented::der_of(presented)?);
-    let leaf = Leaf::parse(&der)?;
+fn verify(der: &CertificateDer<'_>, bundles: &Snapshot<Bundles>, now: Timestamp) -> Result<VerifiedLeaf, LeafError> {
+    let leaf = Leaf::parse(der)?;
     leaf.check_client()?;
     let not_before = Timestamp::from_unix_seconds(leaf.not_before);
     let not_after = Timestamp::from_unix_seconds(leaf.not_after);
@@ -203,7 +223,7 @@ fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Resul
     }
     let no_authority = || LeafError::NoAuthority(leaf.id.trust_domain().clone());
     let trusted = bundles.trusted(leaf.id.trust_domain()).ok_or_else(no_authority)?;
-    let certificate = EndEntityCert::try_from(&der).map_err(LeafError::Unreadable)?;
+    let certificate = EndEntityCert::try_from(der).map_err(LeafError::Unreadable)?;
     let anchor = find_anchor(&certificate, trusted, now).map_err(|refusal| match refusal {
         Some(webpki::Error::CertRevoked) => LeafError::Revoked(leaf.id.clone()),
         Some(reason) => LeafError::Untrusted { id: leaf.id.clone(), reason },
@@ -213,7 +233,7 @@ fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Resul
         id: leaf.id,
         not_before: not_before.max(anchor.not_before),
         not_after: not_after.min(anchor.not_after),
-        digest: Digest::of(&der),
+        digest: Digest::of(der),
         bundle_epoch: bundles.epoch(),
         bundle_sequence: trusted.bundle.sequence,
     })

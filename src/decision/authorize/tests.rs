@@ -1,6 +1,7 @@
+mod callers;
 mod tokens;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use portcullis_spiffe::TrustDomain;
@@ -44,7 +45,11 @@ impl Audit for Log {
         if self.full.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
-        let Record::Decision(record) = record else { panic!("{record:?}") };
+        let record = match record {
+            Record::Decision(record) => record,
+            Record::Search(_) => return Ok(Taken::NOW),
+            other => panic!("{other:?}"),
+        };
         self.records.lock().unwrap().push(record.clone().into_owned());
         Ok(Taken::NOW)
     }
@@ -197,7 +202,7 @@ fn what_cannot_be_recorded_is_an_error_and_never_an_allow() {
         let verdict = plane.ask(WEB, "GET", path);
         assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::AuditUnavailable), "{path}");
     }
-    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, None);
+    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, Asker::default());
     assert_eq!(verdict.outcome, Outcome::Error);
 }
 
@@ -220,7 +225,7 @@ fn over_authzen_a_path_lies_within_its_paths_and_a_workload_in_its_trust_domain(
             "resource": {"type": "Path", "id": path, "properties": {"service": "orders"}},
             "context": {"host": "h", "path": path, "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
         });
-        plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), None)
+        plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), Asker::default())
     };
     assert_eq!(ask(BATCH, "/reports").reason, Reason::Permitted);
     assert_eq!(ask(BATCH, "/internal/keys").reason, Reason::Forbidden);

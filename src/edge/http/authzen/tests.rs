@@ -12,6 +12,7 @@ use crate::decision::search::Page;
 use crate::evidence::{CacheState, DecisionId, Outcome, Taken};
 
 mod batch;
+mod callers;
 mod metadata;
 mod openapi;
 mod search;
@@ -45,16 +46,16 @@ impl Fixed {
 }
 
 impl Evaluate for Fixed {
-    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
-        self.asked.lock().unwrap().push((query.into_owned(), request_id.map(str::to_owned)));
+    fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
+        self.asked.lock().unwrap().push((query.into_owned(), by.request_id.map(str::to_owned)));
         verdict(self.outcome, self.reason)
     }
 
-    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
         Found { id: DecisionId::NIL, result: Ok(Page::default()), taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         verdict(Outcome::Deny, Reason::Undecodable)
     }
 }
@@ -75,15 +76,15 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
 struct Panicking;
 
 impl Evaluate for Panicking {
-    fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
         panic!("a secret of the implementation");
     }
 
-    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
         panic!("a secret of the implementation");
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         panic!("a secret of the implementation");
     }
 }
