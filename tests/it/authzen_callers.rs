@@ -205,15 +205,20 @@ async fn policies_say_who_may_ask_about_whom() {
 async fn in_a_batch_each_question_is_asked_about() {
     let pdp = Pdp::start(&[("AUTHZEN__CALLERS__POLICY", "true")]).await;
     let backend = pdp.identity(BACKEND, "1h");
-    let batch = |items: &[Value]| json!({"subject": {"type": "user", "id": "bob"}, "action": {"name": "read"},
-        "evaluations": items});
+    let batch = |items: &[Value]| {
+        json!({"subject": {"type": "user", "id": "bob"}, "action": {"name": "read"},
+        "evaluations": items})
+    };
     let record = |id: &str| json!({"resource": {"type": "record", "id": id}});
     let path = "/access/v1/evaluations";
     let body = batch(&[record("record-1"), record("record-2"), record("record-1")]);
     let refused =
         json!({"decision": false, "context": {"error": {"status": 403, "message": "the caller may not ask this"}}});
     let answer = pdp.post(path, Some(&backend), "", &body).await;
-    assert_eq!((answer.status, answer.json()["evaluations"].clone()), (200, json!([{"decision": true}, refused, {"decision": true}])));
+    assert_eq!(
+        (answer.status, answer.json()["evaluations"].clone()),
+        (200, json!([{"decision": true}, refused, {"decision": true}]))
+    );
     let answer = pdp.post(path, Some(&backend), "", &batch(&[record("record-2"), record("record-2")])).await;
     assert_eq!(answer.status, 403, "{answer:?}");
 }

@@ -3,12 +3,17 @@
 //! too much, and never why something does not count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
 
 use super::super::failure::Failure;
 use super::super::request_id::RequestId;
@@ -17,6 +22,10 @@ use crate::server::{ConnectionInfo, Peer};
 
 /// The only scheme under which credentials are taken. Its case does not matter (RFC 9110 section 11.1).
 const BEARER: &str = "bearer";
+
+/// How much is read of the body of who is nobody, in bytes, and how long that may take.
+const DISCARDED: usize = 64 * 1024;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The challenges (RFC 6750 section 3): to who showed nothing, there is no error to tell.
 const NOTHING: HeaderValue = HeaderValue::from_static(r#"Bearer realm="authzen""#);
@@ -41,14 +50,27 @@ impl Asking {
     }
 }
 
-/// Lets through whoever proves to be one of `callers`, and says who that is. Nothing of the body is read before.
+/// Lets through whoever proves to be one of `callers`, and says who that is. Nothing of the body is looked at before.
 pub(super) async fn authenticate(State(callers): State<Arc<Callers>>, mut request: Request, next: Next) -> Response {
     match caller(&callers, request.headers(), request.extensions()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(failure) => failure.into_response(),
+        Err(failure) => {
+            let _late = timeout(PATIENCE, discard(request.into_body())).await;
+            failure.into_response()
+        }
+    }
+}
+
+/// Reads what may be on its way already: an answer that comes before the end of its question is an error to some clients,
+/// though RFC 9113 section 8.1 allows it.
+async fn discard(mut body: Body) {
+    let mut left = DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+        left = rest;
     }
 }
 

@@ -154,3 +154,14 @@ async fn a_caller_says_no_more_than_it_may() {
     send(pdp.clone(), &config, request_to(EVALUATIONS_PATH, json!({"evaluations": [item]}).to_string())).await;
     assert_eq!(pdp.asked(), [(expected.clone(), None), (expected, None)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_who_is_nobody_is_neither_waited_for_nor_read_to_its_end() {
+    let piece = || Ok::<_, std::io::Error>("x".repeat(1024));
+    let never = Body::from_stream(futures_util::stream::pending::<Result<String, std::io::Error>>());
+    let endless = Body::from_stream(futures_util::stream::repeat_with(piece));
+    for body in [never, endless] {
+        let answer = send(Arc::new(OnlyTheFirst::default()), &config(), request_to(EVALUATION_PATH, body)).await;
+        assert_error(&answer, 401);
+    }
+}
