@@ -250,7 +250,7 @@ async fn a_start_whose_policies_can_not_say_who_may_ask_fails_and_says_why() {
     let status = gateway.process.ended().await;
     assert!(!status.success());
     let said = gateway.process.output();
-    assert!(said.contains(r#"no action `Portcullis::Action::\"evaluate\"`"#), "{said}");
+    assert!(said.contains(r#"no action `Portcullis::Action::"evaluate"`"#), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
