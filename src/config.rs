@@ -9,6 +9,7 @@ mod callers;
 mod entities;
 mod entries;
 mod fault;
+mod federation;
 mod identity;
 mod layers;
 mod listen;
@@ -33,6 +34,7 @@ pub use callers::{Callers, KeyDigest, KeySetting};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};
+pub use federation::{ConfiguredRelationship, Federation};
 pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
@@ -64,6 +66,8 @@ pub struct Config {
     pub listen: Listen,
     /// The identity plane.
     pub identity: Identity,
+    /// Other trust domains.
+    pub federation: Federation,
     /// The decision plane.
     pub decision: Decision,
     /// Tokens of others.
@@ -132,6 +136,7 @@ impl Config {
         let store = section.section("store", |section| Store::read(section, data));
         let listen = section.section("listen", Listen::read);
         let identity = section.section("identity", |section| Identity::read(section, trust_domain.as_ref(), data));
+        let federation = section.section("federation", |section| Federation::read(section, trust_domain.as_ref()));
         let decision = section.section("decision", Decision::read);
         let tokens = section.section("tokens", Tokens::read);
         let ext_authz = section.section("ext_authz", ExtAuthz::read);
@@ -151,6 +156,7 @@ impl Config {
             store: store?,
             listen: listen?,
             identity: identity?,
+            federation: federation?,
             decision: decision?,
             tokens: tokens?,
             ext_authz: ext_authz?,

@@ -106,7 +106,8 @@ impl App {
         let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
 
         let identity =
-            IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
+            IdentityPlane::build(config, &common, &store, (metrics.authority, metrics.issue, metrics.federation), &metrics.attest)
+                .await?;
         identity.maintain(&mut tasks, &common, &shutdown);
         let served = (metrics.sds, metrics.workload_api);
         let workloads = identity.workload_router(config, &common, served, &shutdown)?;
