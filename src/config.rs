@@ -14,6 +14,7 @@ mod identity;
 mod layers;
 mod listen;
 mod node;
+mod oidc;
 mod origin;
 mod reader;
 mod sections;
@@ -34,10 +35,11 @@ pub use callers::{Callers, KeyDigest, KeySetting};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};
-pub use federation::{ConfiguredRelationship, Federation};
+pub use federation::{BundleEndpoint, ConfiguredRelationship, Federation};
 pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
+pub use oidc::Oidc;
 pub use origin::Origin;
 pub use sections::{Admin, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
 pub use server_tls::{ServerTls, is_open_to_the_network};
@@ -76,6 +78,8 @@ pub struct Config {
     pub ext_authz: ExtAuthz,
     /// `AuthZEN`'s questions.
     pub authzen: Authzen,
+    /// The face of an OpenID provider.
+    pub oidc: Oidc,
     /// The admin API.
     pub admin: Admin,
     /// Decision records.
@@ -144,6 +148,12 @@ impl Config {
         if let Some((listen, authzen)) = listen.as_ref().zip(authzen.as_ref()) {
             server_tls::check(section, listen, authzen);
         }
+        let oidc = section.section("oidc", |section| Oidc::read(section, trust_domain.as_ref()));
+        if let (Some(listen), Some(federation), Some(oidc)) = (&listen, &federation, &oidc) {
+            federation.check(section, listen);
+            let jwt_issuer = identity.as_ref().and_then(|identity| identity.jwt_issuer.as_deref());
+            oidc.check(section, listen, jwt_issuer);
+        }
         let admin = section.section("admin", Admin::read);
         let audit = section.section("audit", |section| Audit::read(section, data));
         let log = section.section("log", sections::read_log);
@@ -161,6 +171,7 @@ impl Config {
             tokens: tokens?,
             ext_authz: ext_authz?,
             authzen: authzen?,
+            oidc: oidc?,
             admin: admin?,
             audit: audit?,
             log: log?,

@@ -69,7 +69,8 @@ impl IdentityPlane {
             Arc::clone(registry),
             Arc::clone(clock),
         );
-        let relationships = TrustDomainService::new(trust_domain.clone(), Arc::clone(&self.federation), Arc::clone(&self.poller));
+        let relationships =
+            TrustDomainService::new(trust_domain.clone(), Arc::clone(&self.federation), Arc::clone(&self.poller));
         let peers = FederationService::new(Arc::clone(&self.federation), Arc::clone(&self.poller));
         let (workloads, entries_too) = (Arc::clone(&self.workloads), Arc::clone(registry));
         let explainer = Explainer::new(workloads, entries_too, Arc::clone(clock));

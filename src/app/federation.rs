@@ -98,12 +98,8 @@ pub(super) fn poller(
     metrics: FederationMetrics,
 ) -> Arc<Poller> {
     let clock = &common.clock;
-    let events = PeerNews {
-        metrics,
-        clock: Arc::clone(clock),
-        readiness: common.readiness.clone(),
-        failed: Mutex::default(),
-    };
+    let events =
+        PeerNews { metrics, clock: Arc::clone(clock), readiness: common.readiness.clone(), failed: Mutex::default() };
     let ports = PollPorts {
         source: Arc::new(BundleEndpoints::new(config.web_authorities.clone(), Arc::clone(clock))),
         events: Arc::new(events),

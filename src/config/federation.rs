@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use portcullis_spiffe::{SpiffeId, TrustDomain};
 
+use super::listen::Listen;
 use super::node::{Node, Value};
 use super::reader::{Section, Setting};
+use super::server_tls::{self, ServerTls};
 use super::values::text;
 use crate::identity::federation::{EndpointProfile, EndpointUrl, PollConfig, Relationship};
+use crate::identity::registry::check_spiffe_id;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -22,8 +25,23 @@ pub struct Federation {
     pub web_authorities: PathBuf,
     /// When endpoints are asked, and how long their bundles are believed.
     pub poll: PollConfig,
+    /// How our own bundle is served.
+    pub endpoint: BundleEndpoint,
     /// With whom we federate by configuration; the admin API adds others.
     pub relationships: Vec<ConfiguredRelationship>,
+}
+
+/// The section `federation.endpoint`.
+#[derive(Clone, Debug)]
+pub struct BundleEndpoint {
+    /// What `listen.bundle_web` shows.
+    pub web: Option<ServerTls>,
+    /// Whose SVID `listen.bundle_spiffe` shows.
+    pub spiffe_id: Option<SpiffeId>,
+    /// How often others should look for a newer bundle.
+    pub refresh_hint: Duration,
+    /// How many requests of one machine are answered in a second.
+    pub requests_per_second: u32,
 }
 
 /// A relationship that stands in the configuration.
@@ -42,6 +60,7 @@ impl Federation {
         let shortest = section.bounded("shortest_interval", "30s", (SECOND, HOUR));
         let longest = section.bounded("longest_interval", "1h", (SECOND, DAY));
         let max_stale = section.optional::<Duration>("max_stale").valid();
+        let endpoint = section.section("endpoint", |section| BundleEndpoint::read(section, ours));
         let mut names = HashSet::new();
         let relationships = section.mappings("relationships", |section| {
             let read = read_relationship(section)?;
@@ -65,7 +84,42 @@ impl Federation {
             section.fault("max_stale", "must be longer than `longest_interval`, or good bundles would turn stale");
         }
         let poll = PollConfig { timeout: timeout?, shortest: shortest?, longest: longest?, max_stale };
-        Some(Self { web_authorities: web_authorities?, poll, relationships: relationships? })
+        let (endpoint, relationships) = (endpoint?, relationships?);
+        Some(Self { web_authorities: web_authorities?, poll, endpoint, relationships })
+    }
+
+    /// Whether what listens has something to show.
+    pub(super) fn check(&self, section: &mut Section<'_>, listen: &Listen) {
+        let spiffe = self.endpoint.spiffe_id.is_some();
+        for (key, addresses, setting, is_there) in [
+            ("listen.bundle_web", &listen.bundle_web, "`federation.endpoint.web`", self.endpoint.web.is_some()),
+            ("listen.bundle_spiffe", &listen.bundle_spiffe, "`federation.endpoint.spiffe_id`", spiffe),
+        ] {
+            if let Some(address) = addresses.first().filter(|_| !is_there) {
+                let message = format!("`{address}` needs {setting}, which says what certificate is shown");
+                section.complain(address.origin.clone(), key, message);
+            }
+        }
+    }
+}
+
+impl BundleEndpoint {
+    fn read(section: &mut Section<'_>, ours: Option<&TrustDomain>) -> Option<Self> {
+        let web = section.optional_section("web", server_tls::read_files).valid();
+        let spiffe_id = section.optional::<SpiffeId>("spiffe_id").valid();
+        let refresh_hint = section.bounded("refresh_hint", "5m", (SECOND, DAY));
+        let requests_per_second = section.bounded("requests_per_second", "20", (1, 1_000_000));
+        if let (Some(Some(id)), Some(ours)) = (&spiffe_id, ours)
+            && let Err(problem) = check_spiffe_id(id, ours)
+        {
+            section.fault("spiffe_id", problem.to_string());
+        }
+        Some(Self {
+            web: web?,
+            spiffe_id: spiffe_id?,
+            refresh_hint: refresh_hint?,
+            requests_per_second: requests_per_second?,
+        })
     }
 }
 

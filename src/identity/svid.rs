@@ -262,7 +262,11 @@ struct Shown<'a> {
 
 /// The one of the anchors of the leaf's own trust domain that vouches for it (RFC 5280 section 6); else what the nearest
 /// had against it, or nothing if none is valid now.
-fn find_anchor<'a>(shown: &Shown<'_>, trusted: &'a Trusted, now: Timestamp) -> Result<&'a Anchor, Option<webpki::Error>> {
+fn find_anchor<'a>(
+    shown: &Shown<'_>,
+    trusted: &'a Trusted,
+    now: Timestamp,
+) -> Result<&'a Anchor, Option<webpki::Error>> {
     let Shown { certificate, intermediates, usage } = shown;
     let mut refusal = None;
     // Path validation does not look at the time of a trust anchor, so an expired one has to be kept from it.

@@ -62,7 +62,8 @@ fn uri(text: &str) -> SanType {
 /// A server that answers each path as `answer` says, and stays silent where that says nothing.
 async fn serve(config: ServerConfig, answer: fn(&str) -> Option<Vec<u8>>) -> (JoinSet<()>, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, acceptor, mut serving) = (listener.local_addr().unwrap(), TlsAcceptor::from(Arc::new(config)), JoinSet::new());
+    let (address, acceptor, mut serving) =
+        (listener.local_addr().unwrap(), TlsAcceptor::from(Arc::new(config)), JoinSet::new());
     serving.spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -148,9 +149,7 @@ async fn a_server_with_an_svid_must_be_the_one_that_was_named_by_the_bundle_of_i
     let (_serving, somebody) = serve(peer.server(vec![uri("spiffe://peer.org/web")]), |_| ok("{}")).await;
     let bundles = || [peer.bundle("peer.org"), other.bundle("other.org")];
     let asking = Asking::new(&web, bundles());
-    let ask = async |address| {
-        asking.ask(&format!("https://{address}/"), EndpointProfile::Spiffe(id.clone())).await
-    };
+    let ask = async |address| asking.ask(&format!("https://{address}/"), EndpointProfile::Spiffe(id.clone())).await;
     assert_eq!(ask(good).await.unwrap(), "{}");
     refused(ask(forged).await, "no authority of its trust domain vouches");
     refused(ask(somebody).await, "is `spiffe://peer.org/web` and not");

@@ -78,7 +78,8 @@ pub fn read_document(trust_domain: &TrustDomain, json: &[u8]) -> Result<Bundle, 
         let fit = Bundle::from_der(trust_domain.clone(), [certificate.to_vec()], 0);
         fit.map_err(|error| tracing::warn!(%trust_domain, reason = %error.reason, "left an authority out")).is_ok()
     };
-    let certificates = document.x509_authorities.into_iter().map(|authority| CertificateDer::from(authority.certificate));
+    let certificates =
+        document.x509_authorities.into_iter().map(|authority| CertificateDer::from(authority.certificate));
     let jwt_authorities = document.jwt_authorities.into_iter().map(|authority| JwtAuthority {
         key_id: authority.key_id,
         public_key: authority.public_key,

@@ -128,7 +128,8 @@ impl Poller {
 
     /// Believes nobody by a bundle that is older than it may be.
     fn age(&self, trust_domain: &TrustDomain, peer: &Peer, state: &PeerState) {
-        let is_too_old = self.config.max_stale.is_some_and(|limit| self.ports.clock.now().since(state.since()) >= limit);
+        let is_too_old =
+            self.config.max_stale.is_some_and(|limit| self.ports.clock.now().since(state.since()) >= limit);
         if is_too_old && peer.turn_stale() {
             self.federation.distrust(trust_domain);
             self.ports.events.stale(trust_domain);

@@ -15,7 +15,8 @@ use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::watched::Snapshot;
 use crate::identity::federation::memory::MemoryFederation;
 use crate::identity::federation::{
-    BundleAnswer, BundleSource, FetchError, PeerEvents, PollConfig, PollPorts, Poller, RefreshError, Relationship, Taken,
+    BundleAnswer, BundleSource, FetchError, PeerEvents, PollConfig, PollPorts, Poller, RefreshError, Relationship,
+    Taken,
 };
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{Change, ConfiguredEntry, EntrySource, EntryTerms};
