@@ -109,7 +109,7 @@ fn the_documented_defaults_are_in_force() {
             write!(callers_issuer, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.properties[].") {
             write!(vocabulary, ", {name}: {default}").unwrap();
-        } else if !LISTS.contains(key) && !key.starts_with("authzen.tls.") {
+        } else if !LISTS.contains(key) && !key.starts_with("authzen.tls.") && !key.starts_with("oidc.tls.") {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }
