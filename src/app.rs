@@ -10,6 +10,7 @@ mod build;
 mod callers;
 mod entities;
 pub(crate) mod evidence;
+mod federation;
 mod identity;
 mod mapping;
 mod metrics;

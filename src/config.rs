@@ -9,10 +9,12 @@ mod callers;
 mod entities;
 mod entries;
 mod fault;
+mod federation;
 mod identity;
 mod layers;
 mod listen;
 mod node;
+mod oidc;
 mod origin;
 mod reader;
 mod sections;
@@ -33,9 +35,11 @@ pub use callers::{Callers, KeyDigest, KeySetting};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};
+pub use federation::{BundleEndpoint, ConfiguredRelationship, Federation};
 pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
+pub use oidc::Oidc;
 pub use origin::Origin;
 pub use sections::{Admin, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
 pub use server_tls::{ServerTls, is_open_to_the_network};
@@ -64,6 +68,8 @@ pub struct Config {
     pub listen: Listen,
     /// The identity plane.
     pub identity: Identity,
+    /// Other trust domains.
+    pub federation: Federation,
     /// The decision plane.
     pub decision: Decision,
     /// Tokens of others.
@@ -72,6 +78,8 @@ pub struct Config {
     pub ext_authz: ExtAuthz,
     /// `AuthZEN`'s questions.
     pub authzen: Authzen,
+    /// The face of an OpenID provider.
+    pub oidc: Oidc,
     /// The admin API.
     pub admin: Admin,
     /// Decision records.
@@ -132,12 +140,19 @@ impl Config {
         let store = section.section("store", |section| Store::read(section, data));
         let listen = section.section("listen", Listen::read);
         let identity = section.section("identity", |section| Identity::read(section, trust_domain.as_ref(), data));
+        let federation = section.section("federation", |section| Federation::read(section, trust_domain.as_ref()));
         let decision = section.section("decision", Decision::read);
         let tokens = section.section("tokens", Tokens::read);
         let ext_authz = section.section("ext_authz", ExtAuthz::read);
         let authzen = section.section("authzen", |section| Authzen::read(section, trust_domain.as_ref()));
         if let Some((listen, authzen)) = listen.as_ref().zip(authzen.as_ref()) {
             server_tls::check(section, listen, authzen);
+        }
+        let oidc = section.section("oidc", |section| Oidc::read(section, trust_domain.as_ref()));
+        if let (Some(listen), Some(federation), Some(oidc)) = (&listen, &federation, &oidc) {
+            federation.check(section, listen);
+            let jwt_issuer = identity.as_ref().and_then(|identity| identity.jwt_issuer.as_deref());
+            oidc.check(section, listen, jwt_issuer);
         }
         let admin = section.section("admin", Admin::read);
         let audit = section.section("audit", |section| Audit::read(section, data));
@@ -151,10 +166,12 @@ impl Config {
             store: store?,
             listen: listen?,
             identity: identity?,
+            federation: federation?,
             decision: decision?,
             tokens: tokens?,
             ext_authz: ext_authz?,
             authzen: authzen?,
+            oidc: oidc?,
             admin: admin?,
             audit: audit?,
             log: log?,

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::decision::cache::Purges;
 use crate::edge::grpc::with_introspection;
 use crate::edge::spire_api::{
-    AgentPorts, AgentService, BundleService, DebugService, DecisionsService, EntryService, IdentityService,
-    LocalAuthorityService, LoggerService, SvidService, TrustDomainService,
+    AgentPorts, AgentService, BundleService, DebugService, DecisionsService, EntryService, FederationService,
+    IdentityService, LocalAuthorityService, LoggerService, SvidService, TrustDomainService,
 };
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::LogLevels;
@@ -22,6 +22,7 @@ use crate::identity::join_token::JoinTokens;
 /// The services of the admin API, for reflection and health.
 const ADMIN_SERVICES: &[&str] = &[
     "portcullis.decision.v1.Decisions",
+    "portcullis.federation.v1.Federation",
     "portcullis.identity.v1.Identity",
     "spire.api.server.agent.v1.Agent",
     "spire.api.server.bundle.v1.Bundle",
@@ -68,13 +69,16 @@ impl IdentityPlane {
             Arc::clone(registry),
             Arc::clone(clock),
         );
-        let relationships = TrustDomainService::new(trust_domain.clone(), Arc::clone(&self.federation));
+        let relationships =
+            TrustDomainService::new(trust_domain.clone(), Arc::clone(&self.federation), Arc::clone(&self.poller));
+        let peers = FederationService::new(Arc::clone(&self.federation), Arc::clone(&self.poller));
         let (workloads, entries_too) = (Arc::clone(&self.workloads), Arc::clone(registry));
         let explainer = Explainer::new(workloads, entries_too, Arc::clone(clock));
         let services = Routes::default()
             .add_service(agents.into_server())
             .add_service(foreign.into_server())
             .add_service(relationships.into_server())
+            .add_service(peers.into_server())
             .add_service(about.into_server())
             .add_service(entries.into_server())
             .add_service(authorities.into_server())

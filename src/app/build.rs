@@ -14,16 +14,18 @@ use super::identity::IdentityPlane;
 use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
-use super::tls::server_tls;
+use super::tls::{Use, server_tls};
 use super::tokens::principals;
 use super::{App, AppError};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ServerTls};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Callers, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
+use crate::edge::http::bundle::{BundleEndpointConfig, bundle_router};
+use crate::edge::http::oidc::{OidcConfig, oidc_router};
 use crate::edge::http::operations::operations_router;
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
@@ -34,6 +36,7 @@ use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::foundation::telemetry::LogLevels;
 use crate::foundation::watched::Watched;
 use crate::identity::authority::{Authority, Statement};
+use crate::identity::bundle::Bundles;
 use crate::identity::svid::LeafVerifier;
 use crate::server::{
     Admission, AdmissionLimits, InheritedSockets, Limits, Prepared, ServerMetrics, Tls, prepare, serve, serve_exchange,
@@ -58,8 +61,14 @@ struct Listeners {
     metrics: ServerMetrics,
     takeover: bool,
     prepared: Vec<(&'static str, Prepared, Served)>,
-    /// For those of `AuthZEN` that are encrypted.
-    tls: Option<Tls>,
+}
+
+/// What encrypted listeners show.
+struct Encryption {
+    authzen: Option<Tls>,
+    web: Option<Tls>,
+    spiffe: Option<Tls>,
+    oidc: Option<Tls>,
 }
 
 /// What is behind a listener.
@@ -90,7 +99,6 @@ impl App {
             metrics: metrics.server,
             takeover,
             prepared: Vec::new(),
-            tls: None,
         };
         let operations = operations_router(readiness.clone(), metrics_registry);
         listeners.prepare("operations", &config.listen.operations, &Served::Http(operations, None))?;
@@ -105,8 +113,14 @@ impl App {
         let evidence = Evidence::open(config, Arc::clone(&clock), &*entropy, &readiness, metrics.audit)?;
         let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
 
-        let identity =
-            IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
+        let identity = IdentityPlane::build(
+            config,
+            &common,
+            &store,
+            (metrics.authority, metrics.issue, metrics.federation),
+            &metrics.attest,
+        )
+        .await?;
         identity.maintain(&mut tasks, &common, &shutdown);
         let served = (metrics.sds, metrics.workload_api);
         let workloads = identity.workload_router(config, &common, served, &shutdown)?;
@@ -122,7 +136,7 @@ impl App {
         let tokens = metrics.tokens;
         let principals = principals(&config.tokens, &common, bundles, tokens.clone(), (&mut tasks, &shutdown)).await;
         let callers = callers(config, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
-        listeners.tls = server_tls(&config.authzen, &common, &identity, (&mut tasks, &shutdown)).await?;
+        let encryption = Encryption::build(config, &common, &identity, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
         let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
@@ -135,7 +149,12 @@ impl App {
         );
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
-        listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions, None))?;
+        listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions, encryption.authzen))?;
+        let bundle = published_bundle(config, &common, bundles);
+        listeners.prepare("bundle_web", &config.listen.bundle_web, &Served::Http(bundle.clone(), encryption.web))?;
+        listeners.prepare("bundle_spiffe", &config.listen.bundle_spiffe, &Served::Http(bundle, encryption.spiffe))?;
+        let oidc = published_keys(config, &common, bundles);
+        listeners.prepare("oidc", &config.listen.oidc, &Served::Http(oidc, encryption.oidc))?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
         std::mem::take(&mut listeners.inherited).finish()?;
@@ -146,16 +165,42 @@ impl App {
     }
 }
 
+impl Encryption {
+    async fn build(
+        config: &Config,
+        common: &Common,
+        identity: &IdentityPlane,
+        (tasks, shutdown): (&mut TaskGroup, &Shutdown),
+    ) -> Result<Self, AppError> {
+        let spiffe = config.federation.endpoint.spiffe_id.clone();
+        let spiffe = spiffe.map(|spiffe_id| ServerTls::Svid { spiffe_id, dns_names: Vec::new(), ttl: None });
+        let web = config.federation.endpoint.web.as_ref();
+        let mut build = async |name, setting, tls, ask_for_certificates| {
+            server_tls(Use { name, setting, ask_for_certificates }, tls, common, identity, (&mut *tasks, shutdown))
+                .await
+        };
+        let callers_show_theirs = config.authzen.callers.mtls;
+        Ok(Self {
+            authzen: build("authzen_tls", "authzen.tls", config.authzen.tls.as_ref(), callers_show_theirs).await?,
+            web: build("bundle_web_tls", "federation.endpoint.web", web, false).await?,
+            spiffe: build("bundle_spiffe_tls", "federation.endpoint.spiffe_id", spiffe.as_ref(), false).await?,
+            oidc: build("oidc_tls", "oidc.tls", config.oidc.tls.as_ref(), false).await?,
+        })
+    }
+}
+
 impl Listeners {
     fn prepare(&mut self, name: &'static str, addresses: &[config::Address], served: &Served) -> Result<(), AppError> {
         for address in addresses {
             let prepared = prepare(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
             let served = match served {
-                Served::Http(router, _) if address.tls => {
-                    // A listener that should be encrypted is never opened in the clear.
-                    let missing = || AppError::Setting(format!("`{address}` needs `authzen.tls`"));
-                    Served::Http(router.clone(), Some(self.tls.clone().ok_or_else(missing)?))
+                // A listener that should be encrypted is never opened in the clear.
+                Served::Http(_, None) if address.tls => {
+                    return Err(AppError::Setting(format!(
+                        "`{address}` of `listen.{name}` has no certificate to show"
+                    )));
                 }
+                Served::Http(router, _) if !address.tls => Served::Http(router.clone(), None),
                 other => other.clone(),
             };
             self.prepared.push((name, prepared, served));
@@ -179,6 +224,28 @@ impl Listeners {
         }
         Ok(())
     }
+}
+
+/// Our bundle, as others may fetch it.
+fn published_bundle(config: &Config, common: &Common, bundles: &Arc<Watched<Bundles>>) -> Router {
+    let endpoint = &config.federation.endpoint;
+    let served = BundleEndpointConfig {
+        trust_domain: config.trust_domain.clone(),
+        refresh_hint: endpoint.refresh_hint,
+        requests_per_second: endpoint.requests_per_second,
+    };
+    bundle_router(served, Arc::clone(bundles), Arc::clone(&common.clock))
+}
+
+/// The keys of our tokens, as others may fetch them.
+fn published_keys(config: &Config, common: &Common, bundles: &Arc<Watched<Bundles>>) -> Router {
+    let served = OidcConfig {
+        trust_domain: config.trust_domain.clone(),
+        issuers: config.oidc.issuers.clone(),
+        rsa_hash: config.identity.jwt_rsa_hash,
+        requests_per_second: config.oidc.requests_per_second,
+    };
+    oidc_router(served, Arc::clone(bundles), Arc::clone(&common.clock))
 }
 
 /// Policies and entities: read once, then followed.

@@ -9,6 +9,7 @@ use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
+use super::federation::{self, FederationMetrics};
 use crate::config::{self, Config};
 use crate::daemons::docker::Docker;
 use crate::daemons::kubelet::Kubelet;
@@ -23,7 +24,7 @@ use crate::identity::attest::attestors::{self, Attestors};
 use crate::identity::attest::container::Containers;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
-use crate::identity::federation::Federation;
+use crate::identity::federation::{Federation, Poller};
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::registry::Registry;
 use crate::identity::workload::Workloads;
@@ -45,6 +46,7 @@ pub(super) struct IdentityPlane {
     pub(super) registry: Arc<Registry>,
     pub(super) workloads: Arc<Workloads>,
     pub(super) federation: Arc<Federation>,
+    pub(super) poller: Arc<Poller>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) store: Arc<Store>,
 }
@@ -55,13 +57,13 @@ impl IdentityPlane {
         config: &Config,
         common: &Common,
         store: &Arc<Store>,
-        authority_metrics: authority::Metrics,
-        issue_metrics: issue::Metrics,
+        (authority_metrics, issue_metrics, federation_metrics): (authority::Metrics, issue::Metrics, FederationMetrics),
         attest_metrics: &attestors::Metrics,
     ) -> Result<Self, AppError> {
         let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
         let registry = open_registry(config, common, store).await?;
-        let federation = open_federation(config, common, store, &authority).await?;
+        let federation = federation::open(config, common, store, &authority).await?;
+        let poller = federation::poller(&config.federation, common, &federation, federation_metrics);
         let ports = Ports {
             authority: Arc::clone(&authority),
             registry: Arc::clone(&registry),
@@ -86,7 +88,7 @@ impl IdentityPlane {
         let others = attestors(&config.identity.attestors, common, attest_metrics);
         let workloads = Workloads::new(Arc::clone(&issuer), attestor).with_attestors(others, Containers::default());
         let (workloads, store) = (Arc::new(workloads), Arc::clone(store));
-        Ok(Self { authority, registry, workloads, federation, issuer, store })
+        Ok(Self { authority, registry, workloads, federation, poller, issuer, store })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -97,6 +99,7 @@ impl IdentityPlane {
         tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });
         let (federation, signal) = (Arc::clone(&self.federation), shutdown.signal());
         tasks.spawn("the federation", async move { federation.follow(signal).await });
+        tasks.spawn("the bundles of others", Arc::clone(&self.poller).run(shutdown.signal()));
     }
 
     /// All that workloads and their proxies are served.
@@ -194,19 +197,6 @@ async fn open_registry(config: &Config, common: &Common, store: &Arc<Store>) -> 
     let registry = registry.handing_out_for(config.identity.parents.clone());
     registry.reconcile(config.identity.entries.clone(), common.clock.now()).await?;
     Ok(Arc::new(registry))
-}
-
-/// The bundles of others, beside our own.
-async fn open_federation(
-    config: &Config,
-    common: &Common,
-    store: &Arc<Store>,
-    authority: &Authority,
-) -> Result<Arc<Federation>, AppError> {
-    let _opening = common.readiness.block("federation", "reading the bundles of others");
-    let kept = Arc::new(store.federation(config.trust_domain.clone()));
-    let bundles = Arc::clone(authority.bundles());
-    Ok(Arc::new(Federation::load(config.trust_domain.clone(), kept, bundles).await?))
 }
 
 /// Keeps the authority in shape until the drain starts.

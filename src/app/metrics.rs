@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 
 use super::entities::EntityMetrics;
+use super::federation::FederationMetrics;
 use super::mapping::MappingMetrics;
 use super::policies::PolicyMetrics;
 use super::tokens::TokenMetrics;
@@ -32,6 +33,7 @@ pub(super) struct Metrics {
     pub(super) decision: DecisionMetrics,
     pub(super) entities: EntityMetrics,
     pub(super) ext_authz: ext_authz::Metrics,
+    pub(super) federation: FederationMetrics,
     pub(super) issue: issue::Metrics,
     pub(super) mapping: MappingMetrics,
     pub(super) policies: PolicyMetrics,
@@ -60,6 +62,7 @@ impl Metrics {
             decision: DecisionMetrics::new(&mut registry),
             entities: EntityMetrics::new(&mut registry),
             ext_authz: ext_authz::Metrics::new(&mut registry),
+            federation: FederationMetrics::new(&mut registry),
             issue: issue::Metrics::new(&mut registry),
             mapping: MappingMetrics::new(&mut registry),
             policies: PolicyMetrics::new(&mut registry),

@@ -1,5 +1,5 @@
-//! What `AuthZEN`'s encrypted listeners show: a certificate in files, looked at again and again, or an SVID of our own
-//! authority, renewed.
+//! What encrypted listeners show: a certificate in files, looked at again and again, or an SVID of our own authority,
+//! renewed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,15 +12,12 @@ use tokio::time::sleep;
 use super::AppError;
 use super::build::Common;
 use super::identity::IdentityPlane;
-use crate::config::{self, ServerTls};
+use crate::config::ServerTls;
 use crate::foundation::digest::{Digest, Hasher};
 use crate::foundation::readiness::Readiness;
 use crate::foundation::shutdown::{Shutdown, ShutdownSignal, TaskGroup};
 use crate::identity::issue::{Issuer, OwnIdentity};
 use crate::server::{ServerCertificate, Tls};
-
-/// The name of the notice while what is shown is not what should be.
-const NOTICE: &str = "authzen_tls";
 
 /// How often the files, or the SVID, are looked at.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -38,17 +35,29 @@ enum Source {
     Svid(Arc<Issuer>, Box<OwnIdentity>),
 }
 
-/// TLS for those listeners, if there are any; what is shown is kept current.
+/// For which listeners it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Use {
+    /// The name of the notice while what is shown is not what should be, and of the task.
+    pub(super) name: &'static str,
+    /// The setting that says what is shown.
+    pub(super) setting: &'static str,
+    /// Whether clients may show certificates, too.
+    pub(super) ask_for_certificates: bool,
+}
+
+/// TLS for the listeners of `of`, if they have any; what is shown is kept current.
 ///
 /// # Errors
 /// There is nothing to show: without it nothing can be served.
 pub(super) async fn server_tls(
-    config: &config::Authzen,
+    of: Use,
+    tls: Option<&ServerTls>,
     common: &Common,
     identity: &IdentityPlane,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<Option<Tls>, AppError> {
-    let Some(tls) = &config.tls else { return Ok(None) };
+    let Some(tls) = tls else { return Ok(None) };
     let source = match tls.clone() {
         ServerTls::Files { certificate, key } => Source::Files { certificate, key },
         ServerTls::Svid { spiffe_id, dns_names, ttl } => {
@@ -56,21 +65,21 @@ pub(super) async fn server_tls(
             Source::Svid(Arc::clone(&identity.issuer), Box::new(own))
         }
     };
-    let refused = |error: &dyn std::fmt::Display| AppError::Setting(format!("authzen.tls: {error}"));
+    let refused = |error: &dyn std::fmt::Display| AppError::Setting(format!("{}: {error}", of.setting));
     let source = Arc::new(source);
     let Shown { chain, key, digest } = look(&source).await.map_err(|error| refused(&error))?;
     let certificate = ServerCertificate::new(chain, key).map(Arc::new).map_err(|error| refused(&error))?;
-    let tls = Tls::new(Arc::clone(&certificate), config.callers.mtls).map_err(|error| refused(&error))?;
-    let following = follow(source, certificate, digest, common.readiness.clone(), shutdown.signal());
-    tasks.spawn("the certificate of AuthZEN", following);
+    let tls = Tls::new(Arc::clone(&certificate), of.ask_for_certificates).map_err(|error| refused(&error))?;
+    let following = follow(of, source, (certificate, digest), common.readiness.clone(), shutdown.signal());
+    tasks.spawn(of.name, following);
     Ok(Some(tls))
 }
 
 /// Puts in place what is new, until the drain starts. What can't be used leaves what was shown before, and is told.
 async fn follow(
+    of: Use,
     source: Arc<Source>,
-    certificate: Arc<ServerCertificate>,
-    mut current: Digest,
+    (certificate, mut current): (Arc<ServerCertificate>, Digest),
     readiness: Readiness,
     mut signal: ShutdownSignal,
 ) {
@@ -84,7 +93,7 @@ async fn follow(
             Ok(shown) if shown.digest == current => Ok(()),
             Ok(Shown { chain, key, digest }) => certificate.replace(chain, key).map(|()| {
                 current = digest;
-                tracing::info!("AuthZEN's listeners show another certificate");
+                tracing::info!(setting = of.setting, "listeners show another certificate");
             }),
             Err(error) => Err(rustls::Error::General(error)),
         };
@@ -94,10 +103,10 @@ async fn follow(
         }
         match &failed {
             Some(why) => {
-                tracing::error!("the certificate of AuthZEN's listeners is not replaced: {why}");
-                readiness.notice(NOTICE, why.clone());
+                tracing::error!(setting = of.setting, "the certificate of listeners is not replaced: {why}");
+                readiness.notice(of.name, why.clone());
             }
-            None => readiness.clear_notice(NOTICE),
+            None => readiness.clear_notice(of.name),
         }
         told = failed;
     }

@@ -34,6 +34,12 @@ pub struct Listen {
     pub operations: Vec<Address>,
     /// SPIRE's server API; Unix sockets only, since it is the kernel that says who calls.
     pub admin: Vec<Address>,
+    /// Our bundle, for those who believe a certificate of the Web.
+    pub bundle_web: Vec<Address>,
+    /// Our bundle, for those who believe an SVID.
+    pub bundle_spiffe: Vec<Address>,
+    /// The metadata and keys of an OpenID provider.
+    pub oidc: Vec<Address>,
     /// Whether a TCP address may be other than loopback, although nothing is encrypted there.
     pub plaintext_beyond_loopback: bool,
     /// Whether an encrypted address may be other than loopback although nobody has to say there who asks.
@@ -58,6 +64,9 @@ impl Listen {
         let authzen = addresses::<DEFAULT_MODE>(section, "authzen", "tcp:127.0.0.1:8181");
         let operations = addresses::<DEFAULT_MODE>(section, "operations", "tcp:127.0.0.1:9901");
         let admin = addresses::<ADMIN_MODE>(section, "admin", "unix:run/admin.sock");
+        let bundle_web = addresses::<DEFAULT_MODE>(section, "bundle_web", "[]");
+        let bundle_spiffe = addresses::<DEFAULT_MODE>(section, "bundle_spiffe", "[]");
+        let oidc = addresses::<DEFAULT_MODE>(section, "oidc", "[]");
         let plaintext_beyond_loopback = section.value("plaintext_beyond_loopback", "false");
         let unauthenticated_beyond_loopback = section.value("unauthenticated_beyond_loopback", "false");
 
@@ -67,6 +76,9 @@ impl Listen {
             ("authzen", &authzen),
             ("operations", &operations),
             ("admin", &admin),
+            ("bundle_web", &bundle_web),
+            ("bundle_spiffe", &bundle_spiffe),
+            ("oidc", &oidc),
         ];
         let all: Vec<(&'static str, &Address)> = services
             .into_iter()
@@ -81,6 +93,9 @@ impl Listen {
             authzen: authzen?,
             operations: operations?,
             admin: admin?,
+            bundle_web: bundle_web?,
+            bundle_spiffe: bundle_spiffe?,
+            oidc: oidc?,
             plaintext_beyond_loopback: plaintext_beyond_loopback?,
             unauthenticated_beyond_loopback: unauthenticated_beyond_loopback?,
         })
@@ -93,12 +108,17 @@ fn check_reach(section: &mut Section<'_>, all: &[(&'static str, &Address)], plai
         if !address.is_tcp() {
             continue;
         }
+        let is_bundle = matches!(*service, "bundle_web" | "bundle_spiffe");
         let message = if *service == "workload" {
             format!("`{address}`: a caller over TCP can't be attested; use a Unix socket")
         } else if *service == "admin" {
             format!("`{address}`: over TCP it can't be told who calls; use a Unix socket")
-        } else if address.tls && *service != "authzen" {
-            format!("`{address}`: only `listen.authzen` can be encrypted")
+        } else if address.tls && !is_bundle && !matches!(*service, "authzen" | "oidc") {
+            format!(
+                "`{address}`: this can't be encrypted; `listen.authzen`, `bundle_web`, `bundle_spiffe` and `oidc` can"
+            )
+        } else if is_bundle && !address.tls {
+            format!("`{address}`: a bundle that is not encrypted proves nothing; write `tls:`")
         } else if !address.tls && !plaintext_beyond_loopback && !address.is_loopback() {
             format!(
                 "`{address}` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` \

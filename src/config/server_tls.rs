@@ -51,6 +51,13 @@ pub(super) fn read(section: &mut Section<'_>, ours: Option<&TrustDomain>) -> Opt
     }
 }
 
+/// What files have, and nothing else will do.
+pub(super) fn read_files(section: &mut Section<'_>) -> Option<ServerTls> {
+    let certificate = section.required::<PathBuf>("certificate_file");
+    let key = section.required::<PathBuf>("key_file");
+    Some(ServerTls::Files { certificate: certificate?, key: key? })
+}
+
 fn read_svid(section: &mut Section<'_>, ours: Option<&TrustDomain>) -> Option<ServerTls> {
     let spiffe_id = section.required::<SpiffeId>("spiffe_id");
     let dns_names: Option<Vec<String>> =

@@ -1,8 +1,12 @@
-//! What is served over plain HTTP: decisions for those who ask in `AuthZEN`, and the process's own state for those who
-//! run it.
+//! What is served over plain HTTP: decisions for those who ask in `AuthZEN`, what others need to trust us, and the process's
+//! own state for those who run it.
 
 pub mod authzen;
+pub mod bundle;
+pub mod oidc;
 pub mod operations;
 
 mod failure;
+mod identifier;
+mod published;
 mod request_id;

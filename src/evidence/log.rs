@@ -172,7 +172,7 @@ fn open_files(config: &LogConfig, key: &LogKey) -> Result<(u64, Journal), LogErr
     let mut before = None;
     loop {
         let size = Tree::open(&config.directory, &config.origin, &verifier)?.size();
-        match Journal::open(&config.directory.join("journal"), size) {
+        match Journal::open(&config.directory.join(JOURNAL), size) {
             Err(LogError::Missing { .. }) if before != Some(size) => before = Some(size),
             opened => return Ok((size, opened?)),
         }
@@ -200,6 +200,9 @@ thread_local! {
 
 /// How much memory each thread keeps for its record, in bytes; few are longer.
 const ENTRY_BYTES: usize = 4096;
+
+/// The name of the journal, below the log's directory.
+const JOURNAL: &str = "journal";
 
 impl Shared {
     fn append(&self, record: &Record<'_>) -> Result<Taken, AppendError> {

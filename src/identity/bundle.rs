@@ -111,6 +111,12 @@ impl Bundle {
         self.x509_authorities.iter().map(|authority| &authority.certificate)
     }
 
+    /// The same with no authority left, so that it vouches for nobody.
+    #[must_use]
+    pub fn emptied(self) -> Self {
+        Self { x509_authorities: Vec::new(), jwt_authorities: Vec::new(), revocations: Vec::new(), ..self }
+    }
+
     /// A bundle of these DER certificates, each of which must be fit to be an authority of `trust_domain`: for a
     /// bundle that someone configured and wants to hear about.
     ///

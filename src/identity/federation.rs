@@ -5,21 +5,27 @@
 
 mod check;
 mod delete;
+mod fetched;
 mod follow;
 #[cfg(test)]
 pub(crate) mod memory;
+mod poll;
 mod relationship;
+mod source;
 mod store;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use portcullis_spiffe::TrustDomain;
 use tokio::sync::Mutex;
 
 pub use self::check::BundleProblem;
 pub use self::delete::{BundleUse, DeleteMode};
+pub use self::fetched::{Taken, read_document};
+pub use self::poll::{PeerEvents, PeerFailure, PeerState, PollConfig, PollPorts, Poller, RefreshError};
 pub use self::relationship::{EndpointProfile, EndpointUrl, EndpointUrlError, Relationship};
+pub use self::source::{BundleAnswer, BundleSource, FetchError};
 pub use self::store::{Federated, FederationFuture, FederationStore, FederationStoreError, FederationWrite};
 
 use self::check::checked;
@@ -43,6 +49,10 @@ pub struct Federation {
     /// Ours is in there too, and not ours to touch.
     bundles: Arc<Watched<Bundles>>,
     relationships: Watched<Relationships>,
+    /// Those of the relationships that the configuration has, and which are changed there.
+    configured: Relationships,
+    /// Whose bundles are too old to be believed. They are kept, and in memory they are empty.
+    stale: StdMutex<BTreeSet<TrustDomain>>,
     /// The number of the last change that is in memory; held while there is a write.
     sequence: Mutex<u64>,
 }
@@ -60,6 +70,22 @@ pub enum FederationError {
     /// There is none.
     #[error("there is none for `{0}`")]
     Unknown(TrustDomain),
+    /// The configuration has it, and nothing else changes it.
+    #[error("the relationship with `{0}` stands in the configuration, and is changed there")]
+    Configured(TrustDomain),
+    /// What was fetched is older than what is held: somebody may want a key back that was revoked.
+    #[error("the bundle of `{trust_domain}` has the sequence {given}, and {held} is held already")]
+    Older {
+        /// Whose.
+        trust_domain: TrustDomain,
+        /// The sequence of the bundle that is held.
+        held: u64,
+        /// That of the one that was fetched.
+        given: u64,
+    },
+    /// The bundle is empty because it could not be fetched for too long, so no part of it can be changed.
+    #[error("the bundle of `{0}` could not be fetched for so long that it is not believed: set it whole")]
+    Stale(TrustDomain),
     /// There are as many as there may be.
     #[error("there are {MAX_TRUST_DOMAINS} already, which is the limit")]
     TooMany,
@@ -84,10 +110,25 @@ impl Federation {
         store: Arc<dyn FederationStore>,
         bundles: Arc<Watched<Bundles>>,
     ) -> Result<Self, FederationStoreError> {
-        let relationships = Watched::new(Relationships::new());
-        let federation = Self { trust_domain, store, bundles, relationships, sequence: Mutex::new(0) };
+        let federation = Self {
+            trust_domain,
+            store,
+            bundles,
+            relationships: Watched::new(Relationships::new()),
+            configured: Relationships::new(),
+            stale: StdMutex::default(),
+            sequence: Mutex::new(0),
+        };
         federation.reload(&mut *federation.sequence.lock().await).await?;
         Ok(federation)
+    }
+
+    /// With the relationships of the configuration too, in place of those with the same trust domains that are kept.
+    #[must_use]
+    pub fn with_configured(mut self, configured: Relationships) -> Self {
+        self.relationships.update(|known| Some(known.clone().into_iter().chain(configured.clone()).collect()));
+        self.configured = configured;
+        self
     }
 
     /// Whether we have a bundle of `trust_domain`, so that an entry may federate with it.
@@ -108,6 +149,11 @@ impl Federation {
     /// The relationships now.
     pub fn relationships(&self) -> Arc<Snapshot<Relationships>> {
         self.relationships.load()
+    }
+
+    /// Whether the configuration has a relationship with `trust_domain`.
+    pub fn is_configured(&self, trust_domain: &TrustDomain) -> bool {
+        self.configured.contains_key(trust_domain)
     }
 
     /// Keeps the first bundle of another trust domain.
@@ -143,6 +189,9 @@ impl Federation {
         change: impl Fn(&mut Bundle) + Send + Sync + 'static,
     ) -> Result<Arc<Bundle>, FederationError> {
         self.not_ourselves(&trust_domain)?;
+        if self.stale().contains(&trust_domain) {
+            return Err(FederationError::Stale(trust_domain));
+        }
         self.write(move |known, _| {
             let bundle = known.get(&trust_domain).ok_or_else(|| FederationError::Unknown(trust_domain.clone()))?;
             let mut changed = Bundle::clone(bundle);
@@ -163,6 +212,7 @@ impl Federation {
         bundle: Option<Bundle>,
     ) -> Result<Arc<Relationship>, FederationError> {
         self.not_ourselves(&relationship.trust_domain)?;
+        self.not_configured(&relationship.trust_domain)?;
         let (relationship, bundle) = (Arc::new(relationship), bundle.map(|bundle| self.foreign(bundle)).transpose()?);
         self.write(move |known, relationships| {
             if relationships.contains_key(&relationship.trust_domain) {
@@ -188,6 +238,7 @@ impl Federation {
         change: impl Fn(&mut Relationship) + Send + Sync + 'static,
         bundle: Option<Bundle>,
     ) -> Result<Arc<Relationship>, FederationError> {
+        self.not_configured(&trust_domain)?;
         let bundle = bundle.map(|bundle| self.foreign(bundle)).transpose()?;
         self.write(move |known, relationships| {
             let relationship =
@@ -207,6 +258,7 @@ impl Federation {
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
     pub async fn delete_relationship(&self, trust_domain: TrustDomain) -> Result<(), FederationError> {
+        self.not_configured(&trust_domain)?;
         self.write(move |_, relationships| {
             if relationships.contains_key(&trust_domain) {
                 Ok(((), vec![FederationWrite::DeleteRelationship(trust_domain.clone())]))
@@ -234,6 +286,22 @@ impl Federation {
             return Err(FederationError::Ourselves(trust_domain.clone()));
         }
         Ok(())
+    }
+
+    fn not_configured(&self, trust_domain: &TrustDomain) -> Result<(), FederationError> {
+        if self.is_configured(trust_domain) {
+            return Err(FederationError::Configured(trust_domain.clone()));
+        }
+        Ok(())
+    }
+
+    fn stale(&self) -> MutexGuard<'_, BTreeSet<TrustDomain>> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `bundle` as it is believed: with nobody in it, if it is too old.
+    fn believed(&self, bundle: Bundle) -> Bundle {
+        if self.stale().contains(&bundle.trust_domain) { bundle.emptied() } else { bundle }
     }
 
     /// `bundle`, if it is another's and fit.
@@ -265,9 +333,13 @@ impl Federation {
         plan: &impl Fn(&Bundles, &Relationships) -> Result<(T, Vec<FederationWrite>), FederationError>,
     ) -> Result<T, FederationError> {
         let (value, writes) = plan(&self.bundles.load(), &self.relationships.load())?;
+        if writes.is_empty() {
+            return Ok(value);
+        }
         *sequence = self.store.apply(*sequence, &writes).await?;
         self.bundles.update(|known| {
-            writes.iter().fold(None, |changed, write| written(changed.as_ref().unwrap_or(known), write).or(changed))
+            let after = |known: &Bundles, write| self.written(known, write);
+            writes.iter().fold(None, |changed, write| after(changed.as_ref().unwrap_or(known), write).or(changed))
         });
         self.relationships.update(|known| {
             let mut changed = known.clone();
@@ -287,6 +359,15 @@ impl Federation {
         Ok(value)
     }
 
+    /// What `write` makes of `bundles`, if anything.
+    fn written(&self, bundles: &Bundles, write: &FederationWrite) -> Option<Bundles> {
+        match write {
+            FederationWrite::PutBundle(bundle) => bundles.with(self.believed(Bundle::clone(bundle))),
+            FederationWrite::DeleteBundle(trust_domain) => bundles.without(trust_domain),
+            FederationWrite::PutRelationship(_) | FederationWrite::DeleteRelationship(_) => None,
+        }
+    }
+
     async fn catch_up(&self, sequence: &mut u64) -> Result<(), FederationStoreError> {
         if self.store.sequence().await? != *sequence {
             self.reload(sequence).await?;
@@ -298,7 +379,7 @@ impl Federation {
         let federated = self.store.load().await?;
         let ours = |trust_domain: &TrustDomain| *trust_domain == self.trust_domain;
         let mut wanted: BTreeMap<_, _> =
-            federated.bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), bundle)).collect();
+            federated.bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), self.believed(bundle))).collect();
         wanted.retain(|trust_domain, _| !ours(trust_domain));
         self.bundles.update(|known| {
             let gone = known
@@ -316,6 +397,7 @@ impl Federation {
             .relationships
             .into_iter()
             .map(|relationship| (relationship.trust_domain.clone(), Arc::new(relationship)))
+            .chain(self.configured.clone())
             .collect();
         self.relationships.update(|known| (relationships != *known).then_some(relationships));
         *sequence = federated.sequence;
@@ -330,15 +412,6 @@ fn put(known: &Bundles, bundle: &Arc<Bundle>) -> Result<FederationWrite, Federat
         return Err(FederationError::TooMany);
     }
     Ok(FederationWrite::PutBundle(Arc::clone(bundle)))
-}
-
-/// What `write` makes of `bundles`, if anything.
-fn written(bundles: &Bundles, write: &FederationWrite) -> Option<Bundles> {
-    match write {
-        FederationWrite::PutBundle(bundle) => bundles.with(Bundle::clone(bundle)),
-        FederationWrite::DeleteBundle(trust_domain) => bundles.without(trust_domain),
-        FederationWrite::PutRelationship(_) | FederationWrite::DeleteRelationship(_) => None,
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod jwt;
 mod presented;
+pub mod server;
 
 use std::fmt;
 use std::sync::Arc;
@@ -213,22 +214,13 @@ impl fmt::Debug for LeafVerifier {
 fn verify(der: &CertificateDer<'_>, bundles: &Snapshot<Bundles>, now: Timestamp) -> Result<VerifiedLeaf, LeafError> {
     let leaf = Leaf::parse(der)?;
     leaf.check_client()?;
-    let not_before = Timestamp::from_unix_seconds(leaf.not_before);
-    let not_after = Timestamp::from_unix_seconds(leaf.not_after);
-    if now < not_before {
-        return Err(LeafError::NotYetValid { id: leaf.id, not_before });
-    }
-    if now > not_after {
-        return Err(LeafError::Expired { id: leaf.id, not_after });
-    }
+    let (not_before, not_after) = in_time(&leaf, now)?;
     let no_authority = || LeafError::NoAuthority(leaf.id.trust_domain().clone());
     let trusted = bundles.trusted(leaf.id.trust_domain()).ok_or_else(no_authority)?;
     let certificate = EndEntityCert::try_from(der).map_err(LeafError::Unreadable)?;
-    let anchor = find_anchor(&certificate, trusted, now).map_err(|refusal| match refusal {
-        Some(webpki::Error::CertRevoked) => LeafError::Revoked(leaf.id.clone()),
-        Some(reason) => LeafError::Untrusted { id: leaf.id.clone(), reason },
-        None => no_authority(),
-    })?;
+    // There are no intermediates to go by: the proxy hands us the leaf only.
+    let shown = Shown { certificate: &certificate, intermediates: &[], usage: KeyUsage::client_auth };
+    let anchor = find_anchor(&shown, trusted, now).map_err(|refusal| refused(refusal, &leaf.id))?;
     Ok(VerifiedLeaf {
         id: leaf.id,
         not_before: not_before.max(anchor.not_before),
@@ -239,21 +231,50 @@ fn verify(der: &CertificateDer<'_>, bundles: &Snapshot<Bundles>, now: Timestamp)
     })
 }
 
+/// From when and until when `leaf` is valid, if that is so now.
+fn in_time(leaf: &Leaf, now: Timestamp) -> Result<(Timestamp, Timestamp), LeafError> {
+    let not_before = Timestamp::from_unix_seconds(leaf.not_before);
+    let not_after = Timestamp::from_unix_seconds(leaf.not_after);
+    if now < not_before {
+        return Err(LeafError::NotYetValid { id: leaf.id.clone(), not_before });
+    }
+    if now > not_after {
+        return Err(LeafError::Expired { id: leaf.id.clone(), not_after });
+    }
+    Ok((not_before, not_after))
+}
+
+/// What `refusal` of all anchors of its trust domain says of the leaf of `id`.
+fn refused(refusal: Option<webpki::Error>, id: &SpiffeId) -> LeafError {
+    match refusal {
+        Some(webpki::Error::CertRevoked) => LeafError::Revoked(id.clone()),
+        Some(reason) => LeafError::Untrusted { id: id.clone(), reason },
+        None => LeafError::NoAuthority(id.trust_domain().clone()),
+    }
+}
+
+/// A leaf, with what came beside it, and what it is to be used for.
+struct Shown<'a> {
+    certificate: &'a EndEntityCert<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    usage: fn() -> KeyUsage,
+}
+
 /// The one of the anchors of the leaf's own trust domain that vouches for it (RFC 5280 section 6); else what the nearest
-/// had against it, or nothing if none is valid now. There are no intermediates to go by: the proxy hands us the leaf
-/// only.
+/// had against it, or nothing if none is valid now.
 fn find_anchor<'a>(
-    certificate: &EndEntityCert<'_>,
+    shown: &Shown<'_>,
     trusted: &'a Trusted,
     now: Timestamp,
 ) -> Result<&'a Anchor, Option<webpki::Error>> {
+    let Shown { certificate, intermediates, usage } = shown;
     let mut refusal = None;
     // Path validation does not look at the time of a trust anchor, so an expired one has to be kept from it.
     for anchor in trusted.anchors.iter().filter(|anchor| (anchor.not_before..=anchor.not_after).contains(&now)) {
         let root = std::slice::from_ref(&anchor.root);
-        let usage = KeyUsage::client_auth();
         let verified = trusted.lists.consulted_by(|lists| {
-            let path = certificate.verify_for_usage(ALL_VERIFICATION_ALGS, root, &[], now.into(), usage, lists, None);
+            let (algorithms, now) = (ALL_VERIFICATION_ALGS, now.into());
+            let path = certificate.verify_for_usage(algorithms, root, intermediates, now, usage(), lists, None);
             path.map(drop)
         });
         match verified {

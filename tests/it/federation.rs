@@ -63,7 +63,7 @@ fn uri(text: &str) -> SanType {
 }
 
 /// A home whose test process federates with `other.org`, and whose policies let that domain's `web` read orders.
-fn federating_home() -> (Home, String) {
+pub(crate) fn federating_home() -> (Home, String) {
     let home = Home::new();
     let policy = "@id(\"foreign-web-reads-orders\")\npermit (principal == Workload::\"spiffe://other.org/web\", \
                   action in Action::\"read\", resource in Path::\"/orders\");\n";
@@ -96,7 +96,7 @@ async fn delete(home: &Home) -> i32 {
 }
 
 /// Whether a request of `spiffe://other.org/web` would pass.
-async fn passes(socket: &Path, leaf: &str) -> bool {
+pub(crate) async fn passes(socket: &Path, leaf: &str) -> bool {
     let mut question = good_question(leaf);
     source(&mut question).principal = "spiffe://other.org/web".into();
     allows(&ask(socket, &question.encode_to_vec()).await)

@@ -30,6 +30,7 @@ mod entities;
 mod entity_sources;
 mod ext_authz;
 mod federation;
+mod federation_peers;
 mod mapping;
 mod mtls;
 mod operations;

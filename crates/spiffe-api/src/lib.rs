@@ -86,6 +86,13 @@ pub mod portcullis {
             include!(concat!(env!("OUT_DIR"), "/portcullis.decision.v1.rs"));
         }
     }
+    /// Those we federate with.
+    pub mod federation {
+        /// Version 1.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/portcullis.federation.v1.rs"));
+        }
+    }
     /// What SPIRE's API has no word for.
     pub mod identity {
         /// Version 1.

@@ -1,5 +1,6 @@
 //! `portcullis federation`: with whom we federate, and where their bundles are.
 
+mod peers;
 mod relationship;
 
 use clap::{Args, Subcommand};
@@ -13,6 +14,7 @@ use portcullis_spiffe_api::spire::api::types::{FederationRelationship, Status};
 use tonic::Code;
 use tonic::transport::Channel;
 
+use self::peers::Peers;
 use self::relationship::{RelationshipArgs, lines};
 use super::bundle::refused;
 use super::connection::MAX_ANSWER;
@@ -156,14 +158,17 @@ impl One {
 
 impl Show {
     async fn run(self, console: &mut Console<'_, '_>) -> Outcome {
-        let mut client = client(&self.admin, console).await?;
+        let channel = self.admin.connect(console).await?.channel;
+        let mut client = client_of(channel.clone());
         let request = GetFederationRelationshipRequest { trust_domain: self.trust_domain.clone(), output_mask: None };
         let answer = client.get_federation_relationship(request).await;
         let failed = |status| Failure::of("error showing federation relationship", Failure::from(status));
         let relationship = answer.map_err(failed)?.into_inner();
         if !console.json(&relationship)? {
+            let peers = Peers::ask(channel).await?;
             console.say(format!("Found a federation relationship with trust domain {}:\n\n", self.trust_domain));
             console.say(lines(&relationship));
+            console.say(peers.lines(&relationship.trust_domain));
         }
         Ok(())
     }
@@ -171,7 +176,8 @@ impl Show {
 
 impl List {
     async fn run(self, console: &mut Console<'_, '_>) -> Outcome {
-        let mut client = client(&self.admin, console).await?;
+        let channel = self.admin.connect(console).await?.channel;
+        let mut client = client_of(channel.clone());
         let mut found = ListFederationRelationshipsResponse::default();
         loop {
             let page_token = std::mem::take(&mut found.next_page_token);
@@ -188,18 +194,24 @@ impl List {
         if console.json(&found)? {
             return Ok(());
         }
+        let peers = Peers::ask(channel).await?;
         let number = found.federation_relationships.len();
         let number = go::count(number, "federation relationship", "federation relationships");
         console.say(format!("Found {number}\n"));
         for relationship in &found.federation_relationships {
             console.say(format!("\n{}", lines(relationship)));
+            console.say(peers.lines(&relationship.trust_domain));
         }
         Ok(())
     }
 }
 
 async fn client(admin: &AdminArgs, console: &mut Console<'_, '_>) -> Result<TrustDomainClient<Channel>, Failure> {
-    Ok(TrustDomainClient::new(admin.connect(console).await?.channel).max_decoding_message_size(MAX_ANSWER))
+    Ok(client_of(admin.connect(console).await?.channel))
+}
+
+fn client_of(channel: Channel) -> TrustDomainClient<Channel> {
+    TrustDomainClient::new(channel).max_decoding_message_size(MAX_ANSWER)
 }
 
 fn request_failed(status: tonic::Status) -> Failure {

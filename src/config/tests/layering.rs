@@ -142,6 +142,7 @@ fn origins_are_told_line_by_line() {
       entries:
         - unix:uid:1 # p.yaml:5
         hint: "" # default
+        refresh_hint: 5m # default
       format: text # env PORTCULLIS_LOG__FORMAT
       filter: warn # p.yaml:2
       deadline: 3s # flag --set shutdown.deadline

@@ -14,6 +14,8 @@ decision:
   entities: [{name: feed, http: {url: 'https://a/'}}]
 tokens:
   issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
+federation:
+  relationships: [{trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d}]
 authzen:
   callers:
     bearer: {issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]}
@@ -66,8 +68,9 @@ fn every_key_is_documented_and_every_documented_key_exists() {
 }
 
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 7] = [
+const LISTS: [&str; 8] = [
     "identity.entries",
+    "federation.relationships",
     "decision.entities",
     "tokens.issuers",
     "authzen.callers.bearer.issuers",
@@ -106,7 +109,7 @@ fn the_documented_defaults_are_in_force() {
             write!(callers_issuer, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.properties[].") {
             write!(vocabulary, ", {name}: {default}").unwrap();
-        } else if !LISTS.contains(key) && !key.starts_with("authzen.tls.") {
+        } else if !LISTS.contains(key) && !key.starts_with("authzen.tls.") && !key.starts_with("oidc.tls.") {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }

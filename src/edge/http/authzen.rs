@@ -27,7 +27,7 @@ use crate::decision::search::{Found, Search};
 use crate::decision::{Asker, Authorizer, Callers, Query, Reason, Statements, Verdict};
 use crate::evidence::Edge;
 
-pub use identifier::{Identifier, IdentifierError};
+pub use super::identifier::{Identifier, IdentifierError};
 pub use metadata::Metadata;
 pub use metrics::Metrics;
 
@@ -35,7 +35,6 @@ mod answer;
 mod asking;
 mod batch;
 mod body;
-mod identifier;
 mod metadata;
 mod metrics;
 mod options;

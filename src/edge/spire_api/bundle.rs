@@ -304,7 +304,10 @@ pub(super) fn not_done(what: &'static str, error: &FederationError) -> types::St
             tracing::error!(%error, "{what}");
             return status::item(Code::Unavailable, what);
         }
-        FederationError::InUse(_) => Code::FailedPrecondition,
+        FederationError::InUse(_)
+        | FederationError::Configured(_)
+        | FederationError::Older { .. }
+        | FederationError::Stale(_) => Code::FailedPrecondition,
     };
     status::item(code, format_args!("{what}: {error}"))
 }

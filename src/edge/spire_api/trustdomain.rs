@@ -22,21 +22,22 @@ use tonic::{Code, Request, Response, Status};
 use self::wire::Patch;
 use super::bundle::not_done;
 use super::{Call, MAX_MESSAGE_BYTES, ids, page, status};
-use crate::identity::federation::{EndpointProfile, Federation, FederationError, Relationship};
+use crate::identity::federation::{EndpointProfile, Federation, FederationError, Poller, RefreshError, Relationship};
 
 /// The service.
 #[derive(Clone, Debug)]
 pub struct TrustDomainService {
     trust_domain: TrustDomain,
     federation: Arc<Federation>,
+    poller: Arc<Poller>,
 }
 
 type Outcome = Result<Arc<Relationship>, types::Status>;
 
 impl TrustDomainService {
-    /// A service over the relationships of `trust_domain`.
-    pub fn new(trust_domain: TrustDomain, federation: Arc<Federation>) -> Self {
-        Self { trust_domain, federation }
+    /// A service over the relationships of `trust_domain`, whose bundles `poller` fetches.
+    pub fn new(trust_domain: TrustDomain, federation: Arc<Federation>, poller: Arc<Poller>) -> Self {
+        Self { trust_domain, federation, poller }
     }
 
     /// As tonic takes it, with its limits set.
@@ -206,12 +207,15 @@ impl TrustDomainApi for TrustDomainService {
 
     async fn refresh_bundle(&self, request: Request<RefreshBundleRequest>) -> Result<Response<()>, Status> {
         let (call, request) = Call::open(request)?;
-        call.concerns([request.trust_domain.clone()]);
         let trust_domain = parse(&request.trust_domain)?;
-        if !self.federation.relationships().contains_key(&trust_domain) {
-            return Err(Status::not_found(format!("no relationship with trust domain \"{trust_domain}\"")));
+        call.changing([trust_domain.to_string()])?;
+        match self.poller.refresh(&trust_domain).await {
+            Ok(_taken) => Ok(Response::new(())),
+            Err(RefreshError::Unknown(_)) => {
+                Err(Status::not_found(format!("no relationship with trust domain \"{trust_domain}\"")))
+            }
+            Err(error) => Err(status::failed(Code::Unavailable, "failed to refresh bundle", error)),
         }
-        Err(Status::unimplemented("bundles are not fetched from their endpoints yet: set the bundle"))
     }
 }
 

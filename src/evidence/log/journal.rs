@@ -84,6 +84,15 @@ impl Journal {
         Ok(first)
     }
 
+    /// Whether the first entry of all is still in the journal in `directory`, and so every one is that was ever synced.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub(super) fn has_the_first(directory: &Path) -> Result<bool, LogError> {
+        let first = super::directory::read(&Segment::path(directory, 0))?;
+        Ok(first.is_some_and(|bytes| !bytes.is_empty()))
+    }
+
     /// How many bytes of unfinished batches were cut off since the last time this was asked.
     pub(super) const fn take_torn(&mut self) -> u64 {
         std::mem::replace(&mut self.torn, 0)

@@ -56,7 +56,7 @@ impl Publisher {
             Err(TryLockError::Error(error)) => return Err(LogError::at(&path)(error)),
         }
         let tree = Tree::open(&self.directory, &self.origin, &self.key.verifier(&self.origin)?)?;
-        let reader = Reader::new(&self.directory.join("journal"), tree.size());
+        let reader = Reader::new(&self.directory.join(super::JOURNAL), tree.size());
         let last = self.clock.elapsed().saturating_sub(self.every);
         Ok(Some(Work { tree, reader, last, _lock: lock }))
     }
@@ -72,7 +72,7 @@ impl Publisher {
             work.tree.publish(&self.key.signer(&self.origin)?)?;
             work.last = elapsed;
             shared.published(work.tree.size());
-            Journal::forget(&self.directory.join("journal"), work.tree.size())?;
+            Journal::forget(&self.directory.join(super::JOURNAL), work.tree.size())?;
         }
         Ok(())
     }

@@ -234,6 +234,15 @@ fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
 }
 
 #[test]
+fn a_crash_before_the_first_checkpoint_is_no_end_of_the_log() {
+    let home = Home::new();
+    home.run(0..300);
+    fs::remove_file(home.path().join(CHECKPOINT)).unwrap();
+    home.run(300..301);
+    assert_eq!(home.numbers(), (0..301).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_damaged_tree_is_refused_and_named() {
     let home = Home::new();
     home.run(0..300);
@@ -249,9 +258,13 @@ fn a_damaged_tree_is_refused_and_named() {
             assert!(matches!(error, LogError::Tree { .. } | LogError::Checkpoint { .. }), "{name} {place}: {error}");
         }
         fs::remove_file(&path).unwrap();
+        let (journal, elsewhere) = (home.path().join(JOURNAL), home.path().join("elsewhere"));
+        fs::rename(&journal, &elsewhere).unwrap();
         let error = home.open().map(drop).unwrap_err();
         assert!(matches!(error, LogError::Tree { .. } | LogError::NoCheckpoint(_)), "{name}: {error}");
         fs::write(&path, &whole).unwrap();
+        fs::remove_dir_all(&journal).unwrap_or_default();
+        fs::rename(&elsewhere, &journal).unwrap();
     }
     let other = LogConfig { origin: "example.org/audit/other".to_owned(), ..home.config() };
     let error = home.open_with(other).map(drop).unwrap_err();

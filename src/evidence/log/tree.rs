@@ -11,7 +11,8 @@ use portcullis_tlog::tree::{Frontier, TreeHead, TreeReader};
 use portcullis_tlog::walk::{self, LogSource};
 use portcullis_tlog::{TileSource, leaf_hash};
 
-use super::{LogError, directory};
+use super::journal::Journal;
+use super::{JOURNAL, LogError, directory};
 
 /// The name of the checkpoint, below the log's directory.
 pub(super) const CHECKPOINT: &str = "checkpoint";
@@ -88,8 +89,9 @@ impl Tree {
         };
         let path = directory.join(CHECKPOINT);
         let Some(bytes) = directory::read(&path)? else {
-            let has_tiles = directory.join("tile").exists();
-            return if has_tiles { Err(LogError::NoCheckpoint(directory.to_owned())) } else { Ok(tree) };
+            // A crash before the first checkpoint leaves tiles. While the journal has all entries, they are made again.
+            let is_lost = directory.join("tile").exists() && !Journal::has_the_first(&directory.join(JOURNAL))?;
+            return if is_lost { Err(LogError::NoCheckpoint(directory.to_owned())) } else { Ok(tree) };
         };
         let refused = |why: String| LogError::Checkpoint { path: path.clone(), why };
         let signed = SignedCheckpoint::parse(&bytes).map_err(|error| refused(error.to_string()))?;

@@ -18,7 +18,7 @@ use crate::identity::svid::tests::mint;
 
 const NOW: Timestamp = Timestamp::from_unix_nanos(1_800_000_000_000_000_000);
 
-fn domain(name: &str) -> TrustDomain {
+pub(super) fn domain(name: &str) -> TrustDomain {
     name.parse().unwrap()
 }
 
@@ -33,7 +33,7 @@ fn jwt_authority(key_id: &str) -> JwtAuthority {
     JwtAuthority { key_id: key_id.to_owned(), public_key, expires_at: None, tainted: false }
 }
 
-fn relationship(name: &str) -> Relationship {
+pub(super) fn relationship(name: &str) -> Relationship {
     Relationship {
         trust_domain: domain(name),
         endpoint: "https://bundles.example/".parse().unwrap(),

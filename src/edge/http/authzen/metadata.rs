@@ -10,8 +10,8 @@ use http::header::CACHE_CONTROL;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::identifier::Identifier;
 use super::{ACTION_SEARCH_PATH, EVALUATION_PATH, EVALUATIONS_PATH, RESOURCE_SEARCH_PATH, SUBJECT_SEARCH_PATH};
+use crate::edge::http::identifier::Identifier;
 use crate::identity::authority::Statement;
 
 /// The path of the metadata, before the identifier's own path.

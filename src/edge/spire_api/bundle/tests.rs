@@ -1,6 +1,7 @@
 //! The service behind the gate. What is expected is what SPIRE 1.15 answered to the same, but where a test says otherwise.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -11,7 +12,12 @@ use tonic::service::Routes;
 use super::super::tests::{Desk, clock, now};
 use super::*;
 use crate::foundation::entropy::SystemEntropy;
+use crate::foundation::watched::Snapshot;
 use crate::identity::federation::memory::MemoryFederation;
+use crate::identity::federation::{
+    BundleAnswer, BundleSource, FetchError, PeerEvents, PollConfig, PollPorts, Poller, RefreshError, Relationship,
+    Taken,
+};
 use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::registry::{Change, ConfiguredEntry, EntrySource, EntryTerms};
 use crate::identity::selector::Selector;
@@ -40,8 +46,13 @@ impl Office {
             Arc::clone(&registry),
             clock(),
         );
-        let relationships = super::super::TrustDomainService::new(ours, federation);
-        let services = Routes::default().add_service(bundle.into_server()).add_service(relationships.into_server());
+        let poller = Arc::new(poller(&federation));
+        let peers = super::super::FederationService::new(Arc::clone(&federation), Arc::clone(&poller));
+        let relationships = super::super::TrustDomainService::new(ours, federation, poller);
+        let services = Routes::default()
+            .add_service(bundle.into_server())
+            .add_service(relationships.into_server())
+            .add_service(peers.into_server());
         Self { desk: Desk::new(services), bundles, registry }
     }
 
@@ -69,6 +80,34 @@ impl Office {
     fn names(&self) -> Vec<String> {
         self.bundles.load().iter().map(|bundle| bundle.trust_domain.to_string()).collect()
     }
+}
+
+/// Asks endpoints of which none is there.
+#[derive(Debug)]
+struct Nowhere;
+
+impl BundleSource for Nowhere {
+    fn fetch<'a>(&'a self, _relationship: &'a Relationship, _bundles: Arc<Snapshot<Bundles>>) -> BundleAnswer<'a> {
+        Box::pin(async { Err(FetchError("nobody is there".to_owned())) })
+    }
+}
+
+impl PeerEvents for Nowhere {
+    fn fetched(&self, _taken: &Taken) {}
+    fn failed(&self, _trust_domain: &TrustDomain, _error: &RefreshError) {}
+    fn stale(&self, _trust_domain: &TrustDomain) {}
+    fn ended(&self, _trust_domain: &TrustDomain) {}
+}
+
+fn poller(federation: &Arc<Federation>) -> Poller {
+    let ports = PollPorts {
+        source: Arc::new(Nowhere),
+        events: Arc::new(Nowhere),
+        clock: clock(),
+        entropy: Arc::new(SystemEntropy::new()),
+    };
+    let (timeout, shortest, longest) = (Duration::from_secs(1), Duration::from_secs(30), Duration::from_hours(1));
+    Poller::new(Arc::clone(federation), ports, PollConfig { timeout, shortest, longest, max_stale: None })
 }
 
 pub(in crate::edge::spire_api) fn plain(status: Option<types::Status>) -> (i32, String) {

@@ -1,5 +1,6 @@
 //! The service behind the gate. What is expected is what SPIRE 1.15 answered to the same, but where a test says otherwise.
 
+use portcullis_spiffe_api::portcullis::federation::v1::{ListPeersRequest, ListPeersResponse};
 use portcullis_spiffe_api::spire::api::types::federation_relationship::BundleEndpointProfile;
 use portcullis_spiffe_api::spire::api::types::{FederationRelationship, HttpsWebProfile, HttpsspiffeProfile};
 use prost::Message;
@@ -166,16 +167,21 @@ async fn relationships_are_listed_by_pages_and_masks() {
 }
 
 #[tokio::test]
-async fn a_refresh_says_plainly_that_nothing_is_fetched_yet() {
+async fn a_refresh_asks_the_endpoint_and_says_why_nothing_came() {
     let office = Office::open().await;
     office.begin(web("f.org", "https://h/b")).await;
     for (name, code, message) in [
         ("", Code::InvalidArgument, "failed to parse trust domain: trust domain is missing"),
         ("nope.org", Code::NotFound, "no relationship with trust domain \"nope.org\""),
-        ("f.org", Code::Unimplemented, "bundles are not fetched from their endpoints yet: set the bundle"),
+        ("f.org", Code::Unavailable, "failed to refresh bundle: nobody is there"),
     ] {
         let question = RefreshBundleRequest { trust_domain: name.into() };
         let refused = office.relate::<_, ()>("RefreshBundle", &question).await.unwrap_err();
         assert_eq!((refused.code(), refused.message()), (code, message));
     }
+    let answer: ListPeersResponse =
+        office.desk.call("portcullis.federation.v1.Federation/ListPeers", &ListPeersRequest {}).await.unwrap();
+    let [peer] = answer.peers.try_into().unwrap();
+    assert_eq!((&*peer.trust_domain, &*peer.failure, peer.failures), ("f.org", "nobody is there", 1));
+    assert_eq!((peer.reached_at, peer.failed_at > 0, peer.stale, peer.configured), (0, true, false, false));
 }

@@ -1,5 +1,6 @@
-//! The PDP's identifier: the URL under which clients know it (Authorization API 1.0, section 9). It is configured and
-//! never taken from a request, since a proxy may stand before us and a `Host` header is anybody's to write.
+//! The URL under which clients know what we serve: a PDP (Authorization API 1.0, section 9), or an issuer of tokens (OpenID
+//! Connect Discovery 1.0, section 3). It is configured and never taken from a request, since a proxy may stand before us and
+//! a `Host` header is anybody's to write.
 
 use std::fmt;
 use std::str::FromStr;

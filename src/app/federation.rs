@@ -1,0 +1,190 @@
+//! Building what keeps us current with other trust domains, and telling all who want to know how that goes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_spiffe::TrustDomain;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::AppError;
+use super::build::Common;
+use crate::config::{self, Config};
+use crate::feeds::bundles::BundleEndpoints;
+use crate::foundation::clock::Clock;
+use crate::foundation::readiness::Readiness;
+use crate::foundation::telemetry::Registry;
+use crate::identity::authority::Authority;
+use crate::identity::federation::{
+    Federation, PeerEvents, PollPorts, Poller, RefreshError, Relationships, Taken, read_document,
+};
+use crate::store::Store;
+
+/// The name of the notice while bundles can't be fetched.
+const NOTICE: &str = "federation";
+
+/// What is counted about those we federate with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FederationMetrics {
+    fetches: Family<Outcome, Counter>,
+    reached: Family<Peer, Gauge<u64, AtomicU64>>,
+    sequence: Family<Peer, Gauge<u64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Outcome {
+    trust_domain: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Peer {
+    trust_domain: String,
+}
+
+/// Tells all of them.
+#[derive(Debug)]
+struct PeerNews {
+    metrics: FederationMetrics,
+    clock: Arc<dyn Clock>,
+    readiness: Readiness,
+    /// What is wrong, by trust domain.
+    failed: Mutex<BTreeMap<TrustDomain, String>>,
+}
+
+/// The bundles of others, beside our own.
+pub(super) async fn open(
+    config: &Config,
+    common: &Common,
+    store: &Arc<Store>,
+    authority: &Authority,
+) -> Result<Arc<Federation>, AppError> {
+    let _opening = common.readiness.block(NOTICE, "reading the bundles of others");
+    let kept = Arc::new(store.federation(config.trust_domain.clone()));
+    let bundles = Arc::clone(authority.bundles());
+    let configured = &config.federation.relationships;
+    let relationships: Relationships = configured
+        .iter()
+        .map(|given| (given.relationship.trust_domain.clone(), Arc::new(given.relationship.clone())))
+        .collect();
+    let federation = Federation::load(config.trust_domain.clone(), kept, bundles).await?.with_configured(relationships);
+    for given in configured {
+        begin(&federation, given).await?;
+    }
+    Ok(Arc::new(federation))
+}
+
+/// Has the bundle to begin with, unless one is held already: that one is newer.
+async fn begin(federation: &Federation, given: &config::ConfiguredRelationship) -> Result<(), AppError> {
+    let name = &given.relationship.trust_domain;
+    let Some(file) = given.first_bundle.as_ref().filter(|_| !federation.knows(name)) else { return Ok(()) };
+    let failed = |why: &dyn std::fmt::Display| {
+        AppError::Setting(format!("federation: the bundle of `{name}` in `{}`: {why}", file.display()))
+    };
+    let document = tokio::fs::read(file).await.map_err(|error| failed(&error))?;
+    let bundle = read_document(name, &document).map_err(|error| failed(&error))?;
+    federation.set_bundle(bundle).await.map_err(|error| failed(&error))?;
+    Ok(())
+}
+
+/// What fetches the bundles of others.
+pub(super) fn poller(
+    config: &config::Federation,
+    common: &Common,
+    federation: &Arc<Federation>,
+    metrics: FederationMetrics,
+) -> Arc<Poller> {
+    let clock = &common.clock;
+    let events =
+        PeerNews { metrics, clock: Arc::clone(clock), readiness: common.readiness.clone(), failed: Mutex::default() };
+    let ports = PollPorts {
+        source: Arc::new(BundleEndpoints::new(config.web_authorities.clone(), Arc::clone(clock))),
+        events: Arc::new(events),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(&common.entropy),
+    };
+    Arc::new(Poller::new(Arc::clone(federation), ports, config.poll))
+}
+
+impl FederationMetrics {
+    /// Registers them.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "portcullis_federation_fetches",
+            "Questions for the bundles of other trust domains, by what came of them",
+            metrics.fetches.clone(),
+        );
+        registry.register(
+            "portcullis_federation_reached_seconds",
+            "When a trust domain's endpoint last served a bundle that was taken, in seconds since 1970",
+            metrics.reached.clone(),
+        );
+        registry.register(
+            "portcullis_federation_bundle_sequence",
+            "The sequence of the bundle that was last fetched of a trust domain",
+            metrics.sequence.clone(),
+        );
+        metrics
+    }
+
+    fn count(&self, trust_domain: &TrustDomain, outcome: &'static str) {
+        let outcome = Outcome { trust_domain: trust_domain.to_string(), outcome };
+        self.fetches.get_or_create_owned(&outcome).inc();
+    }
+}
+
+impl PeerNews {
+    fn stands(&self, trust_domain: &TrustDomain, failure: Option<String>) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            Some(why) => drop(failed.insert(trust_domain.clone(), why)),
+            None => drop(failed.remove(trust_domain)),
+        }
+        if failed.is_empty() {
+            return self.readiness.clear_notice(NOTICE);
+        }
+        let all: Vec<String> = failed.iter().map(|(name, why)| format!("the bundle of `{name}`: {why}")).collect();
+        self.readiness.notice(NOTICE, all.join("; "));
+    }
+}
+
+impl PeerEvents for PeerNews {
+    fn fetched(&self, taken: &Taken) {
+        let bundle = &taken.bundle;
+        let trust_domain = &bundle.trust_domain;
+        self.metrics.count(trust_domain, if taken.changed { "changed" } else { "same" });
+        let peer = Peer { trust_domain: trust_domain.to_string() };
+        self.metrics.reached.get_or_create_owned(&peer).set(self.clock.now().unix_seconds());
+        self.metrics.sequence.get_or_create_owned(&peer).set(bundle.sequence);
+        if taken.changed {
+            let (x509, jwt) = (bundle.x509_authorities.len(), bundle.jwt_authorities.len());
+            tracing::info!(%trust_domain, sequence = bundle.sequence, x509, jwt, "a trust bundle of others changed");
+        }
+        self.stands(trust_domain, None);
+    }
+
+    fn failed(&self, trust_domain: &TrustDomain, error: &RefreshError) {
+        self.metrics.count(trust_domain, "failed");
+        tracing::warn!(%trust_domain, "a trust bundle of others can't be fetched: {error}");
+        self.stands(trust_domain, Some(error.to_string()));
+    }
+
+    fn stale(&self, trust_domain: &TrustDomain) {
+        tracing::error!(%trust_domain, "a trust bundle is too old to be believed, as `federation.max_stale` says");
+    }
+
+    fn ended(&self, trust_domain: &TrustDomain) {
+        let name = trust_domain.to_string();
+        for outcome in ["changed", "same", "failed"] {
+            self.metrics.fetches.remove(&Outcome { trust_domain: name.clone(), outcome });
+        }
+        let peer = Peer { trust_domain: name };
+        self.metrics.reached.remove(&peer);
+        self.metrics.sequence.remove(&peer);
+        self.stands(trust_domain, None);
+    }
+}

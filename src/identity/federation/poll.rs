@@ -1,0 +1,193 @@
+//! Keeping the bundles of others current: each relationship has a task of its own, so that a peer that is silent, slow or
+//! broken costs nobody but itself.
+
+mod schedule;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use portcullis_spiffe::TrustDomain;
+use portcullis_spiffe::bundle::BundleDocumentError;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+pub use self::schedule::PollConfig;
+pub use self::state::{PeerEvents, PeerFailure, PeerState};
+
+use self::state::Peer;
+use super::fetched::read_document;
+use super::source::{BundleSource, FetchError};
+use super::{Federation, FederationError, Relationship, Taken};
+use crate::foundation::clock::Clock;
+use crate::foundation::entropy::Entropy;
+use crate::foundation::shutdown::ShutdownSignal;
+
+/// Fetches the bundles of all relationships, again and again.
+#[derive(Debug)]
+pub struct Poller {
+    federation: Arc<Federation>,
+    ports: PollPorts,
+    config: PollConfig,
+    peers: Mutex<BTreeMap<TrustDomain, Arc<Peer>>>,
+}
+
+/// What the poller goes by.
+#[derive(Debug)]
+pub struct PollPorts {
+    /// Asks the endpoints.
+    pub source: Arc<dyn BundleSource>,
+    /// Is told what came of it.
+    pub events: Arc<dyn PeerEvents>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Spreads the questions.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Why a bundle was not fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// There is no such relationship.
+    #[error("there is no relationship with `{0}`")]
+    Unknown(TrustDomain),
+    /// The endpoint said nothing in time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// The endpoint said nothing of use.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What it said is no bundle.
+    #[error(transparent)]
+    Document(#[from] BundleDocumentError),
+    /// The bundle was not taken.
+    #[error(transparent)]
+    NotTaken(#[from] FederationError),
+}
+
+impl Poller {
+    /// A poller over the relationships of `federation`.
+    pub fn new(federation: Arc<Federation>, ports: PollPorts, config: PollConfig) -> Self {
+        Self { federation, ports, config, peers: Mutex::default() }
+    }
+
+    /// What is known of the endpoint of `trust_domain`, if there is a relationship and it was begun to be followed.
+    pub fn state(&self, trust_domain: &TrustDomain) -> Option<PeerState> {
+        self.peers().get(trust_domain).map(|peer| peer.state())
+    }
+
+    /// Follows all relationships, those that come and go too, until the drain starts.
+    pub async fn run(self: Arc<Self>, mut signal: ShutdownSignal) {
+        let mut changes = self.federation.relationships.subscribe();
+        let mut following = Following::default();
+        loop {
+            following.follow(&self);
+            tokio::select! {
+                () = signal.draining() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Fetches the bundle of `trust_domain` now. It is in force when this returns.
+    ///
+    /// # Errors
+    /// [`RefreshError`]; then the bundle is what it was.
+    pub async fn refresh(&self, trust_domain: &TrustDomain) -> Result<Taken, RefreshError> {
+        let unknown = || RefreshError::Unknown(trust_domain.clone());
+        let relationship = self.federation.relationships().get(trust_domain).cloned().ok_or_else(unknown)?;
+        let peer = self.peer(trust_domain);
+        // One at a time: two answers could pass each other.
+        let _asking = peer.asking.lock().await;
+        let outcome = self.fetch(&relationship).await;
+        let now = self.ports.clock.now();
+        match &outcome {
+            Ok(taken) => {
+                peer.reached(now);
+                self.ports.events.fetched(taken);
+            }
+            Err(error) => {
+                let state = peer.failed(now, error.to_string());
+                self.ports.events.failed(trust_domain, error);
+                self.age(trust_domain, &peer, &state);
+            }
+        }
+        outcome
+    }
+
+    async fn fetch(&self, relationship: &Arc<Relationship>) -> Result<Taken, RefreshError> {
+        let bundles = self.federation.bundles.load();
+        let asking = self.ports.source.fetch(relationship, bundles);
+        let within = self.config.timeout;
+        let document = timeout(within, asking).await.map_err(|_elapsed| RefreshError::TimedOut(within))??;
+        let bundle = read_document(&relationship.trust_domain, &document)?;
+        Ok(self.federation.take(relationship, bundle).await?)
+    }
+
+    /// Believes nobody by a bundle that is older than it may be.
+    fn age(&self, trust_domain: &TrustDomain, peer: &Peer, state: &PeerState) {
+        let is_too_old =
+            self.config.max_stale.is_some_and(|limit| self.ports.clock.now().since(state.since()) >= limit);
+        if is_too_old && peer.turn_stale() {
+            self.federation.distrust(trust_domain);
+            self.ports.events.stale(trust_domain);
+        }
+    }
+
+    /// Asks the endpoint of `trust_domain` again and again.
+    async fn follow(self: Arc<Self>, trust_domain: TrustDomain) {
+        loop {
+            // What went wrong is in the state.
+            let _told = self.refresh(&trust_domain).await;
+            let state = self.peer(&trust_domain).state();
+            let hint = self.federation.bundle(&trust_domain).and_then(|bundle| bundle.refresh_hint);
+            let wait = self.config.wait(hint, &state, self.ports.clock.now(), &*self.ports.entropy);
+            sleep(wait).await;
+        }
+    }
+
+    fn peer(&self, trust_domain: &TrustDomain) -> Arc<Peer> {
+        let begun = || Arc::new(Peer::new(self.ports.clock.now()));
+        Arc::clone(self.peers().entry(trust_domain.clone()).or_insert_with(begun))
+    }
+
+    fn peers(&self) -> MutexGuard<'_, BTreeMap<TrustDomain, Arc<Peer>>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tasks, by trust domain. All end when this is dropped.
+#[derive(Default)]
+struct Following {
+    tasks: JoinSet<()>,
+    by_domain: BTreeMap<TrustDomain, (Arc<Relationship>, AbortHandle)>,
+}
+
+impl Following {
+    /// Has one task for each relationship as it is now.
+    fn follow(&mut self, poller: &Arc<Poller>) {
+        let relationships = poller.federation.relationships();
+        self.by_domain.retain(|trust_domain, (begun, task)| {
+            let stands = relationships.get(trust_domain).is_some_and(|relationship| relationship == begun);
+            if !stands {
+                // A question that is under way is dropped with it.
+                task.abort();
+                poller.peers().remove(trust_domain);
+                poller.ports.events.ended(trust_domain);
+            }
+            stands
+        });
+        for (trust_domain, relationship) in relationships.iter() {
+            if !self.by_domain.contains_key(trust_domain) {
+                let task = self.tasks.spawn(Arc::clone(poller).follow(trust_domain.clone()));
+                self.by_domain.insert(trust_domain.clone(), (Arc::clone(relationship), task));
+            }
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
