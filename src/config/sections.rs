@@ -98,6 +98,8 @@ pub struct ExtAuthz {
     pub max_concurrent_checks: usize,
     /// What is kept of their messages, in bytes, beyond the first 16 KiB of each.
     pub max_kept_bytes: usize,
+    /// Whether what a permit demands is passed on to the backend. Else such a permit denies.
+    pub forwards_obligations: bool,
 }
 
 impl ExtAuthz {
@@ -107,6 +109,7 @@ impl ExtAuthz {
         let max_message_bytes = section.bounded("max_message_bytes", "4194304", MESSAGE);
         let max_concurrent_checks = section.bounded("max_concurrent_checks", "4096", (4, 1 << 20));
         let max_kept_bytes = section.bounded("max_kept_bytes", "67108864", (1 << 20, 1 << 40));
+        let obligations = section.value::<Obligations>("obligations", "deny");
         let headers = identity_header.as_ref().zip(decision_header.as_ref());
         let headers = headers.map(|(identity, decision)| HeaderNames::new(identity.as_str(), decision.as_str()));
         if let Some(Err(error)) = headers {
@@ -119,7 +122,23 @@ impl ExtAuthz {
             max_message_bytes: max_message_bytes?,
             max_concurrent_checks: max_concurrent_checks?,
             max_kept_bytes: max_kept_bytes?,
+            forwards_obligations: obligations?.are_forwarded,
         })
+    }
+}
+
+/// What becomes of what a permit demands.
+struct Obligations {
+    are_forwarded: bool,
+}
+
+impl Setting for Obligations {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        match text(node, "`deny` or `forward`")? {
+            "deny" => Ok(Self { are_forwarded: false }),
+            "forward" => Ok(Self { are_forwarded: true }),
+            other => Err(format!("`{other}` is neither `deny` nor `forward`")),
+        }
     }
 }
 
@@ -144,6 +163,8 @@ pub struct Authzen {
     pub decision_context: bool,
     /// Whether a request may say otherwise.
     pub decision_context_on_request: bool,
+    /// Whether what gateways ask about a `route` goes by the routes of the mapping.
+    pub map_routes: bool,
 }
 
 impl Authzen {
@@ -157,6 +178,7 @@ impl Authzen {
         let signed_metadata = section.value("signed_metadata", "true");
         let decision_context = section.value("decision_context", "false");
         let decision_context_on_request = section.value("decision_context_on_request", "false");
+        let map_routes = section.value("map_routes", "false");
         Some(Self {
             max_body_bytes: max_body_bytes?,
             max_evaluations: max_evaluations?,
@@ -167,6 +189,7 @@ impl Authzen {
             signed_metadata: signed_metadata?,
             decision_context: decision_context?,
             decision_context_on_request: decision_context_on_request?,
+            map_routes: map_routes?,
         })
     }
 }

@@ -1,3 +1,4 @@
+mod manner;
 mod tokens;
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use rcgen::{
 
 use super::*;
 use crate::decision::check::HttpAttributes;
-use crate::evidence::{AppendError, Taken};
+use crate::evidence::{AppendError, Outcome, Taken};
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::telemetry::Registry;

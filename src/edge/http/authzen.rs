@@ -101,6 +101,11 @@ pub trait Evaluate: Send + Sync + 'static {
     /// Answers one question. `request_id` is the client's name for its request.
     fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict;
 
+    /// Answers one question of a client that is told nothing but yes or no.
+    fn evaluate_plainly(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
+        self.evaluate(query, request_id).without_obligations()
+    }
+
     /// Answers a search. It may take up to a second.
     fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found;
 
@@ -111,6 +116,10 @@ pub trait Evaluate: Send + Sync + 'static {
 impl Evaluate for Authorizer {
     fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
         Self::evaluate(self, query, request_id)
+    }
+
+    fn evaluate_plainly(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
+        Self::evaluate_plainly(self, query, request_id)
     }
 
     fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
@@ -138,6 +147,12 @@ pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: 
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(metrics, metrics::count))
         .layer(middleware::from_fn(echo))
+}
+
+/// The answer to one question. Who is not told what else must be done is not permitted what depends on it.
+async fn verdict<E: Evaluate>(pdp: &E, query: Query<'_>, request_id: Option<&str>, with_context: bool) -> Verdict {
+    let verdict = if with_context { pdp.evaluate(query, request_id) } else { pdp.evaluate_plainly(query, request_id) };
+    verdict.settled().await
 }
 
 fn endpoints<E: Evaluate>() -> Router<Arc<Service<E>>> {
@@ -183,7 +198,7 @@ impl<E: Evaluate> Service<E> {
     }
 
     async fn decide(&self, query: Query<'_>, request_id: Option<&str>, with_context: bool) -> Response {
-        answer::response(&self.pdp.evaluate(query, request_id).settled().await, with_context)
+        answer::response(&verdict(&*self.pdp, query, request_id, with_context).await, with_context)
     }
 
     fn context_policy(&self) -> ContextPolicy {

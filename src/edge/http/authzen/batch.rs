@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::failure::Failure;
-use super::Evaluate;
 use super::answer::Decision;
 use super::options::Semantic;
 use super::question::{Members, QuestionError, query};
+use super::{Evaluate, verdict};
 
 /// What an item that lacks it takes from the top level, each whole (section 7.1.1).
 const SHARED: [&str; 4] = ["subject", "action", "resource", "context"];
@@ -71,7 +71,7 @@ impl Batch {
         let mut evaluations = Vec::with_capacity(self.items.len());
         for item in self.items {
             let decision = match complete(item, &self.defaults).and_then(query) {
-                Ok(query) => Decision::of(&pdp.evaluate(query, request_id).settled().await, with_context)?,
+                Ok(query) => Decision::of(&verdict(pdp, query, request_id, with_context).await, with_context)?,
                 Err(fault) => {
                     let verdict = pdp.refuse("an item of a batch that is no question", request_id).settled().await;
                     Decision::of_bad_item(&verdict, &fault, with_context)?
