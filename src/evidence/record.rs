@@ -219,7 +219,7 @@ pub struct DecisionRecord<'a> {
     #[b(18)]
     pub request_id: Option<Cow<'a, str>>,
     /// The route of the mapping that the request took, if it took one.
-    #[n(22)]
+    #[n(23)]
     #[cbor(with = "encoding::shared_text", has_nil)]
     pub route: Option<Arc<str>>,
 }

@@ -197,7 +197,7 @@ async fn an_annotation_that_could_split_an_answer_is_refused_and_changes_nothing
     })
     .await;
     assert!(
-        notice.contains("orders.cedar:24:1: policy `drafts-are-not-there`: `@header_x_hint`: the value must"),
+        notice.contains("orders.cedar:23:1: policy `drafts-are-not-there`: `@header_x_hint`: the value must"),
         "{notice}"
     );
     let still = ask(&mesh, "GET", "/orders/drafts/1", &[]).await;
@@ -272,7 +272,8 @@ async fn calls_over_grpc_go_by_their_routes_and_are_denied_as_calls() {
     let settings = [("DECISION__MAPPING", routes.to_str().unwrap())];
     let mesh = Mesh::start_in(home, &settings, |backend| to_grpc(&backend, port)).await;
     let address = format!("http://127.0.0.1:{}", mesh.web_port);
-    let mut client = HealthClient::connect(address).await.unwrap();
+    let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+    let mut client = HealthClient::new(channel);
     let question = || HealthCheckRequest { service: String::new() };
 
     let served = client.check(question()).await.unwrap();
