@@ -144,6 +144,7 @@ impl Setting for Obligations {
 
 /// The section `authzen`.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Authzen {
     /// The largest body that is read, in bytes.
     pub max_body_bytes: usize,

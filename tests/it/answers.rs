@@ -242,13 +242,13 @@ async fn on_a_closed_route_no_setting_of_envoy_turns_an_error_into_an_allow() {
     );
 }
 
-const GRPC_SCHEMA: &str = r#"
+const GRPC_SCHEMA: &str = r"
 entity TrustDomain;
 entity Workload in [TrustDomain] { trust_domain: String, path: String };
 entity Service;
 entity route in [Service];
 action Check, Watch appliesTo { principal: Workload, resource: route, context: {} };
-"#;
+";
 
 const GRPC_POLICIES: &str = r#"
 permit (principal, action == Action::"Check", resource in Service::"orders");

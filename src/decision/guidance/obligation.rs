@@ -1,5 +1,6 @@
 //! `@obligation("{…}")`: what whoever enforces the decision must do (AuthZEN Obligations Profile, draft 1).
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -100,7 +101,9 @@ pub fn in_header(obligations: &[Obligation]) -> Option<String> {
         if character.is_ascii() && !character.is_ascii_control() {
             ascii.push(character);
         } else {
-            character.encode_utf16(&mut units).iter().for_each(|unit| ascii.push_str(&format!("\\u{unit:04x}")));
+            for unit in character.encode_utf16(&mut units) {
+                let _infallible = write!(ascii, "\\u{unit:04x}");
+            }
         }
     }
     (ascii.len() <= MAX_OBLIGATIONS_BYTES).then_some(ascii)

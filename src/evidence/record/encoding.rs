@@ -206,7 +206,7 @@ pub(super) mod shared_text {
         decoder.str().map(|text| Some(Arc::from(text)))
     }
 
-    #[expect(clippy::option_option, reason = "what the derived code demands")]
+    #[expect(clippy::unnecessary_wraps, reason = "what the derived code demands")]
     pub(in super::super) const fn nil() -> Option<Text> {
         Some(None)
     }

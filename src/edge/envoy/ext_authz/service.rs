@@ -108,7 +108,7 @@ impl ExtAuthz {
                 demands || guidance.headers.iter().any(|header| header.name() == name)
             })
         };
-        Requested { removed: self.config.headers.lookalikes_in(check, others, set), wanted }
+        Requested { removed: self.config.headers.lookalikes_in(check, &others, set), wanted }
     }
 
     /// The answer to what `judge` says. If it panics, that is recorded as a fault of ours; if even that panics, it is

@@ -2,13 +2,13 @@
 //! wants.
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::super::wanted::{Form, Wanted, look_up};
 use super::super::{Answers, english};
 use crate::decision::guidance::{AccessRequest, Guidance, Remedy, StepUp};
 use crate::decision::{Reason, Verdict};
 use crate::evidence::Outcome;
+use crate::foundation::clock::Timestamp;
 
 /// The body of an answer.
 pub(super) struct Body {
@@ -37,7 +37,31 @@ struct Told<'t> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     advice: &'t [std::sync::Arc<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<Value>,
+    remedy: Option<ToldRemedy<'t>>,
+}
+
+#[derive(Serialize)]
+struct ToldRemedy<'t> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_up: Option<ToldStepUp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_request: Option<ToldRequest<'t>>,
+}
+
+/// As in a challenge (RFC 9470 section 3).
+#[derive(Serialize)]
+struct ToldStepUp {
+    acr_values: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amr_values: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ToldRequest<'t> {
+    form_url: &'t str,
+    expires_at: Timestamp,
 }
 
 impl Body {
@@ -69,7 +93,7 @@ impl Body {
                     advice,
                     remedy: guidance
                         .and_then(|guidance| guidance.remedy.as_ref())
-                        .map(|remedy| remedy_of(remedy, verdict)),
+                        .map(|remedy| ToldRemedy::of(remedy, verdict)),
                 };
                 // Texts and numbers always have a form in JSON.
                 serde_json::to_string(&told).unwrap_or_default()
@@ -97,22 +121,19 @@ fn message<'t>(
     (text, Some(language))
 }
 
-fn remedy_of(remedy: &Remedy, verdict: &Verdict) -> Value {
-    let mut told = json!({});
-    if let Some(step_up) = &remedy.step_up {
-        told["step_up"] = json!({"acr_values": step_up.acr_values.join(" ")});
-        if !step_up.amr_values.is_empty() {
-            told["step_up"]["amr_values"] = step_up.amr_values.join(" ").into();
-        }
-        if let Some(max_age) = step_up.max_age {
-            told["step_up"]["max_age"] = max_age.as_secs().into();
-        }
+impl<'t> ToldRemedy<'t> {
+    fn of(remedy: &'t Remedy, verdict: &Verdict) -> Self {
+        let step_up = remedy.step_up.as_ref().map(|step_up| ToldStepUp {
+            acr_values: step_up.acr_values.join(" "),
+            amr_values: Some(step_up.amr_values.join(" ")).filter(|values| !values.is_empty()),
+            max_age: step_up.max_age.map(|max_age| max_age.as_secs()),
+        });
+        let access_request = remedy.access_request.as_ref().map(|request| ToldRequest {
+            form_url: request.form_url(),
+            expires_at: verdict.manner.time.after(AccessRequest::VALID_FOR),
+        });
+        Self { step_up, access_request }
     }
-    if let Some(request) = &remedy.access_request {
-        let expires_at = verdict.manner.time.after(AccessRequest::VALID_FOR);
-        told["access_request"] = json!({"form_url": request.form_url(), "expires_at": expires_at});
-    }
-    told
 }
 
 /// What would authenticate the client (RFC 9110 section 11.6.1): every 401 says so.
