@@ -3,6 +3,7 @@
 //! What is in a [`Config`] is valid by itself; what only the machine can tell, such as whether a file may be opened, is
 //! found out by whoever opens it. `docs/configuration.md` is the reference of all keys.
 
+mod answers;
 mod attestors;
 mod audit;
 mod callers;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_spiffe::TrustDomain;
 
+pub use answers::Answers;
 pub use attestors::Attestors;
 pub use audit::{Audit, AuditFile, GatewayName};
 pub use callers::{Callers, KeyDigest, KeySetting};
@@ -76,6 +78,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Envoy's questions.
     pub ext_authz: ExtAuthz,
+    /// What denied clients are told.
+    pub answers: Answers,
     /// `AuthZEN`'s questions.
     pub authzen: Authzen,
     /// The face of an OpenID provider.
@@ -144,6 +148,7 @@ impl Config {
         let decision = section.section("decision", Decision::read);
         let tokens = section.section("tokens", Tokens::read);
         let ext_authz = section.section("ext_authz", ExtAuthz::read);
+        let answers = section.section("answers", |section| Answers::read(section, trust_domain.as_ref()));
         let authzen = section.section("authzen", |section| Authzen::read(section, trust_domain.as_ref()));
         if let Some((listen, authzen)) = listen.as_ref().zip(authzen.as_ref()) {
             server_tls::check(section, listen, authzen);
@@ -170,6 +175,7 @@ impl Config {
             decision: decision?,
             tokens: tokens?,
             ext_authz: ext_authz?,
+            answers: answers?,
             authzen: authzen?,
             oidc: oidc?,
             admin: admin?,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
 use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
 use envoy_types::pb::google::rpc;
-use portcullis::decision::{Check, Reason, Verdict};
+use portcullis::decision::{Check, Manner, Reason, Verdict};
 use portcullis::edge::envoy::ext_authz::{Decide, ExtAuthz, ExtAuthzConfig, Metrics};
 use portcullis::evidence::{CacheState, DecisionId, Edge, Outcome, Taken};
 use portcullis::foundation::clock::SystemClock;
@@ -111,6 +111,7 @@ async fn serve_front(socket: &Path) {
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
         principal: Some("spiffe://example.org/web".parse::<portcullis::identity::SpiffeId>().unwrap().into()),
+        manner: Manner::default(),
         taken: Taken::NOW,
     });
     let (clock, metrics) = (Arc::new(SystemClock::new()), Metrics::new(registry));

@@ -22,7 +22,7 @@ use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
 use crate::decision::{Authorizer, Callers, Ports as DecisionPorts, Shadow, ShadowMetrics};
-use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
+use crate::edge::envoy::ext_authz::{self, Answers, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::bundle::{BundleEndpointConfig, bundle_router};
 use crate::edge::http::oidc::{OidcConfig, oidc_router};
@@ -140,8 +140,10 @@ impl App {
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
         let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
+        let authorizer = authorizer.with_obligations_forwarded(config.ext_authz.forwards_obligations);
+        let authorizer = authorizer.with_questions_mapped(config.authzen.map_routes);
         let authorizer = Arc::new(authorizer.with_mapping(routes).with_principals(principals));
-        let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
+        let checks = checks(config, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(
             authorizer,
             authzen_config(&config.authzen, callers, &identity.authority, &common.clock),
@@ -321,22 +323,31 @@ fn admin_api(config: &config::Admin, common: &Common, metrics: spire_api::Metric
 
 /// The service that Envoy asks, and what it may be asked at the same time over all of its listeners.
 fn checks(
-    config: &config::ExtAuthz,
+    config: &Config,
     authorizer: Arc<Authorizer>,
     common: &Common,
     metrics: ext_authz::Metrics,
 ) -> Result<Served, AppError> {
-    let limits = AdmissionLimits { requests: config.max_concurrent_checks, bytes: config.max_kept_bytes };
+    let asked = &config.ext_authz;
+    let limits = AdmissionLimits { requests: asked.max_concurrent_checks, bytes: asked.max_kept_bytes };
     let workers = Handle::current().metrics().num_workers();
     let admission = Admission::new(limits, metrics.under_way.clone(), metrics.kept_bytes.clone(), workers);
     let service = ExtAuthz::new(authorizer, Arc::clone(&common.clock), ext_authz_config(config)?, metrics);
     Ok(Served::Checks(Arc::new(service), admission, Arc::clone(&common.clock)))
 }
 
-fn ext_authz_config(config: &config::ExtAuthz) -> Result<ExtAuthzConfig, AppError> {
+fn ext_authz_config(config: &Config) -> Result<ExtAuthzConfig, AppError> {
+    let config::Answers { realm, resource_metadata, messages } = config.answers.clone();
+    let config = &config.ext_authz;
     let headers = HeaderNames::new(config.identity_header.as_str(), config.decision_header.as_str())
         .map_err(|error| AppError::Setting(format!("ext_authz: {error}")))?;
-    Ok(ExtAuthzConfig { headers, max_message_bytes: config.max_message_bytes, ..ExtAuthzConfig::default() })
+    Ok(ExtAuthzConfig {
+        headers,
+        answers: Answers { realm, resource_metadata, messages },
+        forwards_obligations: config.forwards_obligations,
+        max_message_bytes: config.max_message_bytes,
+        ..ExtAuthzConfig::default()
+    })
 }
 
 fn authzen_config(

@@ -101,6 +101,8 @@ pub struct ExtAuthz {
     pub max_concurrent_checks: usize,
     /// What is kept of their messages, in bytes, beyond the first 16 KiB of each.
     pub max_kept_bytes: usize,
+    /// Whether what a permit demands is passed on to the backend. Else such a permit denies.
+    pub forwards_obligations: bool,
 }
 
 impl ExtAuthz {
@@ -110,6 +112,7 @@ impl ExtAuthz {
         let max_message_bytes = section.bounded("max_message_bytes", "4194304", MESSAGE);
         let max_concurrent_checks = section.bounded("max_concurrent_checks", "4096", (4, 1 << 20));
         let max_kept_bytes = section.bounded("max_kept_bytes", "67108864", (1 << 20, 1 << 40));
+        let obligations = section.value::<Obligations>("obligations", "deny");
         let headers = identity_header.as_ref().zip(decision_header.as_ref());
         let headers = headers.map(|(identity, decision)| HeaderNames::new(identity.as_str(), decision.as_str()));
         if let Some(Err(error)) = headers {
@@ -122,12 +125,29 @@ impl ExtAuthz {
             max_message_bytes: max_message_bytes?,
             max_concurrent_checks: max_concurrent_checks?,
             max_kept_bytes: max_kept_bytes?,
+            forwards_obligations: obligations?.are_forwarded,
         })
+    }
+}
+
+/// What becomes of what a permit demands.
+struct Obligations {
+    are_forwarded: bool,
+}
+
+impl Setting for Obligations {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        match text(node, "`deny` or `forward`")? {
+            "deny" => Ok(Self { are_forwarded: false }),
+            "forward" => Ok(Self { are_forwarded: true }),
+            other => Err(format!("`{other}` is neither `deny` nor `forward`")),
+        }
     }
 }
 
 /// The section `authzen`.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Authzen {
     /// The largest body that is read, in bytes.
     pub max_body_bytes: usize,
@@ -151,6 +171,8 @@ pub struct Authzen {
     pub tls: Option<ServerTls>,
     /// Who may ask.
     pub callers: Callers,
+    /// Whether what gateways ask about a `route` goes by the routes of the mapping.
+    pub map_routes: bool,
 }
 
 impl Authzen {
@@ -166,6 +188,7 @@ impl Authzen {
         let decision_context_on_request = section.value("decision_context_on_request", "false");
         let tls = section.optional_section("tls", |section| server_tls::read(section, trust_domain)).valid();
         let callers = section.section("callers", Callers::read);
+        let map_routes = section.value("map_routes", "false");
         Some(Self {
             max_body_bytes: max_body_bytes?,
             max_evaluations: max_evaluations?,
@@ -178,6 +201,7 @@ impl Authzen {
             decision_context_on_request: decision_context_on_request?,
             tls: tls?,
             callers: callers?,
+            map_routes: map_routes?,
         })
     }
 }

@@ -13,7 +13,7 @@ pub use issuer::{KeyPlace, TokenIssuer};
 use super::node::{Node, Value};
 use super::reader::{Section, Setting};
 use super::values::text;
-use crate::decision::principal::{Mapping, PrincipalRule, PrincipalRules};
+use crate::decision::principal::{Mapping, PrincipalRule, PrincipalRules, UnknownPrincipalRule};
 
 /// The section `tokens`. Without issuers, no token counts and none is looked at.
 #[derive(Clone, Debug)]
@@ -98,12 +98,8 @@ struct TokenHeader(String);
 
 impl Setting for PrincipalRule {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
-        match text(node, "`svid`, `token` or `token_or_svid`")? {
-            "svid" => Ok(Self::Svid),
-            "token" => Ok(Self::Token),
-            "token_or_svid" => Ok(Self::TokenOrSvid),
-            other => Err(format!("`{other}` is none of `svid`, `token` and `token_or_svid`")),
-        }
+        let rule = text(node, "`svid`, `token` or `token_or_svid`")?;
+        rule.parse().map_err(|error: UnknownPrincipalRule| error.to_string())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one place where the straight line is written: request → principal → cache → Cedar → decision → record.
 
 use std::borrow::Cow;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +11,17 @@ use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
 use super::caller::admission::EVALUATE;
 use super::caller::{Asker, Caller};
 use super::check::Check;
-use super::mapping::{Mapping, complete, connect_query, http_query};
+use super::guidance::in_header;
+use super::mapping::{Found, Mapping, OnError, complete, connect_query, gateway, http_query};
 use super::metrics::DecisionMetrics;
 use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
-use super::principal::{Callers, Principal, Principals};
+use super::principal::{Callers, Principal, PrincipalRule, Principals};
 use super::query::{Entity, Query};
 use super::reason::Reason;
 use super::request::{HttpRequest, Refusal};
 use super::shadow::Shadow;
-use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Outcome, Record, Taken};
+use super::verdict::{Manner, Verdict};
+use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Record, Taken};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
@@ -29,37 +32,6 @@ use crate::identity::token::VerifiedToken;
 
 /// How much of a peer's own words goes into a record, in bytes.
 const SHOWN: usize = 1024;
-
-/// The answer to a question.
-#[derive(Clone, Debug)]
-pub struct Verdict {
-    /// Its name.
-    pub id: DecisionId,
-    /// What it is. Only [`Outcome::Allow`] lets anything through.
-    pub outcome: Outcome,
-    /// Why.
-    pub reason: Reason,
-    /// The policies that decided, sorted.
-    pub policies: Arc<[Arc<str>]>,
-    /// Whether the cache answered.
-    pub cache: CacheState,
-    /// Who asked, verified.
-    pub principal: Option<Principal>,
-    /// Its record. It may be told once that is durable: [`Verdict::settled`].
-    pub taken: Taken,
-}
-
-impl Verdict {
-    /// The answer as it may be told: once its record is as durable as the operator wants it, or an error instead.
-    pub async fn settled(mut self) -> Self {
-        if let Err(error) = std::mem::take(&mut self.taken).durable().await {
-            tracing::error!(decision_id = %self.id, "a decision was not recorded, so it is an error: {error}");
-            self.reason = Reason::AuditUnavailable;
-            self.outcome = self.reason.outcome();
-        }
-        self
-    }
-}
 
 /// What the authorizer works with.
 #[derive(Debug)]
@@ -86,12 +58,22 @@ pub struct Authorizer {
     shadow: Option<Shadow>,
     mapping: Option<Arc<Watched<Mapping>>>,
     principals: Option<Principals>,
+    forwards_obligations: bool,
+    maps_questions: bool,
 }
 
 impl Authorizer {
     /// An authorizer that has decided nothing yet.
     pub const fn new(ports: Ports, metrics: DecisionMetrics) -> Self {
-        Self { ports, metrics, shadow: None, mapping: None, principals: None }
+        Self {
+            ports,
+            metrics,
+            shadow: None,
+            mapping: None,
+            principals: None,
+            forwards_obligations: false,
+            maps_questions: false,
+        }
     }
 
     /// The same, but a part of its decisions is put to `shadow` too.
@@ -112,11 +94,29 @@ impl Authorizer {
         Self { principals, ..self }
     }
 
+    /// The same, but if `forwards`, what a permit demands is passed on to the backend, which is then the one to do it. A
+    /// proxy can't: so without this a permit that demands anything denies.
+    #[must_use]
+    pub fn with_obligations_forwarded(self, forwards: bool) -> Self {
+        Self { forwards_obligations: forwards, ..self }
+    }
+
+    /// The same, but if `maps`, what gateways ask about a `route` goes by the routes of the mapping, too.
+    #[must_use]
+    pub fn with_questions_mapped(self, maps: bool) -> Self {
+        Self { maps_questions: maps, ..self }
+    }
+
     /// Answers a proxy's question: who asks, then what exactly; only then is it put to the policies.
     pub fn check(&self, check: &Check<'_>) -> Verdict {
         let mut question = self.begin(Edge::ExtAuthz);
         question.describe(check);
-        let answer = self.answer(check, &mut question);
+        // What is known of the question by then says how its answer is told, so it ends here and not at the edge.
+        let answered = panic::catch_unwind(AssertUnwindSafe(|| self.answer(check, &mut question)));
+        let answer = answered.unwrap_or_else(|_panic| {
+            tracing::error!("a check panicked");
+            Err(Refusal::new(Reason::Internal, "it panicked", ""))
+        });
         self.conclude(question, answer)
     }
 
@@ -128,29 +128,68 @@ impl Authorizer {
         let token = self.token(request.as_ref(), question)?;
         let policies = Arc::clone(&question.policies);
         let mapping = self.mapping.as_ref().map(|mapping| mapping.load());
+        let found = match (&request, &mapping) {
+            (Some(request), Some(mapping)) => mapping.find(request, check).transpose(),
+            _ => None,
+        };
+        question.takes(found.as_ref().and_then(|found| found.as_ref().ok()));
+        let rule = question.rule.unwrap_or_else(|| self.principals.as_ref().map(Principals::rule).unwrap_or_default());
         let mut callers = match (&self.principals, peer) {
-            (Some(principals), peer) => principals.settle(peer, token.as_deref(), policies.types())?,
+            (Some(principals), peer) => principals.settle(rule, peer, token.as_deref(), policies.types())?,
+            (None, _) if rule == PrincipalRule::Token => return Err(no_token()),
             (None, Some(peer)) => Callers::peer(peer),
             (None, None) => return Err(no_certificate()),
         };
         let subject = callers.take_subject();
         question.settled(&subject);
-        let mut query = match (&request, &mapping) {
-            (Some(request), Some(mapping)) => mapping.query(subject, request, check, &policies)?.query,
+        // Only now: whoever could not say who they are is not told which routes there are.
+        let mut query = match (&request, found.transpose()?) {
+            (Some(_), Some(found)) => found.query(subject, &policies)?,
             (Some(request), None) => http_query(subject, request, check, policies.shape())?,
             (None, _) => connect_query(subject, check, policies.shape())?,
         };
         callers.enter(&mut query, policies.types());
         let proofs = Proofs { leaf: leaf.as_deref(), token: token.as_deref() };
-        self.decide(&query, proofs, question)
+        let answer = self.decide(&query, proofs, question)?;
+        Ok(if self.forwards_obligations { answer.within_a_header() } else { answer.without_obligations() })
     }
 
     /// Answers an `AuthZEN` question about whatever subject the caller names.
-    pub fn evaluate(&self, mut query: Query<'_>, by: Asker<'_>) -> Verdict {
+    pub fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
+        self.evaluated(query, by, true)
+    }
+
+    /// The same for a caller who is told nothing but yes or no: where more must be done than to let through, that is no.
+    pub fn evaluate_plainly(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
+        self.evaluated(query, by, false)
+    }
+
+    fn evaluated(&self, mut query: Query<'_>, by: Asker<'_>, tells_obligations: bool) -> Verdict {
         let mut question = self.begin(Edge::Authzen);
         question.called(by);
         let answer = self.evaluate_for(by, &mut query, &mut question);
+        let answer = answer.map(|answer| if tells_obligations { answer } else { answer.without_obligations() });
         self.conclude(question, answer)
+    }
+
+    fn answer_to(&self, query: &mut Query<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
+        let mapping = self.mapping.as_ref().filter(|_| self.maps_questions && gateway::is_request(query));
+        let understood = match mapping {
+            Some(mapping) => {
+                let policies = Arc::clone(&question.policies);
+                let mapped = gateway::query(query, &mapping.load(), &policies, |found| question.takes(Some(found)));
+                mapped.map(Some)
+            }
+            None => complete(query).map(|()| None),
+        };
+        match understood {
+            Ok(Some(mapped)) => self.decide(&mapped, Proofs::default(), question),
+            Ok(None) => self.decide(query, Proofs::default(), question),
+            Err(refusal) => {
+                question.asked(query);
+                Err(refusal)
+            }
+        }
     }
 
     /// Whether the caller may ask comes first, so that it learns nothing by what it may not ask.
@@ -166,11 +205,7 @@ impl Authorizer {
                 return Ok(answer);
             }
         }
-        if let Err(refusal) = complete(query) {
-            question.asked(query);
-            return Err(refusal);
-        }
-        self.decide(query, Proofs::default(), question)
+        self.answer_to(query, question)
     }
 
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
@@ -200,6 +235,9 @@ impl Authorizer {
             bundle_epoch: Epoch::default(),
             policies: self.ports.policies.load(),
             request_id: None,
+            route: None,
+            rule: None,
+            on_error: None,
         }
     }
 
@@ -267,7 +305,7 @@ impl Authorizer {
         if let (Some(shadow), Some(id)) = (&self.shadow, question.id) {
             shadow.offer(id, query, policies, &evaluation);
         }
-        Ok(Answer { evaluation, cache: lookup.into(), of_caller: false })
+        Ok(Answer { reason: reason_of(evaluation.effect), evaluation, cache: lookup.into() })
     }
 
     /// Puts the question to the policies, and to the cache under what they can read of it.
@@ -299,9 +337,8 @@ impl Authorizer {
 
     /// Records the answer, and only then gives it: what can't be recorded or named is an error.
     fn conclude(&self, mut question: Question<'_>, answer: Result<Answer, Refusal>) -> Verdict {
-        let (reason, answer) = match answer {
-            Ok(answer) if answer.of_caller => (Reason::CallerNotPermitted, answer),
-            Ok(answer) => (reason_of(answer.evaluation.effect), answer),
+        let answer = match answer {
+            Ok(answer) => answer,
             Err(refusal) => {
                 // At this level because any client can bring it about, as often as it likes.
                 tracing::debug!(
@@ -311,11 +348,18 @@ impl Authorizer {
                     "refused a question: {}",
                     refusal.detail()
                 );
-                (refusal.reason(), Answer::none())
+                Answer::none(refusal.reason())
             }
         };
+        let reason = answer.reason;
         let (edge, principal) = (question.edge, question.principal.take());
         let took = self.ports.clock.elapsed().saturating_sub(question.started);
+        let manner = Manner {
+            time: question.now,
+            guidance: answer.evaluation.guidance.clone(),
+            backend_headers: question.policies.backend_headers().cloned(),
+            on_error: question.on_error,
+        };
         let (id, reason, taken) = match question.id {
             None => (DecisionId::NIL, Reason::Internal, Taken::NOW),
             Some(id) => {
@@ -331,7 +375,8 @@ impl Authorizer {
         };
         let outcome = reason.outcome();
         self.metrics.decided(edge, reason, answer.cache, took);
-        Verdict { id, outcome, reason, policies: answer.evaluation.policies, cache: answer.cache, principal, taken }
+        let Answer { evaluation, cache, .. } = answer;
+        Verdict { id, outcome, reason, policies: evaluation.policies, cache, principal, manner, taken }
     }
 }
 
@@ -351,17 +396,32 @@ impl Proofs<'_> {
 
 /// What the policies said, and how it was found.
 struct Answer {
+    reason: Reason,
     evaluation: Evaluation,
     cache: CacheState,
-    /// It says that the caller may not ask.
-    of_caller: bool,
 }
 
 impl Answer {
     /// For a question that was never put to the policies.
-    fn none() -> Self {
-        let evaluation = Evaluation { effect: Effect::NoPermit, policies: Arc::new([]), errors: Arc::new([]) };
-        Self { evaluation, cache: CacheState::Bypass, of_caller: false }
+    fn none(reason: Reason) -> Self {
+        let (policies, errors) = (Arc::new([]), Arc::new([]));
+        let evaluation = Evaluation { effect: Effect::NoPermit, policies, errors, guidance: None };
+        Self { reason, evaluation, cache: CacheState::Bypass }
+    }
+
+    /// A permit that demands something denies, if nobody is there to do it.
+    fn without_obligations(self) -> Self {
+        let unmet = self.reason == Reason::Permitted && self.evaluation.has_obligations();
+        Self { reason: if unmet { Reason::UnmetObligation } else { self.reason }, ..self }
+    }
+
+    /// The same if what it demands is too long to be passed on.
+    fn within_a_header(self) -> Self {
+        let demanded = self.evaluation.guidance.as_ref().map(|guidance| guidance.obligations.as_slice());
+        match demanded {
+            Some(demanded) if in_header(demanded).is_none() => self.without_obligations(),
+            _ => self,
+        }
     }
 }
 
@@ -383,6 +443,10 @@ struct Question<'q> {
     bundle_epoch: Epoch,
     policies: Arc<Snapshot<PolicySet>>,
     request_id: Option<Cow<'q, str>>,
+    /// The route that it takes, and what that says.
+    route: Option<Arc<str>>,
+    rule: Option<PrincipalRule>,
+    on_error: Option<OnError>,
 }
 
 impl<'q> Question<'q> {
@@ -414,10 +478,29 @@ impl<'q> Question<'q> {
         let Some(leaf) = leaf else { return };
         self.leaf = Some(leaf.digest);
         self.bundle_epoch = leaf.bundle_epoch;
-        if principals.is_none_or(Principals::is_peer) {
+        if principals.is_none_or(|principals| principals.rule() == PrincipalRule::Svid) {
             self.principal = Some(leaf.id.clone().into());
         } else {
             self.peer = Some(leaf.id.clone());
+        }
+    }
+
+    /// It takes this route, which may have another principal.
+    fn takes(&mut self, found: Option<&Found<'_>>) {
+        let Some(found) = found else { return };
+        self.route = Some(Arc::clone(found.name()));
+        self.on_error = Some(found.on_error());
+        self.rule = found.principal();
+        match self.rule {
+            Some(PrincipalRule::Token | PrincipalRule::TokenOrSvid) => {
+                if let Some(Principal::Workload(peer)) = self.principal.take() {
+                    self.peer = Some(peer);
+                }
+            }
+            Some(PrincipalRule::Svid) => {
+                self.principal = self.principal.take().or_else(|| self.peer.take().map(Principal::from));
+            }
+            None => {}
         }
     }
 
@@ -478,8 +561,13 @@ impl<'q> Question<'q> {
             cache: answer.cache,
             latency_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             request_id: self.request_id,
+            route: self.route,
         }
     }
+}
+
+fn no_token() -> Refusal {
+    Refusal::new(Reason::NoToken, "the route's principal is a token's, and no issuer of tokens is believed", "")
 }
 
 fn no_certificate() -> Refusal {

@@ -13,6 +13,7 @@ mod fit;
 mod fixture;
 #[cfg(test)]
 mod fuzz;
+pub(in crate::decision) mod gateway;
 mod inputs;
 pub mod load;
 mod route;
@@ -28,7 +29,8 @@ use std::collections::BTreeSet;
 use portcullis_spiffe::SpiffeId;
 
 pub use self::load::MappingFiles;
-pub use self::routes::{Mapped, Mapping};
+pub use self::route::OnError;
+pub use self::routes::{Found, Mapped, Mapping};
 pub use self::template::check_template;
 pub use self::watch::{MappingEvents, watch};
 use super::check::Check;

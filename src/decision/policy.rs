@@ -63,6 +63,8 @@ pub struct PolicySet {
     /// Those of them that the directory itself has.
     own: Entities,
     warnings: Arc<[Problem]>,
+    /// The headers that permits give to backends, if there are any.
+    backend_headers: Option<Arc<[Box<str>]>>,
     policy_digest: Digest,
     entity_digest: Digest,
     /// Whether they say what callers may ask.
@@ -117,6 +119,12 @@ impl PolicySet {
     /// What is odd but not wrong, such as a permit that can never apply.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
+    }
+
+    /// The names of all headers that permits give to backends, sorted; `None` if there are none. A client's own must never
+    /// reach a backend, whoever it is that a permit lets through.
+    pub const fn backend_headers(&self) -> Option<&Arc<[Box<str>]>> {
+        self.backend_headers.as_ref()
     }
 
     /// The ids of all policies, sorted.

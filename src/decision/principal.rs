@@ -10,6 +10,7 @@ mod shown;
 mod template;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use portcullis_spiffe::SpiffeId;
@@ -85,20 +86,38 @@ pub(super) struct Callers<'c> {
     other: Option<(&'static str, Entity<'c>)>,
 }
 
+/// Nobody knows a rule of this name.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`{0}` is none of `svid`, `token` and `token_or_svid`")]
+pub struct UnknownPrincipalRule(String);
+
+impl FromStr for PrincipalRule {
+    type Err = UnknownPrincipalRule;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPrincipalRule> {
+        match text {
+            "svid" => Ok(Self::Svid),
+            "token" => Ok(Self::Token),
+            "token_or_svid" => Ok(Self::TokenOrSvid),
+            other => Err(UnknownPrincipalRule(other.to_owned())),
+        }
+    }
+}
+
 impl Principals {
     /// Tokens are verified by `verifier`, whose every issuer has a mapping here, in the same order.
     pub fn new(rules: PrincipalRules, verifier: Arc<dyn TokenVerifier>, mappings: Vec<Mapping>) -> Self {
         Self { rules, verifier, mappings }
     }
 
-    /// Whether the peer's workload is the principal whatever else is shown.
-    pub(super) fn is_peer(&self) -> bool {
-        self.rules.principal == PrincipalRule::Svid
+    /// Who is the principal wherever no route says otherwise.
+    pub(super) const fn rule(&self) -> PrincipalRule {
+        self.rules.principal
     }
 
     /// Whether a peer may be without a certificate.
     pub(super) fn peer_is_optional(&self) -> bool {
-        self.rules.peer_is_optional && !self.is_peer()
+        self.rules.peer_is_optional && self.rule() != PrincipalRule::Svid
     }
 
     /// What the token among `headers` proves at `now`; nothing if there is none.
@@ -116,7 +135,7 @@ impl Principals {
                     TokenFault::OutOfTime => Reason::ExpiredToken,
                     TokenFault::Untrusted => Reason::UntrustedToken,
                     TokenFault::Replayed => Reason::ReplayedToken,
-                    TokenFault::NoRoom => Reason::Overloaded,
+                    TokenFault::NoRoom => Reason::TokensFull,
                 };
                 // Never the token itself: who reads the log must not be able to use it.
                 Err(Refusal::new(reason, error, ""))
@@ -124,16 +143,17 @@ impl Principals {
         }
     }
 
-    /// Who of the two is the principal.
+    /// Who of the two is the principal, by `rule`.
     pub(super) fn settle<'c>(
         &self,
+        rule: PrincipalRule,
         peer: Option<&'c SpiffeId>,
         token: Option<&'c VerifiedToken>,
         types: &SchemaTypes,
     ) -> Result<Callers<'c>, Refusal> {
         let peer = peer.map(workload);
         let token = token.map(|token| self.entity(token, types)).transpose()?;
-        let (subject, other) = match (self.rules.principal, peer, token) {
+        let (subject, other) = match (rule, peer, token) {
             (PrincipalRule::Svid, Some(peer), token) => (peer, token.map(|token| (TOKEN, token))),
             (PrincipalRule::TokenOrSvid, Some(peer), None) => (peer, None),
             (PrincipalRule::Token | PrincipalRule::TokenOrSvid, peer, Some(token)) => {

@@ -14,6 +14,8 @@ pub enum Reason {
     Forbidden,
     /// A forbidding policy failed to evaluate, which forbids.
     ForbidFailed,
+    /// The policies permit on a condition that whoever enforces the answer can't meet, or would not learn of.
+    UnmetObligation,
     /// The client showed no certificate.
     NoCertificate,
     /// The certificate can't be read or is not an X509-SVID.
@@ -38,6 +40,8 @@ pub enum Reason {
     UntrustedToken,
     /// The token is good for one use, and was used or may have been.
     ReplayedToken,
+    /// The token is good for one use, and there is no room to remember one more as used.
+    TokensFull,
     /// No policy lets the caller ask what it asks.
     CallerNotPermitted,
     /// The method is not a token, or is missing.
@@ -77,6 +81,46 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 36] = [
+        Self::Permitted,
+        Self::NoPermit,
+        Self::Forbidden,
+        Self::ForbidFailed,
+        Self::UnmetObligation,
+        Self::NoCertificate,
+        Self::BadCertificate,
+        Self::ExpiredCertificate,
+        Self::RevokedCertificate,
+        Self::UntrustedCertificate,
+        Self::PrincipalMismatch,
+        Self::BadPrincipal,
+        Self::NoToken,
+        Self::BadToken,
+        Self::ExpiredToken,
+        Self::UntrustedToken,
+        Self::ReplayedToken,
+        Self::TokensFull,
+        Self::CallerNotPermitted,
+        Self::BadMethod,
+        Self::BadPath,
+        Self::BadHost,
+        Self::BadHeader,
+        Self::HeadersNotRaw,
+        Self::NoRoute,
+        Self::BadQuery,
+        Self::BadBody,
+        Self::MissingInput,
+        Self::NoService,
+        Self::UnknownAction,
+        Self::SchemaMismatch,
+        Self::Undecodable,
+        Self::DeadlineExpired,
+        Self::Overloaded,
+        Self::AuditUnavailable,
+        Self::Internal,
+    ];
+
     /// The name in answers, metrics, logs and records.
     pub const fn name(self) -> &'static str {
         match self {
@@ -84,6 +128,7 @@ impl Reason {
             Self::NoPermit => "no_permit",
             Self::Forbidden => "forbidden",
             Self::ForbidFailed => "forbid_failed",
+            Self::UnmetObligation => "unmet_obligation",
             Self::NoCertificate => "no_certificate",
             Self::BadCertificate => "bad_certificate",
             Self::ExpiredCertificate => "expired_certificate",
@@ -96,6 +141,7 @@ impl Reason {
             Self::ExpiredToken => "expired_token",
             Self::UntrustedToken => "untrusted_token",
             Self::ReplayedToken => "replayed_token",
+            Self::TokensFull => "tokens_full",
             Self::CallerNotPermitted => "caller_not_permitted",
             Self::BadMethod => "bad_method",
             Self::BadPath => "bad_path",

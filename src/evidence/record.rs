@@ -222,6 +222,10 @@ pub struct DecisionRecord<'a> {
     /// The caller's own name for its request (`x-request-id`), sanitised, if it gave one.
     #[b(18)]
     pub request_id: Option<Cow<'a, str>>,
+    /// The route of the mapping that the request took, if it took one.
+    #[n(23)]
+    #[cbor(with = "encoding::shared_text", has_nil)]
+    pub route: Option<Arc<str>>,
 }
 
 impl DecisionRecord<'_> {
@@ -252,6 +256,7 @@ impl DecisionRecord<'_> {
             cache: self.cache,
             latency_us: self.latency_us,
             request_id: self.request_id.map(owned),
+            route: self.route,
         }
     }
 }

@@ -10,7 +10,7 @@ use portcullis::decision::cache::DecisionCache;
 use portcullis::decision::mapping::Mapping as Routes;
 use portcullis::decision::policy::PolicySet;
 use portcullis::decision::principal::{ClaimMapping, Mapping, Preset, PrincipalRule, PrincipalRules};
-use portcullis::decision::{Authorizer, Check, DecisionMetrics, Ports, Principals, Reason, Verdict};
+use portcullis::decision::{Authorizer, Check, DecisionMetrics, Manner, Ports, Principals, Reason, Verdict};
 use portcullis::edge::envoy::ext_authz::{Decide, ExtAuthz, ExtAuthzConfig, Metrics};
 use portcullis::evidence::{AppendError, Audit, CacheState, DecisionId, Edge, Outcome, Record};
 use portcullis::foundation::clock::{Clock as _, SystemClock};
@@ -138,6 +138,7 @@ fn reading_a_check_and_writing_its_answer_allocates_next_to_nothing() {
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
         principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
+        manner: Manner::default(),
         taken: portcullis::evidence::Taken::NOW,
     });
     assert_allocates("the wire", &Service::new(Arc::new(known), frame), MOST_OF_WIRE);

@@ -13,6 +13,7 @@ mod support;
 
 mod admin;
 mod allocations;
+mod answers;
 mod architecture;
 mod attest;
 mod audit;

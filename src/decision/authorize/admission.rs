@@ -27,7 +27,7 @@ impl Authorizer {
         let proofs = Proofs { leaf: caller.leaf(), token: caller.token() };
         let answer = self.settle(&asks, asks.digest(), proofs, question).map_err(|error| refused(&error))?;
         let permitted = answer.evaluation.effect == Effect::Permit;
-        Ok((!permitted).then_some(Answer { of_caller: true, ..answer }))
+        Ok((!permitted).then_some(Answer { reason: Reason::CallerNotPermitted, ..answer }))
     }
 
     /// Whether `by` may search for what `query` leaves open.

@@ -1,4 +1,5 @@
 mod callers;
+mod manner;
 mod tokens;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use rcgen::{
 
 use super::*;
 use crate::decision::check::HttpAttributes;
-use crate::evidence::{AppendError, Taken};
+use crate::evidence::{AppendError, Outcome, Taken};
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::telemetry::Registry;

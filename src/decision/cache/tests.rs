@@ -31,7 +31,7 @@ fn exact(words: &str, purges: u64) -> Exact {
 }
 
 fn evaluation(name: &str) -> Evaluation {
-    Evaluation { effect: Effect::Permit, policies: Arc::new([name.into()]), errors: Arc::new([]) }
+    Evaluation { effect: Effect::Permit, policies: Arc::new([name.into()]), errors: Arc::new([]), guidance: None }
 }
 
 /// A cache that counts what it evaluates.

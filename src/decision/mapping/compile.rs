@@ -6,16 +6,18 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
-use super::document::{ActionText, GrpcText, MatchText, Members, ResourceText, RouteText, Value, place};
+use super::document::{ActionText, GrpcText, MatchText, Members, OnErrorText, ResourceText, RouteText, Value, place};
 use super::expression::{Expression, Placed, Scope, Text, header_name, parameter};
-use super::route::{ActionName, HostPattern, Resource, Route};
+use super::route::{ActionName, HostPattern, OnError, Resource, Route};
 use super::selectors::{Place, Selectors};
 use super::template::{Segment, Template, is_name};
 use super::{PATH, ROUTE};
 use crate::decision::policy::Problem;
 use crate::decision::policy::problem::Position;
 use crate::decision::policy::shape::is_supplied;
+use crate::decision::principal::PrincipalRule;
 use crate::decision::request::{Host, Method};
+use crate::foundation::telemetry::is_unprintable;
 
 /// The longest value or name, in bytes.
 const MAX_TEXT: usize = 1024;
@@ -43,13 +45,15 @@ impl Compiler<'_> {
         let action = self.action(text.action.as_ref(), &text.matches, grpc);
         let resource = self.resource(text.resource.as_ref(), position, scope);
         let context = self.context(&text.context, scope);
+        let (principal, on_error) = (self.principal(text.principal.as_ref()), self.on_error(text.on_error.as_ref()));
         let (host, selectors, action, resource, context) = (host?, selectors?, action?, resource?, context?);
+        let (principal, on_error) = (principal?, on_error?);
         let name = match &text.name {
             Some(name) => self.name(name)?,
             None => name(&selectors, &template),
         };
         let file = Arc::clone(&self.file);
-        Some(Route { name, file, position, host, template, selectors, action, resource, context })
+        Some(Route { name, file, position, host, template, selectors, action, resource, context, principal, on_error })
     }
 
     fn complain<T>(&mut self, position: Position, message: impl std::fmt::Display) -> Option<T> {
@@ -65,8 +69,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn name(&mut self, name: &Spanned<String>) -> Option<Box<str>> {
-        let is_one = !name.value.is_empty() && name.value.len() <= 256 && !name.value.chars().any(char::is_control);
+    fn name(&mut self, name: &Spanned<String>) -> Option<Arc<str>> {
+        let is_one = !name.value.is_empty() && name.value.len() <= 256 && !name.value.chars().any(is_unprintable);
         if !is_one {
             return self.complain(place(name), "a name has 1 to 256 bytes and no control characters");
         }
@@ -247,6 +251,30 @@ impl Compiler<'_> {
         self.members(members, scope)
     }
 
+    #[expect(clippy::option_option, reason = "the outer one is only there for `?`")]
+    fn principal(&mut self, rule: Option<&Spanned<String>>) -> Option<Option<PrincipalRule>> {
+        let Some(rule) = rule else { return Some(None) };
+        self.told(place(rule), rule.value.parse::<PrincipalRule>()).map(Some)
+    }
+
+    fn on_error(&mut self, text: Option<&OnErrorText>) -> Option<OnError> {
+        let mut on_error = OnError::default();
+        if let Some(fail) = text.and_then(|text| text.fail.as_ref()) {
+            on_error.is_closed = match &*fail.value {
+                "closed" => true,
+                "envoy" => false,
+                _ => return self.complain(place(fail), "`fail` is `closed` or `envoy`"),
+            };
+        }
+        if let Some(status) = text.and_then(|text| text.status.as_ref()) {
+            let Some(known) = OnError::status(status.value) else {
+                return self.complain(place(status), "the status is one of 500 to 599 that Envoy can answer with");
+            };
+            on_error.status = Some(known);
+        }
+        Some(on_error)
+    }
+
     fn members(&mut self, members: &Members, scope: Scope<'_>) -> Option<Vec<(Box<str>, Placed)>> {
         let read =
             members.0.iter().map(|(name, value)| Some((name.value.as_str().into(), self.expression(value, scope)?)));
@@ -271,7 +299,7 @@ impl Compiler<'_> {
 }
 
 /// What a route without a name is called.
-fn name(selectors: &Selectors, template: &Template) -> Box<str> {
+fn name(selectors: &Selectors, template: &Template) -> Arc<str> {
     let methods = selectors.methods.join(",");
     [&methods, template.as_str()].join(if methods.is_empty() { "" } else { " " }).into()
 }

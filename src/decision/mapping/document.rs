@@ -34,6 +34,16 @@ pub(super) struct RouteText {
     pub(super) action: Option<ActionText>,
     #[serde(default)]
     pub(super) context: Members,
+    pub(super) principal: Option<Spanned<String>>,
+    pub(super) on_error: Option<OnErrorText>,
+}
+
+/// What is answered if no decision can be made.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnErrorText {
+    pub(super) fail: Option<Spanned<String>>,
+    pub(super) status: Option<Spanned<u64>>,
 }
 
 /// Which requests it is for.

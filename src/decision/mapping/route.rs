@@ -6,13 +6,15 @@ use std::sync::Arc;
 use super::expression::{Placed, Text};
 use super::selectors::Selectors;
 use super::template::Template;
+use crate::decision::guidance::is_status;
 use crate::decision::policy::Problem;
 use crate::decision::policy::problem::Position;
+use crate::decision::principal::PrincipalRule;
 
 /// One route, understood.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<str>,
     /// Where it is written.
     pub(super) file: Arc<Path>,
     pub(super) position: Position,
@@ -23,6 +25,32 @@ pub(super) struct Route {
     pub(super) resource: Resource,
     /// Attributes of the context, by name.
     pub(super) context: Vec<(Box<str>, Placed)>,
+    /// Who is the principal of its requests, if not who the configuration says.
+    pub(super) principal: Option<PrincipalRule>,
+    pub(super) on_error: OnError,
+}
+
+/// What is answered to a request of a route if no decision can be made, through a fault of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OnError {
+    /// Whether the answer is a denial, which no proxy lets through. Else it is an error, and what the proxy does with
+    /// errors is its own setting.
+    pub is_closed: bool,
+    /// The status of the answer, 500 to 599; `None` for that of the reason.
+    pub status: Option<u16>,
+}
+
+impl Default for OnError {
+    fn default() -> Self {
+        Self { is_closed: true, status: None }
+    }
+}
+
+impl OnError {
+    /// Reads a status.
+    pub(super) fn status(number: u64) -> Option<u16> {
+        u16::try_from(number).ok().filter(|status| *status >= 500 && is_status(*status))
+    }
 }
 
 /// Which hosts a route is for.

@@ -1,12 +1,15 @@
 //! What a proxy's HTTP request becomes by the routes of a mapping.
 
+use std::sync::Arc;
+
 use super::expression::read_as;
 use super::inputs::Inputs;
-use super::route::{ActionName, Resource, Route};
+use super::route::{ActionName, OnError, Resource, Route};
 use super::table::Table;
 use super::{ROUTE, SERVICE_KIND, context, enclosing_paths, http_query, path_entity, service};
 use crate::decision::check::Check;
 use crate::decision::policy::PolicySet;
+use crate::decision::principal::PrincipalRule;
 use crate::decision::query::{Action, Entity, Properties, Property, Query};
 use crate::decision::reason::Reason;
 use crate::decision::request::{HttpRequest, Refusal};
@@ -22,6 +25,13 @@ pub struct Mapping {
     pub(super) table: Table,
     pub(super) routes: Vec<Route>,
     pub(super) digest: Digest,
+}
+
+/// The route that a request takes, and what its variables stand for.
+#[derive(Debug)]
+pub struct Found<'q> {
+    route: &'q Route,
+    inputs: Inputs<'q>,
 }
 
 /// What a request became, and by which route.
@@ -67,27 +77,65 @@ impl Mapping {
         check: &'q Check<'_>,
         policies: &'q PolicySet,
     ) -> Result<Mapped<'q>, Refusal> {
-        let Some(mut inputs) = Inputs::of(request, check) else {
-            let query = http_query(subject, request, check, policies.shape())?;
-            return Ok(Mapped { query, route: None });
-        };
+        match self.find(request, check)? {
+            Some(found) => Ok(Mapped { query: found.query(subject, policies)?, route: Some(found.route) }),
+            None => Ok(Mapped { query: http_query(subject, request, check, policies.shape())?, route: None }),
+        }
+    }
+
+    /// The route of this request; `None` for a tunnel, which takes none.
+    ///
+    /// # Errors
+    /// [`Refusal`] if no route matches, or something that one asks for can be read in two ways.
+    pub fn find<'q>(
+        &'q self,
+        request: &'q HttpRequest<'_>,
+        check: &'q Check<'_>,
+    ) -> Result<Option<Found<'q>>, Refusal> {
+        let Some(mut inputs) = Inputs::of(request, check) else { return Ok(None) };
         let found = self.table.find(&self.routes, &mut inputs)?;
         let route = found.ok_or_else(|| {
             let what = format_args!("no route matches {} on host `{}`", request.method(), request.host().name());
             Refusal::new(Reason::NoRoute, what, inputs.path.as_str())
         })?;
-        let action = route.action(&inputs);
-        let (resource, extra) = route.resource(&inputs, policies)?;
-        let mut context = context(action, Some(request), check, policies.shape())?;
+        Ok(Some(Found { route, inputs }))
+    }
+}
+
+impl<'q> Found<'q> {
+    /// The route's name.
+    pub const fn name(&self) -> &Arc<str> {
+        &self.route.name
+    }
+
+    /// Who is the principal, if the route says so.
+    pub const fn principal(&self) -> Option<PrincipalRule> {
+        self.route.principal
+    }
+
+    /// What is answered if no decision can be made.
+    pub const fn on_error(&self) -> OnError {
+        self.route.on_error
+    }
+
+    /// May `subject` make this request?
+    ///
+    /// # Errors
+    /// [`Refusal`] if the route needs something that the request lacks or that can be read in two ways, or the schema has
+    /// no such action.
+    pub fn query(&self, subject: Entity<'q>, policies: &'q PolicySet) -> Result<Query<'q>, Refusal> {
+        let Self { route, inputs } = self;
+        let action = route.action(inputs);
+        let (resource, extra) = route.resource(inputs, policies)?;
+        let mut context = context(action, Some(inputs.request), inputs.check, policies.shape())?;
         let declared = policies.types().actions.get(action).map(|action| &action.context);
         for (name, value) in &route.context {
             let Some(attribute) = declared.and_then(|record| record.get(&**name)) else { continue };
-            if let Some(value) = value.expression.evaluate(Some(&attribute.kind), &inputs)? {
+            if let Some(value) = value.expression.evaluate(Some(&attribute.kind), inputs)? {
                 context.insert(&**name, value);
             }
         }
-        let query = Query { subject, action: Action::named(action), resource, context, extra };
-        Ok(Mapped { query, route: Some(route) })
+        Ok(Query { subject, action: Action::named(action), resource, context, extra })
     }
 }
 

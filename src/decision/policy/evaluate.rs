@@ -18,6 +18,7 @@ use super::rule::Rule;
 use super::stock;
 use crate::decision::cache::Fresh;
 use crate::decision::entity::{Lineage, View};
+use crate::decision::guidance::{self, Guidance};
 use crate::decision::query::Query;
 use crate::foundation::telemetry::printable;
 
@@ -46,6 +47,15 @@ pub struct Evaluation {
     pub policies: Arc<[Arc<str>]>,
     /// The policies that failed to evaluate, as `id: message`, sorted.
     pub errors: Arc<[Arc<str>]>,
+    /// What the policies that decided want said and done.
+    pub guidance: Option<Arc<Guidance>>,
+}
+
+impl Evaluation {
+    /// What must be done by whoever enforces it; nothing, for most.
+    pub fn has_obligations(&self) -> bool {
+        self.guidance.as_ref().is_some_and(|guidance| !guidance.obligations.is_empty())
+    }
 }
 
 /// The question can't be put to the policies. It must be answered with no.
@@ -202,13 +212,17 @@ impl<'a> Judgement<'a> {
         } else {
             (Effect::NoPermit, &[][..])
         };
+        let said = rules.iter().map(|rule| (&rule.id, rule.guidance.as_ref()));
+        // What could not be evaluated might deny whatever the user does.
+        let is_remediable = effect == Effect::Forbid && !self.permits.is_empty() && self.failed_forbids.is_empty();
+        let guidance = guidance::merge(said, is_remediable);
         let policies = match rules {
             [] => Arc::default(),
             [rule] => Arc::clone(&rule.alone),
             _ => ids(rules),
         };
         self.errors.sort_unstable();
-        Evaluation { effect, policies, errors: self.errors.into() }
+        Evaluation { effect, policies, errors: self.errors.into(), guidance }
     }
 }
 

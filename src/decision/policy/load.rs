@@ -69,8 +69,10 @@ fn load(sources: &Sources, before: Option<&PolicySet>) -> Result<PolicySet, Load
     let all =
         kept.iter().map(|kept| (kept.draft, &kept.rule)).chain(compiled.iter().map(|(draft, rule)| (*draft, rule)));
     warnings.extend(all.flat_map(|(draft, rule)| rule.warnings.iter().map(|warning| draft.told(warning))));
+    let rules = rules(before, &kept, compiled.into_iter().map(|(_, rule)| rule));
     Ok(PolicySet {
-        rules: Arc::new(rules(before, &kept, compiled.into_iter().map(|(_, rule)| rule))),
+        backend_headers: rules.backend_headers(),
+        rules: Arc::new(rules),
         vocabulary,
         entities: own.clone(),
         own,

@@ -12,6 +12,7 @@ use super::index::{Scope, lift};
 use super::program::reads::Reads;
 use super::program::{Names, Op, conjuncts, dereferences, scope_of};
 use crate::decision::entity::{Lineage, View};
+use crate::decision::guidance::{self, Guidance};
 use crate::decision::value::{Extension, ExtensionKind};
 use crate::foundation::digest::Digest;
 
@@ -34,6 +35,8 @@ pub(super) struct Rule {
     pub(super) reads: Reads,
     /// How long a decision that it may take part in may be kept, which can be not at all; `None` if it does not say.
     pub(super) keep: Option<Duration>,
+    /// What it wants said and done if it decides; `None` for most.
+    pub(super) guidance: Option<Arc<Guidance>>,
     /// How many steps away from what it names the conditions can look at most.
     pub(super) steps: usize,
     /// Whether the id is the policy's own, and not made of its place.
@@ -86,6 +89,7 @@ impl<'a> Workshop<'a> {
         let (scope, conditions) = lift(conditions, self.actions, self.known);
         let reads = Reads::of(&conditions, &mut |op| shared(&mut self.programs, op));
         let conditions = conditions.iter().map(|op| shared(&mut self.programs, op)).collect();
+        let guidance = guidance::read(&id, policy.effect() == Effect::Permit, policy.annotations())?;
         Ok(Rule {
             alone: Arc::new([Arc::clone(&id)]),
             id,
@@ -94,6 +98,7 @@ impl<'a> Workshop<'a> {
             conditions,
             reads,
             keep: policy.annotation("cache").map(keep).transpose()?,
+            guidance,
             steps: dereferences(policy),
             named: policy.annotation("id").is_some() && !draft.is_link(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),

@@ -1,6 +1,6 @@
 //! All rules of a policy set, each under a number. Cheap to change: what did not change is shared with the set before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use cedar_policy::Effect;
@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::index::{Index, RuleNumber};
 use super::rule::Rule;
 use super::search::Reach;
+use crate::decision::guidance::Header;
 use crate::foundation::digest::Digest;
 
 /// Rules by number, and by what they are asked for.
@@ -55,6 +56,14 @@ impl Rules {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// The names of the headers that permits set, sorted; `None` if there are none.
+    pub(super) fn backend_headers(&self) -> Option<Arc<[Box<str>]>> {
+        let permits = self.iter().filter(|(_, rule)| rule.effect == Effect::Permit);
+        let headers = permits.filter_map(|(_, rule)| rule.guidance.as_ref()).flat_map(|guidance| &guidance.headers);
+        let names: BTreeSet<&str> = headers.map(Header::name).collect();
+        (!names.is_empty()).then(|| names.into_iter().map(Box::from).collect())
     }
 
     /// The numbers of the rules of this text.

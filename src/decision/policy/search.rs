@@ -112,7 +112,7 @@ impl PolicySet {
         let to_cedar = !fresh.cacheable || asked.rules().any(|rule| rule.reads.anything);
         let cedar = if to_cedar { CEDAR } else { 0 };
         budget.spend(QUESTION + asked.ancestors() + POLICY * asked.rules().count() + cedar);
-        fresh.evaluation.effect == Effect::Permit
+        fresh.evaluation.effect == Effect::Permit && !fresh.evaluation.has_obligations()
     }
 }
 

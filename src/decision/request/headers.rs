@@ -127,7 +127,7 @@ impl<'a> Headers<'a> {
 }
 
 /// RFC 9110 section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
+pub(in crate::decision) fn is_token(text: &str) -> bool {
     const fn is_of_token(byte: u8) -> bool {
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')

@@ -7,8 +7,10 @@
 mod deadline;
 mod decode;
 mod frame;
+mod messages;
 mod respond;
 mod service;
+mod wanted;
 
 use std::fmt;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+pub use self::messages::Messages;
+use self::messages::english;
 pub use self::respond::{HeaderNames, HeaderNamesError};
 pub use self::service::ExtAuthz;
 use crate::decision::{Asker, Authorizer, Check, Reason, Verdict};
@@ -28,15 +32,36 @@ use crate::foundation::telemetry::Registry;
 pub struct ExtAuthzConfig {
     /// The headers that answers carry.
     pub headers: HeaderNames,
+    /// How a client is told that it is denied, or that we failed.
+    pub answers: Answers,
+    /// Whether backends are told what permits demand. The plane that decides must know of it too.
+    pub forwards_obligations: bool,
     /// The longest `CheckRequest`, in bytes; a longer one is denied unread.
     pub max_message_bytes: usize,
     /// How long a message may take to arrive if the caller sets no deadline of its own, or a later one.
     pub patience: Duration,
 }
 
+/// How a client is told that it is denied, or that we failed.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// What clients authenticate for (RFC 9110 section 11.5): visible ASCII without quotes and backslashes.
+    pub realm: String,
+    /// The URL of what OAuth clients may want to know of us (RFC 9728), likewise.
+    pub resource_metadata: Option<String>,
+    /// The texts for people.
+    pub messages: Messages,
+}
+
 impl Default for ExtAuthzConfig {
     fn default() -> Self {
-        Self { headers: HeaderNames::default(), max_message_bytes: 4 * 1024 * 1024, patience: Duration::from_secs(10) }
+        Self {
+            headers: HeaderNames::default(),
+            answers: Answers::default(),
+            forwards_obligations: false,
+            max_message_bytes: 4 * 1024 * 1024,
+            patience: Duration::from_secs(10),
+        }
     }
 }
 

@@ -108,6 +108,11 @@ pub trait Evaluate: Send + Sync + 'static {
     /// Answers one question of `by`.
     fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict;
 
+    /// Answers one question of a client that is told nothing but yes or no.
+    fn evaluate_plainly(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
+        self.evaluate(query, by).without_obligations()
+    }
+
     /// Answers a search. It may take up to a second.
     fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found;
 
@@ -118,6 +123,10 @@ pub trait Evaluate: Send + Sync + 'static {
 impl Evaluate for Authorizer {
     fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
         Self::evaluate(self, query, by)
+    }
+
+    fn evaluate_plainly(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
+        Self::evaluate_plainly(self, query, by)
     }
 
     fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found {
@@ -146,6 +155,12 @@ pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: 
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(metrics, metrics::count))
         .layer(middleware::from_fn(echo))
+}
+
+/// The answer to one question. Who is not told what else must be done is not permitted what depends on it.
+async fn verdict<E: Evaluate>(pdp: &E, query: Query<'_>, by: Asker<'_>, with_context: bool) -> Verdict {
+    let verdict = if with_context { pdp.evaluate(query, by) } else { pdp.evaluate_plainly(query, by) };
+    verdict.settled().await
 }
 
 fn endpoints<E: Evaluate>(callers: Option<&Arc<Callers>>) -> Router<Arc<Service<E>>> {
@@ -196,7 +211,7 @@ impl<E: Evaluate> Service<E> {
 
     async fn decide(&self, mut query: Query<'_>, by: Asker<'_>, with_context: bool) -> Response {
         self.config.statements.restrict(&mut query, by.caller);
-        answer::response(&self.pdp.evaluate(query, by).settled().await, with_context)
+        answer::response(&verdict(&*self.pdp, query, by, with_context).await, with_context)
     }
 
     fn context_policy(&self) -> ContextPolicy {

@@ -188,6 +188,34 @@ pub(super) mod texts {
     }
 }
 
+/// A text that is shared, if it is there.
+pub(super) mod shared_text {
+    use super::{Arc, Decoder, Encoder, Write, decode, encode};
+
+    type Text = Option<Arc<str>>;
+
+    pub(in super::super) fn encode<C, W: Write>(
+        text: &Text,
+        encoder: &mut Encoder<W>,
+        _context: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        encoder.str(text.as_deref().unwrap_or_default()).map(drop)
+    }
+
+    pub(in super::super) fn decode<C>(decoder: &mut Decoder<'_>, _context: &mut C) -> Result<Text, decode::Error> {
+        decoder.str().map(|text| Some(Arc::from(text)))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "what the derived code demands")]
+    pub(in super::super) const fn nil() -> Option<Text> {
+        Some(None)
+    }
+
+    pub(in super::super) const fn is_nil(text: &Text) -> bool {
+        text.is_none()
+    }
+}
+
 impl<C> Encode<C> for Digest {
     fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _context: &mut C) -> Result<(), encode::Error<W::Error>> {
         encoder.bytes(self.as_bytes()).map(drop)

@@ -62,6 +62,7 @@ pub(in crate::evidence) fn decision(time: Timestamp) -> DecisionRecord<'static> 
         cache: CacheState::Miss,
         latency_us: 41,
         request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
+        route: None,
     }
 }
 

@@ -247,7 +247,7 @@ fn a_token_for_one_use_is_used_by_the_first_request_and_by_none_after_the_memory
     assert_eq!((again.outcome, again.reason), (Outcome::Deny, Reason::ReplayedToken));
     let another = door.token(&with(&claims(), "jti", "another"));
     let full = door.ask(Some(&another), "GET", "/orders/17");
-    assert_eq!((full.outcome, full.reason), (Outcome::Error, Reason::Overloaded));
+    assert_eq!((full.outcome, full.reason), (Outcome::Deny, Reason::TokensFull));
 }
 
 #[test]
@@ -283,4 +283,51 @@ fn a_bare_connection_has_no_token() {
         let question = Check { http: None, ..door.plane.question(WEB, "GET", "/") };
         assert_eq!(door.plane.authorizer.check(&question).reason, reason, "{rule:?}");
     }
+}
+
+#[test]
+fn a_route_can_have_another_principal_than_all_others() {
+    let routes = "version: 1\nroutes:\n\
+                  - {name: t, match: {path: /t, method: GET}, resource: {type: Path}, principal: token}\n\
+                  - {name: s, match: {path: /s, method: GET}, resource: {type: Path}, principal: svid}\n\
+                  - {name: b, match: {path: /b, method: GET}, resource: {type: Path}, principal: token_or_svid}\n\
+                  - {name: g, match: {path: /g, method: GET}, resource: {type: Path}}\n";
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("m.yaml"), routes).unwrap();
+    let mapping = crate::decision::mapping::Mapping::load(directory.path()).unwrap();
+    let routed = |rule| {
+        let mut door = door(rule);
+        door.plane.authorizer = door.plane.authorizer.with_mapping(Some(Arc::new(Watched::new(mapping.clone()))));
+        door
+    };
+    for rule in [PrincipalRule::Svid, PrincipalRule::Token] {
+        let door = routed(rule);
+        let alice = door.alice();
+        let who = |token: Option<&str>, path: &str| {
+            let verdict = door.ask(token, "GET", path);
+            let record = door.plane.last();
+            let named = verdict.principal.map(|principal| principal.as_str().to_owned());
+            (named.unwrap_or_default(), record.peer.map(Cow::into_owned), verdict.reason == Reason::NoToken)
+        };
+        let human = ("Human::\"alice\"".to_owned(), Some(WEB.to_owned()), false);
+        let workload = (WEB.to_owned(), None, false);
+        assert_eq!((who(Some(&alice), "/t"), who(Some(&alice), "/s")), (human.clone(), workload.clone()), "{rule:?}");
+        assert_eq!((who(Some(&alice), "/b"), who(None, "/b")), (human.clone(), workload.clone()), "{rule:?}");
+        assert_eq!(who(None, "/t"), (String::new(), Some(WEB.to_owned()), true), "{rule:?}");
+        assert_eq!(who(None, "/s"), workload, "{rule:?}");
+        let by_rule = if rule == PrincipalRule::Svid { workload } else { human };
+        assert_eq!(who(Some(&alice), "/g"), by_rule, "{rule:?}");
+    }
+}
+
+/// Which routes there are is only told to who could be asked about them.
+#[test]
+fn whoever_has_shown_no_token_is_not_told_which_routes_there_are() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("m.yaml"), "version: 1\nroutes: []\n").unwrap();
+    let mapping = crate::decision::mapping::Mapping::load(directory.path()).unwrap();
+    let mut door = door(PrincipalRule::Token);
+    door.plane.authorizer = door.plane.authorizer.with_mapping(Some(Arc::new(Watched::new(mapping))));
+    assert_eq!(door.ask(None, "GET", "/x").reason, Reason::NoToken);
+    assert_eq!(door.ask(Some(&door.alice()), "GET", "/x").reason, Reason::NoRoute);
 }

@@ -44,6 +44,15 @@ fn whatever_is_wrong_is_told_with_its_place() {
         (&route("{match: {path: /a, method: GET}, context: {a: null}}"), "m.yaml:3:48: invalid type"),
         (&route("{match: {path: /a, method: GET}, context: {host: b}}"), "m.yaml:3:48: `context.host` follows"),
         (&route("{match: {path: /a, method: GET}, context: {action: b}}"), "m.yaml:3:48: `context.action` follows"),
+        (&route("{match: {path: /a, method: GET}, principal: workload}"), "m.yaml:3:49: `workload` is none of"),
+        (
+            &route("{match: {path: /a, method: GET}, on_error: {fail: open}}"),
+            "m.yaml:3:55: `fail` is `closed` or `envoy`",
+        ),
+        (&route("{match: {path: /a, method: GET}, on_error: {status: 200}}"), "m.yaml:3:57: the status is one of"),
+        (&route("{match: {path: /a, method: GET}, on_error: {status: 403}}"), "m.yaml:3:57: the status is one of"),
+        (&route("{match: {path: /a, method: GET}, on_error: {status: 599}}"), "m.yaml:3:57: the status is one of"),
+        (&route("{match: {path: /a, method: GET}, on_error: {allow: true}}"), "m.yaml:3:49: "),
         (&route("{name: \"a\\n\", match: {path: /a, method: GET}}"), "m.yaml:3:12: a name has"),
     ] {
         let error = Mapping::compile(&MappingFiles::of(&[("m.yaml", text)])).expect_err(text).to_string();

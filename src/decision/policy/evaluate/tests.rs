@@ -414,3 +414,40 @@ fn the_quickstart_decides_as_its_comments_say() {
     assert_eq!(decide("batch", "GET", "/internal/keys"), (Effect::Forbid, "nobody-reads-internal".to_owned()));
     assert_eq!(decide("other", "GET", "/orders"), (Effect::NoPermit, String::new()));
 }
+
+#[test]
+fn only_policies_that_decide_say_what_goes_with_the_answer() {
+    let said = |policies: &str| ask(policies, |_| {}).unwrap().guidance;
+    let header = |policies: &str| {
+        let guidance = said(policies)?;
+        Some(guidance.headers.first()?.value().to_owned())
+    };
+    let permit = "@id(\"p\") @header_x_a(\"permit\") permit (principal, action, resource);";
+    let forbid = "@id(\"f\") @header_x_a(\"forbid\") forbid (principal, action, resource)";
+    assert_eq!(header(permit).as_deref(), Some("permit"));
+    assert_eq!(header(&format!("{permit} {forbid};")).as_deref(), Some("forbid"));
+    assert_eq!(
+        header(&format!("{permit} {forbid} when {{ principal has level && principal.level == 7 }};")).as_deref(),
+        Some("permit")
+    );
+    assert_eq!(said(&format!("{PERMIT} {forbid} when {{ principal has level && principal.level == 7 }};")), None);
+    assert_eq!(said(&format!("{forbid};")).map(|guidance| guidance.headers.len()), Some(1), "with no permit either");
+}
+
+/// A user who does what the denial says is not denied again.
+#[test]
+fn a_remedy_is_offered_only_where_it_would_help() {
+    let offers = |policies: &str, change: fn(&mut Query<'static>)| {
+        let guidance = ask(policies, change).unwrap().guidance;
+        guidance.is_some_and(|guidance| guidance.remedy.is_some() && !guidance.obligations.is_empty())
+    };
+    let step_up = "@step_up(\"acr=mfa\") forbid (principal, action, resource);";
+    let no_change = |_: &mut Query<'static>| {};
+    assert!(offers(&format!("{PERMIT} {step_up}"), no_change));
+    assert!(!offers(step_up, no_change), "nobody permits it");
+    assert!(!offers(&format!("{PERMIT} {step_up} forbid (principal, action, resource);"), no_change));
+    let fails = format!("{PERMIT} {step_up} forbid (principal, action, resource) {OVERFLOWS}");
+    assert!(!offers(&fails, at_the_limit), "what fails would still forbid");
+    let itself = format!("{PERMIT} @step_up(\"acr=mfa\") forbid (principal, action, resource) {OVERFLOWS}");
+    assert!(!offers(&itself, at_the_limit), "nobody knows what it would say");
+}

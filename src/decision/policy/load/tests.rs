@@ -377,3 +377,30 @@ fn the_quickstart_loads_without_a_warning() {
     assert!(shape.context_attributes("CONNECT").unwrap().contains("host"));
     assert!(shape.headers("CONNECT").is_empty());
 }
+
+#[test]
+fn annotations_are_checked_and_told_with_policy_and_place() {
+    let refusal =
+        Directory::of(&format!("{PERMIT}\n\n  @id(\"no\") @deny_status(\"200\") forbid(principal, action, resource);"))
+            .refusal();
+    assert_eq!(
+        refusal,
+        "p.cedar:3:3: policy `no`: `@deny_status`: `200` is not a status of 400 to 599 that Envoy can answer with"
+    );
+    let said = links(&link("may-read", ARGUMENTS));
+    said.write("p.cedar", &format!("{PERMIT}\n@header_host(\"x\") {TEMPLATE}"));
+    assert!(said.refusal().contains("policy `alice-reads`: `@header_host`: "), "{}", said.refusal());
+}
+
+#[test]
+fn headers_for_services_are_known_from_all_permits_and_from_no_forbid() {
+    let directory = Directory::of(&format!("{PERMIT} @header_x_f(\"1\") forbid(principal, action, resource);"));
+    let set = directory.load().unwrap();
+    assert_eq!(set.backend_headers(), None);
+    directory.write("q.cedar", "@header_x_b(\"1\") @header_x_a(\"2\") permit(principal, action, resource);");
+    let set = set.recompile(&Sources::read(directory.path()).unwrap()).unwrap();
+    assert_eq!(set.backend_headers().unwrap().iter().map(|name| &**name).collect::<Vec<_>>(), ["x-a", "x-b"]);
+    directory.write("q.cedar", "// none");
+    let set = set.recompile(&Sources::read(directory.path()).unwrap()).unwrap();
+    assert_eq!(set.backend_headers(), None, "what is gone is forgotten");
+}

@@ -6,16 +6,24 @@
 //! The messages are written field by field; the tests read them with Envoy's full definitions.
 
 mod names;
+mod refusal;
 mod wire;
-
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 
 pub use self::names::{HeaderNames, HeaderNamesError};
+use self::refusal::{Body, challenge};
 use self::wire::Message;
-use crate::decision::{Principal, Reason, Verdict};
+use super::ExtAuthzConfig;
+use super::wanted::Wanted;
+use crate::decision::guidance::{Guidance, in_header};
+use crate::decision::{Principal, Verdict};
 use crate::evidence::Outcome;
+
+/// Where a backend finds what it must do, if obligations are passed on.
+pub(super) const OBLIGATIONS: &str = "x-portcullis-obligations";
+
+const CACHE_CONTROL: &str = "cache-control";
 
 /// Field numbers of `CheckResponse`.
 const DENIED_RESPONSE: u32 = 2;
@@ -40,50 +48,80 @@ impl Response {
     }
 }
 
-/// Writes a verdict down. It is an allow only if outcome and reason both say so, and it is known for whom. `lookalikes`
-/// are headers of the request that could pass for ours.
-pub(super) fn answer(verdict: &Verdict, names: &HeaderNames, lookalikes: &[String]) -> Response {
+/// What of a request the answer to it depends on, beside the decision.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requested {
+    /// Headers that a backend could take for what only we say.
+    pub(super) removed: Vec<String>,
+    pub(super) wanted: Wanted,
+}
+
+/// Writes a verdict down. It is an allow only if outcome and reason both say so, and it is known for whom.
+pub(super) fn answer(verdict: &Verdict, config: &ExtAuthzConfig, requested: &Requested) -> Response {
     match (verdict.outcome, verdict.reason.outcome(), &verdict.principal) {
-        (Outcome::Allow, Outcome::Allow, Some(principal)) => allow(verdict, principal, names, lookalikes),
-        (Outcome::Deny, _, _) => deny(verdict, names),
-        (Outcome::Allow | Outcome::Error, _, _) => error(verdict, names),
+        (Outcome::Allow, Outcome::Allow, Some(principal)) if all_is_told(verdict, config) => {
+            allow(verdict, principal, config, requested)
+        }
+        (Outcome::Deny, _, _) => deny(verdict, config, requested),
+        (Outcome::Allow | Outcome::Error, _, _) => error(verdict, config, requested),
     }
 }
 
+/// Whether a backend learns of all that it must do.
+fn all_is_told(verdict: &Verdict, config: &ExtAuthzConfig) -> bool {
+    verdict.guidance().is_none_or(|guidance| {
+        guidance.obligations.is_empty() || (config.forwards_obligations && obligations(guidance).is_some())
+    })
+}
+
 /// Lets the request through, with who it is from and the decision's id in place of what a client claimed of them.
-fn allow(verdict: &Verdict, principal: &Principal, names: &HeaderNames, lookalikes: &[String]) -> Response {
+fn allow(verdict: &Verdict, principal: &Principal, config: &ExtAuthzConfig, requested: &Requested) -> Response {
+    let names = &config.headers;
     response(OK, verdict, Outcome::Allow, |message, decision_id| {
         message.message(OK_RESPONSE, |ok| {
             header(ok, 2, names.identity(), principal.as_str());
             header(ok, 2, names.decision(), decision_id);
-            for lookalike in lookalikes {
-                ok.text(5, lookalike);
+            if let Some(guidance) = verdict.guidance() {
+                for line in guidance.headers.iter().filter(|line| !names.is_ours(line.name())) {
+                    header(ok, 2, line.name(), line.value());
+                }
+                if let Some(obligations) = obligations(guidance) {
+                    header(ok, 2, OBLIGATIONS, &obligations);
+                }
+            }
+            for name in &requested.removed {
+                ok.text(5, name);
             }
             header(ok, 6, names.decision(), decision_id);
         });
     })
 }
 
+/// What a backend must do; nothing if there is nothing.
+fn obligations(guidance: &Guidance) -> Option<String> {
+    if guidance.obligations.is_empty() { None } else { in_header(&guidance.obligations) }
+}
+
 /// Sends the client away with a status, the reason and the decision's id.
-fn deny(verdict: &Verdict, names: &HeaderNames) -> Response {
-    let status = match http_status(verdict.reason) {
-        status @ (400 | 401) => status,
-        _ => 403,
-    };
+fn deny(verdict: &Verdict, config: &ExtAuthzConfig, requested: &Requested) -> Response {
+    let status = refusal::status(verdict);
+    let status = if status < 400 { 403 } else { status };
     let code = if status == 401 { UNAUTHENTICATED } else { PERMISSION_DENIED };
     response(code, verdict, Outcome::Deny, |message, decision_id| {
-        message.message(DENIED_RESPONSE, |body| refusal(body, status, verdict, decision_id, names));
+        message.message(DENIED_RESPONSE, |body| told(body, status, verdict, decision_id, config, requested));
     })
 }
 
-/// Says that it is our fault. Envoy's own setting then decides whether that lets the request through.
-fn error(verdict: &Verdict, names: &HeaderNames) -> Response {
-    let (status, code) = match http_status(verdict.reason) {
-        503 => (503, UNAVAILABLE),
-        _ => (500, INTERNAL),
-    };
+/// Says that it is our fault. Envoy's own setting then decides whether that lets the request through, unless the route
+/// says that it must not: then it is a denial to Envoy, and an error to the client.
+fn error(verdict: &Verdict, config: &ExtAuthzConfig, requested: &Requested) -> Response {
+    let status = refusal::status(verdict);
+    let status = if status < 500 { 500 } else { status };
+    let code = if status == 503 { UNAVAILABLE } else { INTERNAL };
+    let is_closed = verdict.manner.on_error.is_some_and(|on_error| on_error.is_closed);
+    let body = if is_closed { DENIED_RESPONSE } else { ERROR_RESPONSE };
     response(code, verdict, Outcome::Error, |message, decision_id| {
-        message.message(ERROR_RESPONSE, |body| refusal(body, status, verdict, decision_id, names));
+        message.message(body, |body| told(body, status, verdict, decision_id, config, requested));
     })
 }
 
@@ -99,54 +137,34 @@ fn response(code: u8, verdict: &Verdict, outcome: Outcome, body: impl FnOnce(&mu
     }))
 }
 
-/// The HTTP status that a client sees for a reason.
-const fn http_status(reason: Reason) -> u16 {
-    match reason {
-        Reason::Permitted => 200,
-        Reason::NoPermit
-        | Reason::Forbidden
-        | Reason::ForbidFailed
-        | Reason::UnknownAction
-        | Reason::SchemaMismatch
-        | Reason::NoService
-        | Reason::NoRoute
-        | Reason::HeadersNotRaw
-        | Reason::CallerNotPermitted => 403,
-        Reason::NoCertificate
-        | Reason::BadCertificate
-        | Reason::ExpiredCertificate
-        | Reason::RevokedCertificate
-        | Reason::UntrustedCertificate
-        | Reason::PrincipalMismatch
-        | Reason::NoToken
-        | Reason::BadToken
-        | Reason::ExpiredToken
-        | Reason::UntrustedToken
-        | Reason::ReplayedToken => 401,
-        Reason::BadPrincipal
-        | Reason::BadMethod
-        | Reason::BadPath
-        | Reason::BadHost
-        | Reason::BadHeader
-        | Reason::BadQuery
-        | Reason::BadBody
-        | Reason::MissingInput
-        | Reason::Undecodable => 400,
-        Reason::DeadlineExpired | Reason::Overloaded | Reason::AuditUnavailable => 503,
-        Reason::Internal => 500,
-    }
-}
-
 /// What a client is told: the same fields whether it is denied or we failed.
-fn refusal(message: &mut Message, status: u16, verdict: &Verdict, decision_id: &str, names: &HeaderNames) {
+fn told(
+    message: &mut Message,
+    status: u16,
+    verdict: &Verdict,
+    decision_id: &str,
+    config: &ExtAuthzConfig,
+    requested: &Requested,
+) {
+    let body = Body::of(verdict, status, decision_id, &config.answers, &requested.wanted);
     message.message(1, |http_status| http_status.varint(1, status.into()));
-    header(message, 2, "content-type", "application/json");
-    header(message, 2, names.decision(), decision_id);
-    // Reason and id are words of our own, in which there is nothing to escape.
-    let mut told = String::with_capacity(128);
-    let reason = verdict.reason.name();
-    let _infallible = write!(told, r#"{{"decision":false,"reason":"{reason}","decision_id":"{decision_id}"}}"#);
-    message.text(3, &told);
+    header(message, 2, "content-type", body.form.content_type());
+    header(message, 2, config.headers.decision(), decision_id);
+    if let Some(language) = &body.language {
+        header(message, 2, "content-language", language);
+    }
+    if status == 401 {
+        header(message, 2, "www-authenticate", &challenge(verdict, &config.answers));
+    }
+    let lines = verdict.guidance().map_or(&[][..], |guidance| &guidance.headers);
+    for line in lines.iter().filter(|line| !config.headers.is_ours(line.name())) {
+        header(message, 2, line.name(), line.value());
+    }
+    // What is denied now may not be in a minute, and what it says depends on who asks.
+    if lines.iter().all(|line| line.name() != CACHE_CONTROL) {
+        header(message, 2, CACHE_CONTROL, "no-store");
+    }
+    message.text(3, &body.text);
 }
 
 /// A header that replaces any of that name; nothing if the value could end the line it stands in.

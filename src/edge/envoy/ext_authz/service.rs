@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::deadline::{DeadlineError, timeout};
 use super::decode::{DecodeError, decode};
 use super::frame::{FrameError, HEAD_BYTES, only_message};
-use super::respond::answer;
+use super::respond::{OBLIGATIONS, Requested, answer};
+use super::wanted::Wanted;
 use super::{Decide, ExtAuthzConfig, Metrics};
-use crate::decision::{Check, Reason, Verdict};
+use crate::decision::{Check, Manner, Reason, Verdict};
 use crate::evidence::{CacheState, DecisionId, Edge, Outcome, Taken};
 use crate::foundation::clock::Clock;
 use crate::foundation::telemetry::printable;
@@ -35,7 +36,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub struct ExtAuthz {
     decide: Arc<dyn Decide>,
     clock: Arc<dyn Clock>,
-    config: ExtAuthzConfig,
+    config: Arc<ExtAuthzConfig>,
     metrics: Metrics,
     /// What is said when there is no room.
     overloaded: Bytes,
@@ -59,9 +60,9 @@ enum Settled {
 impl ExtAuthz {
     /// A service that asks `decide`.
     pub fn new(decide: Arc<dyn Decide>, clock: Arc<dyn Clock>, config: ExtAuthzConfig, metrics: Metrics) -> Self {
-        let fixed = |reason| answer(&nameless(reason), &config.headers, &[]).into_bytes();
+        let fixed = |reason| answer(&nameless(reason), &config, &Requested::default()).into_bytes();
         let (overloaded, hopeless) = (fixed(Reason::Overloaded), fixed(Reason::DeadlineExpired));
-        Self { decide, clock, config, metrics, overloaded, hopeless }
+        Self { decide, clock, config: Arc::new(config), metrics, overloaded, hopeless }
     }
 
     fn read(&self, call: &Call, received: Received<'_>) -> Result<Settled, Fault> {
@@ -77,7 +78,7 @@ impl ExtAuthz {
             return Err(Fault::Expired);
         }
         let check = decode(only_message(body, self.config.max_message_bytes)?)?;
-        Ok(self.settle(|| self.decide.check(&check), &self.lookalikes(&check)))
+        Ok(self.settle(|| self.decide.check(&check), &check))
     }
 
     fn refuse(&self, fault: Fault) -> Verdict {
@@ -91,21 +92,37 @@ impl ExtAuthz {
         self.overloaded.clone()
     }
 
-    fn lookalikes(&self, check: &Check<'_>) -> Vec<String> {
-        self.config.headers.lookalikes_in(check)
+    /// What the answer to `check` depends on beside `verdict`. It is only put together for who is told of it.
+    fn requested(&self, check: &Check<'_>, verdict: &Verdict) -> Requested {
+        let wanted = if verdict.outcome == Outcome::Allow && verdict.taken.is_durable() {
+            Wanted::default()
+        } else {
+            Wanted::of(check)
+        };
+        let guidance = verdict.guidance();
+        let (given, forwards) = (verdict.manner.backend_headers.as_deref(), self.config.forwards_obligations);
+        let others = given.into_iter().flatten().map(AsRef::as_ref).chain(forwards.then_some(OBLIGATIONS));
+        let set = |name: &str| {
+            guidance.is_some_and(|guidance| {
+                let demands = name == OBLIGATIONS && !guidance.obligations.is_empty();
+                demands || guidance.headers.iter().any(|header| header.name() == name)
+            })
+        };
+        Requested { removed: self.config.headers.lookalikes_in(check, &others, set), wanted }
     }
 
     /// The answer to what `judge` says. If it panics, that is recorded as a fault of ours; if even that panics, it is
     /// still answered as one.
-    fn settle(&self, judge: impl FnOnce() -> Verdict, lookalikes: &[String]) -> Settled {
+    fn settle(&self, judge: impl FnOnce() -> Verdict, check: &Check<'_>) -> Settled {
         let panicked = || self.decide.refuse(Edge::ExtAuthz, "check: panicked", Reason::Internal);
         let verdict =
             self.caught(judge).or_else(|| self.caught(panicked)).unwrap_or_else(|| nameless(Reason::Internal));
+        let requested = self.requested(check, &verdict);
         if verdict.taken.is_durable() {
-            return Settled::Now(answer(&verdict, &self.config.headers, lookalikes).into_bytes());
+            return Settled::Now(answer(&verdict, &self.config, &requested).into_bytes());
         }
-        let (headers, lookalikes) = (self.config.headers.clone(), lookalikes.to_vec());
-        Settled::Later(Box::pin(async move { answer(&verdict.settled().await, &headers, &lookalikes).into_bytes() }))
+        let config = Arc::clone(&self.config);
+        Settled::Later(Box::pin(async move { answer(&verdict.settled().await, &config, &requested).into_bytes() }))
     }
 
     fn caught(&self, judge: impl FnOnce() -> Verdict) -> Option<Verdict> {
@@ -142,7 +159,7 @@ impl Exchange for ExtAuthz {
     }
 
     fn answer(&self, call: Call, received: Received<'_>) -> Answered {
-        match self.read(&call, received).unwrap_or_else(|fault| self.settle(|| self.refuse(fault), &[])) {
+        match self.read(&call, received).unwrap_or_else(|fault| self.settle(|| self.refuse(fault), &Check::default())) {
             Settled::Now(message) => Answered::Now(success(message)),
             Settled::Later(message) => Answered::Later(Box::pin(async move { success(message.await) })),
         }
@@ -203,6 +220,7 @@ fn nameless(reason: Reason) -> Verdict {
         policies: Arc::new([]),
         cache: CacheState::Bypass,
         principal: None,
+        manner: Manner::default(),
         taken: Taken::NOW,
     }
 }

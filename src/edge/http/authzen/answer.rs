@@ -9,8 +9,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::super::failure::{ErrorBody, Failure};
+use crate::decision::guidance::{AccessRequest, Guidance, Obligation};
 use crate::decision::{Reason, Verdict};
 use crate::evidence::{DecisionId, Outcome};
+use crate::foundation::clock::Timestamp;
 
 /// Names the decision on every answer that came from one; the record has the same id.
 const DECISION_ID: HeaderName = HeaderName::from_static("x-portcullis-decision-id");
@@ -38,6 +40,53 @@ struct Why {
     decision_id: DecisionId,
     reason: &'static str,
     policies: Arc<[Arc<str>]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<Vec<Arc<str>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obligations: Option<Vec<Obligation>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    remediable: Option<Remediable>,
+}
+
+/// What a client needs to ask for access (Access Request and Approval Profile, draft 1).
+#[derive(Debug, Serialize)]
+struct Remediable {
+    evaluation_id: DecisionId,
+    evaluated_at: Timestamp,
+    access_request: Requestable,
+}
+
+#[derive(Debug, Serialize)]
+struct Requestable {
+    form_url: String,
+    expires_at: Timestamp,
+}
+
+impl Why {
+    fn of(verdict: &Verdict) -> Self {
+        let guidance = verdict.guidance();
+        let some = |list: &[_]| (!list.is_empty()).then(|| list.to_vec());
+        Self {
+            decision_id: verdict.id,
+            reason: verdict.reason.name(),
+            policies: Arc::clone(&verdict.policies),
+            advice: guidance.and_then(|guidance| some(&guidance.advice)),
+            obligations: guidance
+                .filter(|guidance| !guidance.obligations.is_empty())
+                .map(|guidance| guidance.obligations.clone()),
+            remediable: guidance.and_then(|guidance| Remediable::of(guidance, verdict)),
+        }
+    }
+}
+
+impl Remediable {
+    fn of(guidance: &Guidance, verdict: &Verdict) -> Option<Self> {
+        let request = guidance.remedy.as_ref()?.access_request.as_ref()?;
+        let evaluated_at = verdict.manner.time;
+        let expires_at = evaluated_at.after(AccessRequest::VALID_FOR);
+        let access_request = Requestable { form_url: request.form_url().to_owned(), expires_at };
+        Some(Self { evaluation_id: verdict.id, evaluated_at, access_request })
+    }
 }
 
 impl Decision {
@@ -86,12 +135,6 @@ impl Decision {
 
     pub(super) const fn permits(&self) -> bool {
         self.decision
-    }
-}
-
-impl Why {
-    fn of(verdict: &Verdict) -> Self {
-        Self { decision_id: verdict.id, reason: verdict.reason.name(), policies: Arc::clone(&verdict.policies) }
     }
 }
 

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::failure::Failure;
-use super::Evaluate;
 use super::answer::{self, Decision};
 use super::options::Semantic;
 use super::question::{Members, QuestionError, query};
+use super::{Evaluate, verdict};
 use crate::decision::{Asker, Reason, Statements};
 
 /// What an item that lacks it takes from the top level, each whole (section 7.1.1).
@@ -76,7 +76,7 @@ impl Batch {
             let decision = match complete(item, &self.defaults).and_then(query) {
                 Ok(mut query) => {
                     statements.restrict(&mut query, by.caller);
-                    let verdict = pdp.evaluate(query, by).settled().await;
+                    let verdict = verdict(pdp, query, by, with_context).await;
                     may_ask_any |= verdict.reason != Reason::CallerNotPermitted;
                     Decision::of_item(&verdict, with_context)?
                 }

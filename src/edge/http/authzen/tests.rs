@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::decision::Reason;
 use crate::decision::search::Page;
+use crate::decision::{Manner, Reason};
 use crate::evidence::{CacheState, DecisionId, Outcome, Taken};
 
 mod batch;
@@ -69,6 +69,7 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
         policies,
         cache: CacheState::Miss,
         principal: None,
+        manner: Manner::default(),
         taken: Taken::NOW,
     }
 }

@@ -98,7 +98,7 @@ prop_compose! {
         policies in texts_of(),
         errors in texts_of(),
         leaf in proptest::option::of(any::<[u8; 32]>()),
-        request_id in proptest::option::of("[a|]{0,3}"),
+        (request_id, route) in (proptest::option::of("[a|]{0,3}"), proptest::option::of("[a|]{0,3}")),
         (outcome, cache, latency) in (0..3_u8, 0..3_u8, any::<u64>()),
     ) -> DecisionRecord<'static> {
         let [principal, action, resource, reason] = words;
@@ -117,6 +117,7 @@ prop_compose! {
             cache: [CacheState::Hit, CacheState::Miss, CacheState::Bypass][usize::from(cache)],
             latency_us: latency,
             request_id: request_id.map(Into::into),
+            route: route.map(Into::into),
             ..decision(Timestamp::default())
         }
     }

@@ -77,18 +77,29 @@ impl HeaderNames {
             )
     }
 
-    /// The headers of a request that a backend could take for ours though Envoy does not, so that overwriting ours
-    /// leaves them there. Each once.
-    pub fn lookalikes_in(&self, check: &Check<'_>) -> Vec<String> {
+    /// Whether a backend could take the header `name` for one of these.
+    pub fn is_ours(&self, name: &str) -> bool {
+        [self.identity(), self.decision()].iter().any(|ours| looks_like(name, ours))
+    }
+
+    /// The headers of a request that a backend could take for ours, or for one of `others`, though Envoy does not
+    /// overwrite them: all but ours and those that are `set`. Each once.
+    pub fn lookalikes_in<'n>(
+        &self,
+        check: &Check<'_>,
+        others: &(impl Iterator<Item = &'n str> + Clone),
+        set: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
         let ours = [self.identity(), self.decision()];
+        let is_taken = |line: &str| self.is_ours(line) || others.clone().any(|name| looks_like(line, name));
         let mut found: Vec<String> = check
             .http
             .iter()
             .flat_map(|http| http.headers.iter().flatten())
-            .filter(|(line, _value)| ours.iter().any(|name| looks_like(line, name)))
+            .filter(|(line, _value)| is_taken(line))
             // What comes out of this is lower case and a token, so it is fit for the wire.
             .filter_map(|(line, _value)| HeaderName::from_bytes(line.as_bytes()).ok())
-            .filter(|line| !ours.contains(&line.as_str()))
+            .filter(|line| !ours.contains(&line.as_str()) && !set(line.as_str()))
             .map(|line| line.as_str().to_owned())
             .collect();
         found.sort_unstable();
@@ -127,7 +138,22 @@ mod tests {
     fn lookalikes(lines: &[&str]) -> Vec<String> {
         let headers = lines.iter().map(|line| (*line, [].as_slice())).collect();
         let http = HttpAttributes { headers: Some(headers), ..HttpAttributes::default() };
-        HeaderNames::default().lookalikes_in(&Check { http: Some(http), ..Check::default() })
+        let check = Check { http: Some(http), ..Check::default() };
+        HeaderNames::default().lookalikes_in(&check, &std::iter::empty(), |_| false)
+    }
+
+    /// Who is let through without it must not bring it along.
+    #[test]
+    fn a_header_that_policies_give_is_taken_from_clients_unless_it_is_overwritten() {
+        let lines = ["x-tier", "X_Tier", "x-tenant", "x-other"];
+        let headers = lines.iter().map(|line| (*line, [].as_slice())).collect();
+        let http = HttpAttributes { headers: Some(headers), ..HttpAttributes::default() };
+        let check = Check { http: Some(http), ..Check::default() };
+        let removed = |set: &str| {
+            HeaderNames::default().lookalikes_in(&check, &["x-tenant", "x-tier"].into_iter(), |name| name == set)
+        };
+        assert_eq!(removed(""), ["x-tenant", "x-tier", "x_tier"]);
+        assert_eq!(removed("x-tier"), ["x-tenant", "x_tier"]);
     }
 
     /// oauth2-proxy CVE-2025-64484.
@@ -141,7 +167,8 @@ mod tests {
     fn ours_and_strangers_stay_and_nothing_unfit_for_the_wire_comes_out() {
         assert!(lookalikes(&["x-spiffe-id", "X-Spiffe-Id", "x-spiffe-ids", ":path", "xspiffeid"]).is_empty());
         assert!(lookalikes(&["x\r\n:spiffe-id", "x spiffe id", "x:spiffe:id"]).is_empty());
-        assert!(HeaderNames::default().lookalikes_in(&Check::default()).is_empty());
+        let none = HeaderNames::default().lookalikes_in(&Check::default(), &["x-tier"].into_iter(), |_| false);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod told;
+
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
@@ -8,46 +10,12 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use portcullis_spiffe::SpiffeId;
 use proptest::prelude::*;
 use prost::Message as _;
+use serde_json::json;
 
+use super::super::{Answers, english};
 use super::*;
+use crate::decision::{Manner, Reason};
 use crate::evidence::{CacheState, DecisionId, Taken};
-
-const REASONS: [Reason; 34] = [
-    Reason::Permitted,
-    Reason::NoPermit,
-    Reason::Forbidden,
-    Reason::ForbidFailed,
-    Reason::NoCertificate,
-    Reason::BadCertificate,
-    Reason::ExpiredCertificate,
-    Reason::RevokedCertificate,
-    Reason::UntrustedCertificate,
-    Reason::PrincipalMismatch,
-    Reason::BadPrincipal,
-    Reason::NoToken,
-    Reason::BadToken,
-    Reason::ExpiredToken,
-    Reason::UntrustedToken,
-    Reason::ReplayedToken,
-    Reason::CallerNotPermitted,
-    Reason::BadMethod,
-    Reason::BadPath,
-    Reason::BadHost,
-    Reason::BadHeader,
-    Reason::HeadersNotRaw,
-    Reason::NoService,
-    Reason::NoRoute,
-    Reason::BadQuery,
-    Reason::BadBody,
-    Reason::MissingInput,
-    Reason::UnknownAction,
-    Reason::SchemaMismatch,
-    Reason::Undecodable,
-    Reason::DeadlineExpired,
-    Reason::Overloaded,
-    Reason::AuditUnavailable,
-    Reason::Internal,
-];
 
 fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
     Verdict {
@@ -57,12 +25,19 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
         policies: Arc::from([Arc::from("web-reads-orders"), Arc::from("odd\r\nid")]),
         cache: CacheState::Miss,
         principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
+        manner: Manner::default(),
         taken: Taken::NOW,
     }
 }
 
 fn written(verdict: &Verdict) -> CheckResponse {
-    read(&answer(verdict, &HeaderNames::default(), &["x.spiffe_id".to_owned()]).into_bytes())
+    let requested = Requested { removed: vec!["x.spiffe_id".to_owned()], ..Requested::default() };
+    read(&answer(verdict, &config(), &requested).into_bytes())
+}
+
+fn config() -> ExtAuthzConfig {
+    let answers = Answers { realm: "example.org".to_owned(), ..Answers::default() };
+    ExtAuthzConfig { answers, ..ExtAuthzConfig::default() }
 }
 
 /// What Envoy's definitions read of it, nothing of which is unknown to them.
@@ -124,7 +99,7 @@ fn a_backend_is_told_of_a_token_by_type_and_id_in_ascii() {
 
 #[test]
 fn each_reason_to_deny_has_its_status() {
-    for reason in REASONS.into_iter().filter(|reason| reason.outcome() == Outcome::Deny) {
+    for reason in Reason::ALL.into_iter().filter(|reason| reason.outcome() == Outcome::Deny) {
         let response = written(&verdict(Outcome::Deny, reason));
         let (code, status, body) = refused(&response);
         let expected = match reason {
@@ -148,14 +123,26 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::BadBody
             | Reason::MissingInput
             | Reason::Undecodable => (7, 400),
+            Reason::TokensFull => (7, 503),
             _ => (7, 403),
         };
         assert_eq!((code, status), expected, "{reason:?}");
         assert!(matches!(response.http_response, Some(HttpResponse::DeniedResponse(_))));
         let told: serde_json::Value = serde_json::from_str(&body.body).unwrap();
         let id = DecisionId::NIL.to_string();
-        assert_eq!(told, serde_json::json!({"decision": false, "reason": reason.name(), "decision_id": id}));
-        assert_eq!(pairs(&body.headers), [("content-type", "application/json"), ("x-decision-id", id.as_str())]);
+        let message = english(reason);
+        assert_eq!(told, json!({"decision": false, "reason": reason.name(), "message": message, "decision_id": id}));
+        let headers = pairs(&body.headers);
+        let challenged = headers.iter().any(|(name, _)| *name == "www-authenticate");
+        assert_eq!(challenged, status == 401, "{reason:?}");
+        let plain: Vec<_> = headers.into_iter().filter(|(name, _)| *name != "www-authenticate").collect();
+        let expected = [
+            ("content-type", "application/json"),
+            ("x-decision-id", id.as_str()),
+            ("content-language", "en"),
+            ("cache-control", "no-store"),
+        ];
+        assert_eq!(plain, expected);
     }
 }
 
@@ -197,7 +184,7 @@ fn metadata_tells_the_access_log_about_every_answer() {
 /// nothing is ever left out.
 #[test]
 fn no_verdict_but_a_permitted_allow_with_a_principal_lets_anything_through() {
-    for reason in REASONS {
+    for reason in Reason::ALL {
         for outcome in [Outcome::Allow, Outcome::Deny, Outcome::Error] {
             for known in [true, false] {
                 let mut verdict = verdict(outcome, reason);
@@ -218,11 +205,11 @@ fn no_verdict_but_a_permitted_allow_with_a_principal_lets_anything_through() {
 
 #[test]
 fn reason_names_are_distinct_words() {
-    let mut names = REASONS.map(Reason::name).to_vec();
+    let mut names = Reason::ALL.map(Reason::name).to_vec();
     assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), REASONS.len());
+    assert_eq!(names.len(), Reason::ALL.len());
 }
 
 fn header_read(value: &str) -> Option<HeaderValueOption> {
@@ -250,7 +237,7 @@ proptest! {
     /// Whatever a verdict holds, what is read of its answer is what it says, and all of it.
     #[test]
     fn what_is_written_is_what_was_meant(
-        reason in prop::sample::select(REASONS.to_vec()),
+        reason in prop::sample::select(Reason::ALL.to_vec()),
         policies in proptest::collection::vec(".{0,80}", 0..20),
         lookalikes in proptest::collection::vec("[a-z_.]{1,200}", 0..4),
         principal in proptest::option::of("spiffe://[a-z]{1,60}/[a-zA-Z0-9]{1,400}"),
@@ -260,7 +247,8 @@ proptest! {
             principal: principal.as_ref().map(|id| id.parse::<SpiffeId>().unwrap().into()),
             ..verdict(reason.outcome(), reason)
         };
-        let response = read(&answer(&verdict, &HeaderNames::default(), &lookalikes).into_bytes());
+        let requested = Requested { removed: lookalikes.clone(), ..Requested::default() };
+        let response = read(&answer(&verdict, &config(), &requested).into_bytes());
         let fields = response.dynamic_metadata.unwrap().fields;
         let text = |name: &str| match fields.get(name).and_then(|value| value.kind.clone()) {
             Some(Kind::StringValue(text)) => Some(text),
