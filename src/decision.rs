@@ -3,6 +3,7 @@
 
 pub mod authorize;
 pub mod cache;
+mod call;
 pub mod check;
 pub mod entity;
 pub mod mapping;
@@ -18,6 +19,7 @@ pub mod shadow;
 pub mod value;
 
 pub use authorize::{Authorizer, Ports, Verdict};
+pub use call::Call;
 pub use check::{Body, Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;
 pub use principal::{Principal, Principals};

@@ -7,8 +7,9 @@ use std::time::Duration;
 use portcullis_spiffe::SpiffeId;
 
 use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
+use super::call::Call;
 use super::check::Check;
-use super::mapping::{Mapping, complete, connect_query, http_query};
+use super::mapping::{Mapping, Routed, complete, connect_query, http_query};
 use super::metrics::DecisionMetrics;
 use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
 use super::principal::{Callers, Principal, Principals};
@@ -43,6 +44,8 @@ pub struct Verdict {
     pub cache: CacheState,
     /// Who asked, verified.
     pub principal: Option<Principal>,
+    /// The call that it answers, if there is one that a denial answers in its own protocol.
+    pub call: Option<Call>,
     /// Its record. It may be told once that is durable: [`Verdict::settled`].
     pub taken: Taken,
 }
@@ -133,8 +136,20 @@ impl Authorizer {
         };
         let subject = callers.take_subject();
         question.settled(&subject);
-        let mut query = match (&request, &mapping) {
-            (Some(request), Some(mapping)) => mapping.query(subject, request, check, &policies)?.query,
+        let routed = match (&request, &mapping) {
+            (Some(request), Some(mapping)) => Some(mapping.route(request, check)?),
+            _ => None,
+        };
+        question.routed(routed.as_ref());
+        let mut query = match (&request, &routed) {
+            (_, Some(routed)) => {
+                let mapped = routed.query(subject, &policies)?;
+                if let Err(refusal) = mapped.registered {
+                    question.asked(&mapped.query);
+                    return Err(refusal);
+                }
+                mapped.query
+            }
             (Some(request), None) => http_query(subject, request, check, policies.shape())?,
             (None, _) => connect_query(subject, check, policies.shape())?,
         };
@@ -183,6 +198,7 @@ impl Authorizer {
             bundle_epoch: Epoch::default(),
             policies: self.ports.policies.load(),
             request_id: None,
+            call: None,
         }
     }
 
@@ -285,7 +301,7 @@ impl Authorizer {
                 (refusal.reason(), Answer::none())
             }
         };
-        let (edge, principal) = (question.edge, question.principal.take());
+        let (edge, principal, call) = (question.edge, question.principal.take(), question.call.take());
         let took = self.ports.clock.elapsed().saturating_sub(question.started);
         let (id, reason, taken) = match question.id {
             None => (DecisionId::NIL, Reason::Internal, Taken::NOW),
@@ -302,7 +318,16 @@ impl Authorizer {
         };
         let outcome = reason.outcome();
         self.metrics.decided(edge, reason, answer.cache, took);
-        Verdict { id, outcome, reason, policies: answer.evaluation.policies, cache: answer.cache, principal, taken }
+        Verdict {
+            id,
+            outcome,
+            reason,
+            policies: answer.evaluation.policies,
+            cache: answer.cache,
+            principal,
+            call,
+            taken,
+        }
     }
 }
 
@@ -351,6 +376,7 @@ struct Question<'q> {
     bundle_epoch: Epoch,
     policies: Arc<Snapshot<PolicySet>>,
     request_id: Option<Cow<'q, str>>,
+    call: Option<Call>,
 }
 
 impl<'q> Question<'q> {
@@ -389,6 +415,15 @@ impl<'q> Question<'q> {
         let principal = Principal::of(subject);
         self.peer = self.peer.take().filter(|peer| principal != Principal::Workload(peer.clone()));
         self.principal = Some(principal);
+    }
+
+    /// Takes down which call waits for the answer, and the method that it calls.
+    fn routed(&mut self, routed: Option<&Routed<'_>>) {
+        let Some(routed) = routed else { return };
+        self.call = routed.call().cloned();
+        if let Some(method) = routed.method() {
+            self.action = Cow::Owned(printable(method, SHOWN));
+        }
     }
 
     fn asked(&mut self, query: &Query<'_>) -> Digest {

@@ -15,6 +15,7 @@ mod fixture;
 mod fuzz;
 mod inputs;
 pub mod load;
+mod mcp;
 mod route;
 pub mod routes;
 mod selectors;
@@ -28,7 +29,7 @@ use std::collections::BTreeSet;
 use portcullis_spiffe::SpiffeId;
 
 pub use self::load::MappingFiles;
-pub use self::routes::{Mapped, Mapping};
+pub use self::routes::{Mapped, Mapping, Routed};
 pub use self::template::check_template;
 pub use self::watch::{MappingEvents, watch};
 use super::check::Check;

@@ -56,6 +56,12 @@ pub enum Reason {
     BadBody,
     /// The route of the mapping needs something for the resource's id that the request lacks.
     MissingInput,
+    /// The body is no message of MCP, or one that can be read in two ways.
+    BadMessage,
+    /// What the proxy's MCP filter or the request's headers say of a message is not what the message says, or not enough.
+    MetadataMismatch,
+    /// The tool is not in the catalogue of its server.
+    Unregistered,
     /// Neither the route nor the proxy's own certificate says which service this is.
     NoService,
     /// The schema knows no such action.
@@ -103,6 +109,9 @@ impl Reason {
             Self::BadQuery => "bad_query",
             Self::BadBody => "bad_body",
             Self::MissingInput => "missing_input",
+            Self::BadMessage => "bad_message",
+            Self::MetadataMismatch => "metadata_mismatch",
+            Self::Unregistered => "unregistered",
             Self::NoService => "no_service",
             Self::UnknownAction => "unknown_action",
             Self::SchemaMismatch => "schema_mismatch",

@@ -125,7 +125,10 @@ impl Asked {
         };
         let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP"))?;
         let principal = "spiffe://example.org/web".parse().expect("a SPIFFE ID");
-        mapping.query(workload(&principal), &request, &check, policies).map(then)
+        let routed = mapping.route(&request, &check)?;
+        let mapped = routed.query(workload(&principal), policies)?;
+        mapped.registered.clone()?;
+        Ok(then(mapped))
     }
 
     /// Action, resource and context of the question, and the route's name.

@@ -5,6 +5,7 @@
 //!
 //! The messages are written field by field; the tests read them with Envoy's full definitions.
 
+mod jsonrpc;
 mod names;
 mod wire;
 
@@ -71,6 +72,7 @@ fn deny(verdict: &Verdict, names: &HeaderNames) -> Response {
         _ => 403,
     };
     let code = if status == 401 { UNAUTHENTICATED } else { PERMISSION_DENIED };
+    let status = jsonrpc::status(verdict, status);
     response(code, verdict, Outcome::Deny, |message, decision_id| {
         message.message(DENIED_RESPONSE, |body| refusal(body, status, verdict, decision_id, names));
     })
@@ -110,6 +112,7 @@ const fn http_status(reason: Reason) -> u16 {
         | Reason::SchemaMismatch
         | Reason::NoService
         | Reason::NoRoute
+        | Reason::Unregistered
         | Reason::HeadersNotRaw => 403,
         Reason::NoCertificate
         | Reason::BadCertificate
@@ -129,6 +132,8 @@ const fn http_status(reason: Reason) -> u16 {
         | Reason::BadHeader
         | Reason::BadQuery
         | Reason::BadBody
+        | Reason::BadMessage
+        | Reason::MetadataMismatch
         | Reason::MissingInput
         | Reason::Undecodable => 400,
         Reason::DeadlineExpired | Reason::Overloaded | Reason::AuditUnavailable => 503,
@@ -141,6 +146,9 @@ fn refusal(message: &mut Message, status: u16, verdict: &Verdict, decision_id: &
     message.message(1, |http_status| http_status.varint(1, status.into()));
     header(message, 2, "content-type", "application/json");
     header(message, 2, names.decision(), decision_id);
+    if let Some(call) = &verdict.call {
+        return message.text(3, &jsonrpc::error(call, verdict, decision_id));
+    }
     // Reason and id are words of our own, in which there is nothing to escape.
     let mut told = String::with_capacity(128);
     let reason = verdict.reason.name();

@@ -203,6 +203,7 @@ fn nameless(reason: Reason) -> Verdict {
         policies: Arc::new([]),
         cache: CacheState::Bypass,
         principal: None,
+        call: None,
         taken: Taken::NOW,
     }
 }

@@ -68,6 +68,7 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
         policies,
         cache: CacheState::Miss,
         principal: None,
+        call: None,
         taken: Taken::NOW,
     }
 }
