@@ -138,6 +138,7 @@ fn reading_a_check_and_writing_its_answer_allocates_next_to_nothing() {
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
         principal: Some("spiffe://example.org/web".parse::<SpiffeId>().unwrap().into()),
+        call: None,
         taken: portcullis::evidence::Taken::NOW,
     });
     assert_allocates("the wire", &Service::new(Arc::new(known), frame), MOST_OF_WIRE);

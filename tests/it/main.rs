@@ -30,6 +30,8 @@ mod entity_sources;
 mod ext_authz;
 mod federation;
 mod mapping;
+mod mcp;
+mod mcp_guide;
 mod mtls;
 mod operations;
 mod overload;

@@ -102,13 +102,14 @@ impl ToolList {
         for tool in tools {
             let hint =
                 |name: &str, otherwise: bool| tool.annotations.get(name).and_then(Json::as_bool).unwrap_or(otherwise);
+            let read_only = hint("readOnlyHint", false);
             entities.push(json!({
                 "uid": { "type": kind("Tool"), "id": format!("{}{}", self.prefix, tool.name) },
                 "attrs": {
                     "name": tool.name,
                     // What a server does not say is taken as MCP says: for the worse.
-                    "read_only": hint("readOnlyHint", false),
-                    "destructive": hint("destructiveHint", true),
+                    "read_only": read_only,
+                    "destructive": hint("destructiveHint", !read_only),
                     "idempotent": hint("idempotentHint", false),
                     "open_world": hint("openWorldHint", true),
                 },

@@ -124,30 +124,30 @@ impl Mcp {
     }
 
     fn read(&self, inputs: &Inputs<'_>) -> Result<Json, Refusal> {
-        let metadata = inputs.check.mcp.as_ref();
-        if let Some(metadata) = metadata {
+        if self.source == Source::Metadata {
+            let metadata = inputs.check.mcp.as_ref().ok_or_else(|| metadata::mismatch("it says nothing"))?;
             metadata::sound(metadata)?;
+            return Ok(metadata::message(metadata));
         }
-        match (self.source, metadata) {
-            (Source::Metadata, Some(metadata)) => Ok(metadata::message(metadata)),
-            (Source::Both | Source::Metadata, None) => Err(metadata::mismatch("it says nothing of the request")),
-            (Source::Body | Source::Both, _) => {
-                // Envoy's filter takes no other spelling for MCP and lets the request through.
-                let said = inputs.header("content-type")?.unwrap_or_default();
-                if said.split(';').next().map(str::trim) != Some("application/json") {
-                    let why = "the body: its `content-type` is not `application/json`";
-                    return Err(Refusal::new(Reason::BadBody, why, said));
-                }
-                body::read(inputs, self.max_bytes)
-            }
+        // Envoy's filter takes no other spelling for MCP and lets the request through.
+        let said = inputs.header("content-type")?.unwrap_or_default();
+        if said.split(';').next().map(str::trim) != Some("application/json") {
+            let why = "the body: its `content-type` is not `application/json`";
+            return Err(Refusal::new(Reason::BadBody, why, said));
         }
+        body::read(inputs, self.max_bytes)
     }
 
     fn understood(&self, json: Json, inputs: &Inputs<'_>) -> Result<Message, Refusal> {
-        if let (Some(metadata), Source::Body | Source::Both) = (&inputs.check.mcp, self.source) {
+        let metadata = inputs.check.mcp.as_ref().filter(|_| self.source != Source::Metadata);
+        if let Some(metadata) = metadata {
+            metadata::sound(metadata)?;
             metadata::agree(metadata, &json)?;
         }
         let message = Message::parse(json)?;
+        if metadata.is_none() && self.source == Source::Both {
+            return Err(metadata::mismatch("it says nothing"));
+        }
         metadata::headers_agree(inputs, &message)?;
         Ok(message)
     }
