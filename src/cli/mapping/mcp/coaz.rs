@@ -115,7 +115,7 @@ mod tests {
         }});
         assert_eq!(
             written(&declared).unwrap(),
-            r#"{ action: { name: "get_customer" }, resource: { type: "Customer", id: "{params.arguments.id}", properties: { "n": 3, "tier": "$gold {{x}}" } }, context: { "case": "{params.arguments.case}", "deep": { "a": true } } }"#
+            r#"{ action: { name: "get_customer" }, resource: { type: "Customer", id: "{params.arguments.id}", properties: { "tier": "$gold {{x}}", "n": 3 } }, context: { "case": "{params.arguments.case}", "deep": { "a": true } } }"#
         );
     }
 

@@ -29,11 +29,6 @@ action "resources/read" appliesTo { principal: Workload, resource: Resource, con
 action "completion/complete" appliesTo { principal: Workload, resource: [Prompt, Resource], context: {} };
 action "tasks/get" appliesTo { principal: Workload, resource: Task, context: {} };
 action get_customer appliesTo { principal: Workload, resource: Customer, context: { case?: String } };
-namespace Mcp {
-  entity McpServer;
-  entity Tool in [McpServer];
-  action "tools/call" appliesTo { principal: Workload, resource: Tool, context: {} };
-}
 "#;
 
 const CATALOG: &str = r#"[
@@ -41,7 +36,6 @@ const CATALOG: &str = r#"[
   {"uid": {"type": "Tool", "id": "get_customer"}, "attrs": {"name": "get_customer"}, "parents": [{"type": "McpServer", "id": "files"}]},
   {"uid": {"type": "Tool", "id": "b/read"}, "attrs": {"name": "read"}, "parents": [{"type": "McpServer", "id": "b"}]},
   {"uid": {"type": "Tool", "id": "nobody's"}, "attrs": {"name": "nobody's"}, "parents": []},
-  {"uid": {"type": "Mcp::Tool", "id": "read"}, "attrs": {}, "parents": [{"type": "Mcp::McpServer", "id": "files"}]},
   {"uid": {"type": "Resource", "id": "file:///b"}, "attrs": {"uri": "file:///b"}, "parents": [{"type": "McpServer", "id": "b"}]}
 ]"#;
 
@@ -166,9 +160,28 @@ fn one_route_can_be_that_of_many_servers() {
     };
     assert_eq!(at("b").unwrap(), "Tool::\"b/read\"");
     assert_eq!(at("files").unwrap_err().reason(), Reason::Unregistered);
-    let namespaced = "{match: {path: /mcp}, mcp: {server: files, namespace: Mcp}}";
-    let said = by(namespaced, &called("read", &json!({}))).unwrap();
+}
+
+#[test]
+fn types_and_actions_can_be_of_a_namespace() {
+    let schema = r#"
+entity TrustDomain;
+entity Workload in [TrustDomain] { trust_domain: String, path: String };
+namespace Mcp {
+  entity McpServer;
+  entity Tool in [McpServer];
+  action "tools/call" appliesTo { principal: Workload, resource: Tool, context: {} };
+}"#;
+    let catalog = r#"[{"uid": {"type": "Mcp::Tool", "id": "read"}, "attrs": {}, "parents": [{"type": "Mcp::McpServer", "id": "files"}]}]"#;
+    let policy = ("p.cedar", "permit (principal, action, resource);");
+    let policies = Directory::new(&[("s.cedarschema", schema), policy, ("catalog.json", catalog)]).load().unwrap();
+    let text = "version: 1\nroutes:\n  - {match: {path: /mcp}, mcp: {server: files, namespace: Mcp}}\n";
+    let mapping = Mapping::compile(&MappingFiles::of(&[("m.yaml", text)])).unwrap();
+    mapping.fit(&policies).unwrap();
+    let said = called("read", &json!({})).by_both(&mapping, &policies).unwrap();
     assert_eq!((&said["action"], &said["resource"]), (&json!("Mcp::tools/call"), &json!("Mcp::Tool::\"read\"")));
+    let list = posted("tools/list", &json!({})).by_both(&mapping, &policies).unwrap_err();
+    assert_eq!(list.reason(), Reason::UnknownAction);
 }
 
 const DECLARED: &str = "{match: {path: /mcp}, mcp: {server: files, tools: {get_customer: {action: {name: get_customer}, \
@@ -214,7 +227,7 @@ fn routes_that_can_t_be_are_told() {
             "{match: {path: /mcp, method: GET}, action: {name: ping}, resource: {type: Tool, id: '{params.x}'}}",
             "only a route with `mcp`",
         ),
-        (&DECLARED.replace("type: Customer", "type: Path"), "not about a `Path`"),
+        (&DECLARED.replace("type: Customer", "type: Path"), "a `Path` is the path of the request"),
         (&DECLARED.replace("name: get_customer", "name: get_all"), "the schema has no action `get_all`"),
         (&DECLARED.replace("tier: gold", "rank: gold"), "declares no `rank`"),
         (&DECLARED.replace("context: {case:", "context: {color:"), "declares no `color`"),

@@ -44,15 +44,17 @@ fn of(field: Field<'_>) -> Result<Option<Json>, DecodeError> {
 
 /// A name, and what it stands for.
 fn entry(field: Field<'_>) -> Result<(&[u8], Option<&[u8]>), DecodeError> {
-    let (mut message, mut key, mut values) = (field.message()?, &[][..], (None, 0));
+    let (mut message, mut key, mut values) = (field.message()?, &[][..], Vec::new());
     while let Some(field) = message.next_field()? {
         match field.number {
             1 => key = field.bytes()?,
-            2 => values = (Some(field.bytes()?), values.1 + 1),
+            2 => values.push(field.bytes()?),
             _ => {}
         }
     }
-    Ok((key, values.0.filter(|_| values.1 == 1)))
+    // One that is not there is empty; several would have to be merged.
+    let value = values.first().copied().unwrap_or_default();
+    Ok((key, (values.len() < 2).then_some(value)))
 }
 
 fn read(bytes: &[u8]) -> Json {

@@ -149,6 +149,8 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::BadHeader
             | Reason::BadQuery
             | Reason::BadBody
+            | Reason::BadMessage
+            | Reason::MetadataMismatch
             | Reason::MissingInput
             | Reason::Undecodable => (7, 400),
             _ => (7, 403),
