@@ -111,6 +111,7 @@ async fn serve_front(socket: &Path) {
         policies: Arc::new(["web-reads-orders".into()]),
         cache: CacheState::Hit,
         principal: Some("spiffe://example.org/web".parse::<portcullis::identity::SpiffeId>().unwrap().into()),
+        call: None,
         taken: Taken::NOW,
     });
     let (clock, metrics) = (Arc::new(SystemClock::new()), Metrics::new(registry));

@@ -23,6 +23,9 @@ pub(super) enum Expression {
     Record(Vec<(Box<str>, Placed)>),
 }
 
+/// An attribute, and what a route gives it.
+pub(super) type Attribute = (Box<str>, Placed);
+
 /// An expression and where it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placed {

@@ -1,7 +1,7 @@
 //! Whether what routes make of requests can fit the schema: a route that no request could ever pass is found better when
 //! it is loaded than by the first request.
 
-use super::expression::{Expression, Input, Placed, Text};
+use super::expression::{Attribute, Expression, Input, Placed, Text};
 use super::mcp::SUPPLIED;
 use super::route::{ActionName, Asks, Meaning, Resource, Route};
 use super::routes::{DESCRIBED, Mapping};
@@ -36,7 +36,7 @@ impl Route {
     pub(super) fn asks_misfits(
         &self,
         asks: &Asks,
-        given: (&[(Box<str>, Placed)], &[(Box<str>, Placed)]),
+        given: (&[Attribute], &[Attribute]),
         types: &SchemaTypes,
         problems: &mut Vec<Problem>,
     ) {
@@ -92,7 +92,7 @@ impl Route {
         &self,
         name: &str,
         action: &ActionType,
-        (own, further): (&[(Box<str>, Placed)], &[(Box<str>, Placed)]),
+        (own, further): (&[Attribute], &[Attribute]),
         problems: &mut Vec<Problem>,
     ) {
         for (attribute, value) in own {

@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 pub(super) use self::arguments::SUPPLIED;
 pub(super) use self::message::Message;
 use self::method::Target;
-use super::expression::{Placed, Text};
+use super::expression::{Attribute, Text};
 use super::inputs::{Inputs, body};
 use super::route::{ActionName, Asks, Route};
 use super::{Mapped, context};
@@ -86,7 +86,7 @@ enum Source {
 #[derive(Clone, Debug)]
 struct Declared {
     asks: Asks,
-    context: Vec<(Box<str>, Placed)>,
+    context: Vec<Attribute>,
 }
 
 /// What was posted.
@@ -176,7 +176,7 @@ impl Mcp {
         let is_tool = message.target() == Target::Tool;
         let registered = registered(UidRef::new(about.kind, &id), &server, is_tool, policies);
         if let (true, Ok(()), Some(declared)) = (is_tool, &registered, self.tools.get(&*name)) {
-            return declared.mapped(self, subject, (route, inputs, policies));
+            return declared.mapped(subject, (route, inputs, policies));
         }
         let mut resource = Entity::named(about.kind, id);
         // The catalogue says where a tool belongs, and all that is known of it.
@@ -232,26 +232,11 @@ impl Mcp {
         registered: Result<(), Refusal>,
     ) -> Result<Mapped<'q>, Refusal> {
         let action = self.qualified(method);
-        let mut context = self.context(&action, inputs, policies)?;
+        let mut context = said(&action, inputs, policies)?;
         enter(&mut context, &route.context, policies.types().actions.get(&*action), inputs)?;
         let action = Action::named(action.into_owned());
         let query = Query { subject, action, resource, context, extra: Vec::new() };
         Ok(Mapped::of(query, route, registered))
-    }
-
-    /// What a request and its message say by themselves, as far as the action declares it.
-    fn context<'q>(
-        &self,
-        action: &str,
-        inputs: &Inputs<'q>,
-        policies: &'q PolicySet,
-    ) -> Result<Properties<'q>, Refusal> {
-        let (request, check): (&'q HttpRequest<'q>, &'q Check<'q>) = (inputs.request, inputs.check);
-        let mut context = context(action, Some(request), check, policies.shape())?;
-        if let Some(declared) = policies.types().actions.get(action) {
-            arguments::enter(&mut context, &declared.context, inputs)?;
-        }
-        Ok(context)
     }
 
     /// The full name of an action.
@@ -266,7 +251,6 @@ impl Mcp {
 impl Declared {
     fn mapped<'q>(
         &'q self,
-        mcp: &'q Mcp,
         subject: Entity<'q>,
         (route, inputs, policies): (&'q Route, &Inputs<'q>, &'q PolicySet),
     ) -> Result<Mapped<'q>, Refusal> {
@@ -274,7 +258,7 @@ impl Declared {
             return Err(Refusal::new(Reason::Internal, "a tool has no action of its own", ""));
         };
         let (resource, extra) = route.resource(&self.asks.resource, inputs, policies)?;
-        let mut context = mcp.context(action, inputs, policies)?;
+        let mut context = said(action, inputs, policies)?;
         let declared = policies.types().actions.get(&**action);
         enter(&mut context, &route.context, declared, inputs)?;
         enter(&mut context, &self.context, declared, inputs)?;
@@ -283,10 +267,20 @@ impl Declared {
     }
 }
 
+/// The context that a request and its message make by themselves, as far as the action declares it.
+fn said<'q>(action: &str, inputs: &Inputs<'q>, policies: &'q PolicySet) -> Result<Properties<'q>, Refusal> {
+    let (request, check): (&'q HttpRequest<'q>, &'q Check<'q>) = (inputs.request, inputs.check);
+    let mut context = context(action, Some(request), check, policies.shape())?;
+    if let Some(declared) = policies.types().actions.get(action) {
+        arguments::enter(&mut context, &declared.context, inputs)?;
+    }
+    Ok(context)
+}
+
 /// Gives a context what a route says of it, as far as it is declared.
 pub(super) fn enter<'q>(
     context: &mut Properties<'q>,
-    given: &'q [(Box<str>, Placed)],
+    given: &'q [Attribute],
     declared: Option<&ActionType>,
     inputs: &Inputs<'q>,
 ) -> Result<(), Refusal> {
