@@ -3,6 +3,7 @@
 
 pub mod authorize;
 pub mod cache;
+mod call;
 pub mod caller;
 pub mod check;
 pub mod entity;
@@ -21,6 +22,7 @@ pub mod value;
 pub mod verdict;
 
 pub use authorize::{Authorizer, Ports};
+pub use call::Call;
 pub use caller::{Asker, Caller, CallerError, Callers, Credentials, Statements};
 pub use check::{Body, Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod descriptors;
+mod mcp;
 mod openapi;
 mod written;
 
@@ -15,6 +16,7 @@ use crate::decision::mapping::Mapping;
 use crate::decision::policy::PolicySet;
 
 use self::attempt::Attempt;
+use self::mcp::ToolList;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MappingCommand {
@@ -53,6 +55,11 @@ pub(super) enum MappingCommand {
         /// The `FileDescriptorSet`, binary.
         file: PathBuf,
     },
+    /// Print the catalogue of an MCP server's tools as entities, or with `--route` the route to it.
+    ///
+    /// Made from the server's answer to `tools/list`. A tool that maps its calls itself (`x-authzen-mapping`) in a way that
+    /// no route can say is left out, so that it can't be called, and standard error tells.
+    FromMcp(ToolList),
 }
 
 /// Why nothing came of a command, in lines.
@@ -80,6 +87,12 @@ pub(super) fn run(command: MappingCommand, output: &mut Output<'_>) -> Exit {
         }),
         MappingCommand::FromOpenapi { file, hosts, operation_ids } => openapi::mapping(&file, hosts, operation_ids),
         MappingCommand::FromDescriptors { file } => descriptors::mapping(&file),
+        MappingCommand::FromMcp(list) => list.print().map(|(text, left_out)| {
+            for line in left_out {
+                output.error(&line, Exit::Success);
+            }
+            text
+        }),
     };
     match printed {
         Ok(text) => output.print(&text),

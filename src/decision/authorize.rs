@@ -8,11 +8,12 @@ use std::time::Duration;
 use portcullis_spiffe::SpiffeId;
 
 use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
+use super::call::Call;
 use super::caller::admission::EVALUATE;
 use super::caller::{Asker, Caller};
 use super::check::Check;
 use super::guidance::in_header;
-use super::mapping::{Found, Mapping, OnError, complete, connect_query, gateway, http_query};
+use super::mapping::{Mapping, OnError, Routed, complete, connect_query, gateway, http_query};
 use super::metrics::DecisionMetrics;
 use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
 use super::principal::{Callers, Principal, PrincipalRule, Principals};
@@ -128,11 +129,11 @@ impl Authorizer {
         let token = self.token(request.as_ref(), question)?;
         let policies = Arc::clone(&question.policies);
         let mapping = self.mapping.as_ref().map(|mapping| mapping.load());
-        let found = match (&request, &mapping) {
-            (Some(request), Some(mapping)) => mapping.find(request, check).transpose(),
+        let routed = match (&request, &mapping) {
+            (Some(request), Some(mapping)) => Some(mapping.route(request, check)),
             _ => None,
         };
-        question.takes(found.as_ref().and_then(|found| found.as_ref().ok()));
+        question.takes(routed.as_ref().and_then(|routed| routed.as_ref().ok()));
         let rule = question.rule.unwrap_or_else(|| self.principals.as_ref().map(Principals::rule).unwrap_or_default());
         let mut callers = match (&self.principals, peer) {
             (Some(principals), peer) => principals.settle(rule, peer, token.as_deref(), policies.types())?,
@@ -143,8 +144,15 @@ impl Authorizer {
         let subject = callers.take_subject();
         question.settled(&subject);
         // Only now: whoever could not say who they are is not told which routes there are.
-        let mut query = match (&request, found.transpose()?) {
-            (Some(_), Some(found)) => found.query(subject, &policies)?,
+        let mut query = match (&request, &routed.transpose()?) {
+            (_, Some(routed)) => {
+                let mapped = routed.query(subject, &policies)?;
+                if let Err(refusal) = mapped.registered {
+                    question.asked(&mapped.query);
+                    return Err(refusal);
+                }
+                mapped.query
+            }
             (Some(request), None) => http_query(subject, request, check, policies.shape())?,
             (None, _) => connect_query(subject, check, policies.shape())?,
         };
@@ -238,6 +246,7 @@ impl Authorizer {
             route: None,
             rule: None,
             on_error: None,
+            call: None,
         }
     }
 
@@ -358,6 +367,7 @@ impl Authorizer {
             time: question.now,
             guidance: answer.evaluation.guidance.clone(),
             backend_headers: question.policies.backend_headers().cloned(),
+            call: question.call.take(),
             on_error: question.on_error,
         };
         let (id, reason, taken) = match question.id {
@@ -447,6 +457,7 @@ struct Question<'q> {
     route: Option<Arc<str>>,
     rule: Option<PrincipalRule>,
     on_error: Option<OnError>,
+    call: Option<Call>,
 }
 
 impl<'q> Question<'q> {
@@ -486,11 +497,15 @@ impl<'q> Question<'q> {
     }
 
     /// It takes this route, which may have another principal.
-    fn takes(&mut self, found: Option<&Found<'_>>) {
-        let Some(found) = found else { return };
-        self.route = Some(Arc::clone(found.name()));
-        self.on_error = Some(found.on_error());
-        self.rule = found.principal();
+    fn takes(&mut self, routed: Option<&Routed<'_>>) {
+        let Some(routed) = routed else { return };
+        self.route = routed.name().cloned();
+        self.on_error = routed.on_error();
+        self.rule = routed.principal();
+        self.call = routed.call().cloned();
+        if let Some(method) = routed.method() {
+            self.action = Cow::Owned(printable(method, SHOWN));
+        }
         match self.rule {
             Some(PrincipalRule::Token | PrincipalRule::TokenOrSvid) => {
                 if let Some(Principal::Workload(peer)) = self.principal.take() {

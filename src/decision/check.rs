@@ -1,6 +1,8 @@
 //! A proxy's question before anything in it is believed: what [`crate::edge::envoy::ext_authz`] read from the wire. It
 //! borrows from the bytes of the message, of which nothing is copied.
 
+use serde_json::Value as Json;
+
 /// One `CheckRequest`, reduced to the fields that can enter a decision. Nothing here is verified or canonical yet.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Check<'a> {
@@ -16,6 +18,8 @@ pub struct Check<'a> {
     pub http: Option<HttpAttributes<'a>>,
     /// What the proxy's own configuration says of the route.
     pub extensions: Extensions<'a>,
+    /// What the proxy's MCP filter found in the body, as JSON; `null` if that can't be read. `None` if it says nothing.
+    pub mcp: Option<Json>,
 }
 
 /// The HTTP part of a [`Check`].

@@ -16,6 +16,7 @@ mod fuzz;
 pub(in crate::decision) mod gateway;
 mod inputs;
 pub mod load;
+mod mcp;
 mod route;
 pub mod routes;
 mod selectors;
@@ -30,7 +31,7 @@ use portcullis_spiffe::SpiffeId;
 
 pub use self::load::MappingFiles;
 pub use self::route::OnError;
-pub use self::routes::{Found, Mapped, Mapping};
+pub use self::routes::{Mapped, Mapping, Routed};
 pub use self::template::check_template;
 pub use self::watch::{MappingEvents, watch};
 use super::check::Check;

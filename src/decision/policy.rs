@@ -111,6 +111,11 @@ impl PolicySet {
         Self { entities, ..self.clone() }
     }
 
+    /// The entities that are stored.
+    pub(in crate::decision) const fn stored(&self) -> &Entities {
+        &self.entities
+    }
+
     /// The types of the schema.
     pub(in crate::decision) fn types(&self) -> &Arc<SchemaTypes> {
         &self.vocabulary.types

@@ -62,6 +62,12 @@ pub enum Reason {
     BadBody,
     /// The route of the mapping needs something for the resource's id that the request lacks.
     MissingInput,
+    /// The body is no message of MCP, or one that can be read in two ways.
+    BadMessage,
+    /// What the proxy's MCP filter or the request's headers say of a message is not what the message says, or not enough.
+    MetadataMismatch,
+    /// The tool is not in the catalogue of its server.
+    Unregistered,
     /// Neither the route nor the proxy's own certificate says which service this is.
     NoService,
     /// The schema knows no such action.
@@ -82,7 +88,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::Permitted,
         Self::NoPermit,
         Self::Forbidden,
@@ -110,6 +116,9 @@ impl Reason {
         Self::NoRoute,
         Self::BadQuery,
         Self::BadBody,
+        Self::BadMessage,
+        Self::MetadataMismatch,
+        Self::Unregistered,
         Self::MissingInput,
         Self::NoService,
         Self::UnknownAction,
@@ -152,6 +161,9 @@ impl Reason {
             Self::BadQuery => "bad_query",
             Self::BadBody => "bad_body",
             Self::MissingInput => "missing_input",
+            Self::BadMessage => "bad_message",
+            Self::MetadataMismatch => "metadata_mismatch",
+            Self::Unregistered => "unregistered",
             Self::NoService => "no_service",
             Self::UnknownAction => "unknown_action",
             Self::SchemaMismatch => "schema_mismatch",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::call::Call;
 use super::guidance::Guidance;
 use super::mapping::OnError;
 use super::principal::Principal;
@@ -39,6 +40,8 @@ pub struct Manner {
     pub guidance: Option<Arc<Guidance>>,
     /// Headers that only policies may give to a backend: whatever a client sent under one of these names is taken away.
     pub backend_headers: Option<Arc<[Box<str>]>>,
+    /// The call that it answers, if there is one that is answered in its own protocol.
+    pub call: Option<Call>,
     /// What the route of the request says about errors; `None` if none is known.
     pub on_error: Option<OnError>,
 }

@@ -33,6 +33,8 @@ mod ext_authz;
 mod federation;
 mod federation_peers;
 mod mapping;
+mod mcp;
+mod mcp_guide;
 mod mtls;
 mod operations;
 mod overload;

@@ -103,9 +103,12 @@ impl Attempt {
         let http = check.http.clone().unwrap_or_default();
         let request = HttpRequest::from_attributes(&http).map_err(|refusal| denied(&refusal))?;
         let subject = workload(&principal);
-        let (query, route) = match mapping {
-            Some(mapping) => {
-                let mapped = mapping.query(subject, &request, check, policies).map_err(|refusal| denied(&refusal))?;
+        let routed = mapping.map(|mapping| mapping.route(&request, check)).transpose();
+        let routed = routed.map_err(|refusal| denied(&refusal))?;
+        let (query, route) = match &routed {
+            Some(routed) => {
+                let mapped = routed.query(subject, policies).map_err(|refusal| denied(&refusal))?;
+                mapped.registered.as_ref().map_err(denied)?;
                 let route = mapped.route().map(|(name, place)| format!("route `{name}`, {place}"));
                 (mapped.query, route)
             }

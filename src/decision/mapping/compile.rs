@@ -8,7 +8,8 @@ use serde_saphyr::Spanned;
 
 use super::document::{ActionText, GrpcText, MatchText, Members, OnErrorText, ResourceText, RouteText, Value, place};
 use super::expression::{Expression, Placed, Scope, Text, header_name, parameter};
-use super::route::{ActionName, HostPattern, OnError, Resource, Route};
+use super::mcp::{HTTP_METHODS, SUPPLIED};
+use super::route::{ActionName, Asks, HostPattern, Meaning, OnError, Resource, Route};
 use super::selectors::{Place, Selectors};
 use super::template::{Segment, Template, is_name};
 use super::{PATH, ROUTE};
@@ -39,30 +40,44 @@ impl Compiler<'_> {
         let matches = &text.matches.value;
         let grpc = self.grpc(&text.matches)?;
         let template = self.template(&text.matches, grpc)?;
-        let scope = Scope { template: &template, grpc };
+        let scope = Scope { template: &template, grpc, mcp: text.mcp.is_some() };
         let host = self.host(matches.host.as_ref());
-        let selectors = self.selectors(matches, grpc.is_some());
-        let action = self.action(text.action.as_ref(), &text.matches, grpc);
-        let resource = self.resource(text.resource.as_ref(), position, scope);
+        let selectors = self.selectors(matches, grpc.is_some(), text.mcp.is_some());
+        let meaning = self.meaning(text, position, (grpc, scope));
         let context = self.context(&text.context, scope);
         let (principal, on_error) = (self.principal(text.principal.as_ref()), self.on_error(text.on_error.as_ref()));
-        let (host, selectors, action, resource, context) = (host?, selectors?, action?, resource?, context?);
+        let (host, selectors, meaning, context) = (host?, selectors?, meaning?, context?);
         let (principal, on_error) = (principal?, on_error?);
         let name = match &text.name {
             Some(name) => self.name(name)?,
+            None if text.mcp.is_some() => ["MCP ", template.as_str()].concat().into(),
             None => name(&selectors, &template),
         };
         let file = Arc::clone(&self.file);
-        Some(Route { name, file, position, host, template, selectors, action, resource, context, principal, on_error })
+        Some(Route { name, file, position, host, template, selectors, meaning, context, principal, on_error })
     }
 
-    fn complain<T>(&mut self, position: Position, message: impl std::fmt::Display) -> Option<T> {
+    fn meaning(
+        &mut self,
+        text: &RouteText,
+        position: Position,
+        (grpc, scope): (Option<Grpc<'_>>, Scope<'_>),
+    ) -> Option<Meaning> {
+        if let Some(mcp) = &text.mcp {
+            return Some(Meaning::Mcp(Box::new(self.mcp(mcp, text, scope)?)));
+        }
+        let action = self.action(text.action.as_ref(), &text.matches, grpc);
+        let resource = self.resource(text.resource.as_ref(), position, scope);
+        Some(Meaning::Http(Asks { action: action?, resource: resource? }))
+    }
+
+    pub(super) fn complain<T>(&mut self, position: Position, message: impl std::fmt::Display) -> Option<T> {
         self.problems.push(Problem::positioned(&self.file, position, message));
         None
     }
 
     /// The value, or the complaint at `position`.
-    fn told<T>(&mut self, position: Position, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+    pub(super) fn told<T>(&mut self, position: Position, result: Result<T, impl std::fmt::Display>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(message) => self.complain(position, message),
@@ -118,8 +133,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn selectors(&mut self, matches: &MatchText, grpc: bool) -> Option<Selectors> {
-        let methods = if grpc { Some(vec!["POST".into()]) } else { self.methods(matches.method.as_ref()) };
+    fn selectors(&mut self, matches: &MatchText, grpc: bool, mcp: bool) -> Option<Selectors> {
+        let methods = match (grpc, mcp) {
+            (true, _) => Some(vec!["POST".into()]),
+            (_, true) => Some(HTTP_METHODS.map(Box::from).to_vec()),
+            _ => self.methods(matches.method.as_ref()),
+        };
         let upgrade = match &matches.upgrade {
             Some(upgrade) => Some(Some(self.upgrade(upgrade)?)),
             None => Some(None),
@@ -217,7 +236,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn resource(&mut self, text: Option<&ResourceText>, route: Position, scope: Scope<'_>) -> Option<Resource> {
+    pub(super) fn resource(
+        &mut self,
+        text: Option<&ResourceText>,
+        route: Position,
+        scope: Scope<'_>,
+    ) -> Option<Resource> {
         let (kind, id, properties) =
             text.map_or((None, None, None), |text| (text.kind.as_ref(), text.id.as_ref(), text.properties.as_ref()));
         let position = kind.map_or(route, place);
@@ -240,9 +264,10 @@ impl Compiler<'_> {
         Some(Resource::Entity { kind: kind.into(), position, id: id?, properties: properties? })
     }
 
-    fn context(&mut self, members: &Members, scope: Scope<'_>) -> Option<Vec<(Box<str>, Placed)>> {
+    pub(super) fn context(&mut self, members: &Members, scope: Scope<'_>) -> Option<Vec<(Box<str>, Placed)>> {
         for (name, _) in &members.0 {
-            if is_supplied(&name.value) || name.value == "action" {
+            let by_message = scope.mcp && SUPPLIED.contains(&name.value.as_str());
+            if is_supplied(&name.value) || by_message || name.value == "action" {
                 let what =
                     format_args!("`context.{}` follows from the request itself; name yours otherwise", name.value);
                 return self.complain(place(name), what);

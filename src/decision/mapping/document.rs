@@ -1,5 +1,6 @@
 //! The YAML of a mapping file, read strictly: no unknown key, no key twice, and every value knows where it is written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
@@ -32,6 +33,7 @@ pub(super) struct RouteText {
     pub(super) matches: Spanned<MatchText>,
     pub(super) resource: Option<ResourceText>,
     pub(super) action: Option<ActionText>,
+    pub(super) mcp: Option<Spanned<McpText>>,
     #[serde(default)]
     pub(super) context: Members,
     pub(super) principal: Option<Spanned<String>>,
@@ -84,6 +86,30 @@ pub(super) struct ResourceText {
 #[serde(deny_unknown_fields)]
 pub(super) struct ActionText {
     pub(super) name: Spanned<String>,
+}
+
+/// An endpoint that speaks the Model Context Protocol.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct McpText {
+    pub(super) server: Spanned<String>,
+    pub(super) prefix: Option<Spanned<String>>,
+    pub(super) namespace: Option<Spanned<String>>,
+    pub(super) source: Option<Spanned<String>>,
+    pub(super) max_bytes: Option<Spanned<u64>>,
+    pub(super) denied_status: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) tools: BTreeMap<String, Spanned<ToolText>>,
+}
+
+/// What calls of one tool become, in place of what calls of any tool do.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolText {
+    pub(super) action: ActionText,
+    pub(super) resource: ResourceText,
+    #[serde(default)]
+    pub(super) context: Members,
 }
 
 /// Values by name, in the order of the file.

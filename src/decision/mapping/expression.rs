@@ -23,6 +23,9 @@ pub(super) enum Expression {
     Record(Vec<(Box<str>, Placed)>),
 }
 
+/// An attribute, and what a route gives it.
+pub(super) type Attribute = (Box<str>, Placed);
+
 /// An expression and where it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placed {
@@ -57,6 +60,8 @@ pub(super) enum Input {
     Method,
     /// `{body.a.b}`: a field of a JSON body.
     Body(Box<[Box<str>]>),
+    /// `{params.a.b}`: a field of the parameters of an MCP message.
+    Params(Box<[Box<str>]>),
     /// `{route.key}`: a context extension of the proxy's route.
     Extension(Box<str>),
 }
@@ -68,6 +73,8 @@ pub(super) struct Scope<'a> {
     pub(super) template: &'a Template,
     /// Service and method, if the route is of gRPC. Then `{grpc.service}` and `{grpc.method}` are there and `{body.…}` is not.
     pub(super) grpc: Option<(&'a str, Option<&'a str>)>,
+    /// Whether the route speaks MCP. Then `{params.…}` is there and `{body.…}` is not.
+    pub(super) mcp: bool,
 }
 
 impl Text {
@@ -183,12 +190,12 @@ impl Scope<'_> {
             (Some(("body", _)), Some(_)) => {
                 return Err(format!("`{{{name}}}`: the body of a gRPC call is never read"));
             }
-            (Some(("body", field)), None) => {
-                if !field.split('.').all(is_name) {
-                    return Err(format!("`{{{name}}}`: a field has letters, digits, `-` and `_`"));
-                }
-                Input::Body(field.split('.').map(Box::from).collect())
+            (Some(("body", _)), None) if self.mcp => {
+                return Err(format!("`{{{name}}}`: a route with `mcp` has `{{params.…}}`"));
             }
+            (Some(("body", field)), None) => Input::Body(fields(name, field)?),
+            (Some(("params", field)), _) if self.mcp => Input::Params(fields(name, field)?),
+            (Some(("params", _)), _) => return Err(format!("`{{{name}}}`: only a route with `mcp` has it")),
             _ => return Err(unknown(name)),
         };
         Ok(Piece::Input(input))
@@ -198,8 +205,16 @@ impl Scope<'_> {
 fn unknown(name: &str) -> String {
     format!(
         "`{{{name}}}` is nothing that a request has; there are path, path.…, query.…, header.…, host, method, body.…, \
-         route.…, grpc.service and grpc.method"
+         params.…, route.…, grpc.service and grpc.method"
     )
+}
+
+/// The members that lead to a field, of the substitution `name`.
+fn fields(name: &str, field: &str) -> Result<Box<[Box<str>]>, String> {
+    if !field.split('.').all(is_name) {
+        return Err(format!("`{{{name}}}`: a field has letters, digits, `-` and `_`"));
+    }
+    Ok(field.split('.').map(Box::from).collect())
 }
 
 /// The name of a query parameter.
@@ -269,6 +284,7 @@ impl fmt::Display for Input {
             Self::Host => f.write_str("`{host}`"),
             Self::Method => f.write_str("`{method}`"),
             Self::Body(field) => write!(f, "`{{body.{}}}`", field.join(".")),
+            Self::Params(field) => write!(f, "`{{params.{}}}`", field.join(".")),
             Self::Extension(key) => write!(f, "`{{route.{key}}}`"),
         }
     }

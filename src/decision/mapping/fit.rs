@@ -1,8 +1,9 @@
 //! Whether what routes make of requests can fit the schema: a route that no request could ever pass is found better when
 //! it is loaded than by the first request.
 
-use super::expression::{Expression, Input, Placed, Text};
-use super::route::{ActionName, Resource, Route};
+use super::expression::{Attribute, Expression, Input, Placed, Text};
+use super::mcp::SUPPLIED;
+use super::route::{ActionName, Asks, Meaning, Resource, Route};
 use super::routes::{DESCRIBED, Mapping};
 use super::{PATH, ROUTE};
 use crate::decision::policy::problem::refuse_if_any;
@@ -24,16 +25,31 @@ impl Mapping {
 impl Route {
     fn misfits(&self, types: &SchemaTypes) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let kind = match &self.resource {
+        match &self.meaning {
+            Meaning::Http(asks) => self.asks_misfits(asks, (&self.context, &[]), types, &mut problems),
+            Meaning::Mcp(mcp) => mcp.misfits(self, types, &mut problems),
+        }
+        problems
+    }
+
+    /// What of a question can't be, if its context has what is given: what all must fit, and what enters it where it does.
+    pub(super) fn asks_misfits(
+        &self,
+        asks: &Asks,
+        given: (&[Attribute], &[Attribute]),
+        types: &SchemaTypes,
+        problems: &mut Vec<Problem>,
+    ) {
+        let kind = match &asks.resource {
             Resource::Path => PATH,
             Resource::Entity { kind, .. } => kind,
         };
-        self.resource_misfits(types, &mut problems);
-        let place = match &self.action {
+        self.resource_misfits(&asks.resource, types, problems);
+        let place = match &asks.action {
             ActionName::Named(_, position) => *position,
             ActionName::Method => self.position,
         };
-        for name in self.actions() {
+        for name in self.actions(asks) {
             let Some(action) = types.actions.get(name) else {
                 problems.push(self.problem(place, format_args!("the schema has no action `{name}`")));
                 continue;
@@ -42,13 +58,12 @@ impl Route {
                 let what = format_args!("the resource of action `{name}` can't be a `{kind}`");
                 problems.push(self.problem(place, what));
             }
-            self.context_misfits(name, action, &mut problems);
+            self.context_misfits(name, action, given, problems);
         }
-        problems
     }
 
-    fn resource_misfits(&self, types: &SchemaTypes, problems: &mut Vec<Problem>) {
-        let Resource::Entity { kind, position, id: _, properties } = &self.resource else { return };
+    fn resource_misfits(&self, resource: &Resource, types: &SchemaTypes, problems: &mut Vec<Problem>) {
+        let Resource::Entity { kind, position, id: _, properties } = resource else { return };
         let Some(entity) = types.entities.get(&**kind) else {
             problems.push(self.problem(*position, format_args!("the schema has no entity type `{kind}`")));
             return;
@@ -73,13 +88,20 @@ impl Route {
         }
     }
 
-    fn context_misfits(&self, name: &str, action: &ActionType, problems: &mut Vec<Problem>) {
-        for (attribute, value) in &self.context {
+    fn context_misfits(
+        &self,
+        name: &str,
+        action: &ActionType,
+        (own, further): (&[Attribute], &[Attribute]),
+        problems: &mut Vec<Problem>,
+    ) {
+        for (attribute, value) in own {
             self.misfit(&format!("the context of action `{name}`"), &action.context, attribute, value, problems);
         }
         for (attribute, kind) in &action.context {
-            let given = self.context.iter().any(|(given, _)| **given == **attribute);
-            if kind.required && !given && !is_supplied(attribute) {
+            let given = own.iter().chain(further).any(|(given, _)| **given == **attribute);
+            let by_message = matches!(self.meaning, Meaning::Mcp(_)) && SUPPLIED.contains(&attribute.as_str());
+            if kind.required && !given && !by_message && !is_supplied(attribute) {
                 let what =
                     format_args!("action `{name}` requires `context.{attribute}`, which the route does not give");
                 problems.push(self.problem(self.position, what));
@@ -88,7 +110,14 @@ impl Route {
     }
 
     /// What is wrong with one value, if anything.
-    fn misfit(&self, of: &str, declared: &RecordType, name: &str, value: &Placed, problems: &mut Vec<Problem>) {
+    pub(super) fn misfit(
+        &self,
+        of: &str,
+        declared: &RecordType,
+        name: &str,
+        value: &Placed,
+        problems: &mut Vec<Problem>,
+    ) {
         let Some(attribute) = declared.get(name) else {
             problems.push(self.problem(value.position, format_args!("{of} declares no `{name}`")));
             return;
@@ -122,7 +151,9 @@ impl Text {
     fn can_be(&self, kind: &Type) -> bool {
         matches!(
             (kind, self.as_input()),
-            (_, Some(Input::Body(_))) | (Type::String | Type::Extension(_), _) | (Type::Long | Type::Bool, Some(_))
+            (_, Some(Input::Body(_) | Input::Params(_)))
+                | (Type::String | Type::Extension(_), _)
+                | (Type::Long | Type::Bool, Some(_))
         )
     }
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
 
-use super::{Mapped, Mapping, MappingFiles, workload};
+use super::{Mapped, Mapping, MappingFiles, Routed, workload};
 use crate::decision::check::{Body, Check, HttpAttributes};
 use crate::decision::policy::PolicySet;
 use crate::decision::policy::fixture::Directory;
@@ -66,6 +66,8 @@ pub(super) struct Asked {
     pub(super) headers: Vec<(String, String)>,
     pub(super) extensions: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    /// What the proxy's MCP filter says.
+    pub(super) mcp: Option<Json>,
 }
 
 impl Asked {
@@ -77,6 +79,7 @@ impl Asked {
             headers: Vec::new(),
             extensions: vec![("service".into(), "todos".into())],
             body: Vec::new(),
+            mcp: None,
         }
     }
 
@@ -109,7 +112,24 @@ impl Asked {
         policies: &PolicySet,
         then: impl FnOnce(Mapped<'_>) -> T,
     ) -> Result<T, Refusal> {
-        let check = Check {
+        let check = self.check();
+        let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP"))?;
+        let principal = "spiffe://example.org/web".parse().expect("a SPIFFE ID");
+        let routed = mapping.route(&request, &check)?;
+        let mapped = routed.query(workload(&principal), policies)?;
+        mapped.registered.clone()?;
+        Ok(then(mapped))
+    }
+
+    /// Something of the route that it takes, which must be one.
+    pub(super) fn routed<T>(&self, mapping: &Mapping, then: impl FnOnce(&Routed<'_>) -> T) -> T {
+        let check = self.check();
+        let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP")).expect("is one");
+        then(&mapping.route(&request, &check).expect("takes a route"))
+    }
+
+    fn check(&self) -> Check<'_> {
+        Check {
             destination: "spiffe://example.org/orders",
             http: Some(HttpAttributes {
                 method: &self.method,
@@ -120,18 +140,20 @@ impl Asked {
                 headers: Some(self.headers.iter().map(|(name, value)| (&**name, value.as_bytes())).collect()),
                 body: Body::Bytes(&self.body),
             }),
+            mcp: self.mcp.clone(),
             extensions: self.extensions.iter().map(|(key, value)| (&**key, &**value)).collect::<Vec<_>>().into(),
             ..Check::default()
-        };
-        let request = HttpRequest::from_attributes(check.http.as_ref().expect("is HTTP"))?;
-        let principal = "spiffe://example.org/web".parse().expect("a SPIFFE ID");
-        mapping.query(workload(&principal), &request, &check, policies).map(then)
+        }
     }
 
     /// Action, resource and context of the question, and the route's name.
     pub(super) fn by(&self, mapping: &Mapping) -> Result<Json, Refusal> {
-        let policies = policies();
-        self.with(mapping, &policies, |mapped| {
+        self.by_both(mapping, &policies())
+    }
+
+    /// The same, by other policies.
+    pub(super) fn by_both(&self, mapping: &Mapping, policies: &PolicySet) -> Result<Json, Refusal> {
+        self.with(mapping, policies, |mapped| {
             let query = &mapped.query;
             assert!(policies.question(query).is_ok(), "{:?}", policies.question(query).err());
             json!({

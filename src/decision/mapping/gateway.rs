@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::{Mapping, ROUTE, SERVICE, complete_subject};
 use crate::decision::check::{Check, HeaderLine, HttpAttributes};
-use crate::decision::mapping::Found;
+use crate::decision::mapping::Routed;
 use crate::decision::policy::PolicySet;
 use crate::decision::query::{Action, Properties, Property, Query};
 use crate::decision::reason::Reason;
@@ -33,7 +33,7 @@ pub(in crate::decision) fn query(
     asked: &Query<'_>,
     mapping: &Mapping,
     policies: &PolicySet,
-    found: impl FnOnce(&Found<'_>),
+    found: impl FnOnce(&Routed<'_>),
 ) -> Result<Query<'static>, Refusal> {
     let mut completed = asked.clone();
     complete_subject(&mut completed)?;
@@ -51,11 +51,14 @@ pub(in crate::decision) fn query(
     let extensions = service.into_iter().collect::<Vec<_>>().into();
     let check = Check { extensions, ..Check::default() };
     let request = HttpRequest::from_attributes(&http)?;
-    let route = mapping
-        .find(&request, &check)?
-        .ok_or_else(|| Refusal::new(Reason::NoRoute, "a tunnel takes no route", &asked.action.name))?;
-    found(&route);
-    let mut mapped = route.query(completed.subject.into_owned(), policies)?.into_owned();
+    let routed = mapping.route(&request, &check)?;
+    if routed.name().is_none() {
+        return Err(Refusal::new(Reason::NoRoute, "a tunnel takes no route", &asked.action.name));
+    }
+    found(&routed);
+    let mapped = routed.query(completed.subject.into_owned(), policies)?;
+    mapped.registered?;
+    let mut mapped = mapped.query.into_owned();
     for (name, value) in asked.context.clone().into_owned() {
         if name != HEADERS && mapped.context.get(&name).is_none() {
             mapped.context.insert(name, value);

@@ -1,7 +1,7 @@
 //! What a route can read of a request. Whatever a service might read otherwise than we do is refused, but only if the
 //! route reads it at all.
 
-mod body;
+pub(super) mod body;
 mod parameter;
 
 use std::borrow::Cow;
@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use smallvec::SmallVec;
 
 use super::expression::Input;
+use super::mcp::Message;
 use crate::decision::check::Check;
 use crate::decision::query::Property;
 use crate::decision::reason::Reason;
@@ -29,6 +30,8 @@ pub(super) struct Inputs<'q> {
     pub(super) captures: Captures<'q>,
     /// Read when the first expression asks for it.
     body: OnceCell<Json>,
+    /// The message, where the route speaks MCP and there is one.
+    pub(super) message: Option<Message>,
 }
 
 impl<'q> Inputs<'q> {
@@ -36,7 +39,7 @@ impl<'q> Inputs<'q> {
     pub(super) fn of(request: &'q HttpRequest<'q>, check: &'q Check<'q>) -> Option<Self> {
         let Target::Path { path, query } = request.target() else { return None };
         let query = query.as_deref();
-        Some(Self { request, check, path, query, captures: Captures::new(), body: OnceCell::new() })
+        Some(Self { request, check, path, query, captures: Captures::new(), body: OnceCell::new(), message: None })
     }
 
     /// What the request has there, if anything.
@@ -49,6 +52,10 @@ impl<'q> Inputs<'q> {
             Input::Host => Some(self.request.host().name().into()),
             Input::Method => Some(self.request.method().into()),
             Input::Body(field) => body::field(self.body()?, field)?.map(|json| json.clone().into()),
+            Input::Params(field) => match &self.message {
+                Some(message) => body::field(&message.params, field)?.map(|json| json.clone().into()),
+                None => None,
+            },
             Input::Extension(key) => self.check.extensions.get(key).map(Property::from),
         })
     }
@@ -67,7 +74,7 @@ impl<'q> Inputs<'q> {
         if let Some(read) = self.body.get() {
             return Ok(read);
         }
-        let read = body::read(self)?;
+        let read = body::read(self, body::MAX_BYTES)?;
         Ok(self.body.get_or_init(|| read))
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::expression::{Placed, Text};
+use super::mcp::Mcp;
 use super::selectors::Selectors;
 use super::template::Template;
 use crate::decision::guidance::is_status;
@@ -21,8 +22,7 @@ pub(super) struct Route {
     pub(super) host: HostPattern,
     pub(super) template: Template,
     pub(super) selectors: Selectors,
-    pub(super) action: ActionName,
-    pub(super) resource: Resource,
+    pub(super) meaning: Meaning,
     /// Attributes of the context, by name.
     pub(super) context: Vec<(Box<str>, Placed)>,
     /// Who is the principal of its requests, if not who the configuration says.
@@ -51,6 +51,22 @@ impl OnError {
     pub(super) fn status(number: u64) -> Option<u16> {
         u16::try_from(number).ok().filter(|status| *status >= 500 && is_status(*status))
     }
+}
+
+/// What becomes of a route's requests.
+#[derive(Clone, Debug)]
+pub(super) enum Meaning {
+    /// What the request itself says.
+    Http(Asks),
+    /// What the message in it says.
+    Mcp(Box<Mcp>),
+}
+
+/// Which action on which resource.
+#[derive(Clone, Debug)]
+pub(super) struct Asks {
+    pub(super) action: ActionName,
+    pub(super) resource: Resource,
 }
 
 /// Which hosts a route is for.
@@ -100,9 +116,9 @@ impl Route {
         format!("{}:{}", self.file.display(), self.position)
     }
 
-    /// The names of the actions that its requests can have.
-    pub(super) fn actions(&self) -> impl Iterator<Item = &str> {
-        let (named, methods) = match &self.action {
+    /// The names of the actions that its requests can have by this.
+    pub(super) fn actions<'r>(&'r self, asks: &'r Asks) -> impl Iterator<Item = &'r str> {
+        let (named, methods) = match &asks.action {
             ActionName::Named(name, _) => (Some(&**name), &[][..]),
             ActionName::Method => (None, self.selectors.methods.as_slice()),
         };

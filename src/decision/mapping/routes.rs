@@ -1,12 +1,15 @@
 //! What a proxy's HTTP request becomes by the routes of a mapping.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::expression::read_as;
+use super::expression::{Text, read_as};
 use super::inputs::Inputs;
-use super::route::{ActionName, OnError, Resource, Route};
+use super::mcp::enter;
+use super::route::{ActionName, Asks, Meaning, OnError, Resource, Route};
 use super::table::Table;
 use super::{ROUTE, SERVICE_KIND, context, enclosing_paths, http_query, path_entity, service};
+use crate::decision::call::Call;
 use crate::decision::check::Check;
 use crate::decision::policy::PolicySet;
 use crate::decision::principal::PrincipalRule;
@@ -27,11 +30,22 @@ pub struct Mapping {
     pub(super) digest: Digest,
 }
 
-/// The route that a request takes, and what its variables stand for.
+/// A request on its way through the mapping: it is known which route it takes.
 #[derive(Debug)]
-pub struct Found<'q> {
+pub struct Routed<'q> {
+    request: &'q HttpRequest<'q>,
+    check: &'q Check<'q>,
+    taken: Option<Taken<'q>>,
+}
+
+/// The route that is taken.
+#[derive(Debug)]
+struct Taken<'q> {
     route: &'q Route,
     inputs: Inputs<'q>,
+    call: Option<Call>,
+    /// Why the message in the request can't be relied on, if there must be one and it can't.
+    flaw: Option<Refusal>,
 }
 
 /// What a request became, and by which route.
@@ -39,10 +53,17 @@ pub struct Found<'q> {
 pub struct Mapped<'q> {
     /// The question.
     pub query: Query<'q>,
+    /// Why it is not put to any policy, if it is not.
+    pub registered: Result<(), Refusal>,
     route: Option<&'q Route>,
 }
 
-impl Mapped<'_> {
+impl<'q> Mapped<'q> {
+    /// What became of it by a route.
+    pub(super) const fn of(query: Query<'q>, route: &'q Route, registered: Result<(), Refusal>) -> Self {
+        Self { query, registered, route: Some(route) }
+    }
+
     /// The route's name, and where it is written as `file:line:column`; `None` for a tunnel, which takes none.
     pub fn route(&self) -> Option<(&str, String)> {
         self.route.map(|route| (&*route.name, route.place()))
@@ -65,96 +86,112 @@ impl Mapping {
         self.digest
     }
 
-    /// May `subject` make this request? A tunnel has no path and is what it is without a mapping.
+    /// Which route a request takes. A tunnel has no path and takes none.
     ///
     /// # Errors
-    /// [`Refusal`] if no route matches, the route needs something that the request lacks or that can be read in two ways,
-    /// or the schema has no such action.
-    pub fn query<'q>(
-        &'q self,
-        subject: Entity<'q>,
-        request: &'q HttpRequest<'_>,
-        check: &'q Check<'_>,
-        policies: &'q PolicySet,
-    ) -> Result<Mapped<'q>, Refusal> {
-        match self.find(request, check)? {
-            Some(found) => Ok(Mapped { query: found.query(subject, policies)?, route: Some(found.route) }),
-            None => Ok(Mapped { query: http_query(subject, request, check, policies.shape())?, route: None }),
-        }
-    }
-
-    /// The route of this request; `None` for a tunnel, which takes none.
-    ///
-    /// # Errors
-    /// [`Refusal`] if no route matches, or something that one asks for can be read in two ways.
-    pub fn find<'q>(
-        &'q self,
-        request: &'q HttpRequest<'_>,
-        check: &'q Check<'_>,
-    ) -> Result<Option<Found<'q>>, Refusal> {
-        let Some(mut inputs) = Inputs::of(request, check) else { return Ok(None) };
+    /// [`Refusal`] if no route matches, or what routes select by can be read in two ways.
+    pub fn route<'q>(&'q self, request: &'q HttpRequest<'_>, check: &'q Check<'_>) -> Result<Routed<'q>, Refusal> {
+        let Some(mut inputs) = Inputs::of(request, check) else { return Ok(Routed { request, check, taken: None }) };
         let found = self.table.find(&self.routes, &mut inputs)?;
         let route = found.ok_or_else(|| {
             let what = format_args!("no route matches {} on host `{}`", request.method(), request.host().name());
             Refusal::new(Reason::NoRoute, what, inputs.path.as_str())
         })?;
-        Ok(Some(Found { route, inputs }))
+        let (mut call, mut flaw) = (None, None);
+        if let Meaning::Mcp(mcp) = &route.meaning {
+            let received = mcp.receive(&inputs);
+            call = received.call;
+            match received.message {
+                Ok(message) => inputs.message = message,
+                Err(refusal) => flaw = Some(refusal),
+            }
+        }
+        Ok(Routed { request, check, taken: Some(Taken { route, inputs, call, flaw }) })
     }
 }
 
-impl<'q> Found<'q> {
-    /// The route's name.
-    pub const fn name(&self) -> &Arc<str> {
-        &self.route.name
+impl<'q> Routed<'q> {
+    /// The call in it that waits for an answer, if it takes a route that has any.
+    pub fn call(&self) -> Option<&Call> {
+        self.taken.as_ref()?.call.as_ref()
+    }
+
+    /// The name of the route, if it takes one.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        Some(&self.taken.as_ref()?.route.name)
     }
 
     /// Who is the principal, if the route says so.
-    pub const fn principal(&self) -> Option<PrincipalRule> {
-        self.route.principal
+    pub fn principal(&self) -> Option<PrincipalRule> {
+        self.taken.as_ref()?.route.principal
     }
 
-    /// What is answered if no decision can be made.
-    pub const fn on_error(&self) -> OnError {
-        self.route.on_error
+    /// What is answered if no decision can be made, if it takes a route.
+    pub fn on_error(&self) -> Option<OnError> {
+        Some(self.taken.as_ref()?.route.on_error)
     }
 
-    /// May `subject` make this request?
+    /// The method of the message in it, if there is one.
+    pub fn method(&self) -> Option<&str> {
+        Some(&self.taken.as_ref()?.inputs.message.as_ref()?.method)
+    }
+
+    /// May `subject` make this request? A tunnel is what it is without a mapping.
     ///
     /// # Errors
     /// [`Refusal`] if the route needs something that the request lacks or that can be read in two ways, or the schema has
     /// no such action.
-    pub fn query(&self, subject: Entity<'q>, policies: &'q PolicySet) -> Result<Query<'q>, Refusal> {
-        let Self { route, inputs } = self;
-        let action = route.action(inputs);
-        let (resource, extra) = route.resource(inputs, policies)?;
-        let mut context = context(action, Some(inputs.request), inputs.check, policies.shape())?;
-        let declared = policies.types().actions.get(action).map(|action| &action.context);
-        for (name, value) in &route.context {
-            let Some(attribute) = declared.and_then(|record| record.get(&**name)) else { continue };
-            if let Some(value) = value.expression.evaluate(Some(&attribute.kind), inputs)? {
-                context.insert(&**name, value);
-            }
+    pub fn query(&self, subject: Entity<'q>, policies: &'q PolicySet) -> Result<Mapped<'q>, Refusal> {
+        let Some(Taken { route, inputs, flaw, .. }) = &self.taken else {
+            let query = http_query(subject, self.request, self.check, policies.shape())?;
+            return Ok(Mapped { query, registered: Ok(()), route: None });
+        };
+        if let Some(flaw) = flaw {
+            return Err(flaw.clone());
         }
-        Ok(Query { subject, action: Action::named(action), resource, context, extra })
+        let asks = match &route.meaning {
+            Meaning::Http(asks) => asks,
+            Meaning::Mcp(mcp) => return mcp.query(subject, route, inputs, policies),
+        };
+        let action = route.action(asks, inputs);
+        let (resource, extra) = route.resource(&asks.resource, inputs, policies)?;
+        let mut context = context(action, Some(self.request), self.check, policies.shape())?;
+        enter(&mut context, &route.context, policies.types().actions.get(action), inputs)?;
+        let query = Query { subject, action: Action::named(action), resource, context, extra };
+        Ok(Mapped::of(query, route, Ok(())))
     }
 }
 
 impl Route {
-    fn action<'q>(&'q self, inputs: &Inputs<'q>) -> &'q str {
-        match &self.action {
+    fn action<'q>(&'q self, asks: &'q Asks, inputs: &Inputs<'q>) -> &'q str {
+        match &asks.action {
             ActionName::Named(name, _) => name,
             ActionName::Method if self.selectors.upgrade.is_some() => UPGRADE,
             ActionName::Method => inputs.request.method(),
         }
     }
 
+    /// An id that a route writes, for this request.
+    pub(super) fn id<'q>(&self, id: &'q Text, inputs: &Inputs<'q>) -> Result<Cow<'q, str>, Refusal> {
+        if let Some(lacking) = id.lacks(inputs)? {
+            let why = format_args!("route `{}` needs {lacking} for the resource's id", self.name);
+            return Err(Refusal::new(Reason::MissingInput, why, ""));
+        }
+        match id.evaluate(inputs)? {
+            Some(Property::Text(id)) => Ok(id),
+            Some(Property::Json(json)) if json.is_i64() || json.is_u64() => Ok(json.to_string().into()),
+            _ => Err(Refusal::new(Reason::BadBody, "the resource's id is neither a string nor an integer", "")),
+        }
+    }
+
     /// The resource, and what encloses it.
-    fn resource<'q>(
+    pub(super) fn resource<'q>(
         &'q self,
+        resource: &'q Resource,
         inputs: &Inputs<'q>,
         policies: &'q PolicySet,
     ) -> Result<(Entity<'q>, Vec<Entity<'q>>), Refusal> {
-        let (kind, id, properties) = match &self.resource {
+        let (kind, id, properties) = match resource {
             Resource::Path => {
                 let service = service(inputs.check)?;
                 let (path, service) = (inputs.path, Some(&service));
@@ -163,16 +200,7 @@ impl Route {
             }
             Resource::Entity { kind, id, properties, .. } => (&**kind, id, properties),
         };
-        if let Some(lacking) = id.lacks(inputs)? {
-            let why = format_args!("route `{}` needs {lacking} for the resource's id", self.name);
-            return Err(Refusal::new(Reason::MissingInput, why, ""));
-        }
-        let id = match id.evaluate(inputs)? {
-            Some(Property::Text(id)) => id,
-            Some(Property::Json(json)) if json.is_i64() || json.is_u64() => json.to_string().into(),
-            _ => return Err(Refusal::new(Reason::BadBody, "the resource's id is neither a string nor an integer", "")),
-        };
-        let mut resource = Entity::named(kind, id);
+        let mut resource = Entity::named(kind, self.id(id, inputs)?);
         let Some(types) = policies.types().entities.get(kind) else { return Ok((resource, Vec::new())) };
         if types.ancestors.contains(SERVICE_KIND) {
             resource.parents.push(service(inputs.check)?);

@@ -50,6 +50,19 @@ impl Mesh {
         Self::around(home, gateway, |backend| backend, |caller| caller).await
     }
 
+    /// Starts all of it on files that are there already, before a service of the test's own, whose sidecar runs on this
+    /// configuration.
+    pub(crate) async fn start_before(home: Home, settings: &[(&str, &str)], sidecar: &str, service_port: u16) -> Self {
+        let gateway = Gateway::start(&home, settings).await;
+        let change = |backend: String| {
+            let ports: Vec<&str> =
+                backend.split("port_value: ").skip(1).map(|rest| &rest[..rest.find(' ').unwrap()]).collect();
+            let [orders_port, _upstream] = ports[..] else { panic!("{ports:?}") };
+            settled(sidecar, orders_port, service_port)
+        };
+        Self::around(home, gateway, change, |caller| caller).await
+    }
+
     /// Starts all of it on files that are there already, the service's sidecar on a changed configuration.
     pub(crate) async fn start_in(home: Home, settings: &[(&str, &str)], change: impl FnOnce(String) -> String) -> Self {
         let gateway = Gateway::start(&home, settings).await;
@@ -65,12 +78,7 @@ impl Mesh {
         let (web_port, orders_port) = (free_port(), free_port());
         let mut upstream = JoinSet::new();
         let upstream_port = serve_upstream(&mut upstream).await;
-        let backend = configuration("backend.yaml")
-            .replace("18443", &orders_port.to_string())
-            .replace("18080", &upstream_port.to_string())
-            // A test machine may be busy with other things; a check must be answered here, not answered fast.
-            .replace("timeout: 0.2s", "timeout: 10s")
-            .replace("connect_timeout: 0.1s", "connect_timeout: 10s");
+        let backend = settled(&configuration("backend.yaml"), &orders_port.to_string(), upstream_port);
         let caller = configuration("caller.yaml")
             .replace("18443", &orders_port.to_string())
             .replace("18001", &web_port.to_string())
@@ -86,6 +94,16 @@ impl Mesh {
     pub(crate) async fn get(&self, path: &str) -> Answer {
         http::get(self.web_port, path).await
     }
+}
+
+/// The configuration of a service's sidecar with these ports.
+fn settled(sidecar: &str, port: &str, service_port: u16) -> String {
+    sidecar
+        .replace("18443", port)
+        .replace("18080", &service_port.to_string())
+        // A test machine may be busy with other things; a check must be answered here, not answered fast.
+        .replace("timeout: 0.2s", "timeout: 10s")
+        .replace("connect_timeout: 0.1s", "connect_timeout: 10s")
 }
 
 /// A service that answers every request with 200 and the headers that it got, as text.

@@ -4,7 +4,7 @@ use super::*;
 
 fn read(text: &str, grpc: bool) -> Result<Text, String> {
     let template = Template::parse("/a/{x}/{y=**}").unwrap();
-    Text::parse(text, Scope { template: &template, grpc: grpc.then_some(("p.S", Some("Get"))) })
+    Text::parse(text, Scope { template: &template, grpc: grpc.then_some(("p.S", Some("Get"))), mcp: false })
 }
 
 #[test]

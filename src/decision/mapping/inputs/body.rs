@@ -10,13 +10,13 @@ use crate::decision::request::Refusal;
 use crate::foundation::json;
 
 /// The longest body that is read, in bytes. A decision takes microseconds; reading this takes some hundred of them.
-const MAX_BYTES: usize = 64 * 1024;
+pub(in crate::decision::mapping) const MAX_BYTES: usize = 64 * 1024;
 
 /// Envoy says in it whether it sent less than there is. It takes away what a client puts there.
 const PARTIAL: &str = "x-envoy-auth-partial-body";
 
-/// Reads the body of a request.
-pub(super) fn read(inputs: &Inputs<'_>) -> Result<Json, Refusal> {
+/// Reads the body of a request, if it has no more than `max` bytes.
+pub(in crate::decision::mapping) fn read(inputs: &Inputs<'_>, max: usize) -> Result<Json, Refusal> {
     let bytes = match inputs.check.http.as_ref().map(|http| http.body) {
         Some(Body::Bytes(bytes)) if !bytes.is_empty() => bytes,
         Some(Body::Text) => {
@@ -26,8 +26,8 @@ pub(super) fn read(inputs: &Inputs<'_>) -> Result<Json, Refusal> {
     };
     whole(inputs, bytes)?;
     called_json(inputs)?;
-    if bytes.len() > MAX_BYTES {
-        return Err(bad(&format!("it has {} bytes, more than {MAX_BYTES}", bytes.len())));
+    if bytes.len() > max {
+        return Err(bad(&format!("it has {} bytes, more than {max}", bytes.len())));
     }
     json::read(bytes).map_err(|error| bad(&format!("it is not I-JSON: {error}")))
 }
@@ -69,14 +69,18 @@ fn called_json(inputs: &Inputs<'_>) -> Result<(), Refusal> {
 }
 
 /// The value at a path of members; `None` if there is none.
-pub(super) fn field<'b>(body: &'b Json, path: &[Box<str>]) -> Result<Option<&'b Json>, Refusal> {
+pub(in crate::decision::mapping) fn field<'b>(
+    body: &'b Json,
+    path: &[impl AsRef<str>],
+) -> Result<Option<&'b Json>, Refusal> {
     let mut at = body;
     for name in path {
+        let name = name.as_ref();
         let Json::Object(members) = at else {
-            return Err(bad(&format!("`{}` goes through something that is not an object", path.join("."))));
+            return Err(bad(&format!("something that is not an object is where `{name}` would be a member of one")));
         };
         unmistakable(members, name)?;
-        match members.get(&**name) {
+        match members.get(name) {
             Some(value) => at = value,
             None => return Ok(None),
         }
@@ -85,7 +89,7 @@ pub(super) fn field<'b>(body: &'b Json, path: &[Box<str>]) -> Result<Option<&'b 
 }
 
 /// Go's `encoding/json` takes `"Amount"` for `amount`, and the last of them counts.
-fn unmistakable(members: &Map<String, Json>, name: &str) -> Result<(), Refusal> {
+pub(in crate::decision::mapping) fn unmistakable(members: &Map<String, Json>, name: &str) -> Result<(), Refusal> {
     let folded =
         |text: &str| -> String { text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect() };
     let wanted = folded(name);

@@ -1,9 +1,11 @@
 //! From the bytes of a `CheckRequest` to a [`Check`] that borrows from them.
 //!
 //! Only the fields that a decision reads are read; the others are stepped over without a look into them, which leaves
-//! metadata, nested as it may be, alone. Of a body only where it lies is taken down. As the format wants it, a message that comes in several parts is
-//! the sum of them, and of a text that comes twice the last is taken. The tests hold all of it against prost.
+//! metadata, nested as it may be, alone, but for that of Envoy's MCP filter. Of a body only where it lies is taken down. As
+//! the format wants it, a message that comes in several parts is the sum of them, and of a text that comes twice the last
+//! is taken. The tests hold all of it against prost.
 
+mod metadata;
 mod wire;
 
 pub(super) use self::wire::DecodeError;
@@ -57,6 +59,7 @@ impl<'a> Reading<'a> {
                 2 => peer(field.message()?, &mut self.check.destination, &mut "")?,
                 4 => self.request(field.message()?)?,
                 10 => push(&mut self.extensions, map_entry(field.message()?)?, field.number)?,
+                11 => metadata::mcp(field, &mut self.check.mcp),
                 12 => self.tls_session(field.message()?)?,
                 _ => {}
             }

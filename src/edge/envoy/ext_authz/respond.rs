@@ -5,6 +5,7 @@
 //!
 //! The messages are written field by field; the tests read them with Envoy's full definitions.
 
+mod jsonrpc;
 mod names;
 mod refusal;
 mod wire;
@@ -107,6 +108,8 @@ fn deny(verdict: &Verdict, config: &ExtAuthzConfig, requested: &Requested) -> Re
     let status = refusal::status(verdict);
     let status = if status < 400 { 403 } else { status };
     let code = if status == 401 { UNAUTHENTICATED } else { PERMISSION_DENIED };
+    let status = jsonrpc::status(verdict, status);
+    let status = jsonrpc::status(verdict, status);
     response(code, verdict, Outcome::Deny, |message, decision_id| {
         message.message(DENIED_RESPONSE, |body| told(body, status, verdict, decision_id, config, requested));
     })
@@ -146,11 +149,17 @@ fn told(
     config: &ExtAuthzConfig,
     requested: &Requested,
 ) {
-    let body = Body::of(verdict, status, decision_id, &config.answers, &requested.wanted);
+    let (text, content_type, language) = match &verdict.manner.call {
+        Some(call) => (jsonrpc::error(call, verdict, decision_id), "application/json", None),
+        None => {
+            let body = Body::of(verdict, status, decision_id, &config.answers, &requested.wanted);
+            (body.text, body.form.content_type(), body.language)
+        }
+    };
     message.message(1, |http_status| http_status.varint(1, status.into()));
-    header(message, 2, "content-type", body.form.content_type());
+    header(message, 2, "content-type", content_type);
     header(message, 2, config.headers.decision(), decision_id);
-    if let Some(language) = &body.language {
+    if let Some(language) = &language {
         header(message, 2, "content-language", language);
     }
     if status == 401 {
@@ -164,7 +173,7 @@ fn told(
     if lines.iter().all(|line| line.name() != CACHE_CONTROL) {
         header(message, 2, CACHE_CONTROL, "no-store");
     }
-    message.text(3, &body.text);
+    message.text(3, &text);
 }
 
 /// A header that replaces any of that name; nothing if the value could end the line it stands in.

@@ -104,6 +104,7 @@ fn every_field_that_we_read_is_where_envoys_definitions_have_it() {
                 body: Body::Text,
             }),
             extensions: vec![("service", "orders")].into(),
+            mcp: None,
         }
     );
 }

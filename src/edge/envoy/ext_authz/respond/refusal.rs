@@ -194,6 +194,7 @@ const fn of_reason(reason: Reason) -> u16 {
         | Reason::ForbidFailed
         | Reason::UnmetObligation
         | Reason::CallerNotPermitted
+        | Reason::Unregistered
         | Reason::UnknownAction
         | Reason::SchemaMismatch
         | Reason::NoService
@@ -217,6 +218,8 @@ const fn of_reason(reason: Reason) -> u16 {
         | Reason::BadHeader
         | Reason::BadQuery
         | Reason::BadBody
+        | Reason::BadMessage
+        | Reason::MetadataMismatch
         | Reason::MissingInput
         | Reason::Undecodable => 400,
         Reason::TokensFull | Reason::DeadlineExpired | Reason::Overloaded | Reason::AuditUnavailable => 503,

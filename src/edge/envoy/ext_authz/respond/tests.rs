@@ -121,6 +121,8 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::BadHeader
             | Reason::BadQuery
             | Reason::BadBody
+            | Reason::BadMessage
+            | Reason::MetadataMismatch
             | Reason::MissingInput
             | Reason::Undecodable => (7, 400),
             Reason::TokensFull => (7, 503),
@@ -267,5 +269,62 @@ proptest! {
             prop_assert_eq!(ok.headers_to_remove, lookalikes);
             prop_assert_eq!(Some(ok.headers[0].header.clone().unwrap().value), principal);
         }
+    }
+}
+
+/// The status and the body of the answer to a call.
+fn answered(
+    outcome: Outcome,
+    reason: Reason,
+    id: Option<serde_json::Value>,
+    in_band: bool,
+) -> (i32, serde_json::Value) {
+    let call = Some(crate::decision::Call { id, in_band });
+    let manner = Manner { call, ..Manner::default() };
+    let written = written(&Verdict { manner, ..verdict(outcome, reason) });
+    assert_ne!(code(&written), 0);
+    let (status, headers, body) = match written.http_response.expect("says something") {
+        HttpResponse::DeniedResponse(denied) => (denied.status, denied.headers, denied.body),
+        HttpResponse::ErrorResponse(error) => (error.status, error.headers, error.body),
+        HttpResponse::OkResponse(_) => panic!("allows"),
+    };
+    let json = headers.iter().filter_map(|header| header.header.as_ref());
+    assert!(json.into_iter().any(|header| (&*header.key, &*header.value) == ("content-type", "application/json")));
+    (status.expect("has a status").code, serde_json::from_str(&body).expect("is JSON"))
+}
+
+#[test]
+fn a_call_is_answered_in_its_own_protocol() {
+    let id = Some(serde_json::json!("a\"\r\n\u{2028}"));
+    let (status, body) = answered(Outcome::Deny, Reason::NoPermit, id.clone(), true);
+    assert_eq!(status, 200);
+    let error = serde_json::json!({
+        "code": -32001, "message": "access denied: no_permit",
+        "data": {"reason": "no_permit", "decision_id": DecisionId::NIL.to_string()},
+    });
+    assert_eq!(body, serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error}));
+    for (outcome, reason, id, in_band, expected) in [
+        (Outcome::Deny, Reason::Unregistered, Some(7.into()), false, (403, -32001)),
+        (Outcome::Deny, Reason::MissingInput, Some(7.into()), true, (200, -32602)),
+        (Outcome::Deny, Reason::BadBody, None, false, (400, -32600)),
+        (Outcome::Deny, Reason::NoCertificate, Some(7.into()), true, (401, -32001)),
+        (Outcome::Error, Reason::AuditUnavailable, Some(u64::MAX.into()), true, (503, -32603)),
+        (Outcome::Error, Reason::Internal, Some(7.into()), true, (500, -32603)),
+        // An allow that names nobody is an error.
+        (Outcome::Allow, Reason::NoPermit, Some(7.into()), true, (500, -32603)),
+    ] {
+        let (status, body) = answered(outcome, reason, id.clone(), in_band);
+        assert_eq!((status, body["error"]["code"].as_i64()), (expected.0, Some(expected.1)), "{reason:?}");
+        assert_eq!(body["id"], id.unwrap_or_default());
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_id_is_the_answer_is_no_allow_and_names_it(id in ".{0,64}", reason in prop::sample::select(Reason::ALL[1..].to_vec())) {
+        let (status, body) = answered(reason.outcome(), reason, Some(id.clone().into()), true);
+        prop_assert!(matches!(status, 200 | 401 | 500 | 503));
+        prop_assert_eq!(body["id"].as_str(), Some(&*id));
+        prop_assert_eq!(body["error"]["data"]["reason"].as_str(), Some(reason.name()));
     }
 }
