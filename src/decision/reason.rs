@@ -86,6 +86,9 @@ pub enum Reason {
     Internal,
 }
 
+/// `Internal` is the last, so none can be missing from the list.
+const _: () = assert!(Reason::ALL.len() == Reason::Internal as usize + 1, "a reason is missing from `ALL`");
+
 impl Reason {
     /// All of them.
     pub const ALL: [Self; 39] = [

@@ -295,13 +295,13 @@ fn a_route_can_have_another_principal_than_all_others() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("m.yaml"), routes).unwrap();
     let mapping = crate::decision::mapping::Mapping::load(directory.path()).unwrap();
-    let routed = |rule| {
+    let behind = |rule| {
         let mut door = door(rule);
         door.plane.authorizer = door.plane.authorizer.with_mapping(Some(Arc::new(Watched::new(mapping.clone()))));
         door
     };
     for rule in [PrincipalRule::Svid, PrincipalRule::Token] {
-        let door = routed(rule);
+        let door = behind(rule);
         let alice = door.alice();
         let who = |token: Option<&str>, path: &str| {
             let verdict = door.ask(token, "GET", path);
