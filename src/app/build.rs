@@ -121,11 +121,8 @@ impl App {
         let bundles = identity.authority.bundles();
         let tokens = metrics.tokens;
         let principals = principals(&config.tokens, &common, bundles, tokens.clone(), (&mut tasks, &shutdown)).await;
-        let callers = callers(&config.authzen, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
+        let callers = callers(config, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
         listeners.tls = server_tls(&config.authzen, &common, &identity, (&mut tasks, &shutdown)).await?;
-        if config::is_open_to_the_network(&config.listen, &config.authzen.callers) {
-            tracing::warn!("anybody who reaches `listen.authzen` may ask: `authzen.callers` says who may");
-        }
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
         let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::AppError;
 use super::build::Common;
 use super::tokens::{TokenMetrics, verifier};
-use crate::config::{self, KeyDigest};
+use crate::config::{self, Config, KeyDigest};
 use crate::decision::Callers;
 use crate::foundation::digest::Digest;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
@@ -23,13 +23,16 @@ const LEAVES: u64 = 10_000;
 
 /// All ways to say who asks; `None` if there is none, so that nobody has to.
 pub(super) async fn callers(
-    config: &config::Authzen,
+    config: &Config,
     common: &Common,
     bundles: &Arc<Watched<Bundles>>,
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<Option<Callers>, AppError> {
-    let config = &config.callers;
+    if config::is_open_to_the_network(&config.listen, &config.authzen.callers) {
+        tracing::warn!("anybody who reaches `listen.authzen` may ask: `authzen.callers` says who may");
+    }
+    let config = &config.authzen.callers;
     if config.is_nobody() {
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::node::{Node, Value};
+use super::node::Node;
 use super::reader::{Section, Setting};
 use super::tokens::{TokenIssuer, read_issuers};
 use super::values::text;
@@ -176,9 +176,5 @@ impl KeyDigest {
 impl Setting for KeyDigest {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {
         Self::parse(text(node, "64 hexadecimal digits")?).map(Self::Known)
-    }
-
-    fn shown(&self, written: &Node) -> Value {
-        written.value.clone()
     }
 }

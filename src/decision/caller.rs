@@ -1,7 +1,7 @@
 //! Who puts questions over `AuthZEN`, and what they show for it: the certificate of a workload, a token, an API key, or the
 //! user of this machine that the kernel says they are. Exactly one of these makes a [`Caller`].
 //!
-//! What a caller may ask is a question to the policies, like any other ([`admission`]); what it may say of those whom it
+//! What a caller may ask is a question to the policies, like any other (`admission`); what it may say of those whom it
 //! asks about is in [`statements`].
 
 pub(in crate::decision) mod admission;
@@ -80,9 +80,16 @@ pub enum CallerError {
 pub struct Callers {
     clock: Arc<dyn Clock>,
     leaves: Option<LeafVerifier>,
-    tokens: Option<(Arc<dyn TokenVerifier>, Vec<Arc<Mapping>>)>,
+    tokens: Option<Tokens>,
     keys: ApiKeys,
     users: BTreeMap<u32, Arc<str>>,
+}
+
+/// Whose tokens are believed, and what becomes of the claims of each of these issuers.
+#[derive(Debug)]
+struct Tokens {
+    verifier: Arc<dyn TokenVerifier>,
+    mappings: Vec<Arc<Mapping>>,
 }
 
 impl Callers {
@@ -100,7 +107,8 @@ impl Callers {
     /// And whom the tokens name that `verifier` verifies, each of whose issuers has a mapping here, in the same order.
     #[must_use]
     pub fn with_tokens(self, verifier: Arc<dyn TokenVerifier>, mappings: Vec<Mapping>) -> Self {
-        Self { tokens: Some((verifier, mappings.into_iter().map(Arc::new).collect())), ..self }
+        let mappings = mappings.into_iter().map(Arc::new).collect();
+        Self { tokens: Some(Tokens { verifier, mappings }), ..self }
     }
 
     /// And who has one of `keys`.
@@ -141,7 +149,7 @@ impl Callers {
         if let Some(name) = self.keys.find(bearer) {
             return Ok(Caller::named(Arc::clone(name)));
         }
-        let Some((verifier, mappings)) = &self.tokens else {
+        let Some(Tokens { verifier, mappings }) = &self.tokens else {
             return Err(CallerError::Unproved("it is no API key of ours".into()));
         };
         let token = verifier.verify(bearer, self.clock.now())?;

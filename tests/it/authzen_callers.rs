@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::eventually;
+use crate::support::envoy::free_port;
+use crate::support::gateway::{Gateway, Home};
 use crate::support::http::{Answer, ask, exchange, send_unix};
 use crate::support::idp::Idp;
 use crate::support::pdp::{KEY, Kept, Pdp, Stranger, bearer, reads, serial};
-use crate::support::tls;
+use crate::support::{eventually, root, tls};
 
 const BACKEND: &str = "spiffe://example.org/backend";
 
@@ -228,7 +229,7 @@ async fn policies_that_can_not_say_who_may_ask_never_take_over() {
     let pdp = Pdp::start(&[("AUTHZEN__CALLERS__POLICY", "true")]).await;
     let policies = pdp.home.policies();
     std::fs::remove_file(policies.join("callers.cedar")).unwrap();
-    let plain = crate::support::root().join("examples/authzen-certification/certification.cedarschema");
+    let plain = root().join("examples/authzen-certification/certification.cedarschema");
     std::fs::copy(plain, policies.join("records.cedarschema")).unwrap();
     eventually("the refusal is told", async || {
         let ready = pdp.gateway.operations("/readyz").await.body;
@@ -238,6 +239,18 @@ async fn policies_that_can_not_say_who_may_ask_never_take_over() {
     assert_eq!(pdp.ask(None, &bearer(KEY), &reads("record-1")).await.status, 200, "the last good ones decide");
     let web = pdp.identity("spiffe://example.org/web", "1h");
     assert_eq!(pdp.ask(Some(&web), "", &reads("record-1")).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_policies_can_not_say_who_may_ask_fails_and_says_why() {
+    let home = Home::new();
+    let users = json!([{"name": "sidecar", "uid": 0}]).to_string();
+    let settings = [("AUTHZEN__CALLERS__POLICY", "true"), ("AUTHZEN__CALLERS__USERS", users.as_str())];
+    let mut gateway = Gateway::spawn(&home, &settings, &[]);
+    let status = gateway.process.ended().await;
+    assert!(!status.success());
+    let said = gateway.process.output();
+    assert!(said.contains(r#"no action `Portcullis::Action::"evaluate"`"#), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,7 +297,7 @@ async fn shown(port: u16) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_svid_that_is_shown_is_renewed_and_replaced_with_its_authority() {
+async fn the_svid_that_is_shown_is_renewed_and_recorded() {
     let pdp = Pdp::start(&[("AUTHZEN__TLS__SVID__TTL", "20s")]).await;
     let first = shown(pdp.port).await;
     let (_, leaf) = x509_parser::parse_x509_certificate(&first).unwrap();
@@ -294,6 +307,23 @@ async fn the_svid_that_is_shown_is_renewed_and_replaced_with_its_authority() {
     let records = pdp.home.records();
     let own = records.iter().filter(|record| record["spiffe_id"] == "spiffe://example.org/pdp");
     assert!(own.count() >= 2, "each is on record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_svid_that_is_shown_is_replaced_when_its_authority_is_tainted() {
+    let pdp = Pdp::start(&[]).await;
+    let authority = |arguments: &[&str]| {
+        let output = pdp.admin(&[&["localauthority", "x509"], arguments, &["-output", "json"]].concat());
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let state = answer.as_object().unwrap().values().next().unwrap();
+        state["authority_id"].as_str().unwrap().to_owned()
+    };
+    let (old, first) = (authority(&["show"]), shown(pdp.port).await);
+    let next = authority(&["prepare"]);
+    authority(&["activate", "-authorityID", &next]);
+    assert_eq!(shown(pdp.port).await, first, "an old authority is still believed");
+    authority(&["taint", "-authorityID", &old]);
+    eventually("another one is shown", async || (shown(pdp.port).await != first).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,11 +339,11 @@ async fn a_certificate_in_files_is_read_anew_and_one_that_is_broken_is_not_shown
     };
     let first = write();
     let tls = json!({"certificate_file": certificate, "key_file": key}).to_string();
-    let home = crate::support::gateway::Home::new();
-    let port = crate::support::envoy::free_port();
+    let home = Home::new();
+    let port = free_port();
     let listen = format!("tls:127.0.0.1:{port}");
     let settings = [("LISTEN__AUTHZEN", listen.as_str()), ("AUTHZEN__TLS", tls.as_str())];
-    let gateway = crate::support::gateway::Gateway::start(&home, &settings).await;
+    let gateway = Gateway::start(&home, &settings).await;
     assert_eq!(shown(port).await, first);
     let second = write();
     eventually("the new one is shown", async || (shown(port).await == second).then_some(())).await;

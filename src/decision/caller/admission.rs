@@ -97,8 +97,9 @@ fn is_reference(attribute: &AttributeType) -> bool {
 /// Whether it is a record of which these texts are a value.
 fn has_texts(kind: &Type, names: &[&str]) -> bool {
     let Type::Record(record) = kind else { return false };
-    record.iter().all(|(name, attribute)| match names.contains(&name.as_str()) {
-        true => attribute.kind == Type::String,
-        false => !attribute.required,
-    })
+    record.iter().all(
+        |(name, attribute)| {
+            if names.contains(&name.as_str()) { attribute.kind == Type::String } else { !attribute.required }
+        },
+    )
 }

@@ -24,7 +24,7 @@ def asks_over_tls(bench: Bench) -> None:
     ca = bench.scratch / "authzen-ca.pem"
     ca.write_text(bench.server("bundle show").ok().stdout)
     said = bench.run("authzen-rs", bench.authzen_tls, str(ca)).ok().stdout
-    expect_equal(said, (SINGLE + MANY).lower() + "actions GET\n", "what authzen-rs was told")
+    expect_equal(said, (SINGLE + MANY).lower() + "actions GET HEAD OPTIONS\n", "what authzen-rs was told")
 
 
 CASES = (

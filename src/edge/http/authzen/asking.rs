@@ -86,11 +86,10 @@ fn caller(callers: &Callers, headers: &HeaderMap, extensions: &Extensions) -> Re
         // At this level because any client can bring it about, as often as it likes.
         tracing::debug!("a caller was refused: {error}");
         match (error, bearer) {
-            (CallerError::Missing, _) => unauthorized(NOTHING),
             (CallerError::Several, _) => several(),
-            // There is no word for a certificate that does not count.
-            (CallerError::Unproved(_), None) => unauthorized(NOTHING),
             (CallerError::Unproved(_), Some(_)) => unauthorized(INVALID),
+            // There is no word for a certificate that does not count.
+            (CallerError::Missing | CallerError::Unproved(_), _) => unauthorized(NOTHING),
         }
     })
 }

@@ -37,7 +37,7 @@ fn config() -> AuthzenConfig {
     let keys = ApiKeys::new(vec![ApiKey { name: "gateway".into(), digest: Digest::of(KEY.as_bytes()) }]);
     let callers = Some(Arc::new(Callers::new(clock).with_keys(keys)));
     let metadata = Some(Metadata::new("https://pdp.example.com/tenant1".parse().unwrap()));
-    AuthzenConfig { callers, metadata, ..AuthzenConfig::default() }
+    AuthzenConfig { metadata, callers, ..AuthzenConfig::default() }
 }
 
 /// A request with these values of `Authorization`.
@@ -83,7 +83,7 @@ async fn who_is_somebody_asks_whatever_case_the_scheme_has() {
 #[tokio::test]
 async fn the_metadata_are_everybodys() {
     let get = |path: &str| http::Request::get(path).body(Body::empty()).unwrap();
-    let path = format!("{}/tenant1", WELL_KNOWN);
+    let path = format!("{WELL_KNOWN}/tenant1");
     assert_eq!(send(Arc::new(OnlyTheFirst::default()), &config(), get(&path)).await.status, 200);
     assert_eq!(send(Arc::new(OnlyTheFirst::default()), &config(), get("/elsewhere")).await.status, 404);
     let answer = send(Arc::new(OnlyTheFirst::default()), &config(), get(EVALUATION_PATH)).await;
