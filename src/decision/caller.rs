@@ -1,7 +1,7 @@
 //! Who puts questions over `AuthZEN`, and what they show for it: the certificate of a workload, a token, an API key, or the
 //! user of this machine that the kernel says they are. Exactly one of these makes a [`Caller`].
 //!
-//! What a caller may ask is a question to the policies, like any other ([`admission`]); what it may say of those whom it
+//! What a caller may ask is a question to the policies, like any other (`admission`); what it may say of those whom it
 //! asks about is in [`statements`].
 
 pub(in crate::decision) mod admission;
