@@ -1,11 +1,14 @@
 //! MCP through a real Envoy with its own MCP filter, on the files of `examples/mcp`: what is denied never reaches a server
 //! that would have done it.
 
+mod traps;
+
 use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::{Value, json};
 
+use self::traps::Trap;
 use crate::support::gateway::Home;
 use crate::support::http::{self, Answer};
 use crate::support::mcp::McpServer;
@@ -34,11 +37,11 @@ fn read(file: &str) -> String {
 }
 
 /// Without Envoy's MCP filter, which is not needed for decisions.
-fn without_filter(envoy: String) -> String {
+fn without_filter(envoy: &str) -> String {
     let (start, end) =
         (envoy.find("- name: envoy.filters.http.mcp").unwrap(), "65536 # as `max_request_bytes` below\n");
     let end = envoy.find(end).unwrap() + end.len();
-    [&envoy[..start], &envoy[end..].trim_start()].concat()
+    [&envoy[..start], envoy[end..].trim_start()].concat()
 }
 
 impl Setup {
@@ -78,7 +81,7 @@ fn call(id: &Value, tool: &str, arguments: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_with_calls_that_are_allowed_and_denied() {
+async fn a_session_with_calls_that_are_allowed() {
     let setup = start(|envoy| envoy, |routes| routes).await;
     for (body, did) in [
         (
@@ -118,7 +121,11 @@ async fn a_session_with_calls_that_are_allowed_and_denied() {
         let answer = setup.send(method, &[("mcp-session-id", "s-1"), ("accept", "text/event-stream")], b"").await;
         assert_eq!((answer.status, setup.server.done()), (200, vec![method.to_owned()]));
     }
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_call_is_answered_as_one_that_failed() {
+    let setup = start(|envoy| envoy, |routes| routes).await;
     let id = json!("odd \"id\"\r\n\u{e9}");
     let denied =
         setup.denies("a sum", &JSON, call(&id, "refund_order", &json!({"amount": 5001})).as_bytes(), "no_permit").await;
@@ -158,197 +165,8 @@ async fn a_session_with_calls_that_are_allowed_and_denied() {
     assert_eq!(setup.server.done(), Vec::<String>::new());
 }
 
-/// What Envoy's filter lets through without a word, or with half of one (measured on 1.40), and what else a lenient server
-/// could take for something that it may not do. Each is denied with the filter and without.
-fn traps() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, &'static str)> {
-    let purge = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"purge_orders"}}"#;
-    let get = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order"}}"#;
-    let typed = |kind| vec![("content-type", kind)];
-    let json = || typed("application/json");
-    let with = |name, value| vec![("content-type", "application/json"), (name, value)];
-    let utf16: Vec<u8> = get.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let deep = get.replace("\"get_order\"", &format!("{}1{}", "[".repeat(500), "]".repeat(500)));
-    let mut traps = vec![
-        ("text/plain", typed("text/plain"), purge.into(), "bad_body"),
-        ("no content-type", vec![], purge.into(), "bad_body"),
-        ("another case of the content-type", typed("Application/JSON"), purge.into(), "bad_body"),
-        ("another JSON", typed("application/vnd.x+json"), purge.into(), "bad_body"),
-        ("another charset", typed("application/json; charset=utf-16"), purge.into(), "bad_body"),
-        ("compressed", with("content-encoding", "gzip"), get.into(), "bad_body"),
-        ("a batch", json(), format!("[{get},{purge}]").into(), "bad_message"),
-        ("a batch of one", json(), format!("[{get}]").into(), "bad_message"),
-        ("two messages", json(), format!("{get}{purge}").into(), "bad_body"),
-        ("two lines", json(), format!("{get}\n{purge}").into(), "bad_body"),
-        ("a byte order mark", json(), format!("\u{feff}{get}").into(), "bad_body"),
-        ("UTF-16", json(), utf16, "bad_body"),
-        ("not JSON", json(), "tools/call purge_orders".into(), "bad_body"),
-        ("nothing", json(), Vec::new(), "bad_body"),
-        ("deep", json(), deep.into(), "bad_body"),
-        ("the header of 2026-07-28 for the method", with("mcp-method", "tools/list"), get.into(), "metadata_mismatch"),
-        ("the header of 2026-07-28 for the name", with("mcp-name", "refund_order"), get.into(), "metadata_mismatch"),
-    ];
-    for (what, body, reason) in [
-        (
-            "the method twice",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call","params":{"name":"purge_orders"}}"#,
-            "bad_body",
-        ),
-        (
-            "the name twice",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order","name":"purge_orders"}}"#,
-            "bad_body",
-        ),
-        (
-            "the name twice, once escaped",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order","n\u0061me":"purge_orders"}}"#,
-            "bad_body",
-        ),
-        (
-            "a name in two cases",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order","Name":"purge_orders"}}"#,
-            "bad_body",
-        ),
-        (
-            "a method in two cases",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","Method":"tools/call","params":{"name":"purge_orders"}}"#,
-            "bad_message",
-        ),
-        (
-            "members in another case",
-            r#"{"jsonrpc":"2.0","id":1,"Method":"tools/call","Params":{"Name":"purge_orders"}}"#,
-            "bad_message",
-        ),
-        (
-            "an argument in two cases",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"refund_order","arguments":{"amount":1,"Amount":99999}}}"#,
-            "bad_body",
-        ),
-        (
-            "a method in another case",
-            r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"purge_orders"}}"#,
-            "unknown_action",
-        ),
-        (
-            "a method that nobody knows",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call2","params":{"name":"purge_orders"}}"#,
-            "unknown_action",
-        ),
-        (
-            "a method with a space",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call ","params":{"name":"purge_orders"}}"#,
-            "unknown_action",
-        ),
-        (
-            "a name that is a number",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}}"#,
-            "bad_message",
-        ),
-        (
-            "a name that is null",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":null}}"#,
-            "bad_message",
-        ),
-        (
-            "a name that is a list",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":["get_order","purge_orders"]}}"#,
-            "bad_message",
-        ),
-        ("no name", r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#, "missing_input"),
-        (
-            "parameters by position",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["purge_orders"]}"#,
-            "bad_message",
-        ),
-        (
-            "arguments that are a list",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order","arguments":[]}}"#,
-            "bad_message",
-        ),
-        (
-            "a lone surrogate",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order\ud800"}}"#,
-            "bad_body",
-        ),
-        (
-            "a NUL in a name",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order\u0000"}}"#,
-            "bad_message",
-        ),
-        (
-            "a space that nobody sees",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order\u200b"}}"#,
-            "unregistered",
-        ),
-        (
-            "a space at the end",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order "}}"#,
-            "unregistered",
-        ),
-        (
-            "letters that look alike",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"g\u0435t_order"}}"#,
-            "unregistered",
-        ),
-        (
-            "a tool in another case",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"Get_Order"}}"#,
-            "unregistered",
-        ),
-        (
-            "JSON-RPC 1.0",
-            r#"{"jsonrpc":"1.0","id":1,"method":"tools/call","params":{"name":"get_order"}}"#,
-            "bad_message",
-        ),
-        ("no version", r#"{"id":1,"method":"tools/call","params":{"name":"get_order"}}"#, "bad_message"),
-        (
-            "an id that is null",
-            r#"{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"get_order"}}"#,
-            "bad_message",
-        ),
-        (
-            "an id with a fraction",
-            r#"{"jsonrpc":"2.0","id":1.5,"method":"tools/call","params":{"name":"get_order"}}"#,
-            "bad_message",
-        ),
-        (
-            "an id that is an object",
-            r#"{"jsonrpc":"2.0","id":{},"method":"tools/call","params":{"name":"get_order"}}"#,
-            "bad_message",
-        ),
-        (
-            "a call that is an answer too",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"purge_orders"},"result":{}}"#,
-            "bad_message",
-        ),
-        ("neither", r#"{"jsonrpc":"2.0","id":1}"#, "bad_message"),
-        (
-            "a URI with dots",
-            r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"orders://public/x/../../secret"}}"#,
-            "bad_message",
-        ),
-        (
-            "a URI with escaped dots",
-            r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"orders://public/%2e%2e/secret"}}"#,
-            "bad_message",
-        ),
-        (
-            "a URI with a fragment",
-            r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"orders://public/17#x"}}"#,
-            "bad_message",
-        ),
-        (
-            "a schema that is not declared",
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"refund_order","arguments":{"amount":"1"}}}"#,
-            "schema_mismatch",
-        ),
-    ] {
-        traps.push((what, json(), body.into(), reason));
-    }
-    traps
-}
-
 async fn every_trap_is_denied(setup: &Setup) {
-    for (what, headers, body, reason) in traps() {
+    for Trap { what, headers, body, reason } in traps::all() {
         let answer = setup.denies(what, &headers, &body, reason).await;
         let said = answer.json();
         // In band only if it is known who waits for the answer.
@@ -374,7 +192,7 @@ async fn every_trap_is_denied_beside_envoys_filter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_trap_is_denied_without_envoys_filter() {
-    let setup = start(without_filter, |routes| routes).await;
+    let setup = start(|envoy| without_filter(&envoy), |routes| routes).await;
     every_trap_is_denied(&setup).await;
     let answer = setup.post(&call(&json!(1), "get_order", &json!({"order": "17"}))).await;
     assert_eq!((answer.status, setup.server.done()), (200, vec!["tools/call get_order".to_owned()]), "{answer:?}");
@@ -398,15 +216,17 @@ async fn bodies_that_are_long_or_not_there_whole_are_denied() {
     let claims = [JSON[0], ("x-envoy-auth-partial-body", "false")];
     setup.denies("a client that says it is whole", &claims, padded.as_bytes(), "bad_body").await;
 
-    let setup =
-        start(without_filter, |routes| routes.replace("server: orders\n", "server: orders\n      max_bytes: 2000\n"))
-            .await;
+    let setup = start(
+        |envoy| without_filter(&envoy),
+        |routes| routes.replace("server: orders\n", "server: orders\n      max_bytes: 2000\n"),
+    )
+    .await;
     setup.denies("more than the route takes", &JSON, long(3000).as_bytes(), "bad_body").await;
-    let as_text = |envoy: String| without_filter(envoy).replace(", pack_as_bytes: true", "");
+    let as_text = |envoy: String| without_filter(&envoy).replace(", pack_as_bytes: true", "");
     let setup = start(as_text, |routes| routes).await;
     setup.denies("a body that Envoy changed", &JSON, long(0).as_bytes(), "bad_body").await;
     let line = "with_request_body: { max_request_bytes: 65536, allow_partial_message: true, pack_as_bytes: true }";
-    let setup = start(|envoy| without_filter(envoy).replace(line, ""), |routes| routes).await;
+    let setup = start(|envoy| without_filter(&envoy).replace(line, ""), |routes| routes).await;
     setup.denies("a body that Envoy keeps", &JSON, long(0).as_bytes(), "bad_body").await;
 }
 
@@ -416,7 +236,7 @@ async fn two_readings_are_both_asked_for_or_one_is_taken() {
     let both = |routes: String| routes.replace("server: orders\n", "server: orders\n      source: both\n");
     let setup = start(|envoy| envoy, both).await;
     assert_eq!((setup.post(&get).await.status, &*setup.server.done()), (200, &["tools/call get_order".to_owned()][..]));
-    let setup = start(without_filter, both).await;
+    let setup = start(|envoy| without_filter(&envoy), both).await;
     setup.denies("a body of which the filter says nothing", &JSON, get.as_bytes(), "metadata_mismatch").await;
 
     // The filter's word alone: no body is asked for, and what it lets through without understanding it is denied.
