@@ -59,8 +59,8 @@ fn a_permit_that_demands_something_denies_where_nobody_does_it() {
             extra: Vec::new(),
         }
     };
-    assert_eq!(plane.authorizer.evaluate(query(), None).reason, Reason::Permitted, "the client is told");
-    assert_eq!(plane.authorizer.evaluate_plainly(query(), None).reason, Reason::UnmetObligation);
+    assert_eq!(plane.authorizer.evaluate(query(), Asker::default()).reason, Reason::Permitted, "the client is told");
+    assert_eq!(plane.authorizer.evaluate_plainly(query(), Asker::default()).reason, Reason::UnmetObligation);
     assert_eq!(plane.last().decision, Outcome::Deny);
 
     plane.authorizer = plane.authorizer.with_obligations_forwarded(true);

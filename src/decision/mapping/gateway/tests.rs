@@ -25,7 +25,7 @@ fn becomes(asked: &Query<'_>) -> Result<(String, Json), Reason> {
         "{name: any, match: {path: '/{rest=**}', method: [GET, POST]}}",
     ]);
     let mut name = None;
-    let mapped = query(asked, &mapping, &policies(), |found| name = Some(found.name().to_string()));
+    let mapped = query(asked, &mapping, &policies(), |found| name = found.name().map(ToString::to_string));
     let mapped = mapped.map_err(|refusal| refusal.reason())?;
     assert!(policies().question(&mapped).is_ok(), "{:?}", policies().question(&mapped).err());
     let told = json!({
