@@ -14,6 +14,7 @@ use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::tokens::principals;
+use super::witnesses;
 use super::{App, AppError};
 use crate::config::{self, Config};
 use crate::decision::cache::{DecisionCache, Purges};
@@ -97,8 +98,11 @@ impl App {
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let evidence = Evidence::open(config, Arc::clone(&clock), &*entropy, &readiness, metrics.audit)?;
+        let evidence =
+            Evidence::open(config, Arc::clone(&clock), &entropy, &readiness, (metrics.audit, metrics.exports))?;
         let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
+        let witness = witnesses::router(config, &common, &evidence.gateway, metrics.witness.clone())?;
+        witnesses::ask(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown));
 
         let identity =
             IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
@@ -129,6 +133,9 @@ impl App {
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration))?;
         listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions))?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
+        if let Some(witness) = witness {
+            listeners.prepare("witness", &config.listen.witness, &Served::Http(witness))?;
+        }
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads))?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;

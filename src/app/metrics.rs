@@ -15,7 +15,9 @@ use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
 use crate::edge::spire_api;
 use crate::edge::workload_api;
+use crate::evidence::export::ExportMetrics;
 use crate::evidence::log::LogMetrics;
+use crate::evidence::witness::WitnessMetrics;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::Registry;
 use crate::identity::attest::attestors;
@@ -31,6 +33,7 @@ pub(super) struct Metrics {
     pub(super) authzen: authzen::Metrics,
     pub(super) decision: DecisionMetrics,
     pub(super) entities: EntityMetrics,
+    pub(super) exports: ExportMetrics,
     pub(super) ext_authz: ext_authz::Metrics,
     pub(super) issue: issue::Metrics,
     pub(super) mapping: MappingMetrics,
@@ -39,6 +42,7 @@ pub(super) struct Metrics {
     pub(super) server: ServerMetrics,
     pub(super) shadow: ShadowMetrics,
     pub(super) tokens: TokenMetrics,
+    pub(super) witness: WitnessMetrics,
     pub(super) workload_api: workload_api::Metrics,
 }
 
@@ -59,6 +63,7 @@ impl Metrics {
             authzen: authzen::Metrics::new(&mut registry),
             decision: DecisionMetrics::new(&mut registry),
             entities: EntityMetrics::new(&mut registry),
+            exports: ExportMetrics::new(&mut registry),
             ext_authz: ext_authz::Metrics::new(&mut registry),
             issue: issue::Metrics::new(&mut registry),
             mapping: MappingMetrics::new(&mut registry),
@@ -67,6 +72,7 @@ impl Metrics {
             server: ServerMetrics::new(&mut registry),
             shadow: ShadowMetrics::new(&mut registry),
             tokens: TokenMetrics::new(&mut registry),
+            witness: WitnessMetrics::new(&mut registry),
             workload_api: workload_api::Metrics::new(&mut registry),
         };
         (metrics, Arc::new(registry))

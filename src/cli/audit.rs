@@ -8,11 +8,13 @@ mod verify;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use portcullis_tlog::checkpoint::SignedCheckpoint;
 use portcullis_tlog::note::VerifierKey;
-use portcullis_tlog::policy::Policy;
+use portcullis_tlog::policy::{Policy, UntrustedError};
 
 use super::{Exit, Output};
 use crate::app::evidence::VERIFIER_FILE;
+use crate::evidence::log::Checkpoints;
 
 /// What to do with a log.
 #[derive(Debug, Subcommand)]
@@ -43,9 +45,8 @@ pub(super) enum AuditCommand {
     VerifyReceipt {
         /// The receipt.
         receipt: PathBuf,
-        /// The log's public key, or a file that has it.
-        #[arg(long, value_name = "KEY")]
-        key: String,
+        #[command(flatten)]
+        trust: TrustArgs,
     },
     /// Print the latest records, one JSON object a line.
     Tail {
@@ -72,10 +73,20 @@ pub(super) struct LogArgs {
     /// The directory of the log.
     #[arg(long, default_value = "data/log", value_name = "DIRECTORY")]
     log: PathBuf,
-    /// The log's public key, or a file that has it. Without it, the key that lies beside the log is believed: that
-    /// shows damage, and not a forgery by someone who could write there.
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+/// Whom to believe.
+#[derive(Args, Debug)]
+pub(super) struct TrustArgs {
+    /// The log's public key, or a file that has it. For a log without it, the key that lies beside the log is believed:
+    /// that shows damage, and not a forgery by someone who could write there.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// A policy in C2SP's tlog-policy format: the keys of logs, and the witnesses of whom enough must have cosigned.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    policy: Option<PathBuf>,
 }
 
 /// Why a command did not do what was asked for.
@@ -96,7 +107,7 @@ pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
         AuditCommand::Receipt { decision_id, log, output: file } => {
             receipt::write(&log, &decision_id, file.as_deref(), output)
         }
-        AuditCommand::VerifyReceipt { receipt, key } => receipt::verify(&receipt, &key, output),
+        AuditCommand::VerifyReceipt { receipt, trust } => receipt::verify(&receipt, &trust, output),
         AuditCommand::Tail { log, lines } => show::tail(&log, lines, output),
         AuditCommand::Search { log, wanted } => show::search(&log, &wanted, output),
     };
@@ -110,12 +121,43 @@ pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
 impl LogArgs {
     /// Whom to believe about this log.
     fn policy(&self) -> Result<Policy, AuditError> {
-        policy(&self.key.clone().unwrap_or_else(|| self.log.join(VERIFIER_FILE).display().to_string()))
+        let beside = || policy_of_key(&self.log.join(VERIFIER_FILE).display().to_string());
+        self.trust.policy()?.map_or_else(beside, Ok)
+    }
+
+    /// The checkpoint that is believed: the latest, unless only an earlier one is cosigned by enough witnesses.
+    fn checkpoint(&self, policy: &Policy) -> Result<SignedCheckpoint, AuditError> {
+        let checkpoints = Checkpoints::of(&self.log);
+        let none = || AuditError::Unproven(format!("`{}` has no checkpoint", self.log.display()));
+        let latest = checkpoints.latest().map_err(unproven)?.ok_or_else(none)?;
+        match policy.verify(&latest) {
+            Ok(_) => Ok(latest),
+            Err(error @ UntrustedError::Quorum { .. }) => {
+                let witnessed = checkpoints.witnessed().map_err(unproven)?;
+                let enough = witnessed.filter(|witnessed| policy.verify(witnessed).is_ok());
+                enough.ok_or_else(|| unproven(error))
+            }
+            Err(error) => Err(unproven(error)),
+        }
+    }
+}
+
+impl TrustArgs {
+    /// What was said about whom to believe, if anything was.
+    fn policy(&self) -> Result<Option<Policy>, AuditError> {
+        match (&self.key, &self.policy) {
+            (Some(key), _) => policy_of_key(key).map(Some),
+            (None, Some(file)) => {
+                let policy = Policy::parse(&read(file)?);
+                policy.map(Some).map_err(|error| AuditError::Usage(format!("`{}`: {error}", file.display())))
+            }
+            (None, None) => Ok(None),
+        }
     }
 }
 
 /// Whom to believe, from a key or a file of it. A log's key is named as the log is.
-fn policy(key: &str) -> Result<Policy, AuditError> {
+fn policy_of_key(key: &str) -> Result<Policy, AuditError> {
     let text = match key.parse::<VerifierKey>() {
         Ok(_) => key.to_owned(),
         Err(_) => read_text(Path::new(key))?,

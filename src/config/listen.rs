@@ -35,6 +35,8 @@ pub struct Listen {
     pub operations: Vec<Address>,
     /// SPIRE's server API; Unix sockets only, since it is the kernel that says who calls.
     pub admin: Vec<Address>,
+    /// Cosignatures for other logs.
+    pub witness: Vec<Address>,
     /// Whether a TCP address may be other than loopback, although nothing is encrypted there.
     pub plaintext_beyond_loopback: bool,
 }
@@ -55,6 +57,7 @@ impl Listen {
         let authzen = addresses::<DEFAULT_MODE>(section, "authzen", "tcp:127.0.0.1:8181");
         let operations = addresses::<DEFAULT_MODE>(section, "operations", "tcp:127.0.0.1:9901");
         let admin = addresses::<ADMIN_MODE>(section, "admin", "unix:run/admin.sock");
+        let witness = addresses::<DEFAULT_MODE>(section, "witness", "[]");
         let plaintext_beyond_loopback = section.value("plaintext_beyond_loopback", "false");
 
         let services = [
@@ -63,6 +66,7 @@ impl Listen {
             ("authzen", &authzen),
             ("operations", &operations),
             ("admin", &admin),
+            ("witness", &witness),
         ];
         let all: Vec<(&'static str, &Address)> = services
             .into_iter()
@@ -77,6 +81,7 @@ impl Listen {
             authzen: authzen?,
             operations: operations?,
             admin: admin?,
+            witness: witness?,
             plaintext_beyond_loopback: plaintext_beyond_loopback?,
         })
     }
@@ -90,6 +95,9 @@ fn check_reach(section: &mut Section<'_>, all: &[(&'static str, &Address)], plai
             format!("`{address}`: a caller over TCP can't be attested; use a Unix socket")
         } else if *service == "admin" {
             format!("`{address}`: over TCP it can't be told who calls; use a Unix socket")
+        } else if *service == "witness" {
+            // All that is said there is public, and signed on both sides.
+            continue;
         } else if !plaintext_beyond_loopback && !tcp.ip().to_canonical().is_loopback() {
             format!(
                 "`{address}` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` \

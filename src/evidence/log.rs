@@ -6,10 +6,11 @@
 //! to the `journal`, with one sync. Another makes entry bundles, tiles and checkpoints of the journal, off the path of
 //! any answer. What a crash can take is what waited in the queue: with [`Durability::Strict`] nobody was told of it.
 
-mod directory;
+mod checkpoints;
+pub(in crate::evidence) mod directory;
 mod error;
 mod journal;
-mod key;
+pub(in crate::evidence) mod key;
 mod metrics;
 mod publishing;
 mod queue;
@@ -30,6 +31,8 @@ use std::time::Duration;
 use portcullis_tlog::bundle::MAX_ENTRY;
 use tokio::sync::watch;
 
+use self::checkpoints::CHECKPOINT;
+pub use self::checkpoints::Checkpoints;
 pub use self::error::LogError;
 use self::journal::Journal;
 pub use self::key::LogKey;
@@ -37,7 +40,6 @@ pub use self::metrics::LogMetrics;
 use self::publishing::Publisher;
 use self::queue::{Queue, Refused};
 pub use self::reading::{Entries, LogReader};
-use self::tree::CHECKPOINT;
 pub use self::tree::{Tiles, Tree};
 use super::audit::{AppendError, Audit, Progress, Taken};
 use super::record::Record;
@@ -134,14 +136,14 @@ impl Log {
     /// [`LogError`]: what is there is not a consistent end of what was published.
     pub fn open(
         config: LogConfig,
-        key: LogKey,
+        key: &LogKey,
         clock: Arc<dyn Clock>,
         readiness: Readiness,
         metrics: LogMetrics,
     ) -> Result<(Self, Keeper), LogError> {
         directory::create(&config.directory)?;
-        let (size, journal) = open_files(&config, &key)?;
-        let publisher = Publisher::new(&config, key, clock);
+        let (size, journal) = open_files(&config, key)?;
+        let publisher = Publisher::new(&config, key, clock)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(config.queue.get()),
             progress: watch::Sender::default(),

@@ -45,4 +45,5 @@ mod sds_streams;
 mod tcp;
 mod tokens;
 mod vectors;
+mod witness;
 mod workload_api;

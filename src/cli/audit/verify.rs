@@ -11,7 +11,7 @@ use portcullis_tlog::tree::{TreeHead, TreeReader};
 use portcullis_tlog::{bundle, proof, walk};
 
 use super::{AuditError, Exit, LogArgs, Output, read, unproven};
-use crate::evidence::log::{LogReader, Tiles};
+use crate::evidence::log::Tiles;
 use crate::evidence::record::encoding;
 
 /// How many pieces a thread takes at a time.
@@ -20,9 +20,7 @@ const TURN: u64 = 16;
 /// Checks everything, and says what was checked.
 pub(super) fn run(log: &LogArgs, since: Option<&Path>, output: &mut Output<'_>) -> Result<Exit, AuditError> {
     let policy = log.policy()?;
-    let checkpoint = LogReader::new(&log.log).checkpoint().map_err(unproven)?;
-    let none = || AuditError::Unproven(format!("`{}` has no checkpoint", log.log.display()));
-    let signed = SignedCheckpoint::parse(&checkpoint.ok_or_else(none)?).map_err(unproven)?;
+    let signed = log.checkpoint(&policy)?;
     let head = verified(&policy, &signed)?;
     let tiles = Tiles(&log.log);
     walk::verify_root(&tiles, &head).map_err(unproven)?;

@@ -34,7 +34,7 @@ fn give(sink: &mut impl Sink, text: &str) -> Result<(), SinkError> {
 }
 
 fn try_open(path: &Path) -> Result<JsonLines, SinkError> {
-    JsonLines::open(&Destination::File(path.to_owned()))
+    JsonLines::open(&Destination::File(path.to_owned()), LineForm::Record)
 }
 
 /// Opens and gives a record of each of `texts`.

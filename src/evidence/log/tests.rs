@@ -19,24 +19,24 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::watched::Epoch;
 
-const ORIGIN: &str = "example.org/audit/gate";
+pub(in crate::evidence) const ORIGIN: &str = "example.org/audit/gate";
 
-struct Home(tempfile::TempDir);
+pub(in crate::evidence) struct Home(tempfile::TempDir);
 
 impl Home {
-    fn new() -> Self {
+    pub(in crate::evidence) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(in crate::evidence) fn path(&self) -> PathBuf {
         self.0.path().join("log")
     }
 
-    fn key(&self) -> LogKey {
+    pub(in crate::evidence) fn key(&self) -> LogKey {
         LogKey::load_or_create(&self.0.path().join("key"), &SystemEntropy::new()).unwrap()
     }
 
-    fn verifier(&self) -> VerifierKey {
+    pub(in crate::evidence) fn verifier(&self) -> VerifierKey {
         self.key().verifier(ORIGIN).unwrap()
     }
 
@@ -61,7 +61,7 @@ impl Home {
     }
 
     /// Appends so many records, numbered by how many policies they speak of, and ends the log.
-    fn run(&self, numbers: std::ops::Range<usize>) {
+    pub(in crate::evidence) fn run(&self, numbers: std::ops::Range<usize>) {
         let (log, keeper) = self.open().unwrap();
         numbers.for_each(|number| drop(log.append(numbered(number)).unwrap()));
         keeper.finish(Duration::from_mins(1)).unwrap();
@@ -104,7 +104,7 @@ pub(in crate::evidence) fn of_records(directory: &Path, count: usize) -> PathBuf
 }
 
 fn open(config: LogConfig, key: LogKey, readiness: Readiness) -> Result<(Log, Keeper), LogError> {
-    Log::open(config, key, Arc::new(SystemClock::new()), readiness, LogMetrics::new(&mut Registry::default()))
+    Log::open(config, &key, Arc::new(SystemClock::new()), readiness, LogMetrics::new(&mut Registry::default()))
 }
 
 fn numbered(number: usize) -> Record<'static> {
@@ -284,6 +284,28 @@ fn a_full_queue_refuses_and_the_operator_may_choose_otherwise() {
     }
 }
 
+/// A second signature, by a key of its own, which holds against quantum computers.
+#[test]
+fn checkpoints_are_signed_by_ml_dsa_44_too_if_it_is_wanted() {
+    let home = Home::new();
+    let path = home.0.path().join("key-ml-dsa-44");
+    let key = || home.key().with_ml_dsa_44(&path, &SystemEntropy::new()).unwrap();
+    let (log, keeper) = open(home.config(), key(), Readiness::default()).unwrap();
+    drop(log.append(numbered(0)).unwrap());
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    let signed = Checkpoints::of(&home.path()).latest().unwrap().unwrap();
+    let quantum = key().ml_dsa_44_verifier(ORIGIN).unwrap().unwrap();
+    for verifier in [home.verifier(), quantum.clone()] {
+        portcullis_tlog::policy::Policy::log_only(ORIGIN, verifier).verify(&signed).unwrap();
+    }
+    let changed = signed.to_string().replacen("\n1\n", "\n2\n", 1);
+    let changed = SignedCheckpoint::parse(changed.as_bytes()).unwrap();
+    portcullis_tlog::policy::Policy::log_only(ORIGIN, quantum).verify(&changed).unwrap_err();
+    // Without it the log goes on as before, and with it again.
+    home.run(1..3);
+    assert_eq!(home.numbers(), [0, 1, 2]);
+}
+
 #[test]
 fn the_key_is_private_and_stays_the_same() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -310,7 +332,7 @@ fn a_record_that_is_too_long_for_the_log_is_refused() {
     keeper.finish(Duration::from_mins(1)).unwrap();
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(in crate::evidence) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
@@ -323,6 +345,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn remove(path: &Path) {
+pub(in crate::evidence) fn remove(path: &Path) {
     if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
 }
