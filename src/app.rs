@@ -13,6 +13,7 @@ mod identity;
 mod mapping;
 mod metrics;
 mod policies;
+mod retention;
 mod tokens;
 mod witnesses;
 

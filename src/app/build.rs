@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::tokens::principals;
 use super::witnesses;
-use super::{App, AppError};
+use super::{App, AppError, retention};
 use crate::config::{self, Config};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
@@ -102,6 +102,7 @@ impl App {
             Evidence::open(config, Arc::clone(&clock), &entropy, &readiness, (metrics.audit, metrics.exports))?;
         let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
         let witness = witnesses::router(config, &common, &evidence.gateway, metrics.witness.clone())?;
+        retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
         witnesses::ask(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown));
 
         let identity =

@@ -13,7 +13,7 @@ use crate::evidence::export::{
     Destination, ExportMetrics, Exports, Form, JsonLines, LineForm, Otlp, POSITION_PREFIX, Position, Posts, Told,
     Webhook, WebhookKey,
 };
-use crate::evidence::log::{Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader};
+use crate::evidence::log::{Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, Retention};
 use crate::evidence::record::encoding::Writer;
 use crate::feeds::courier::HttpCourier;
 use crate::feeds::fetch::{FeedUrl, FetchConfig};
@@ -22,8 +22,10 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::readiness::Readiness;
 
-/// The files of what verifies the log's checkpoints, below its directory: by Ed25519, and by ML-DSA-44 if it signs so.
+/// The files of the log's key, below its directory, and of what verifies its checkpoints: by Ed25519, and by ML-DSA-44 if it
+/// signs so.
 pub(crate) const VERIFIER_FILE: &str = "verifier";
+pub(crate) const KEY_FILE: &str = "key";
 const ML_DSA_44_VERIFIER_FILE: &str = "verifier-ml-dsa-44";
 
 /// The log, and what has to be ended with it.
@@ -96,7 +98,7 @@ fn follow(exports: &mut Exports, config: &config::Audit, log: &Log) -> Result<()
     let start = match destination {
         // What was printed is not printed again, wherever the last process stopped.
         Destination::Stdout => *log.published().borrow(),
-        Destination::File(_) => 0,
+        Destination::File(_) => first(config)?,
     };
     let position = Position::load(&position_file(config, "json"), start)?;
     exports.follow("audit_file", JsonLines::open(&destination, LineForm::Record)?, position);
@@ -111,7 +113,7 @@ fn follow_named(
     clock: &Arc<dyn Clock>,
 ) -> Result<(), AppError> {
     for export in &config.exports {
-        let position = Position::load(&position_file(config, &export.name), 0)?;
+        let position = Position::load(&position_file(config, &export.name), first(config)?)?;
         let name = format!("audit_export_{}", export.name);
         let (log, courier) = (origin.to_owned(), |url: &FeedUrl, fetch: &FetchConfig| {
             Box::new(HttpCourier::new(url.clone(), fetch.clone(), Arc::clone(clock)))
@@ -131,6 +133,11 @@ fn follow_named(
         exports.follow(&name, Posts::new(form, courier, Arc::clone(clock), Handle::current()), position);
     }
     Ok(())
+}
+
+/// The first entry that can be told.
+fn first(config: &config::Audit) -> Result<u64, AppError> {
+    Retention::of(&config.log).first().map_err(|error| AppError::Setting(error.to_string()))
 }
 
 fn position_file(config: &config::Audit, name: &str) -> PathBuf {

@@ -7,7 +7,7 @@ use axum::Router;
 
 use super::AppError;
 use super::build::Common;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, KEY_FILE};
 use crate::config::{self, Config};
 use crate::edge::http::witness::witness_router;
 use crate::evidence::log::{LogError, LogKey};
@@ -16,8 +16,7 @@ use crate::feeds::witness::WitnessFeed;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 
-/// The files of keys: those of the log below its directory, those of the witness below its own.
-const KEY_FILE: &str = "key";
+/// The file of another key beside each.
 const ML_DSA_44_KEY_FILE: &str = "key-ml-dsa-44";
 
 /// The file of what verifies our cosignatures, a line for each key.

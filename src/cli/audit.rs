@@ -1,6 +1,7 @@
 //! `portcullis audit …`: what anyone who has a log's files and its public key can do with them. Nothing here asks a
 //! running gateway, and nothing needs a secret.
 
+mod prune;
 mod receipt;
 mod show;
 mod verify;
@@ -48,6 +49,23 @@ pub(super) enum AuditCommand {
         #[command(flatten)]
         trust: TrustArgs,
     },
+    /// Take out entries that are older than a time. Their hashes stay, so that the log can be verified as before.
+    ///
+    /// Nothing goes that a hold keeps or that an export has not got. A record of it is in the log before. A gateway may be
+    /// running on the log.
+    Prune {
+        #[command(flatten)]
+        log: LogArgs,
+        /// Entries before this time go, 256 at a time, e.g. `2026-11-22T00:00:00Z`.
+        #[arg(long, value_name = "TIME")]
+        before: String,
+        /// Only say what could go.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Keep entries although they are old.
+    #[command(subcommand)]
+    Hold(prune::HoldCommand),
     /// Print the latest records, one JSON object a line.
     Tail {
         #[command(flatten)]
@@ -108,6 +126,8 @@ pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
             receipt::write(&log, &decision_id, file.as_deref(), output)
         }
         AuditCommand::VerifyReceipt { receipt, trust } => receipt::verify(&receipt, &trust, output),
+        AuditCommand::Prune { log, before, dry_run } => prune::run(&log, &before, dry_run, output),
+        AuditCommand::Hold(command) => prune::hold(command, output),
         AuditCommand::Tail { log, lines } => show::tail(&log, lines, output),
         AuditCommand::Search { log, wanted } => show::search(&log, &wanted, output),
     };

@@ -17,6 +17,9 @@ use crate::evidence::log::{Durability, Unavailable};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Longer than any law wants it.
+const LONGEST_RETENTION: Duration = Duration::from_hours(24 * 36_500);
+
 /// The longest name of a gateway, in bytes.
 const LONGEST_NAME: usize = 64;
 
@@ -37,6 +40,8 @@ pub struct Audit {
     pub queue: usize,
     /// Where records go as lines of JSON, too.
     pub file: AuditFile,
+    /// After how long entries are taken out; never if it is zero.
+    pub retention: Duration,
     /// Who else is told of records.
     pub exports: Vec<Export>,
     /// Whether checkpoints and cosignatures of ours are signed by ML-DSA-44 too.
@@ -75,7 +80,9 @@ impl Audit {
         let witnesses = section.section("witnesses", Witnesses::read);
         let witness = section.section("witness", |section| Witness::read(section, data_dir));
         let exports = exports::read(section);
+        let retention = section.bounded("retention", "0s", (Duration::ZERO, LONGEST_RETENTION));
         Some(Self {
+            retention: retention?,
             exports: exports?,
             ml_dsa_44: ml_dsa_44?,
             witnesses: witnesses?,

@@ -27,6 +27,7 @@ mod cli;
 mod drain;
 mod entities;
 mod entity_sources;
+mod exports;
 mod ext_authz;
 mod federation;
 mod mapping;

@@ -9,7 +9,7 @@ use portcullis_tlog::{leaf_hash, proof};
 use super::super::files::write_public;
 use super::show::json;
 use super::{AuditError, Exit, LogArgs, Output, TrustArgs, read, unproven};
-use crate::evidence::log::{LogReader, Tiles};
+use crate::evidence::log::{LogReader, Retention, Tiles};
 use crate::evidence::record::encoding::{self, OwnedRecord};
 
 /// Finds the decision, and proves that it is in the log.
@@ -42,7 +42,8 @@ pub(super) fn write(
 
 /// The latest entry of this decision: ids sort by time, so what is asked for is mostly near the end.
 fn find(reader: &LogReader, size: u64, decision_id: &str) -> Result<Option<(u64, Vec<u8>)>, AuditError> {
-    let bundles = (0..size.div_ceil(256)).rev();
+    let first = Retention::of(reader.directory()).first().map_err(unproven)?;
+    let bundles = (first / 256..size.div_ceil(256)).rev();
     for bundle in bundles {
         let found = reader.entries(bundle * 256, size).map_err(unproven)?;
         for (index, entry) in (found.first..).zip(found.entries) {

@@ -87,3 +87,6 @@ impl Sink for Posts {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

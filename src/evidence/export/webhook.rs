@@ -86,7 +86,7 @@ impl WebhookKey {
         fits.then_some(Self::Ed25519(pair))
     }
 
-    fn sign(&self, message: &[u8]) -> String {
+    pub(super) fn sign(&self, message: &[u8]) -> String {
         match self {
             Self::Shared(key) => format!("v1,{}", STANDARD.encode(hmac::sign(key, message))),
             Self::Ed25519(pair) => format!("v1a,{}", STANDARD.encode(pair.sign(message))),

@@ -279,6 +279,7 @@ fn a_full_queue_refuses_and_the_operator_may_choose_otherwise() {
         assert_eq!(notices.contains("without a record"), given, "{notices}");
         journal.unlock().unwrap();
         keeper.finish(Duration::from_mins(1)).unwrap();
+        assert!(readiness.report().notices.is_empty(), "what was written ends the alarm");
         let recorded = home.numbers().len();
         assert!((1..3).contains(&recorded), "{recorded}");
     }

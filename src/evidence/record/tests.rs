@@ -87,7 +87,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-pub(super) fn examples() -> [Record<'static>; 10] {
+pub(in crate::evidence) fn examples() -> [Record<'static>; 10] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
