@@ -104,7 +104,7 @@ pub(super) struct TrustArgs {
     key: Option<String>,
     /// A policy in C2SP's tlog-policy format: the keys of logs, and the witnesses of whom enough must have cosigned.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
-    policy: Option<PathBuf>,
+    trust_policy: Option<PathBuf>,
 }
 
 /// Why a command did not do what was asked for.
@@ -165,7 +165,7 @@ impl LogArgs {
 impl TrustArgs {
     /// What was said about whom to believe, if anything was.
     fn policy(&self) -> Result<Option<Policy>, AuditError> {
-        match (&self.key, &self.policy) {
+        match (&self.key, &self.trust_policy) {
             (Some(key), _) => policy_of_key(key).map(Some),
             (None, Some(file)) => {
                 let policy = Policy::parse(&read(file)?);

@@ -16,6 +16,7 @@ mod allocations;
 mod architecture;
 mod attest;
 mod audit;
+mod audit_crash;
 mod authzen;
 mod authzen_guide;
 mod authzen_rules;

@@ -121,17 +121,17 @@ async fn a_receipt_shows_that_another_gateway_has_seen_the_same_log() {
     let (log, policy, receipt) = (one.log(), policy.to_str().unwrap().to_owned(), receipt.to_str().unwrap().to_owned());
     let log = log.to_str().unwrap();
     eventually("the decision is under a checkpoint that is cosigned", async || {
-        let made = audit(&["receipt", &decision, "--log", log, "--policy", &policy, "--output", &receipt]);
+        let made = audit(&["receipt", &decision, "--log", log, "--trust-policy", &policy, "--output", &receipt]);
         made.status.success().then_some(())
     })
     .await;
-    let verified = audit(&["verify-receipt", &receipt, "--policy", &policy]);
+    let verified = audit(&["verify-receipt", &receipt, "--trust-policy", &policy]);
     let proved: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(proved["record"]["decision_id"], decision.as_str());
-    assert!(audit(&["verify", "--log", log, "--policy", &policy]).status.success());
+    assert!(audit(&["verify", "--log", log, "--trust-policy", &policy]).status.success());
     // With the other's own policy it is a stranger's log.
     let others = two.policy(&one);
-    let refused = audit(&["verify-receipt", &receipt, "--policy", others.to_str().unwrap()]);
+    let refused = audit(&["verify-receipt", &receipt, "--trust-policy", others.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     // Its checkpoints hold against quantum computers too.
     let quantum = one.log().join("verifier-ml-dsa-44");

@@ -61,7 +61,7 @@ fn find(reader: &LogReader, size: u64, decision_id: &str) -> Result<Option<(u64,
 /// Checks a receipt with nothing but the keys that are believed.
 pub(super) fn verify(file: &Path, trust: &TrustArgs, output: &mut Output<'_>) -> Result<Exit, AuditError> {
     let policy =
-        trust.policy()?.ok_or_else(|| AuditError::Usage("say whom to believe: --key or --policy".to_owned()))?;
+        trust.policy()?.ok_or_else(|| AuditError::Usage("say whom to believe: --key or --trust-policy".to_owned()))?;
     let receipt = LogProof::parse(&read(file)?).map_err(unproven)?;
     let entry = receipt.extra.as_deref().ok_or_else(|| AuditError::Unproven("it has no record".to_owned()))?;
     receipt.verify(&policy, &leaf_hash(entry)).map_err(unproven)?;

@@ -111,7 +111,7 @@ impl Asked {
         let directory = self.config.directory.clone();
         let (mut answers, mut results) = (FuturesUnordered::new(), Vec::new());
         for (index, peer) in self.peers.iter_mut().enumerate().filter(|(_, peer)| peer.is_due(size, now)) {
-            let (directory, signed) = (&directory, signed.clone());
+            let (directory, signed) = (&directory, signed.clone().of_the_log());
             answers.push(async move { (index, peer.ask(directory, signed).await) });
         }
         let mut gathered = signed;

@@ -69,6 +69,32 @@ struct Witness {
     told: Told,
 }
 
+/// A witness need not read what others have signed: some take no more than 16 KiB.
+#[tokio::test]
+async fn a_witness_is_given_what_the_log_has_signed_and_no_more() {
+    #[derive(Debug, Default)]
+    struct Bodies(Arc<Mutex<Vec<String>>>);
+    impl WitnessPort for Bodies {
+        fn send(&self, body: String) -> BoxFuture<'_, Result<Reply, String>> {
+            self.0.lock().unwrap().push(body);
+            Box::pin(async { Err("silence".to_owned()) })
+        }
+    }
+    let home = Home::new();
+    home.run(0..3);
+    let mut good = Witness::new("example.org/good");
+    let good = good.open(&home).unwrap();
+    let mut told = Told::default();
+    asked(&home, 1, vec![near(&good)], &mut told, &clock()).round().await;
+    let bodies = Bodies::default();
+    let seen = Arc::clone(&bodies.0);
+    let other = Witness::new("example.org/other").open(&home).unwrap();
+    asked(&home, 1, vec![Peer::new(keys(&other), Box::new(bodies))], &mut told, &clock()).round().await;
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!((seen.len(), seen[0].matches("— ").count()), (1, 1), "{seen:?}");
+    assert_eq!(latest(&home).signatures().len(), 3);
+}
+
 impl Witness {
     fn new(name: &str) -> Self {
         Self { directory: tempfile::tempdir().unwrap(), name: name.to_owned(), told: Told::default() }
