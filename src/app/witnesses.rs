@@ -75,9 +75,9 @@ pub(super) fn router(
         (Arc::clone(&common.clock), Arc::clone(&common.audit)),
         (common.readiness.clone(), metrics),
     )?;
-    let lines: String = book.verifiers().map(|key| format!("{key}\n")).collect();
+    let lines: Vec<String> = book.verifiers().map(|key| format!("{key}\n")).collect();
     let path = witness.directory.join(VERIFIER_FILE);
-    std::fs::write(&path, lines).map_err(|source| LogError::Io { path, source })?;
+    std::fs::write(&path, lines.concat()).map_err(|source| LogError::Io { path, source })?;
     Ok(Some(witness_router(Arc::new(book))))
 }
 

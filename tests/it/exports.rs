@@ -41,6 +41,7 @@ struct Server {
 }
 
 impl Server {
+    #[expect(clippy::disallowed_methods, reason = "the handle is the owner: it ends with the server")]
     async fn start(port: u16, failures: usize) -> Self {
         let told = Told { failures: Arc::new(Mutex::new(failures)), ..Told::default() };
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
@@ -113,7 +114,7 @@ async fn a_webhook_that_fails_is_told_all_later_and_goes_on_after_a_restart() {
     eventually("all decisions are told", async || decisions.iter().all(|id| has(id)).then_some(())).await;
     assert!(gateway.metric("portcullis_audit_export_failures_total{sink=\"audit_export_hook\"}").await >= 3.0);
     eventually("nothing is left", async || {
-        (gateway.metric("portcullis_audit_export_lag{sink=\"audit_export_hook\"}").await == 0.0).then_some(())
+        (gateway.metric("portcullis_audit_export_lag{sink=\"audit_export_hook\"}").await < 0.5).then_some(())
     })
     .await;
     stop(gateway).await;

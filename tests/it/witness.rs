@@ -68,9 +68,9 @@ impl Side {
     /// The policy of those who believe this log only if the other has seen it.
     fn policy(&self, other: &Self) -> PathBuf {
         let keys = other.witness_keys();
-        let lines: String = keys.iter().enumerate().map(|(n, key)| format!("witness w{n} {key}\n")).collect();
+        let lines: Vec<String> = keys.iter().enumerate().map(|(n, key)| format!("witness w{n} {key}\n")).collect();
         let path = self.home.path().join("policy");
-        let policy = format!("log {}\n{lines}group both all w0 w1\nquorum both\n", self.log_key());
+        let policy = format!("log {}\n{}group both all w0 w1\nquorum both\n", self.log_key(), lines.concat());
         fs::write(&path, policy).unwrap();
         path
     }
@@ -193,21 +193,34 @@ async fn a_gateway_whose_log_is_cut_back_is_named_by_the_other() {
     fs::rename(&older, one.log()).unwrap();
 
     let running = one.start_with(&two).await;
+    for _ in 0..10 {
+        one.decide().await;
+    }
     let notice = eventually("it says so itself", async || running.notice("audit_log_disputed").await).await;
     assert!(notice.contains("example.org/witness/two") && notice.contains("cut back"), "{notice}");
-    // Until it has more entries than were cosigned, and has to prove that it continues them.
-    let notice = eventually("the other says so", async || {
+    // Once it has more entries than were cosigned, it has to prove that it continues them.
+    for _ in 0..30 {
         one.decide().await;
-        other.notice("witness").await.filter(|notice| notice.contains("continues"))
+    }
+    let notice = eventually("the other says so", async || {
+        other.notice("witness").await.filter(|notice| !notice.contains("cut back"))
     })
     .await;
     assert!(notice.contains("example.org/audit/one"), "{notice}");
-    let alarm = "portcullis_witness_alarms_total{log=\"example.org/audit/one\",witness=\"example.org/witness/two\",\
-                 finding=\"inconsistent\"}";
-    assert!(other.0.metric(alarm).await >= 1.0);
-    let finding = two.findings().into_iter().find(|record| record["finding"] == "inconsistent").unwrap();
-    assert_eq!(finding["log"], "example.org/audit/one");
-    assert!(other.0.process.output().contains("can't prove that its tree"));
+    // Which of the two depends on whether it was asked when it had exactly as many entries as were cosigned.
+    let worse = |record: &Value| ["inconsistent", "forked"].iter().find(|worse| record["finding"] == **worse).copied();
+    let finding =
+        eventually("it is recorded", async || two.findings().into_iter().find(|record| worse(record).is_some())).await;
+    assert_eq!(
+        (&finding["log"], &finding["witness"]),
+        (&"example.org/audit/one".into(), &"example.org/witness/two".into())
+    );
+    let alarm = format!(
+        "portcullis_witness_alarms_total{{log=\"example.org/audit/one\",witness=\"example.org/witness/two\",finding=\"{}\"}}",
+        worse(&finding).unwrap()
+    );
+    assert!(other.0.metric(&alarm).await >= 1.0);
+    assert!(other.0.process.output().contains(&notice));
     running.stop().await;
     other.stop().await;
 }
@@ -235,6 +248,6 @@ async fn what_is_no_checkpoint_is_refused_as_the_protocol_has_it() {
     ] {
         assert_eq!(http::request(side.port, &request).await.status, status, "{request:.60}");
     }
-    assert_eq!(running.0.metric("portcullis_witness_answers_total{log=\"unknown\",result=\"unknown_log\"}").await, 1.0);
+    assert!(running.0.metric("portcullis_witness_answers_total{log=\"unknown\",result=\"unknown_log\"}").await >= 1.0);
     running.stop().await;
 }

@@ -73,7 +73,7 @@ pub(super) fn hold(command: HoldCommand, output: &mut Output<'_>) -> Result<Exit
                 let from = Timestamp::from_unix_nanos(hold.from);
                 format!("{}\n", serde_json::json!({"name": hold.name, "from": from, "reason": hold.reason}))
             });
-            Ok(output.print(&lines.collect::<String>()))
+            Ok(output.print(&lines.collect::<Vec<_>>().concat()))
         }
     }
 }

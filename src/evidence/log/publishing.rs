@@ -60,7 +60,11 @@ impl Publisher {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(LogError::at(&path)(error)),
         }
-        let tree = Tree::open(&self.directory, &self.origin, &self.verifier)?;
+        let mut tree = Tree::open(&self.directory, &self.origin, &self.verifier)?;
+        if tree.size() == 0 {
+            // Before the first tile there is a checkpoint, so that tiles without one are always a loss.
+            tree.publish(&self.signer, self.clock.now())?;
+        }
         let reader = Reader::new(&self.directory.join("journal"), tree.size());
         let last = self.clock.elapsed().saturating_sub(self.every);
         Ok(Some(Work { tree, reader, last, _lock: lock }))

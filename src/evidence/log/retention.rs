@@ -102,7 +102,7 @@ impl Retention {
     pub fn holds(&self) -> Result<Vec<Hold>, RetentionError> {
         let path = self.directory.join(HOLDS);
         let Some(bytes) = directory::read(&path)? else { return Ok(Vec::new()) };
-        serde_json::from_slice(&bytes).map_err(|error| malformed(path, error))
+        serde_json::from_slice(&bytes).map_err(|error| malformed(path, &error))
     }
 
     /// Adds a hold, which counts from now on.
@@ -215,7 +215,7 @@ impl Retention {
         let mut holds = self.holds()?;
         change(&mut holds)?;
         let path = self.directory.join(HOLDS);
-        let text = serde_json::to_string_pretty(&holds).map_err(|error| malformed(path.clone(), error))?;
+        let text = serde_json::to_string_pretty(&holds).map_err(|error| malformed(path.clone(), &error))?;
         Ok(directory::write_through(&path, format!("{text}\n").as_bytes())?)
     }
 
@@ -239,7 +239,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
     str::from_utf8(bytes).ok()?.trim_end().parse().ok()
 }
 
-fn malformed(path: PathBuf, why: impl ToString) -> RetentionError {
+fn malformed(path: PathBuf, why: &(impl ToString + ?Sized)) -> RetentionError {
     RetentionError::Malformed { path, why: why.to_string() }
 }
 

@@ -233,6 +233,18 @@ fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
     assert_eq!(home.numbers(), (0..901).collect::<Vec<_>>());
 }
 
+/// The same at the very first tiles: there is a checkpoint before them, that of the empty tree.
+#[test]
+fn tiles_that_no_checkpoint_had_yet_when_the_end_came_are_made_again() {
+    let home = Home::new();
+    home.run(0..0);
+    let empty = fs::read(home.path().join(CHECKPOINT)).unwrap();
+    home.run(0..300);
+    fs::write(home.path().join(CHECKPOINT), empty).unwrap();
+    home.run(300..301);
+    assert_eq!(home.numbers(), (0..301).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_damaged_tree_is_refused_and_named() {
     let home = Home::new();

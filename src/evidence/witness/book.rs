@@ -176,15 +176,15 @@ impl Book {
         let theirs = signed.signatures().iter().filter(|signature| {
             keys.iter().any(|key| is_theirs(key, signature.name().as_str()) && key.id() == signature.id())
         });
-        let mut note = format!("{checkpoint}\n");
-        theirs.for_each(|signature| note.push_str(&format!("{signature}\n")));
-        let mut lines = String::new();
+        let theirs: Vec<String> = theirs.map(|signature| format!("{signature}\n")).collect();
         let now = self.clock.now().unix_seconds();
+        let mut ours = Vec::new();
         for cosigner in &self.cosigners {
             let signature = cosigner.cosign(checkpoint, now).map_err(|error| Declined::Unsigned(error.to_string()))?;
-            lines.push_str(&format!("{signature}\n"));
+            ours.push(format!("{signature}\n"));
         }
-        note.push_str(&lines);
+        let lines = ours.concat();
+        let note = format!("{checkpoint}\n{}{lines}", theirs.concat());
         Ok((note, lines))
     }
 
@@ -267,10 +267,9 @@ impl Declined {
     /// The name in metrics.
     const fn name(&self) -> &'static str {
         match self {
-            Self::Request(_) => "malformed",
             Self::Refusal(Refusal::UnknownLog) => "unknown_log",
             Self::Refusal(Refusal::Signature(_)) => "bad_signature",
-            Self::Refusal(Refusal::OldSize { .. }) => "malformed",
+            Self::Request(_) | Self::Refusal(Refusal::OldSize { .. }) => "malformed",
             Self::Refusal(Refusal::Conflict { .. }) => "conflict",
             Self::Refusal(_) => "inconsistent",
             Self::Failed(_) | Self::Unsigned(_) => "failed",
