@@ -128,6 +128,7 @@ TOOLS = {
             "litewitness", "0.9.0", GO / "litewitness", "litewitness",
             go("filippo.io/torchwood/cmd/litewitness", "litewitness"),
         ),
+        Tool("tessera", "1.0.4", GO / "tessera", "tessera", go(".", "tessera")),
         Tool("write-log", "0.1.0", HERE.parents[1] / "crates" / "tlog", "bin/write_log", cargo("--example", "write_log")),
     )
 }  # fmt: skip

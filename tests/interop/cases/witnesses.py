@@ -1,4 +1,4 @@
-"""Our log, cosigned by a witness that others have published and run as it is."""
+"""Our log, cosigned by a witness that others have published and run as it is; and theirs, cosigned by us."""
 
 from __future__ import annotations
 
@@ -86,6 +86,26 @@ def cosigned(bench: Bench) -> None:
         gateway.stop()
 
 
+def cosigns(bench: Bench) -> None:
+    """Tessera publishes no checkpoint that is not cosigned, and checks our cosignatures."""
+    private, public = bench.run("tessera", "key", "log.example/tessera").ok().stdout.split()
+    gateway, address = Gateway(bench.tools["portcullis"]), f"127.0.0.1:{free_port()}"
+    settings = {
+        "PORTCULLIS_LISTEN__WITNESS": f"tcp:{address}",
+        "PORTCULLIS_AUDIT__WITNESS__LOGS": json.dumps([public]),
+    }
+    try:
+        gateway.start(settings)
+        key = (gateway.home / "data" / "witness" / "verifier").read_text().strip()
+        log = Path(bench.scratch) / "log-of-tessera"
+        said = bench.run("tessera", "grow", str(log), private, f"http://{address}", key).ok().stdout
+        expect_in("published 5 with 2 signatures\n", said, "the last checkpoint")
+        said = bench.run("tlog", str(log), "log.example/tessera", public, key).ok().stdout
+        expect_in("signed by 2 keys\n", said, "the signatures")
+    finally:
+        gateway.stop()
+
+
 def is_there(database: Path) -> bool:
     if not database.exists():
         return False
@@ -98,6 +118,7 @@ def is_there(database: Path) -> bool:
 
 
 CASES = (
+    Case("the log of another, cosigned by a gateway", "tessera", cosigns, needs=("portcullis", "tlog")),
     Case(
         "the log of a gateway, cosigned by another's witness", "litewitness", cosigned,
         needs=("portcullis", "tlog", "ssh-agent", "ssh-add", "ssh-keygen"),
