@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis::decision::policy::PolicySet;
-use portcullis::decision::query::{Action, Entity, Query};
+use portcullis::decision::query::{Action, Entity, Properties, Query};
 use portcullis::evidence::{CacheState, DecisionId, DecisionRecord, Edge, Outcome};
 use portcullis::foundation::clock::{Clock as _, SystemClock};
 use portcullis::foundation::digest::Digest;
@@ -27,7 +27,7 @@ pub(crate) struct Decisions {
 impl Decisions {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let policies: String = (0..100)
+        let policies: Vec<String> = (0..100)
             .map(|number| {
                 format!(
                     "@id(\"p{number}\") permit(principal == Workload::\"caller-{number}\", action == Action::\"GET\", \
@@ -36,12 +36,13 @@ impl Decisions {
             })
             .collect();
         std::fs::write(directory.path().join("s.cedarschema"), SCHEMA).unwrap();
-        std::fs::write(directory.path().join("p.cedar"), policies).unwrap();
+        std::fs::write(directory.path().join("p.cedar"), policies.concat()).unwrap();
         let query = Query {
             subject: Entity::named("Workload", "caller-7"),
             action: Action::named("GET"),
             resource: Entity::named("Service", "service-7"),
-            ..Query::default()
+            context: Properties::default(),
+            extra: Vec::new(),
         };
         let set = PolicySet::load(directory.path()).unwrap();
         Self { set, query, clock: SystemClock::new(), entropy: PooledEntropy::default() }

@@ -98,12 +98,10 @@ impl App {
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let evidence =
-            Evidence::open(config, Arc::clone(&clock), &entropy, &readiness, (metrics.audit, metrics.exports))?;
+        let evidence = Evidence::open(config, &clock, &entropy, &readiness, (metrics.audit, metrics.exports))?;
         let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
-        let witness = witnesses::router(config, &common, &evidence.gateway, metrics.witness.clone())?;
         retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
-        witnesses::ask(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown));
+        let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 
         let identity =
             IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
@@ -134,9 +132,7 @@ impl App {
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration))?;
         listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions))?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
-        if let Some(witness) = witness {
-            listeners.prepare("witness", &config.listen.witness, &Served::Http(witness))?;
-        }
+        listeners.prepare("witness", &config.listen.witness, &Served::Http(witness))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads))?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;

@@ -41,7 +41,7 @@ impl Evidence {
     /// Opens the log, and begins to give its records away.
     pub(super) fn open(
         config: &Config,
-        clock: Arc<dyn Clock>,
+        clock: &Arc<dyn Clock>,
         entropy: &Arc<dyn Entropy>,
         readiness: &Readiness,
         (metrics, export_metrics): (LogMetrics, ExportMetrics),
@@ -60,11 +60,11 @@ impl Evidence {
             unavailable: config.audit.unavailable,
             checkpoint_every: config.audit.checkpoint_every,
         };
-        let (log, keeper) = Log::open(log_config, &key, Arc::clone(&clock), readiness.clone(), metrics)?;
+        let (log, keeper) = Log::open(log_config, &key, Arc::clone(clock), readiness.clone(), metrics)?;
         let told = Told { readiness: readiness.clone(), metrics: export_metrics, entropy: Arc::clone(entropy) };
         let mut exports = Exports::new(LogReader::new(directory), log.published(), told);
         follow(&mut exports, &config.audit, &log)?;
-        follow_named(&mut exports, &config.audit, (&origin, &gateway), &clock)?;
+        follow_named(&mut exports, &config.audit, (&origin, &gateway), clock)?;
         Ok(Self { log: Arc::new(log), keeper, exports, gateway })
     }
 }

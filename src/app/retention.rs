@@ -1,6 +1,6 @@
 //! Takes entries out of the log once they are older than the operator wants them.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) fn keep(
         loop {
             let (directory, log, clock) = (directory.clone(), Arc::clone(&log), Arc::clone(&clock));
             let runtime = Handle::current();
-            match spawn_blocking(move || prune(directory, &log, &*clock, age, &runtime)).await {
+            match spawn_blocking(move || prune(&directory, &log, &*clock, age, &runtime)).await {
                 Ok(Ok(())) => readiness.clear_notice(NOTICE),
                 Ok(Err(why)) => readiness.notice(NOTICE, why),
                 Err(panic) => readiness.notice(NOTICE, panic.to_string()),
@@ -52,9 +52,9 @@ pub(super) fn keep(
     });
 }
 
-fn prune(directory: PathBuf, log: &Log, clock: &dyn Clock, age: Duration, runtime: &Handle) -> Result<(), String> {
+fn prune(directory: &Path, log: &Log, clock: &dyn Clock, age: Duration, runtime: &Handle) -> Result<(), String> {
     let size = *log.published().borrow();
-    let (now, retention) = (clock.now(), Retention::of(&directory));
+    let (now, retention) = (clock.now(), Retention::of(directory));
     let before = now.before(age);
     let plan = retention.prune(size, before, |plan| record(log, plan, (now, before), runtime));
     let plan = plan.map_err(|error| error.to_string())?;

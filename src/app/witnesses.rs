@@ -28,8 +28,21 @@ pub(super) fn log_key(config: &config::Audit, entropy: &dyn Entropy) -> Result<L
     if config.ml_dsa_44 { key.with_ml_dsa_44(&config.log.join(ML_DSA_44_KEY_FILE), entropy) } else { Ok(key) }
 }
 
+/// Has our log cosigned, and says what cosigns other logs: nothing, if that is to listen nowhere.
+pub(super) fn start(
+    config: &Config,
+    common: &Common,
+    evidence: &Evidence,
+    metrics: WitnessMetrics,
+    (tasks, shutdown): (&mut TaskGroup, &Shutdown),
+) -> Result<Router, AppError> {
+    let router = router(config, common, &evidence.gateway, metrics.clone())?;
+    ask(config, common, evidence, metrics, (tasks, shutdown));
+    Ok(router)
+}
+
 /// Has our log cosigned, if anyone is named who does.
-pub(super) fn ask(
+fn ask(
     config: &Config,
     common: &Common,
     evidence: &Evidence,
@@ -54,15 +67,10 @@ pub(super) fn ask(
     tasks.spawn("the witnesses of the audit log", asked.run(evidence.log.published(), shutdown.signal()));
 }
 
-/// What cosigns other logs, if it is to listen anywhere.
-pub(super) fn router(
-    config: &Config,
-    common: &Common,
-    gateway: &str,
-    metrics: WitnessMetrics,
-) -> Result<Option<Router>, AppError> {
+/// What cosigns other logs.
+fn router(config: &Config, common: &Common, gateway: &str, metrics: WitnessMetrics) -> Result<Router, AppError> {
     if config.listen.witness.is_empty() {
-        return Ok(None);
+        return Ok(Router::new());
     }
     let witness = &config.audit.witness;
     let key = witness_key(&witness.directory, config.audit.ml_dsa_44, &*common.entropy)?;
@@ -78,7 +86,7 @@ pub(super) fn router(
     let lines: Vec<String> = book.verifiers().map(|key| format!("{key}\n")).collect();
     let path = witness.directory.join(VERIFIER_FILE);
     std::fs::write(&path, lines.concat()).map_err(|source| LogError::Io { path, source })?;
-    Ok(Some(witness_router(Arc::new(book))))
+    Ok(witness_router(Arc::new(book)))
 }
 
 fn witness_key(directory: &Path, ml_dsa_44: bool, entropy: &dyn Entropy) -> Result<WitnessKey, LogError> {

@@ -43,7 +43,7 @@ pub struct Webhook {
 /// A key that signs messages.
 pub enum WebhookKey {
     /// A secret that the receiver has, too.
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
     /// A key whose public half the receiver has.
     Ed25519(Ed25519KeyPair),
 }
@@ -76,7 +76,9 @@ impl WebhookKey {
     fn parse(text: &str) -> Option<Self> {
         if let Some(secret) = text.strip_prefix("whsec_") {
             let secret = zeroize::Zeroizing::new(STANDARD.decode(secret).ok()?);
-            return SECRET.contains(&secret.len()).then(|| Self::Shared(hmac::Key::new(hmac::HMAC_SHA256, &secret)));
+            return SECRET
+                .contains(&secret.len())
+                .then(|| Self::Shared(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret))));
         }
         let key = zeroize::Zeroizing::new(STANDARD.decode(text.strip_prefix("whsk_")?).ok()?);
         // The seed, and maybe the public key after it.

@@ -110,8 +110,8 @@ mod tests {
     fn signed(size: u64, root: &str, by: &[u8]) -> SignedCheckpoint {
         let head = TreeHead { size, root: leaf_hash(root.as_bytes()) };
         let checkpoint = Checkpoint::new("log.example", head).unwrap();
-        let signer = NoteSigner::from_seed("log.example".parse().unwrap(), &[1; 32]).unwrap();
-        let mut signed = SignedCheckpoint::sign(checkpoint.clone(), &signer).unwrap();
+        let key = NoteSigner::from_seed("log.example".parse().unwrap(), &[1; 32]).unwrap();
+        let mut signed = SignedCheckpoint::sign(checkpoint.clone(), &key).unwrap();
         for seed in by {
             let witness = Cosigner::ed25519(format!("witness/{seed}").parse().unwrap(), &[*seed; 32]).unwrap();
             signed.add(witness.cosign(&checkpoint, 7).unwrap()).unwrap();

@@ -13,6 +13,7 @@ use super::journal::split;
 const ORDERS: usize = 3000;
 
 #[path = "queue.rs"]
+#[expect(clippy::duplicate_mod, reason = "it is to be the same source")]
 mod queue;
 
 /// What the queue's source takes for its surroundings.

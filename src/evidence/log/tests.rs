@@ -57,7 +57,7 @@ impl Home {
     }
 
     fn open_with(&self, config: LogConfig) -> Result<(Log, Keeper), LogError> {
-        open(config, self.key(), Readiness::default())
+        open(config, &self.key(), Readiness::default())
     }
 
     /// Appends so many records, numbered by how many policies they speak of, and ends the log.
@@ -103,8 +103,8 @@ pub(in crate::evidence) fn of_records(directory: &Path, count: usize) -> PathBuf
     path
 }
 
-fn open(config: LogConfig, key: LogKey, readiness: Readiness) -> Result<(Log, Keeper), LogError> {
-    Log::open(config, &key, Arc::new(SystemClock::new()), readiness, LogMetrics::new(&mut Registry::default()))
+fn open(config: LogConfig, key: &LogKey, readiness: Readiness) -> Result<(Log, Keeper), LogError> {
+    Log::open(config, key, Arc::new(SystemClock::new()), readiness, LogMetrics::new(&mut Registry::default()))
 }
 
 fn numbered(number: usize) -> Record<'static> {
@@ -269,7 +269,7 @@ fn a_damaged_tree_is_refused_and_named() {
     let error = home.open_with(other).map(drop).unwrap_err();
     assert!(matches!(error, LogError::Checkpoint { .. }), "{error}");
     let stranger = LogKey::load_or_create(&home.0.path().join("another"), &SystemEntropy::new()).unwrap();
-    let error = open(home.config(), stranger, Readiness::default()).map(drop).unwrap_err();
+    let error = open(home.config(), &stranger, Readiness::default()).map(drop).unwrap_err();
     assert!(matches!(error, LogError::Checkpoint { .. }), "{error}");
     home.run(300..301);
     assert_eq!(home.numbers().len(), 301);
@@ -281,7 +281,7 @@ fn a_full_queue_refuses_and_the_operator_may_choose_otherwise() {
         let home = Home::new();
         let readiness = Readiness::default();
         let config = LogConfig { queue: NonZeroUsize::MIN, unavailable, ..home.config() };
-        let (log, keeper) = open(config, home.key(), readiness.clone()).unwrap();
+        let (log, keeper) = open(config, &home.key(), readiness.clone()).unwrap();
         // While another holds the journal, one record is on its way and one waits.
         let journal = fs::File::open(home.path().join("journal/lock")).unwrap();
         journal.lock().unwrap();
@@ -303,7 +303,7 @@ fn checkpoints_are_signed_by_ml_dsa_44_too_if_it_is_wanted() {
     let home = Home::new();
     let path = home.0.path().join("key-ml-dsa-44");
     let key = || home.key().with_ml_dsa_44(&path, &SystemEntropy::new()).unwrap();
-    let (log, keeper) = open(home.config(), key(), Readiness::default()).unwrap();
+    let (log, keeper) = open(home.config(), &key(), Readiness::default()).unwrap();
     drop(log.append(numbered(0)).unwrap());
     keeper.finish(Duration::from_mins(1)).unwrap();
     let signed = Checkpoints::of(&home.path()).latest().unwrap().unwrap();

@@ -67,7 +67,13 @@ struct Reading<'a> {
     names: BTreeMap<&'a [u8], Member>,
     members: BTreeSet<&'a [u8]>,
     keys: BTreeSet<Vec<u8>>,
-    quorum: Option<Option<Member>>,
+    quorum: Option<Rule>,
+}
+
+/// What a line says about the quorum.
+enum Rule {
+    Nobody,
+    Somebody(Member),
 }
 
 impl Policy {
@@ -81,15 +87,15 @@ impl Policy {
         let mut reading = Reading::default();
         let mut lines = 0;
         for (line, text) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
-            let words = text.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+            let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
             let words: Vec<&[u8]> = words.collect();
             reading.line(&words).map_err(|fault| PolicyFileError { line, fault })?;
             lines = line;
         }
         let missing = PolicyFileError { line: lines + 1, fault: PolicyFileFault::Quorum };
         let quorum = match reading.quorum.ok_or(missing)? {
-            None => Quorum::none(),
-            Some(member) => Quorum::of(reading.groups, member),
+            Rule::Nobody => Quorum::none(),
+            Rule::Somebody(member) => Quorum::of(reading.groups, member),
         };
         Ok(Self { logs: reading.logs, witnesses: reading.witnesses, quorum })
     }
@@ -116,8 +122,8 @@ impl<'a> Reading<'a> {
                 self.define(name, Member::Group(self.groups.len() - 1))
             }
             [b"quorum", name] if self.quorum.is_none() => {
-                let member = if *name == NONE { None } else { Some(self.find(name)?) };
-                self.quorum = Some(member);
+                let rule = if *name == NONE { Rule::Nobody } else { Rule::Somebody(self.find(name)?) };
+                self.quorum = Some(rule);
                 Ok(())
             }
             [b"quorum", _] => Err(PolicyFileFault::Quorum),

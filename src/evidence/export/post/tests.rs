@@ -40,6 +40,7 @@ impl Courier for Server {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the server keeps its answers")]
 fn answer(status: u16, body: &str) -> Result<Answer, String> {
     Ok(Answer { status, body: body.into() })
 }
@@ -101,10 +102,7 @@ fn webhook(shape: Shape, lines: &str) -> Form {
 
 /// Reads an `AnyValue` back; whatever the standard does not have makes it fail.
 fn plain(value: &Value) -> Value {
-    let (kind, value) = match value.as_object().unwrap().iter().next() {
-        None => return Value::Null,
-        Some(only) => only,
-    };
+    let Some((kind, value)) = value.as_object().unwrap().iter().next() else { return Value::Null };
     let list = |name: &str| value[name].as_array().unwrap().clone();
     match kind.as_str() {
         "stringValue" => value.as_str().unwrap().into(),
