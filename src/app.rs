@@ -15,8 +15,10 @@ mod identity;
 mod mapping;
 mod metrics;
 mod policies;
+mod retention;
 mod tls;
 mod tokens;
+mod witnesses;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use crate::decision::policy::LoadError;
 use crate::edge::grpc::ReflectionError;
 use crate::evidence::export::{Exports, SinkError};
 use crate::evidence::log::{self as audit_log, FinishError, Keeper};
+use crate::evidence::witness::BookError;
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
 use crate::identity::authority::AuthorityError;
@@ -65,6 +68,9 @@ pub enum AppError {
     /// Records can't be given to who is to have them.
     #[error("records can't be exported: {0}")]
     Export(#[from] SinkError),
+    /// We can't be a witness.
+    #[error("the witness can't be opened: {0}")]
+    Witness(#[from] BookError),
     /// Not every record reached the audit log.
     #[error(transparent)]
     Unwritten(#[from] FinishError),

@@ -4,10 +4,11 @@ pub mod audit;
 pub mod export;
 pub mod log;
 pub mod record;
+pub mod witness;
 
 pub use audit::{AppendError, Audit, Taken};
 pub use record::{
     AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
     DecisionRecord, Edge, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome, PolicyLoadRecord,
-    Record, SearchKind, SearchRecord,
+    PruneRecord, Record, SearchKind, SearchRecord, WitnessFinding, WitnessRecord,
 };

@@ -16,7 +16,8 @@ use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::tls::{Use, server_tls};
 use super::tokens::principals;
-use super::{App, AppError};
+use super::witnesses;
+use super::{App, AppError, retention};
 use crate::config::{self, Config, ServerTls};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
@@ -110,8 +111,10 @@ impl App {
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let evidence = Evidence::open(config, Arc::clone(&clock), &*entropy, &readiness, metrics.audit)?;
+        let evidence = Evidence::open(config, &clock, &entropy, &readiness, (metrics.audit, metrics.exports))?;
         let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
+        retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
+        let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 
         let identity = IdentityPlane::build(
             config,
@@ -158,6 +161,7 @@ impl App {
         let oidc = published_keys(config, &common, bundles);
         listeners.prepare("oidc", &config.listen.oidc, &Served::Http(oidc, encryption.oidc))?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
+        listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;

@@ -1,65 +1,82 @@
 //! Building the evidence plane: the log, its key, and who follows it.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::AppError;
-use crate::config::{self, AuditFile, Config};
-use crate::evidence::export::{Destination, Exports, JsonLines, Position};
-use crate::evidence::log::{Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader};
+use super::witnesses::log_key;
+use crate::config::{self, AuditFile, Config, ExportTo};
+use crate::evidence::export::{
+    Destination, ExportMetrics, Exports, Form, JsonLines, LineForm, Otlp, POSITION_PREFIX, Position, Posts, Told,
+    Webhook, WebhookKey,
+};
+use crate::evidence::log::{Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, Retention};
 use crate::evidence::record::encoding::Writer;
+use crate::feeds::courier::HttpCourier;
+use crate::feeds::fetch::{FeedUrl, FetchConfig};
 use crate::foundation::clock::Clock;
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::readiness::Readiness;
 
-/// The file of the log's key, below the log's directory, and that of what verifies its checkpoints.
-pub(crate) const KEY_FILE: &str = "key";
+/// The files of the log's key, below its directory, and of what verifies its checkpoints: by Ed25519, and by ML-DSA-44 if it
+/// signs so.
 pub(crate) const VERIFIER_FILE: &str = "verifier";
+pub(crate) const KEY_FILE: &str = "key";
+const ML_DSA_44_VERIFIER_FILE: &str = "verifier-ml-dsa-44";
 
 /// The log, and what has to be ended with it.
 pub(super) struct Evidence {
     pub(super) log: Arc<Log>,
     pub(super) keeper: Keeper,
     pub(super) exports: Exports,
+    /// The gateway's name.
+    pub(super) gateway: String,
 }
 
 impl Evidence {
     /// Opens the log, and begins to give its records away.
     pub(super) fn open(
         config: &Config,
-        clock: Arc<dyn Clock>,
-        entropy: &dyn Entropy,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
         readiness: &Readiness,
-        metrics: LogMetrics,
+        (metrics, export_metrics): (LogMetrics, ExportMetrics),
     ) -> Result<Self, AppError> {
         let directory = &config.audit.log;
-        let key = LogKey::load_or_create(&directory.join(KEY_FILE), entropy)?;
+        let key = log_key(&config.audit, &**entropy)?;
         let gateway = gateway(&config.audit, &key)?;
         let origin = format!("{}/audit/{gateway}", config.trust_domain);
         write_verifier(directory, &key, &origin)?;
         let log_config = LogConfig {
             directory: directory.clone(),
-            origin,
+            origin: origin.clone(),
             writer: Writer { gateway: gateway.as_str().into(), config: config.digest },
             queue: NonZeroUsize::new(config.audit.queue).unwrap_or(NonZeroUsize::MIN),
             durability: config.audit.durability,
             unavailable: config.audit.unavailable,
             checkpoint_every: config.audit.checkpoint_every,
         };
-        let (log, keeper) = Log::open(log_config, key, clock, readiness.clone(), metrics)?;
-        let mut exports = Exports::new(LogReader::new(directory), log.published(), readiness.clone());
+        let (log, keeper) = Log::open(log_config, &key, Arc::clone(clock), readiness.clone(), metrics)?;
+        let told = Told { readiness: readiness.clone(), metrics: export_metrics, entropy: Arc::clone(entropy) };
+        let mut exports = Exports::new(LogReader::new(directory), log.published(), told);
         follow(&mut exports, &config.audit, &log)?;
-        Ok(Self { log: Arc::new(log), keeper, exports })
+        follow_named(&mut exports, &config.audit, (&origin, &gateway), clock)?;
+        Ok(Self { log: Arc::new(log), keeper, exports, gateway })
     }
 }
 
 /// What others need to verify the log, beside the log.
 fn write_verifier(directory: &Path, key: &LogKey, origin: &str) -> Result<(), AppError> {
-    let path = directory.join(VERIFIER_FILE);
-    let text = format!("{}\n", key.verifier(origin)?);
-    std::fs::write(&path, text).map_err(|source| AppError::Audit(LogError::Io { path, source }))
+    let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER_FILE, verifier));
+    for (name, verifier) in [(VERIFIER_FILE, key.verifier(origin)?)].into_iter().chain(ml_dsa_44) {
+        let path = directory.join(name);
+        std::fs::write(&path, format!("{verifier}\n")).map_err(|source| LogError::Io { path, source })?;
+    }
+    Ok(())
 }
 
 /// The name that the operator gave, or else one that no other log has: it follows from the key.
@@ -81,9 +98,48 @@ fn follow(exports: &mut Exports, config: &config::Audit, log: &Log) -> Result<()
     let start = match destination {
         // What was printed is not printed again, wherever the last process stopped.
         Destination::Stdout => *log.published().borrow(),
-        Destination::File(_) => 0,
+        Destination::File(_) => first(config)?,
     };
-    let position = Position::load(&config.log.join("export-json"), start)?;
-    exports.follow("audit_file", JsonLines::open(&destination)?, position);
+    let position = Position::load(&position_file(config, "json"), start)?;
+    exports.follow("audit_file", JsonLines::open(&destination, LineForm::Record)?, position);
     Ok(())
+}
+
+/// Those whom the configuration names, besides.
+fn follow_named(
+    exports: &mut Exports,
+    config: &config::Audit,
+    (origin, gateway): (&str, &str),
+    clock: &Arc<dyn Clock>,
+) -> Result<(), AppError> {
+    for export in &config.exports {
+        let position = Position::load(&position_file(config, &export.name), first(config)?)?;
+        let name = format!("audit_export_{}", export.name);
+        let (log, courier) = (origin.to_owned(), |url: &FeedUrl, fetch: &FetchConfig| {
+            Box::new(HttpCourier::new(url.clone(), fetch.clone(), Arc::clone(clock)))
+        });
+        let (form, courier) = match &export.to {
+            ExportTo::OcsfFile(path) => {
+                let lines = JsonLines::open(&Destination::File(path.clone()), LineForm::Ocsf(log))?;
+                exports.follow(&name, lines, position);
+                continue;
+            }
+            ExportTo::Otlp(url, fetch) => (Form::Otlp(Otlp { log, gateway: gateway.to_owned() }), courier(url, fetch)),
+            ExportTo::Webhook { url, fetch, key_file, shape } => {
+                let keys = WebhookKey::load(key_file).map_err(|error| AppError::Setting(error.to_string()))?;
+                (Form::Webhook(Webhook::new(log, *shape, keys)), courier(url, fetch))
+            }
+        };
+        exports.follow(&name, Posts::new(form, courier, Arc::clone(clock), Handle::current()), position);
+    }
+    Ok(())
+}
+
+/// The first entry that can be told.
+fn first(config: &config::Audit) -> Result<u64, AppError> {
+    Retention::of(&config.log).first().map_err(|error| AppError::Setting(error.to_string()))
+}
+
+fn position_file(config: &config::Audit, name: &str) -> PathBuf {
+    config.log.join(format!("{POSITION_PREFIX}{name}"))
 }

@@ -16,7 +16,9 @@ use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::authzen;
 use crate::edge::spire_api;
 use crate::edge::workload_api;
+use crate::evidence::export::ExportMetrics;
 use crate::evidence::log::LogMetrics;
+use crate::evidence::witness::WitnessMetrics;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::telemetry::Registry;
 use crate::identity::attest::attestors;
@@ -32,6 +34,7 @@ pub(super) struct Metrics {
     pub(super) authzen: authzen::Metrics,
     pub(super) decision: DecisionMetrics,
     pub(super) entities: EntityMetrics,
+    pub(super) exports: ExportMetrics,
     pub(super) ext_authz: ext_authz::Metrics,
     pub(super) federation: FederationMetrics,
     pub(super) issue: issue::Metrics,
@@ -41,6 +44,7 @@ pub(super) struct Metrics {
     pub(super) server: ServerMetrics,
     pub(super) shadow: ShadowMetrics,
     pub(super) tokens: TokenMetrics,
+    pub(super) witness: WitnessMetrics,
     pub(super) workload_api: workload_api::Metrics,
 }
 
@@ -61,6 +65,7 @@ impl Metrics {
             authzen: authzen::Metrics::new(&mut registry),
             decision: DecisionMetrics::new(&mut registry),
             entities: EntityMetrics::new(&mut registry),
+            exports: ExportMetrics::new(&mut registry),
             ext_authz: ext_authz::Metrics::new(&mut registry),
             federation: FederationMetrics::new(&mut registry),
             issue: issue::Metrics::new(&mut registry),
@@ -70,6 +75,7 @@ impl Metrics {
             server: ServerMetrics::new(&mut registry),
             shadow: ShadowMetrics::new(&mut registry),
             tokens: TokenMetrics::new(&mut registry),
+            witness: WitnessMetrics::new(&mut registry),
             workload_api: workload_api::Metrics::new(&mut registry),
         };
         (metrics, Arc::new(registry))

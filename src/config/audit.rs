@@ -1,7 +1,13 @@
 //! The section `audit`: the log of all that happened, and who else is told.
 
+mod exports;
+mod witness;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use self::exports::{Export, ExportTo};
+pub use self::witness::{Witness, WitnessAt, Witnesses};
 
 use super::node::{Node, Value};
 use super::reader::{Section, Setting};
@@ -10,6 +16,9 @@ use crate::evidence::log::{Durability, Unavailable};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// Longer than any law wants it.
+const LONGEST_RETENTION: Duration = Duration::from_hours(24 * 36_500);
 
 /// The longest name of a gateway, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -31,6 +40,16 @@ pub struct Audit {
     pub queue: usize,
     /// Where records go as lines of JSON, too.
     pub file: AuditFile,
+    /// After how long entries are taken out; never if it is zero.
+    pub retention: Duration,
+    /// Who else is told of records.
+    pub exports: Vec<Export>,
+    /// Whether checkpoints and cosignatures of ours are signed by ML-DSA-44 too.
+    pub ml_dsa_44: bool,
+    /// Who cosigns our log.
+    pub witnesses: Witnesses,
+    /// Whose logs we cosign.
+    pub witness: Witness,
 }
 
 /// The name of a gateway: letters, digits, `-`, `_` and `.`.
@@ -57,7 +76,17 @@ impl Audit {
         let checkpoint_every = section.bounded("checkpoint_every", "1s", (SECOND / 100, MINUTE));
         let queue = section.bounded("queue", "65536", (1, 1 << 20));
         let file = section.value_or("file", Value::Text(format!("{}/audit.jsonl", data_dir.display())));
+        let ml_dsa_44 = section.value("ml_dsa_44", "false");
+        let witnesses = section.section("witnesses", Witnesses::read);
+        let witness = section.section("witness", |section| Witness::read(section, data_dir));
+        let exports = exports::read(section);
+        let retention = section.bounded("retention", "0s", (Duration::ZERO, LONGEST_RETENTION));
         Some(Self {
+            retention: retention?,
+            exports: exports?,
+            ml_dsa_44: ml_dsa_44?,
+            witnesses: witnesses?,
+            witness: witness?,
             log: log?,
             gateway: gateway?,
             durability: durability?,

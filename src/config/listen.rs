@@ -40,6 +40,8 @@ pub struct Listen {
     pub bundle_spiffe: Vec<Address>,
     /// The metadata and keys of an OpenID provider.
     pub oidc: Vec<Address>,
+    /// Cosignatures for other logs.
+    pub witness: Vec<Address>,
     /// Whether a TCP address may be other than loopback, although nothing is encrypted there.
     pub plaintext_beyond_loopback: bool,
     /// Whether an encrypted address may be other than loopback although nobody has to say there who asks.
@@ -67,6 +69,7 @@ impl Listen {
         let bundle_web = addresses::<DEFAULT_MODE>(section, "bundle_web", "[]");
         let bundle_spiffe = addresses::<DEFAULT_MODE>(section, "bundle_spiffe", "[]");
         let oidc = addresses::<DEFAULT_MODE>(section, "oidc", "[]");
+        let witness = addresses::<DEFAULT_MODE>(section, "witness", "[]");
         let plaintext_beyond_loopback = section.value("plaintext_beyond_loopback", "false");
         let unauthenticated_beyond_loopback = section.value("unauthenticated_beyond_loopback", "false");
 
@@ -79,6 +82,7 @@ impl Listen {
             ("bundle_web", &bundle_web),
             ("bundle_spiffe", &bundle_spiffe),
             ("oidc", &oidc),
+            ("witness", &witness),
         ];
         let all: Vec<(&'static str, &Address)> = services
             .into_iter()
@@ -96,6 +100,7 @@ impl Listen {
             bundle_web: bundle_web?,
             bundle_spiffe: bundle_spiffe?,
             oidc: oidc?,
+            witness: witness?,
             plaintext_beyond_loopback: plaintext_beyond_loopback?,
             unauthenticated_beyond_loopback: unauthenticated_beyond_loopback?,
         })
@@ -119,6 +124,9 @@ fn check_reach(section: &mut Section<'_>, all: &[(&'static str, &Address)], plai
             )
         } else if is_bundle && !address.tls {
             format!("`{address}`: a bundle that is not encrypted proves nothing; write `tls:`")
+        } else if *service == "witness" {
+            // All that is said there is public, and signed on both sides.
+            continue;
         } else if !address.tls && !plaintext_beyond_loopback && !address.is_loopback() {
             format!(
                 "`{address}` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` \

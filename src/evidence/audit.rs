@@ -1,10 +1,16 @@
 //! The port that records go to. A use case appends before it answers; if it can't, the answer is an error.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::record::Record;
+
+/// How long an answer waits for its record to be on the disk. A disk that hangs would otherwise keep answers waiting, and
+/// their places taken, for as long as it likes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a record was not taken.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -66,13 +72,35 @@ impl Taken {
     /// Waits until the record is as durable as the operator wants it.
     ///
     /// # Errors
-    /// [`AppendError::Failed`]: it never will be.
+    /// [`AppendError::Failed`]: it never will be, or not soon. It may be recorded yet.
     pub async fn durable(self) -> Result<(), AppendError> {
         let Some(mut wait) = self.0 else { return Ok(()) };
-        let settled = wait.progress.wait_for(|progress| progress.durable >= wait.place || progress.is_over).await;
+        let settled = wait.progress.wait_for(|progress| progress.durable >= wait.place || progress.is_over);
+        let Ok(settled) = timeout(PATIENCE, settled).await else {
+            return Err(AppendError::Failed(format!("the record was not on the disk within {PATIENCE:?}")));
+        };
         match settled {
             Ok(progress) if progress.durable >= wait.place => Ok(()),
             _ => Err(AppendError::Failed("it was closed before the record was on the disk".to_owned())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_waits_for_the_disk_and_not_for_ever() {
+        let (progress, seen) = watch::channel(Progress::default());
+        let taken = Taken::at(2, seen);
+        assert!(!taken.is_durable());
+        let hangs = taken.clone().durable().await.unwrap_err();
+        assert!(hangs.to_string().contains("within 5s"), "{hangs}");
+        progress.send_modify(|progress| progress.durable = 2);
+        assert!(taken.is_durable());
+        taken.clone().durable().await.unwrap();
+        progress.send_modify(|progress| *progress = Progress { durable: 1, is_over: true });
+        assert!(taken.durable().await.is_err());
     }
 }

@@ -4,13 +4,22 @@
 mod file;
 mod follow;
 mod line;
+mod metrics;
+mod ocsf;
+mod otlp;
+mod post;
 mod target;
+mod webhook;
 
 use std::io;
 use std::path::PathBuf;
 
-pub use self::follow::{Exports, Position};
-pub use self::target::{Destination, JsonLines};
+pub use self::follow::{Exports, POSITION_PREFIX, Position, Told};
+pub use self::metrics::ExportMetrics;
+pub use self::otlp::Otlp;
+pub use self::post::{Answer, Courier, Form, Message, Posts};
+pub use self::target::{Destination, JsonLines, LineForm};
+pub use self::webhook::{Shape, Webhook, WebhookKey, WebhookKeyError};
 use super::log::LogError;
 use super::record::encoding::{OwnedRecord, ReadError};
 use crate::foundation::files::PrivateFileError;
@@ -64,6 +73,9 @@ pub enum SinkError {
     /// A record has no form that can be written.
     #[error("a record can't be written: {0}")]
     Unwritable(#[from] serde_json::Error),
+    /// A server did not take what it was told.
+    #[error("{0}")]
+    Untold(String),
     /// Where it was is not known.
     #[error("`{0}` does not hold a position in the log")]
     Position(PathBuf),

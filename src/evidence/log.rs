@@ -6,14 +6,17 @@
 //! to the `journal`, with one sync. Another makes entry bundles, tiles and checkpoints of the journal, off the path of
 //! any answer. What a crash can take is what waited in the queue: with [`Durability::Strict`] nobody was told of it.
 
-mod directory;
+mod checkpoints;
+pub(in crate::evidence) mod directory;
 mod error;
 mod journal;
-mod key;
+pub(in crate::evidence) mod key;
 mod metrics;
 mod publishing;
 mod queue;
 mod reading;
+mod retention;
+mod sync;
 mod tree;
 mod writing;
 
@@ -30,6 +33,8 @@ use std::time::Duration;
 use portcullis_tlog::bundle::MAX_ENTRY;
 use tokio::sync::watch;
 
+use self::checkpoints::CHECKPOINT;
+pub use self::checkpoints::Checkpoints;
 pub use self::error::LogError;
 use self::journal::Journal;
 pub use self::key::LogKey;
@@ -37,7 +42,7 @@ pub use self::metrics::LogMetrics;
 use self::publishing::Publisher;
 use self::queue::{Queue, Refused};
 pub use self::reading::{Entries, LogReader};
-use self::tree::CHECKPOINT;
+pub use self::retention::{Hold, Plan, Retention, RetentionError};
 pub use self::tree::{Tiles, Tree};
 use super::audit::{AppendError, Audit, Progress, Taken};
 use super::record::Record;
@@ -45,6 +50,9 @@ use super::record::encoding::{self, Writer};
 use super::record::shorten::shortened;
 use crate::foundation::clock::Clock;
 use crate::foundation::readiness::{Blocker, Readiness};
+
+/// The name of the notice while answers are given without a record.
+const UNRECORDED: &str = "audit";
 
 /// How the log is kept.
 #[derive(Clone, Debug)]
@@ -104,6 +112,8 @@ struct Shared {
     /// How many entries are under a checkpoint.
     published: watch::Sender<u64>,
     fails: AtomicBool,
+    /// Whether an answer was given without a record since the last write that went well.
+    alarmed: AtomicBool,
     failure: Mutex<Option<Failure>>,
     readiness: Readiness,
     metrics: LogMetrics,
@@ -134,19 +144,20 @@ impl Log {
     /// [`LogError`]: what is there is not a consistent end of what was published.
     pub fn open(
         config: LogConfig,
-        key: LogKey,
+        key: &LogKey,
         clock: Arc<dyn Clock>,
         readiness: Readiness,
         metrics: LogMetrics,
     ) -> Result<(Self, Keeper), LogError> {
         directory::create(&config.directory)?;
-        let (size, journal) = open_files(&config, &key)?;
-        let publisher = Publisher::new(&config, key, clock);
+        let (size, journal) = open_files(&config, key)?;
+        let publisher = Publisher::new(&config, key, clock)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(config.queue.get()),
             progress: watch::Sender::default(),
             published: watch::Sender::new(size),
             fails: AtomicBool::new(false),
+            alarmed: AtomicBool::new(false),
             failure: Mutex::default(),
             readiness,
             metrics,
@@ -157,6 +168,15 @@ impl Log {
         writing::start(Arc::clone(&shared), journal, written, ending.clone())?;
         publishing::start(Arc::clone(&shared), publisher, news, ending)?;
         Ok((Self(Arc::clone(&shared)), Keeper { shared, ended }))
+    }
+
+    /// Takes a record that must be on the disk before what it speaks of is done, however answers are given.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append_strictly(&self, record: &Record<'_>) -> Result<Taken, AppendError> {
+        let place = self.0.append(record)?;
+        Ok(Taken::at(place, self.0.progress.subscribe()))
     }
 
     /// How many entries are under a checkpoint, and when that changes.
@@ -181,14 +201,18 @@ fn open_files(config: &LogConfig, key: &LogKey) -> Result<(u64, Journal), LogErr
 
 impl Audit for Log {
     fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
-        let taken = self.0.append(&record);
-        match taken {
+        match self.0.append(&record) {
             Err(error) if self.0.config.unavailable == Unavailable::Alarm => {
                 self.0.metrics.unrecorded.inc();
-                self.0.readiness.notice("audit", format!("answers are given without a record of them: {error}"));
+                self.0.readiness.notice(UNRECORDED, format!("answers are given without a record of them: {error}"));
+                self.0.alarmed.store(true, Relaxed);
                 Ok(Taken::NOW)
             }
-            taken => taken,
+            Err(error) => Err(error),
+            Ok(place) => Ok(match self.0.config.durability {
+                Durability::Group => Taken::NOW,
+                Durability::Strict => Taken::at(place, self.0.progress.subscribe()),
+            }),
         }
     }
 }
@@ -205,7 +229,8 @@ const ENTRY_BYTES: usize = 4096;
 const JOURNAL: &str = "journal";
 
 impl Shared {
-    fn append(&self, record: &Record<'_>) -> Result<Taken, AppendError> {
+    /// Says the how manyth it is of all that were taken.
+    fn append(&self, record: &Record<'_>) -> Result<u64, AppendError> {
         if self.fails.load(Relaxed) {
             self.metrics.refused_failed.inc();
             return Err(AppendError::Failed(self.failure_message()));
@@ -223,10 +248,7 @@ impl Shared {
         match put {
             Ok(place) => {
                 self.metrics.waiting.inc();
-                Ok(match self.config.durability {
-                    Durability::Group => Taken::NOW,
-                    Durability::Strict => Taken::at(place, self.progress.subscribe()),
-                })
+                Ok(place)
             }
             Err(Refused::Full) => {
                 self.metrics.refused_full.inc();
@@ -269,7 +291,12 @@ impl Shared {
         self.published.send_replace(size);
     }
 
+    /// Records are written.
     fn recovered(&self) {
+        if self.alarmed.swap(false, Relaxed) {
+            self.readiness.clear_notice(UNRECORDED);
+            tracing::warn!("answers have a record again; those without one are counted");
+        }
         if self.fails.swap(false, Relaxed) {
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::info!("the audit log is written again");
@@ -308,5 +335,7 @@ impl fmt::Debug for Keeper {
     }
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 pub(in crate::evidence) mod tests;

@@ -14,10 +14,12 @@ use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
 pub use self::search::{SearchKind, SearchRecord};
+pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 
 pub mod encoding;
 mod search;
 pub(in crate::evidence) mod shorten;
+mod upkeep;
 
 #[cfg(test)]
 pub(in crate::evidence) mod tests;
@@ -144,6 +146,10 @@ pub enum Record<'a> {
     MappingLoad(Box<MappingLoadRecord>),
     /// The admin API was called.
     Administration(Box<AdministrationRecord>),
+    /// A witness has found something wrong with a log.
+    Witness(Box<WitnessRecord>),
+    /// Entries were taken out of the log.
+    Prune(Box<PruneRecord>),
 }
 
 /// A question and its answer.

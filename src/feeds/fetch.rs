@@ -1,4 +1,5 @@
 //! One question to another server over HTTP: what a feed asks for now and then, and what it remembers of the last answer.
+//! And what is told to one.
 
 use std::fmt;
 use std::fs;
@@ -12,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -19,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use crate::foundation::clock::Clock;
-use crate::foundation::http::Get;
+use crate::foundation::http::{Get, Post};
 use crate::foundation::secret::Secret;
 use crate::foundation::tls::{OurTime, roots};
 
@@ -75,6 +77,19 @@ pub(super) enum Fetched {
 /// Names a state of a document.
 pub(super) struct Tag(Option<HeaderValue>);
 
+/// Tells one server something, again and again. A redirect is not followed here either.
+#[derive(Debug)]
+pub(super) struct Tell {
+    url: FeedUrl,
+    config: FetchConfig,
+    clock: Arc<dyn Clock>,
+}
+
+/// An open connection.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// What is read from files each time, for it is replaced while we run.
 struct Credentials {
     tls: Option<ClientConfig>,
@@ -87,6 +102,18 @@ impl FeedUrl {
     /// # Errors
     /// [`FeedUrlError`].
     pub fn parse(text: &str) -> Result<Self, FeedUrlError> {
+        Self::read(text, false)
+    }
+
+    /// Reads an address where all that is said is public and signed on both sides, so that it need not be encrypted.
+    ///
+    /// # Errors
+    /// [`FeedUrlError`].
+    pub fn parse_signed(text: &str) -> Result<Self, FeedUrlError> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, signed: bool) -> Result<Self, FeedUrlError> {
         let url: Url = text.parse().map_err(|_| FeedUrlError::Url)?;
         let loopback = match url.host().ok_or(FeedUrlError::Url)? {
             Host::Domain(_) => false,
@@ -98,9 +125,16 @@ impl FeedUrl {
         }
         match url.scheme() {
             "https" => Ok(Self(url)),
-            "http" if loopback => Ok(Self(url)),
+            "http" if loopback || signed => Ok(Self(url)),
             _ => Err(FeedUrlError::Scheme),
         }
+    }
+
+    /// The address of `name` below this one.
+    pub(super) fn below(&self, name: &str) -> Self {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}/{name}", self.0.path().trim_end_matches('/')));
+        Self(url)
     }
 
     fn is_encrypted(&self) -> bool {
@@ -170,27 +204,54 @@ impl Fetch {
     }
 
     async fn exchange(&self, tag: Option<&HeaderValue>) -> Result<Response<Bytes>, String> {
-        let (config, clock, encrypted) = (Arc::clone(&self.config), Arc::clone(&self.clock), self.url.is_encrypted());
-        let credentials = spawn_blocking(move || credentials(&config, clock, encrypted)).await;
-        let credentials = credentials.map_err(|error| error.to_string())?;
-        let Credentials { tls, token } = credentials?;
         let url = &self.url;
+        let (stream, token) = connect(url, &self.config, &self.clock).await?;
         let headers = [(AUTHORIZATION, token), (IF_NONE_MATCH, tag.cloned())];
         let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect::<HeaderMap>();
         let (host, path) = (url.authority(), url.target());
         let question = Get { host: &host, path: &path, headers, limit: self.config.max_bytes };
-
-        let port = url.0.port_or_known_default().unwrap_or(443);
-        let stream = TcpStream::connect((url.host(), port)).await.map_err(|error| format!("can't connect: {error}"))?;
-        let answer = if let Some(tls) = tls {
-            let name = ServerName::try_from(url.host().to_owned()).map_err(|error| error.to_string())?;
-            let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await;
-            question.over(stream.map_err(|error| error.to_string())?).await
-        } else {
-            question.over(stream).await
-        };
-        answer.map_err(|error| error.to_string())
+        question.over(stream).await.map_err(|error| error.to_string())
     }
+}
+
+impl Tell {
+    pub(super) fn new(url: FeedUrl, config: FetchConfig, clock: Arc<dyn Clock>) -> Self {
+        Self { url, config, clock }
+    }
+
+    /// Says `body`, whatever the answer may be.
+    pub(super) async fn tell(&self, headers: HeaderMap, body: Bytes) -> Result<Response<Bytes>, String> {
+        let failed = |what: &str| format!("{}: {what}", self.url);
+        match timeout(self.config.timeout, self.exchange(headers, body)).await {
+            Ok(answer) => answer.map_err(|what| failed(&what)),
+            Err(_elapsed) => Err(failed(&format!("no answer within {:?}", self.config.timeout))),
+        }
+    }
+
+    async fn exchange(&self, mut headers: HeaderMap, body: Bytes) -> Result<Response<Bytes>, String> {
+        let (stream, token) = connect(&self.url, &self.config, &self.clock).await?;
+        headers.extend(token.map(|token| (AUTHORIZATION, token)));
+        let (host, path) = (self.url.authority(), self.url.target());
+        let told = Post { host: &host, path: &path, headers, body, limit: self.config.max_bytes };
+        told.over(stream).await.map_err(|error| error.to_string())
+    }
+}
+
+/// A connection to the server, and what it is shown.
+async fn connect(
+    url: &FeedUrl,
+    config: &FetchConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Box<dyn Stream>, Option<HeaderValue>), String> {
+    let (config, clock, encrypted) = (config.clone(), Arc::clone(clock), url.is_encrypted());
+    let credentials = spawn_blocking(move || credentials(&config, clock, encrypted)).await;
+    let Credentials { tls, token } = credentials.map_err(|error| error.to_string())??;
+    let port = url.0.port_or_known_default().unwrap_or(443);
+    let stream = TcpStream::connect((url.host(), port)).await.map_err(|error| format!("can't connect: {error}"))?;
+    let Some(tls) = tls else { return Ok((Box::new(stream), token)) };
+    let name = ServerName::try_from(url.host().to_owned()).map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(|error| error.to_string())?;
+    Ok((Box::new(stream), token))
 }
 
 fn credentials(config: &FetchConfig, clock: Arc<dyn Clock>, encrypted: bool) -> Result<Credentials, String> {

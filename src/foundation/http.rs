@@ -1,4 +1,4 @@
-//! One GET over a stream that is open already: all that others are asked over HTTP.
+//! One exchange over a stream that is open already: all that others are asked, or told, over HTTP.
 
 use std::pin::pin;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::{ACCEPT, HOST};
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +20,21 @@ pub struct Get<'a> {
     pub path: &'a str,
     /// What else is said, e.g. who asks.
     pub headers: HeaderMap,
+    /// The most bytes that an answer may have.
+    pub limit: usize,
+}
+
+/// What is told.
+#[derive(Clone, Debug)]
+pub struct Post<'a> {
+    /// The name of the other end.
+    pub host: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    /// What kind of thing is told, and what else is said.
+    pub headers: HeaderMap,
+    /// It.
+    pub body: Bytes,
     /// The most bytes that an answer may have.
     pub limit: usize,
 }
@@ -51,20 +66,43 @@ impl Get<'_> {
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     ) -> Result<Response<Bytes>, HttpError> {
         let request = Request::get(self.path).header(HOST, self.host).header(ACCEPT, "application/json");
-        let mut request = request.body(Empty::<Bytes>::new())?;
+        let mut request = request.body(Full::default())?;
         request.headers_mut().extend(self.headers);
-        let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-        let exchange = pin!(async move {
-            let (head, body) = sender.send_request(request).await?.into_parts();
-            let body = Limited::new(body, self.limit).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() { HttpError::TooLong(self.limit) } else { HttpError::Broken(error) }
-            })?;
-            Ok(Response::from_parts(head, body.to_bytes()))
-        });
-        match select(exchange, pin!(connection)).await {
-            Either::Left((answer, _connection)) => answer,
-            // It may end as soon as all has arrived, before all was taken.
-            Either::Right((_ended, exchange)) => exchange.await,
-        }
+        exchange(request, self.limit, stream).await
+    }
+}
+
+impl Post<'_> {
+    /// Tells it over `stream`, which ends with the answer.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn over(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Response<Bytes>, HttpError> {
+        let mut request = Request::post(self.path).header(HOST, self.host).body(Full::new(self.body))?;
+        request.headers_mut().extend(self.headers);
+        exchange(request, self.limit, stream).await
+    }
+}
+
+async fn exchange(
+    request: Request<Full<Bytes>>,
+    limit: usize,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Response<Bytes>, HttpError> {
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    let exchange = pin!(async move {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, limit).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { HttpError::TooLong(limit) } else { HttpError::Broken(error) }
+        })?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    });
+    match select(exchange, pin!(connection)).await {
+        Either::Left((answer, _connection)) => answer,
+        // It may end as soon as all has arrived, before all was taken.
+        Either::Right((_ended, exchange)) => exchange.await,
     }
 }

@@ -1,5 +1,6 @@
 //! What the process still waits for before it is ready, and what is wrong with it although it works.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ pub struct Readiness(Arc<watch::Sender<State>>);
 #[derive(Debug, Default)]
 struct State {
     blockers: BTreeMap<&'static str, String>,
-    notices: BTreeMap<&'static str, String>,
+    notices: BTreeMap<Cow<'static, str>, String>,
 }
 
 /// A readable copy of the state, as `/readyz` shows it.
@@ -24,7 +25,7 @@ pub struct ReadinessReport {
     /// What blocks, by name, with why.
     pub blocked_by: BTreeMap<&'static str, String>,
     /// What is wrong but does not block, by name: a policy edit that did not load while the last good set decides.
-    pub notices: BTreeMap<&'static str, String>,
+    pub notices: BTreeMap<Cow<'static, str>, String>,
 }
 
 impl Readiness {
@@ -38,8 +39,8 @@ impl Readiness {
     }
 
     /// Shows a notice under `name`, in place of an earlier one.
-    pub fn notice(&self, name: &'static str, what: impl Into<String>) {
-        let what = what.into();
+    pub fn notice(&self, name: impl Into<Cow<'static, str>>, what: impl Into<String>) {
+        let (name, what) = (name.into(), what.into());
         self.0.send_modify(|state| {
             state.notices.insert(name, what);
         });

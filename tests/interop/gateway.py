@@ -32,7 +32,7 @@ class Gateway:
         self.log = self.home / "portcullis.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, settings: dict[str, str] | None = None) -> None:
         if not self.portcullis.is_file():
             raise RuntimeError(f"no Portcullis at {self.portcullis}")
         shutil.copyfile(HERE / "portcullis.yaml", self.home / "portcullis.yaml")
@@ -41,7 +41,7 @@ class Gateway:
         environment = dict(os.environ) | {
             "PORTCULLIS_LISTEN__AUTHZEN": f"['tcp:{self.authzen}', 'tls:127.0.0.1:{self.tls}']",
             "PORTCULLIS_AUTHZEN__IDENTIFIER": f"https://localhost:{self.tls}",
-        }
+        } | (settings or {})
         if kernel() < VOUCHING_KERNEL:
             environment["PORTCULLIS_IDENTITY__ATTEST_BY_PID_LOOKUP"] = "true"
         with self.log.open("wb") as log:

@@ -125,7 +125,20 @@ TOOLS = {
         Tool("authzen-rs", "0.2.2", HERE / "authzen-rs", "bin/portcullis-interop-authzen-rs", cargo()),
         Tool("rust-spiffe", "0.19.0", HERE / "rust", "bin/portcullis-interop-rust-spiffe", cargo()),
         Tool("tlog", "0.42.0", GO / "tlog", "tlog", go(".", "tlog")),
+        Tool(
+            "litewitness", "0.9.0", GO / "litewitness", "litewitness",
+            go("filippo.io/torchwood/cmd/litewitness", "litewitness"),
+        ),
+        Tool("tessera", "1.0.4", GO / "tessera", "tessera", go(".", "tessera")),
         Tool("write-log", "0.1.0", HERE.parents[1] / "crates" / "tlog", "bin/write_log", cargo("--example", "write_log")),
     )
 }  # fmt: skip
-SYSTEM_TOOLS = {tool.name: tool for tool in (SystemTool("openssl", "it makes the authorities of other trust domains"),)}
+SYSTEM_TOOLS = {
+    tool.name: tool
+    for tool in (
+        SystemTool("openssl", "it makes the authorities of other trust domains"),
+        SystemTool("ssh-agent", "it holds the key of litewitness"),
+        SystemTool("ssh-add", "it gives the key to the agent"),
+        SystemTool("ssh-keygen", "it makes the key of litewitness"),
+    )
+}

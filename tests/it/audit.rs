@@ -156,6 +156,60 @@ async fn a_log_that_was_tampered_with_is_found_out_and_named() {
     audit_refuses(&other.arguments("verify", &["--key", &log.key()]));
 }
 
+/// Entries are taken out beside the gateway that runs, and the log says so itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_entries_go_when_nothing_keeps_them_and_the_log_can_still_be_verified() {
+    let home = Home::new();
+    let log = Log::of(&home);
+    let gateway = Gateway::start(&home, &[]).await;
+    let mut decisions = Vec::new();
+    for _ in 0..600 {
+        decisions.push(ask(&home.authzen_socket(), QUESTION).await.decision_id().to_owned());
+    }
+    let (early, late, kept) = (home.path().join("early"), home.path().join("late"), home.path().join("kept"));
+    log.receipt(&decisions[0], &early).await;
+    log.receipt(&decisions[599], &late).await;
+    fs::copy(log.0.join("checkpoint"), &kept).unwrap();
+    eventually("the file has all", async || (home.records().len() >= 600).then_some(())).await;
+
+    let prune =
+        |more: &[&str]| audit_ok(&log.arguments("prune", &[&["--before", "2100-01-01T00:00:00Z"], more].concat()));
+    let hold = |arguments: &[&str]| audit_ok(&[&["hold"], arguments, &["--log", log.0.to_str().unwrap()]].concat());
+    assert!(audit_ok(&log.arguments("prune", &["--before", "2020-01-01T00:00:00Z"])).contains("nothing"));
+    hold(&["add", "case-17", "--reason", "a court"]);
+    assert!(hold(&["list"]).contains("a court"));
+    assert!(prune(&[]).contains("kept by the hold `case-17`"));
+    hold(&["remove", "case-17"]);
+    assert!(prune(&["--dry-run"]).contains("entries 0 to 511 can be taken out"));
+    assert!(!log.verify(&[]).contains("taken out"));
+    assert!(prune(&[]).contains("entries 0 to 511 were taken out"));
+    ask(&home.authzen_socket(), QUESTION).await;
+    eventually("the log says so itself", async || {
+        let verified = audit(&log.arguments("verify", &["--since", kept.to_str().unwrap()]));
+        String::from_utf8(verified.stdout).unwrap().contains("the entries 0 to 511 were taken out").then_some(())
+    })
+    .await;
+    for receipt in [&early, &late] {
+        audit_ok(&["verify-receipt", receipt.to_str().unwrap(), "--key", &log.key()]);
+    }
+    let found = audit_ok(&log.arguments("search", &["--action", "connect"]));
+    assert!(!found.contains(&decisions[0]) && found.contains(&decisions[599]));
+    let record = home.records().into_iter().find(|record| record["record"] == "prune").unwrap();
+    assert_eq!((&record["first"], &record["end"], &record["by"]), (&0.into(), &512.into(), &"command".into()));
+    stop(gateway).await;
+    stop(Gateway::start(&home, &[]).await).await;
+    // Whoever takes out more has to have the log say so.
+    fs::remove_file(log.0.join("tile/entries/002.p").join(partial(&log.0.join("tile/entries/002.p")))).unwrap();
+    fs::write(log.0.join("pruned"), "768\n").unwrap();
+    assert!(!audit_refuses(&log.arguments("verify", &[])).is_empty());
+}
+
+/// The widest of the partial bundles in a directory.
+fn partial(directory: &Path) -> String {
+    let widths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    widths.max_by_key(|width| width.parse::<u16>().unwrap()).unwrap()
+}
+
 async fn stop(mut gateway: Gateway) {
     gateway.process.terminate();
     assert!(gateway.process.ended().await.success());

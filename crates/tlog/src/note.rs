@@ -84,6 +84,11 @@ impl Note {
         Ok(())
     }
 
+    /// The same note without the signatures that are not to be kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Signature) -> bool) {
+        self.signatures.retain(keep);
+    }
+
     /// The valid signatures by `keys`, the first of each key. Signatures by other keys are passed over.
     ///
     /// Fails if there is none, and if a signature by one of `keys` is wrong, even beside a right one.

@@ -1,17 +1,23 @@
 //! Whom a verifier of checkpoints believes.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod file;
+mod quorum;
+
+pub use self::file::{MAX_FILE_LENGTH, PolicyFileError, PolicyFileFault};
+
+use std::collections::BTreeMap;
 
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::note::{KeyName, VerifiedSignature, VerifierKey, VerifyError};
+use quorum::{Member, Quorum};
 
-/// A log, its keys, and the witnesses of whom enough must have seen the same tree.
+/// Logs, their keys, and the witnesses of whom enough must have seen the same tree.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
-    origin: String,
-    log: Vec<VerifierKey>,
+    /// By origin.
+    logs: BTreeMap<String, Vec<VerifierKey>>,
     witnesses: Vec<VerifierKey>,
-    quorum: usize,
+    quorum: Quorum,
 }
 
 /// Why something can't be a policy.
@@ -50,7 +56,7 @@ pub struct VerifiedCheckpoint<'a> {
 #[non_exhaustive]
 pub enum UntrustedError {
     /// It is that of another log.
-    #[error("the checkpoint is of the log {found:?} and not of {expected:?}")]
+    #[error("the checkpoint is of the log {found:?} and not of `{expected}`")]
     Origin {
         /// Whose it is.
         found: String,
@@ -66,7 +72,7 @@ pub enum UntrustedError {
     /// Too few witnesses have cosigned.
     #[error("{found} witnesses have cosigned the checkpoint, {needed} must have")]
     Quorum {
-        /// How many have.
+        /// How many have; of a quorum of groups, how many groups.
         found: usize,
         /// How many must have.
         needed: usize,
@@ -94,34 +100,49 @@ impl Policy {
                 return Err(PolicyError::SameKey(other.clone(), key.name().clone()));
             }
         }
-        let names = witnesses.iter().map(VerifierKey::name).collect::<BTreeSet<_>>().len();
+        let mut by_name = BTreeMap::<_, Vec<_>>::new();
+        for (index, key) in witnesses.iter().enumerate() {
+            by_name.entry(key.name()).or_default().push(Member::Witness(index));
+        }
+        let names = by_name.len();
         if quorum > names {
             return Err(PolicyError::Quorum { quorum, witnesses: names });
         }
-        Ok(Self { origin: origin.to_owned(), log, witnesses, quorum })
+        let quorum = Quorum::of_groups(quorum, by_name.into_values());
+        Ok(Self { logs: BTreeMap::from([(origin.to_owned(), log)]), witnesses, quorum })
     }
 
     /// Believes the log alone.
     pub fn log_only(origin: &str, key: VerifierKey) -> Self {
-        Self { origin: origin.to_owned(), log: vec![key], witnesses: Vec::new(), quorum: 0 }
+        let logs = BTreeMap::from([(origin.to_owned(), vec![key])]);
+        Self { logs, witnesses: Vec::new(), quorum: Quorum::none() }
+    }
+
+    /// The origins of the logs that it knows.
+    pub fn origins(&self) -> impl Iterator<Item = &str> {
+        self.logs.keys().map(String::as_str)
     }
 
     /// Checks a checkpoint. A wrong signature in the name of any key of the policy makes it fail, needed or not.
     pub fn verify<'a>(&'a self, signed: &'a SignedCheckpoint) -> Result<VerifiedCheckpoint<'a>, UntrustedError> {
         let checkpoint = signed.unverified();
-        if checkpoint.origin() != self.origin {
-            let (found, expected) = (checkpoint.origin().to_owned(), self.origin.clone());
-            return Err(UntrustedError::Origin { found, expected });
-        }
-        let log = signed.verify(&self.log).map_err(UntrustedError::Log)?;
+        let Some(keys) = self.logs.get(checkpoint.origin()) else {
+            let expected = self.origins().collect::<Vec<_>>().join("`, `");
+            return Err(UntrustedError::Origin { found: checkpoint.origin().to_owned(), expected });
+        };
+        let log = signed.verify(keys).map_err(UntrustedError::Log)?;
         let witnesses = match signed.verify(&self.witnesses) {
             Ok(witnesses) => witnesses,
             Err(VerifyError::Unknown) => Vec::new(),
             Err(wrong) => return Err(UntrustedError::Witness(wrong)),
         };
-        let names: BTreeSet<_> = witnesses.iter().map(|cosignature| cosignature.key.name()).collect();
-        if names.len() < self.quorum {
-            return Err(UntrustedError::Quorum { found: names.len(), needed: self.quorum });
+        let has_cosigned = |index: usize| {
+            let key = self.witnesses.get(index);
+            witnesses.iter().any(|cosignature| Some(cosignature.key) == key)
+        };
+        let (found, needed) = self.quorum.count(has_cosigned);
+        if found < needed {
+            return Err(UntrustedError::Quorum { found, needed });
         }
         if !checkpoint.head().is_possible() {
             return Err(UntrustedError::EmptyRoot);

@@ -70,6 +70,12 @@ pub fn verify_piece<S: LogSource>(source: &S, size: u64, piece: Bundle) -> Resul
     verify_tiles_above(&mut tree, piece.index())
 }
 
+/// Checks of the piece `index` what can be checked without its entries, which need not be there any more: its hashes, as
+/// [`verify_piece`] does.
+pub fn verify_hashes<S: TileSource>(source: &S, size: u64, index: u64) -> Result<(), WalkError<S::Error>> {
+    verify_tiles_above(&mut TreeReader::new(size, source)?, index)
+}
+
 /// Checks the tile `index` of level 0, and every tile above whose last hash stands for the one below it.
 fn verify_tiles_above<S: TileSource>(tree: &mut TreeReader<'_, S>, index: u64) -> Result<(), WalkError<S::Error>> {
     let mut index = index;

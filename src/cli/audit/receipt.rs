@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use portcullis_tlog::checkpoint::SignedCheckpoint;
 use portcullis_tlog::log_proof::LogProof;
 use portcullis_tlog::tree::TreeReader;
 use portcullis_tlog::{leaf_hash, proof};
 
 use super::super::files::write_public;
 use super::show::json;
-use super::{AuditError, Exit, LogArgs, Output, policy, read, unproven};
-use crate::evidence::log::{LogReader, Tiles};
+use super::{AuditError, Exit, LogArgs, Output, TrustArgs, read, unproven};
+use crate::evidence::log::{LogReader, Retention, Tiles};
 use crate::evidence::record::encoding::{self, OwnedRecord};
 
 /// Finds the decision, and proves that it is in the log.
@@ -22,10 +21,8 @@ pub(super) fn write(
 ) -> Result<Exit, AuditError> {
     let policy = log.policy()?;
     let reader = LogReader::new(&log.log);
-    let checkpoint = reader.checkpoint().map_err(unproven)?;
-    let none = || AuditError::Unproven(format!("`{}` has no checkpoint", log.log.display()));
-    let checkpoint = SignedCheckpoint::parse(&checkpoint.ok_or_else(none)?).map_err(unproven)?;
-    let size = policy.verify(&checkpoint).map_err(unproven)?.checkpoint.head().size;
+    let checkpoint = log.checkpoint(&policy)?;
+    let size = checkpoint.unverified().head().size;
     let Some((index, entry)) = find(&reader, size, decision_id)? else {
         return Err(AuditError::Unproven(format!("no entry under the checkpoint is of the decision `{decision_id}`")));
     };
@@ -45,7 +42,8 @@ pub(super) fn write(
 
 /// The latest entry of this decision: ids sort by time, so what is asked for is mostly near the end.
 fn find(reader: &LogReader, size: u64, decision_id: &str) -> Result<Option<(u64, Vec<u8>)>, AuditError> {
-    let bundles = (0..size.div_ceil(256)).rev();
+    let first = Retention::of(reader.directory()).first().map_err(unproven)?;
+    let bundles = (first / 256..size.div_ceil(256)).rev();
     for bundle in bundles {
         let found = reader.entries(bundle * 256, size).map_err(unproven)?;
         for (index, entry) in (found.first..).zip(found.entries) {
@@ -60,9 +58,10 @@ fn find(reader: &LogReader, size: u64, decision_id: &str) -> Result<Option<(u64,
     Ok(None)
 }
 
-/// Checks a receipt with nothing but the log's key.
-pub(super) fn verify(file: &Path, key: &str, output: &mut Output<'_>) -> Result<Exit, AuditError> {
-    let policy = policy(key)?;
+/// Checks a receipt with nothing but the keys that are believed.
+pub(super) fn verify(file: &Path, trust: &TrustArgs, output: &mut Output<'_>) -> Result<Exit, AuditError> {
+    let policy =
+        trust.policy()?.ok_or_else(|| AuditError::Usage("say whom to believe: --key or --trust-policy".to_owned()))?;
     let receipt = LogProof::parse(&read(file)?).map_err(unproven)?;
     let entry = receipt.extra.as_deref().ok_or_else(|| AuditError::Unproven("it has no record".to_owned()))?;
     receipt.verify(&policy, &leaf_hash(entry)).map_err(unproven)?;

@@ -7,7 +7,7 @@ use portcullis_tlog::checkpoint::SignedCheckpoint;
 use serde_json::{Map, Value, json};
 
 use super::{AuditError, Exit, LogArgs, Output, unproven};
-use crate::evidence::log::LogReader;
+use crate::evidence::log::{LogReader, Retention};
 use crate::evidence::record::encoding::{self, Entry};
 use crate::foundation::telemetry::is_unprintable;
 
@@ -40,12 +40,14 @@ pub(in crate::cli) struct Wanted {
 /// Prints the last `lines` records.
 pub(super) fn tail(log: &LogArgs, lines: u64, output: &mut Output<'_>) -> Result<Exit, AuditError> {
     let size = size(log)?;
-    each(log, size.saturating_sub(lines), size, |_| true, output)
+    let first = Retention::of(&log.log).first().map_err(unproven)?;
+    each(log, size.saturating_sub(lines).max(first), size, |_| true, output)
 }
 
 /// Prints the records that are wanted.
 pub(super) fn search(log: &LogArgs, wanted: &Wanted, output: &mut Output<'_>) -> Result<Exit, AuditError> {
-    each(log, 0, size(log)?, |record| wanted.has(record), output)
+    let first = Retention::of(&log.log).first().map_err(unproven)?;
+    each(log, first, size(log)?, |record| wanted.has(record), output)
 }
 
 /// How many entries are under the checkpoint.

@@ -11,8 +11,8 @@ use portcullis_tlog::tree::{TreeHead, TreeReader};
 use portcullis_tlog::{bundle, proof, walk};
 
 use super::{AuditError, Exit, LogArgs, Output, read, unproven};
-use crate::evidence::log::{LogReader, Tiles};
-use crate::evidence::record::encoding;
+use crate::evidence::log::{Retention, Tiles};
+use crate::evidence::record::encoding::{self, OwnedRecord};
 
 /// How many pieces a thread takes at a time.
 const TURN: u64 = 16;
@@ -20,40 +20,58 @@ const TURN: u64 = 16;
 /// Checks everything, and says what was checked.
 pub(super) fn run(log: &LogArgs, since: Option<&Path>, output: &mut Output<'_>) -> Result<Exit, AuditError> {
     let policy = log.policy()?;
-    let checkpoint = LogReader::new(&log.log).checkpoint().map_err(unproven)?;
-    let none = || AuditError::Unproven(format!("`{}` has no checkpoint", log.log.display()));
-    let signed = SignedCheckpoint::parse(&checkpoint.ok_or_else(none)?).map_err(unproven)?;
+    let signed = log.checkpoint(&policy)?;
     let head = verified(&policy, &signed)?;
     let tiles = Tiles(&log.log);
     walk::verify_root(&tiles, &head).map_err(unproven)?;
-    walk_all(&tiles, &head)?;
+    let first = Retention::of(&log.log).first().map_err(unproven)?.min(head.size);
+    let recorded = walk_all(&tiles, &head, first)?;
+    if recorded < first {
+        let message = format!(
+            "the entries 0 to {} are not there, and no record in the log says that they were taken out",
+            first - 1
+        );
+        return Err(AuditError::Unproven(message));
+    }
     if let Some(since) = since {
         let earlier = SignedCheckpoint::parse(&read(since)?).map_err(unproven)?;
         extends(&tiles, &verified(&policy, &earlier)?, &head)?;
     }
     let (origin, size) = (signed.unverified().origin(), head.size);
     let extended = if since.is_some() { ", and the earlier checkpoint is of the same log" } else { "" };
-    Ok(output.print(&format!("{origin}: {size} entries under root {}{extended}\n", head.root)))
+    let pruned = match first {
+        0 => String::new(),
+        first => format!(
+            "; the entries 0 to {} were taken out, as the log itself says, and only their hashes checked",
+            first - 1
+        ),
+    };
+    Ok(output.print(&format!("{origin}: {size} entries under root {}{extended}{pruned}\n", head.root)))
 }
 
 fn verified(policy: &Policy, signed: &SignedCheckpoint) -> Result<TreeHead, AuditError> {
     policy.verify(signed).map(|verified| *verified.checkpoint.head()).map_err(unproven)
 }
 
-/// Checks every piece of the log on all processors, and that each entry is a record.
-fn walk_all(tiles: &Tiles<'_>, head: &TreeHead) -> Result<(), AuditError> {
+/// Checks every piece of the log on all processors, and that each entry from `first` on is a record. Says below which entry
+/// the log itself says that entries were taken out.
+fn walk_all(tiles: &Tiles<'_>, head: &TreeHead, first: u64) -> Result<u64, AuditError> {
     let pieces: Vec<_> = walk::pieces(head.size).collect();
     let progress = ProgressBar::new(u64::try_from(pieces.len()).unwrap_or(u64::MAX));
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} × 256 entries, {eta} left");
     progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let next = AtomicU64::new(0);
+    let (next, pruned) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || -> Result<(), AuditError> {
         loop {
             let from = usize::try_from(next.fetch_add(TURN, Relaxed)).unwrap_or(usize::MAX);
             let Some(turn) = pieces.get(from..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
             for piece in turn.iter().take(usize::try_from(TURN).unwrap_or(1)) {
-                walk::verify_piece(tiles, head.size, *piece).map_err(unproven)?;
-                records(tiles, *piece)?;
+                if piece.entries().start < first {
+                    walk::verify_hashes(tiles, head.size, piece.index()).map_err(unproven)?;
+                } else {
+                    walk::verify_piece(tiles, head.size, *piece).map_err(unproven)?;
+                    pruned.fetch_max(records(tiles, *piece)?, Relaxed);
+                }
                 progress.inc(1);
             }
         }
@@ -65,16 +83,22 @@ fn walk_all(tiles: &Tiles<'_>, head: &TreeHead) -> Result<(), AuditError> {
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     });
     progress.finish_and_clear();
-    found
+    found.map(|()| pruned.into_inner())
 }
 
-fn records(tiles: &Tiles<'_>, piece: bundle::Bundle) -> Result<(), AuditError> {
+/// Reads the records of a piece, and says below which entry one of them says that entries were taken out.
+fn records(tiles: &Tiles<'_>, piece: bundle::Bundle) -> Result<u64, AuditError> {
+    let mut pruned = 0;
     let bytes = walk::LogSource::bundle(tiles, piece).map_err(unproven)?;
     for (index, entry) in piece.entries().zip(bundle::Entries::new(bytes.as_ref())) {
         let entry = entry.map_err(unproven)?;
-        encoding::read(entry).map_err(|error| AuditError::Unproven(format!("entry {index}: {error}")))?;
+        let read = encoding::read(entry);
+        let read = read.map_err(|error| AuditError::Unproven(format!("entry {index}: {error}")))?;
+        if let OwnedRecord::Prune(record) = read.record {
+            pruned = pruned.max(record.end);
+        }
     }
-    Ok(())
+    Ok(pruned)
 }
 
 /// Whether the log of `head` is that of `earlier` with more entries at its end.

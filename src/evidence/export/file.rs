@@ -13,9 +13,6 @@ use serde_json::{Map, Value};
 use super::SinkError;
 use crate::foundation::files::{PrivateFileError, private_directory};
 
-/// What every line begins with, and so the file.
-const RECORD_START: &[u8] = br#"{"record":""#;
-
 /// How much is read at a time when looking for the last newline.
 const STEP: u64 = 64 << 10;
 
@@ -27,15 +24,17 @@ pub(super) struct AuditFile {
     /// Which file it is, by device and inode, to notice that the path came to name another. `None` for a FIFO or a
     /// device, which has no end to repair and can't be rotated or synced.
     identity: Option<(u64, u64)>,
+    /// What every line begins with, and so the file.
+    start: &'static [u8],
 }
 
 impl AuditFile {
     /// Opens the file, or creates it in a private directory that must exist, and repairs its end.
-    pub(super) fn open(path: &Path) -> Result<Self, SinkError> {
+    pub(super) fn open(path: &Path, start: &'static [u8]) -> Result<Self, SinkError> {
         let failed = |source| SinkError::Io { path: path.to_owned(), source };
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
-            return Ok(Self { path: path.to_owned(), file, identity: None });
+            return Ok(Self { path: path.to_owned(), file, identity: None, start });
         }
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -54,7 +53,7 @@ impl AuditFile {
             // Whoever rotates logs may have made it looser, and decisions must not stop for that.
             file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
         }
-        let opened = Self { path: path.to_owned(), file, identity: Some((metadata.dev(), metadata.ino())) };
+        let opened = Self { path: path.to_owned(), file, identity: Some((metadata.dev(), metadata.ino())), start };
         if !opened.begins_with_a_record().map_err(failed)? {
             return Err(SinkError::Foreign(path.to_owned()));
         }
@@ -69,7 +68,7 @@ impl AuditFile {
         if self.was_rotated() {
             self.sync()?;
             tracing::info!(path = %self.path.display(), "the audit file was rotated, beginning a new one");
-            *self = Self::open(&self.path)?;
+            *self = Self::open(&self.path, self.start)?;
         }
         let written = match self.identity {
             None => (&self.file).write_all(lines),
@@ -114,9 +113,9 @@ impl AuditFile {
     }
 
     fn begins_with_a_record(&self) -> io::Result<bool> {
-        let mut start = [0; RECORD_START.len()];
+        let mut start = vec![0; self.start.len()];
         let length = self.file.read_at(&mut start, 0)?;
-        Ok(RECORD_START.iter().zip(start).take(length).all(|(expected, found)| *expected == found))
+        Ok(self.start.iter().zip(start).take(length).all(|(expected, found)| *expected == found))
     }
 
     /// Sees to it that the file ends in a newline. A last line without one is what a killed writer left: if it is whole,

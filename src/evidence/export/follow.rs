@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use super::{Exported, Sink, SinkError};
+use super::{ExportMetrics, Exported, Sink, SinkError};
 use crate::evidence::log::LogReader;
 use crate::evidence::record::encoding;
+use crate::foundation::backoff::Backoff;
+use crate::foundation::entropy::Entropy;
 use crate::foundation::files::{PrivateFileError, read_private, write_private};
 use crate::foundation::readiness::Readiness;
 
@@ -23,8 +26,23 @@ pub struct Exports {
     finish: watch::Sender<bool>,
     reader: LogReader,
     published: watch::Receiver<u64>,
-    readiness: Readiness,
+    told: Told,
 }
+
+/// Who is told how it goes, and what spreads the attempts of many.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Has a notice while a sink fails.
+    pub readiness: Readiness,
+    /// Counts.
+    pub metrics: ExportMetrics,
+    /// Spreads.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The beginning of the name of the file of a sink's position, in the log's directory. Whoever takes entries away looks
+/// for these.
+pub const POSITION_PREFIX: &str = "export-";
 
 /// How far a sink has come, kept in a file.
 #[derive(Debug)]
@@ -59,18 +77,18 @@ impl Position {
 
 impl Exports {
     /// None yet. `published` says how many entries `reader` can read.
-    pub fn new(reader: LogReader, published: watch::Receiver<u64>, readiness: Readiness) -> Self {
-        Self { tasks: JoinSet::new(), finish: watch::Sender::new(false), reader, published, readiness }
+    pub fn new(reader: LogReader, published: watch::Receiver<u64>, told: Told) -> Self {
+        Self { tasks: JoinSet::new(), finish: watch::Sender::new(false), reader, published, told }
     }
 
     /// Has `sink` follow the log from `position` on. While it fails, readiness has a notice of this name.
-    pub fn follow(&mut self, name: &'static str, sink: impl Sink, position: Position) {
+    pub fn follow(&mut self, name: &str, sink: impl Sink, position: Position) {
         let follower = Follower {
-            name,
+            name: name.to_owned(),
             reader: self.reader.clone(),
             published: self.published.clone(),
             finish: self.finish.subscribe(),
-            readiness: self.readiness.clone(),
+            told: self.told.clone(),
         };
         self.tasks.spawn(follower.run((sink, position)));
     }
@@ -93,26 +111,30 @@ impl fmt::Debug for Exports {
 }
 
 struct Follower {
-    name: &'static str,
+    name: String,
     reader: LogReader,
     published: watch::Receiver<u64>,
     finish: watch::Receiver<bool>,
-    readiness: Readiness,
+    told: Told,
 }
 
 impl Follower {
     async fn run<S: Sink>(mut self, mut work: (S, Position)) {
-        let mut pause = RETRY.0;
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let notice = || self.name.clone();
         loop {
             let is_last = *self.finish.borrow_and_update();
             let size = *self.published.borrow_and_update();
             let (reader, (mut sink, mut position)) = (self.reader.clone(), work);
+            let (name, metrics) = (self.name.clone(), self.told.metrics.clone());
             let given = spawn_blocking(move || {
-                let given = give_all(&reader, size, &mut sink, &mut position);
+                let given = give_all(&reader, size, (&mut sink, &mut position), |count, next| {
+                    metrics.given(&name, count, (next, size));
+                });
                 (given, (sink, position))
             });
             let Ok((given, back)) = given.await else {
-                self.readiness.notice(self.name, "it panicked, and is given nothing any more".to_owned());
+                self.told.readiness.notice(notice(), "it panicked, and is given nothing any more");
                 return;
             };
             work = back;
@@ -121,8 +143,8 @@ impl Follower {
             }
             match given {
                 Ok(()) => {
-                    pause = RETRY.0;
-                    self.readiness.clear_notice(self.name);
+                    backoff.reset();
+                    self.told.readiness.clear_notice(&self.name);
                     tokio::select! {
                         Ok(()) = self.published.changed() => {}
                         Ok(()) = self.finish.changed() => {}
@@ -131,9 +153,11 @@ impl Follower {
                 }
                 Err(error) => {
                     tracing::error!(sink = self.name, "records can't be given away, and are kept for it: {error}");
-                    self.readiness.notice(self.name, error.to_string());
+                    self.told.metrics.failed(&self.name);
+                    self.told.readiness.notice(notice(), error.to_string());
+                    let pause = backoff.pause(&*self.told.entropy);
                     tokio::select! {
-                        () = sleep(pause) => pause = pause.saturating_mul(2).min(RETRY.1),
+                        () = sleep(pause) => {}
                         _ = self.finish.changed() => {}
                     }
                 }
@@ -142,7 +166,14 @@ impl Follower {
     }
 }
 
-fn give_all(reader: &LogReader, size: u64, sink: &mut impl Sink, position: &mut Position) -> Result<(), SinkError> {
+/// Gives away all below `size`, and says after each step how many were given and which is next.
+fn give_all(
+    reader: &LogReader,
+    size: u64,
+    (sink, position): (&mut impl Sink, &mut Position),
+    given: impl Fn(u64, u64),
+) -> Result<(), SinkError> {
+    given(0, position.next);
     while position.next < size {
         let entries = reader.entries(position.next, size)?;
         let records: Result<Vec<_>, _> = (entries.first..)
@@ -154,7 +185,9 @@ fn give_all(reader: &LogReader, size: u64, sink: &mut impl Sink, position: &mut 
             .collect();
         let records = records?;
         sink.give(&records)?;
-        position.advance(entries.first + u64::try_from(records.len()).unwrap_or(0))?;
+        let count = u64::try_from(records.len()).unwrap_or(0);
+        position.advance(entries.first + count)?;
+        given(count, position.next);
     }
     Ok(())
 }

@@ -2,18 +2,20 @@
 
 use std::io;
 
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use crate::evidence::record::encoding::OwnedRecord;
 use crate::foundation::telemetry::{is_printable, is_unprintable};
 
-/// Appends `record` to `buffer` as JSON that ends in the line's only newline.
+/// What every record begins with.
+pub(super) const START: &[u8] = br#"{"record":""#;
+
+/// Appends `record`, one of the log or what was made of it, to `buffer` as JSON that ends in the line's only newline.
 ///
 /// # Errors
 /// Only if the record can't be represented, which none of ours can bring about.
-pub(super) fn write(buffer: &mut Vec<u8>, record: &OwnedRecord<'_>) -> serde_json::Result<()> {
+pub(super) fn write(buffer: &mut Vec<u8>, record: &impl Serialize) -> serde_json::Result<()> {
     record.serialize(&mut Serializer::with_formatter(&mut *buffer, Printable))?;
     buffer.push(b'\n');
     Ok(())

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use super::file::AuditFile;
-use super::{Exported, Sink, SinkError, line};
+use super::{Exported, Sink, SinkError, line, ocsf};
 
 /// Where the lines go.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,10 +18,20 @@ pub enum Destination {
     File(PathBuf),
 }
 
+/// What a line says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LineForm {
+    /// A record as it is.
+    Record,
+    /// The event of OCSF that a record of this log is.
+    Ocsf(String),
+}
+
 /// An open destination.
 #[derive(Debug)]
 pub struct JsonLines {
     target: Target,
+    form: LineForm,
     lines: Vec<u8>,
 }
 
@@ -37,22 +47,31 @@ impl JsonLines {
     ///
     /// # Errors
     /// [`SinkError`].
-    pub fn open(destination: &Destination) -> Result<Self, SinkError> {
+    pub fn open(destination: &Destination, form: LineForm) -> Result<Self, SinkError> {
+        let start = match form {
+            LineForm::Record => line::START,
+            LineForm::Ocsf(_) => ocsf::START,
+        };
         let target = match destination {
             Destination::Stdout => {
                 let descriptor = io::stdout().as_fd().try_clone_to_owned().map_err(on_stdout)?;
                 Target::Stdout(descriptor.into())
             }
-            Destination::File(path) => Target::File(AuditFile::open(path)?),
+            Destination::File(path) => Target::File(AuditFile::open(path, start)?),
         };
-        Ok(Self { target, lines: Vec::new() })
+        Ok(Self { target, form, lines: Vec::new() })
     }
 }
 
 impl Sink for JsonLines {
     fn give(&mut self, records: &[Exported<'_>]) -> Result<(), SinkError> {
         self.lines.clear();
-        records.iter().try_for_each(|exported| line::write(&mut self.lines, &exported.record))?;
+        for exported in records {
+            match &self.form {
+                LineForm::Record => line::write(&mut self.lines, &exported.record)?,
+                LineForm::Ocsf(log) => line::write(&mut self.lines, &ocsf::event(log, exported)?)?,
+            }
+        }
         match &mut self.target {
             Target::Stdout(stdout) => stdout.write_all(&self.lines).map_err(on_stdout),
             Target::File(file) => {

@@ -14,6 +14,7 @@ use super::*;
 use crate::evidence::log::LogReader;
 use crate::evidence::record::{DecisionRecord, tests as example};
 use crate::foundation::clock::Timestamp;
+use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::readiness::Readiness;
 
 /// A record whose every text field is `text`.
@@ -34,7 +35,7 @@ fn give(sink: &mut impl Sink, text: &str) -> Result<(), SinkError> {
 }
 
 fn try_open(path: &Path) -> Result<JsonLines, SinkError> {
-    JsonLines::open(&Destination::File(path.to_owned()))
+    JsonLines::open(&Destination::File(path.to_owned()), LineForm::Record)
 }
 
 /// Opens and gives a record of each of `texts`.
@@ -63,6 +64,11 @@ fn lines(path: &Path) -> Vec<Value> {
 /// The `principal` of every line, which is the text that the record was made from.
 fn texts(path: &Path) -> Vec<String> {
     lines(path).iter().map(|line| line["principal"].as_str().unwrap().to_owned()).collect()
+}
+
+fn told(readiness: &Readiness) -> Told {
+    let (readiness, metrics) = (readiness.clone(), ExportMetrics::default());
+    Told { readiness, metrics, entropy: Arc::new(SystemEntropy::new()) }
 }
 
 fn place() -> (TempDir, PathBuf) {
@@ -218,7 +224,7 @@ async fn a_sink_is_given_every_record_in_order_across_failures_and_restarts() {
     let (published, seen) = watch::channel(256_u64);
     let (numbers, readiness) = (Numbers::default(), Readiness::default());
     let exports = || {
-        let mut exports = Exports::new(LogReader::new(&log), seen.clone(), readiness.clone());
+        let mut exports = Exports::new(LogReader::new(&log), seen.clone(), told(&readiness));
         exports.follow("numbers", numbers.clone(), Position::load(&position, 0).unwrap());
         exports
     };

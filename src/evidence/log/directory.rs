@@ -1,4 +1,4 @@
-//! Files and directories of the log, made so that they survive a crash and nobody else can write them.
+//! Files and directories of the evidence, made so that they survive a crash and nobody else can write them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::LogError;
 
 /// Makes the directory, and those above it, if it is not there.
-pub(super) fn create(path: &Path) -> Result<(), LogError> {
+pub(in crate::evidence) fn create(path: &Path) -> Result<(), LogError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(LogError::at(path))
 }
 
@@ -28,8 +28,19 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, LogError> {
     }
 }
 
+/// Waits for the lock on a file, which is made if it is missing. It is let go with what this returns, or with the process.
+pub(in crate::evidence) fn lock(path: &Path) -> Result<File, LogError> {
+    let file = open_to_append(path)?;
+    while let Err(error) = file.lock() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(LogError::at(path)(error));
+        }
+    }
+    Ok(file)
+}
+
 /// What is in a file; `None` if it is not there.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
+pub(in crate::evidence) fn read(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -69,7 +80,7 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
 }
 
 /// The same, and on the disk when this returns: after a crash there is the old file or the new one.
-pub(super) fn write_through(path: &Path, contents: &[u8]) -> Result<(), LogError> {
+pub(in crate::evidence) fn write_through(path: &Path, contents: &[u8]) -> Result<(), LogError> {
     let beside = beside(path);
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
     let written = opened.and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()));

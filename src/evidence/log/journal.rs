@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use self::batch::Head;
 pub(super) use self::batch::push;
+#[cfg(test)]
+pub(super) use self::batch::split;
 pub(super) use self::reader::Reader;
 use self::segment::{Scan, Segment};
 use super::LogError;
@@ -34,6 +36,9 @@ pub(super) struct Journal {
     next: u64,
     /// How many bytes of an unfinished batch were cut off.
     torn: u64,
+    /// A batch that may be in the segment although appending it failed: taking it back failed, too. Whoever appends it
+    /// again must not have it there twice.
+    doubtful: Option<Head>,
 }
 
 impl Journal {
@@ -49,7 +54,8 @@ impl Journal {
             Some(segment) => segment,
             None => Segment::create(directory, published)?,
         };
-        let mut journal = Self { directory: directory.to_owned(), next: segment.first(), lock, segment, torn: 0 };
+        let mut journal =
+            Self { directory: directory.to_owned(), next: segment.first(), lock, segment, torn: 0, doubtful: None };
         journal.catch_up()?;
         if let Some(first) = Segment::numbers(directory)?.first()
             && *first > published
@@ -69,9 +75,17 @@ impl Journal {
     /// Appends `count` entries, each with its length before it, and syncs. Says which number the first of them got.
     ///
     /// # Errors
-    /// [`LogError`]; then none of them is in the journal for good.
+    /// [`LogError`]; then none of them is in the journal for good, as long as the same are appended again.
     pub(super) fn append(&mut self, count: u32, entries: &[u8]) -> Result<u64, LogError> {
         let _locked = Lock::take(&self.lock, &self.directory)?;
+        if let Some(head) = self.doubtful {
+            let is_followed = !self.segment.take_back(&head)?;
+            self.doubtful = None;
+            if is_followed && head.fits(entries) {
+                self.catch_up()?;
+                return Ok(head.first);
+            }
+        }
         self.catch_up()?;
         if self.segment.length() >= LONG {
             self.begin_another()?;
@@ -79,18 +93,16 @@ impl Journal {
         let first = self.next;
         let head = Head::of(first, count, entries)
             .ok_or_else(|| LogError::at(&self.directory)(io::Error::other("the batch is too long")))?;
-        self.segment.append(&head.to_bytes(), entries)?;
-        self.next = head.end();
-        Ok(first)
-    }
-
-    /// Whether the first entry of all is still in the journal in `directory`, and so every one is that was ever synced.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub(super) fn has_the_first(directory: &Path) -> Result<bool, LogError> {
-        let first = super::directory::read(&Segment::path(directory, 0))?;
-        Ok(first.is_some_and(|bytes| !bytes.is_empty()))
+        match self.segment.append(&head.to_bytes(), entries) {
+            Ok(()) => {
+                self.next = head.end();
+                Ok(first)
+            }
+            Err(failed) => {
+                self.doubtful = failed.is_left.then_some(head);
+                Err(failed.error)
+            }
+        }
     }
 
     /// How many bytes of unfinished batches were cut off since the last time this was asked.
@@ -135,7 +147,7 @@ impl Journal {
 
     fn begin_another(&mut self) -> Result<(), LogError> {
         if let Some(seal) = Head::of(self.next, 0, &[]) {
-            self.segment.append(&seal.to_bytes(), &[])?;
+            self.segment.append(&seal.to_bytes(), &[]).map_err(|failed| failed.error)?;
         }
         self.segment = Segment::create(&self.directory, self.next)?;
         Ok(())

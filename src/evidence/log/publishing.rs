@@ -12,7 +12,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use portcullis_tlog::note::VerifierKey;
+
 use super::journal::{Journal, Reader};
+use super::key::Signer;
 use super::tree::Tree;
 use super::{LogConfig, LogError, LogKey, Shared, directory};
 use crate::foundation::clock::Clock;
@@ -27,7 +30,8 @@ const NOTICE: &str = "audit_log";
 pub(super) struct Publisher {
     directory: PathBuf,
     origin: String,
-    key: LogKey,
+    verifier: VerifierKey,
+    signer: Signer,
     every: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -41,9 +45,10 @@ struct Work {
 }
 
 impl Publisher {
-    pub(super) fn new(config: &LogConfig, key: LogKey, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(config: &LogConfig, key: &LogKey, clock: Arc<dyn Clock>) -> Result<Self, LogError> {
         let (directory, origin) = (config.directory.clone(), config.origin.clone());
-        Self { directory, origin, key, every: config.checkpoint_every, clock }
+        let (verifier, signer) = (key.verifier(&origin)?, key.signer(&origin)?);
+        Ok(Self { directory, origin, verifier, signer, every: config.checkpoint_every, clock })
     }
 
     /// The work, if no other process is at it.
@@ -55,7 +60,11 @@ impl Publisher {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(LogError::at(&path)(error)),
         }
-        let tree = Tree::open(&self.directory, &self.origin, &self.key.verifier(&self.origin)?)?;
+        let mut tree = Tree::open(&self.directory, &self.origin, &self.verifier)?;
+        if tree.size() == 0 {
+            // Before the first tile there is a checkpoint, so that tiles without one are always a loss.
+            tree.publish(&self.signer, self.clock.now())?;
+        }
         let reader = Reader::new(&self.directory.join(super::JOURNAL), tree.size());
         let last = self.clock.elapsed().saturating_sub(self.every);
         Ok(Some(Work { tree, reader, last, _lock: lock }))
@@ -69,7 +78,7 @@ impl Publisher {
         let elapsed = self.clock.elapsed();
         let is_due = now || elapsed.saturating_sub(work.last) >= self.every;
         if is_due && work.tree.published() < work.tree.size() {
-            work.tree.publish(&self.key.signer(&self.origin)?)?;
+            work.tree.publish(&self.signer, self.clock.now())?;
             work.last = elapsed;
             shared.published(work.tree.size());
             Journal::forget(&self.directory.join(super::JOURNAL), work.tree.size())?;

@@ -1,11 +1,12 @@
 //! Entries that wait to be written: many threads put them in, one takes all that there are.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use portcullis_tlog::bundle::MAX_ENTRY;
 
 use super::journal::push;
+use super::sync::{Condvar, Mutex, MutexGuard};
 
 /// How much memory is kept for entries when few come, in bytes.
 const USUAL_BYTES: usize = 1 << 20;

@@ -19,24 +19,24 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::watched::Epoch;
 
-const ORIGIN: &str = "example.org/audit/gate";
+pub(in crate::evidence) const ORIGIN: &str = "example.org/audit/gate";
 
-struct Home(tempfile::TempDir);
+pub(in crate::evidence) struct Home(tempfile::TempDir);
 
 impl Home {
-    fn new() -> Self {
+    pub(in crate::evidence) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(in crate::evidence) fn path(&self) -> PathBuf {
         self.0.path().join("log")
     }
 
-    fn key(&self) -> LogKey {
+    pub(in crate::evidence) fn key(&self) -> LogKey {
         LogKey::load_or_create(&self.0.path().join("key"), &SystemEntropy::new()).unwrap()
     }
 
-    fn verifier(&self) -> VerifierKey {
+    pub(in crate::evidence) fn verifier(&self) -> VerifierKey {
         self.key().verifier(ORIGIN).unwrap()
     }
 
@@ -57,11 +57,11 @@ impl Home {
     }
 
     fn open_with(&self, config: LogConfig) -> Result<(Log, Keeper), LogError> {
-        open(config, self.key(), Readiness::default())
+        open(config, &self.key(), Readiness::default())
     }
 
     /// Appends so many records, numbered by how many policies they speak of, and ends the log.
-    fn run(&self, numbers: std::ops::Range<usize>) {
+    pub(in crate::evidence) fn run(&self, numbers: std::ops::Range<usize>) {
         let (log, keeper) = self.open().unwrap();
         numbers.for_each(|number| drop(log.append(numbered(number)).unwrap()));
         keeper.finish(Duration::from_mins(1)).unwrap();
@@ -103,7 +103,7 @@ pub(in crate::evidence) fn of_records(directory: &Path, count: usize) -> PathBuf
     path
 }
 
-fn open(config: LogConfig, key: LogKey, readiness: Readiness) -> Result<(Log, Keeper), LogError> {
+fn open(config: LogConfig, key: &LogKey, readiness: Readiness) -> Result<(Log, Keeper), LogError> {
     Log::open(config, key, Arc::new(SystemClock::new()), readiness, LogMetrics::new(&mut Registry::default()))
 }
 
@@ -233,11 +233,14 @@ fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
     assert_eq!(home.numbers(), (0..901).collect::<Vec<_>>());
 }
 
+/// The same at the very first tiles: there is a checkpoint before them, that of the empty tree.
 #[test]
-fn a_crash_before_the_first_checkpoint_is_no_end_of_the_log() {
+fn tiles_that_no_checkpoint_had_yet_when_the_end_came_are_made_again() {
     let home = Home::new();
+    home.run(0..0);
+    let empty = fs::read(home.path().join(CHECKPOINT)).unwrap();
     home.run(0..300);
-    fs::remove_file(home.path().join(CHECKPOINT)).unwrap();
+    fs::write(home.path().join(CHECKPOINT), empty).unwrap();
     home.run(300..301);
     assert_eq!(home.numbers(), (0..301).collect::<Vec<_>>());
 }
@@ -258,19 +261,15 @@ fn a_damaged_tree_is_refused_and_named() {
             assert!(matches!(error, LogError::Tree { .. } | LogError::Checkpoint { .. }), "{name} {place}: {error}");
         }
         fs::remove_file(&path).unwrap();
-        let (journal, elsewhere) = (home.path().join(JOURNAL), home.path().join("elsewhere"));
-        fs::rename(&journal, &elsewhere).unwrap();
         let error = home.open().map(drop).unwrap_err();
         assert!(matches!(error, LogError::Tree { .. } | LogError::NoCheckpoint(_)), "{name}: {error}");
         fs::write(&path, &whole).unwrap();
-        fs::remove_dir_all(&journal).unwrap_or_default();
-        fs::rename(&elsewhere, &journal).unwrap();
     }
     let other = LogConfig { origin: "example.org/audit/other".to_owned(), ..home.config() };
     let error = home.open_with(other).map(drop).unwrap_err();
     assert!(matches!(error, LogError::Checkpoint { .. }), "{error}");
     let stranger = LogKey::load_or_create(&home.0.path().join("another"), &SystemEntropy::new()).unwrap();
-    let error = open(home.config(), stranger, Readiness::default()).map(drop).unwrap_err();
+    let error = open(home.config(), &stranger, Readiness::default()).map(drop).unwrap_err();
     assert!(matches!(error, LogError::Checkpoint { .. }), "{error}");
     home.run(300..301);
     assert_eq!(home.numbers().len(), 301);
@@ -282,7 +281,7 @@ fn a_full_queue_refuses_and_the_operator_may_choose_otherwise() {
         let home = Home::new();
         let readiness = Readiness::default();
         let config = LogConfig { queue: NonZeroUsize::MIN, unavailable, ..home.config() };
-        let (log, keeper) = open(config, home.key(), readiness.clone()).unwrap();
+        let (log, keeper) = open(config, &home.key(), readiness.clone()).unwrap();
         // While another holds the journal, one record is on its way and one waits.
         let journal = fs::File::open(home.path().join("journal/lock")).unwrap();
         journal.lock().unwrap();
@@ -292,9 +291,32 @@ fn a_full_queue_refuses_and_the_operator_may_choose_otherwise() {
         assert_eq!(notices.contains("without a record"), given, "{notices}");
         journal.unlock().unwrap();
         keeper.finish(Duration::from_mins(1)).unwrap();
+        assert!(readiness.report().notices.is_empty(), "what was written ends the alarm");
         let recorded = home.numbers().len();
         assert!((1..3).contains(&recorded), "{recorded}");
     }
+}
+
+/// A second signature, by a key of its own, which holds against quantum computers.
+#[test]
+fn checkpoints_are_signed_by_ml_dsa_44_too_if_it_is_wanted() {
+    let home = Home::new();
+    let path = home.0.path().join("key-ml-dsa-44");
+    let key = || home.key().with_ml_dsa_44(&path, &SystemEntropy::new()).unwrap();
+    let (log, keeper) = open(home.config(), &key(), Readiness::default()).unwrap();
+    drop(log.append(numbered(0)).unwrap());
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    let signed = Checkpoints::of(&home.path()).latest().unwrap().unwrap();
+    let quantum = key().ml_dsa_44_verifier(ORIGIN).unwrap().unwrap();
+    for verifier in [home.verifier(), quantum.clone()] {
+        portcullis_tlog::policy::Policy::log_only(ORIGIN, verifier).verify(&signed).unwrap();
+    }
+    let changed = signed.to_string().replacen("\n1\n", "\n2\n", 1);
+    let changed = SignedCheckpoint::parse(changed.as_bytes()).unwrap();
+    portcullis_tlog::policy::Policy::log_only(ORIGIN, quantum).verify(&changed).unwrap_err();
+    // Without it the log goes on as before, and with it again.
+    home.run(1..3);
+    assert_eq!(home.numbers(), [0, 1, 2]);
 }
 
 #[test]
@@ -323,7 +345,7 @@ fn a_record_that_is_too_long_for_the_log_is_refused() {
     keeper.finish(Duration::from_mins(1)).unwrap();
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(in crate::evidence) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
@@ -336,6 +358,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn remove(path: &Path) {
+pub(in crate::evidence) fn remove(path: &Path) {
     if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
 }

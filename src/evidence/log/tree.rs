@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 
 use portcullis_tlog::bundle::{self, Bundle, BundleError, bundles_between};
 use portcullis_tlog::checkpoint::{Checkpoint, SignedCheckpoint};
-use portcullis_tlog::note::{NoteSigner, VerifierKey};
+use portcullis_tlog::note::VerifierKey;
 use portcullis_tlog::policy::Policy;
 use portcullis_tlog::tile::{FULL_WIDTH, Tile, tiles_between};
 use portcullis_tlog::tree::{Frontier, TreeHead, TreeReader};
 use portcullis_tlog::walk::{self, LogSource};
 use portcullis_tlog::{TileSource, leaf_hash};
 
-use super::journal::Journal;
-use super::{JOURNAL, LogError, directory};
-
-/// The name of the checkpoint, below the log's directory.
-pub(super) const CHECKPOINT: &str = "checkpoint";
+use super::checkpoints::{CHECKPOINT, Checkpoints};
+use super::key::Signer;
+use super::{LogError, directory};
+use crate::foundation::clock::Timestamp;
 
 /// The tree of a log, to append to.
 #[derive(Debug)]
@@ -89,9 +88,8 @@ impl Tree {
         };
         let path = directory.join(CHECKPOINT);
         let Some(bytes) = directory::read(&path)? else {
-            // A crash before the first checkpoint leaves tiles. While the journal has all entries, they are made again.
-            let is_lost = directory.join("tile").exists() && !Journal::has_the_first(&directory.join(JOURNAL))?;
-            return if is_lost { Err(LogError::NoCheckpoint(directory.to_owned())) } else { Ok(tree) };
+            let has_tiles = directory.join("tile").exists();
+            return if has_tiles { Err(LogError::NoCheckpoint(directory.to_owned())) } else { Ok(tree) };
         };
         let refused = |why: String| LogError::Checkpoint { path: path.clone(), why };
         let signed = SignedCheckpoint::parse(&bytes).map_err(|error| refused(error.to_string()))?;
@@ -181,7 +179,7 @@ impl Tree {
 
     /// Writes what is not full yet, and then a checkpoint of all entries so far. Everything that it vouches for is on
     /// the disk before it is.
-    pub(super) fn publish(&mut self, signer: &NoteSigner) -> Result<SignedCheckpoint, LogError> {
+    pub(super) fn publish(&mut self, signer: &Signer, now: Timestamp) -> Result<SignedCheckpoint, LogError> {
         let head = self.frontier.head();
         for tile in tiles_between(self.published, head.size).filter(|tile| !tile.is_full()) {
             let tail = self.tails.get(usize::from(tile.level())).map_or(&[][..], Vec::as_slice);
@@ -194,8 +192,8 @@ impl Tree {
         let path = self.directory.join(CHECKPOINT);
         let refused = |why: String| LogError::Checkpoint { path: path.clone(), why };
         let checkpoint = Checkpoint::new(&self.origin, head).map_err(|error| refused(error.to_string()))?;
-        let note = SignedCheckpoint::sign(checkpoint, signer).map_err(|error| refused(error.to_string()))?;
-        directory::write_through(&path, note.to_string().as_bytes())?;
+        let note = signer.sign(&checkpoint, now).map_err(refused)?;
+        Checkpoints::of(&self.directory).publish(&note)?;
         self.published = head.size;
         for directory in std::mem::take(&mut self.stale) {
             directory::remove(&directory)?;

@@ -60,6 +60,28 @@ pub enum OwnedRecord<'a> {
     MappingLoad(Box<super::MappingLoadRecord>),
     /// See [`Record::Administration`].
     Administration(Box<super::AdministrationRecord>),
+    /// See [`Record::Witness`].
+    Witness(Box<super::WitnessRecord>),
+    /// See [`Record::Prune`].
+    Prune(Box<super::PruneRecord>),
+}
+
+impl OwnedRecord<'_> {
+    /// When it happened.
+    pub const fn time(&self) -> Timestamp {
+        match self {
+            Self::Decision(record) => record.time,
+            Self::Search(record) => record.time,
+            Self::Issuance(record) => record.time,
+            Self::JwtIssuance(record) => record.time,
+            Self::AuthorityChange(record) => record.time,
+            Self::PolicyLoad(record) => record.time,
+            Self::MappingLoad(record) => record.time,
+            Self::Administration(record) => record.time,
+            Self::Witness(record) => record.time,
+            Self::Prune(record) => record.time,
+        }
+    }
 }
 
 /// Why bytes are not an entry.
@@ -100,6 +122,8 @@ pub fn write(
         Record::PolicyLoad(record) => encoder.encode(record)?,
         Record::MappingLoad(record) => encoder.encode(record)?,
         Record::Administration(record) => encoder.encode(record)?,
+        Record::Witness(record) => encoder.encode(record)?,
+        Record::Prune(record) => encoder.encode(record)?,
     };
     Ok(())
 }
@@ -114,6 +138,8 @@ const fn kind(record: &Record<'_>) -> u8 {
         Record::Administration(_) => 5,
         Record::Search(_) => 6,
         Record::MappingLoad(_) => 7,
+        Record::Witness(_) => 16,
+        Record::Prune(_) => 17,
     }
 }
 
@@ -142,6 +168,8 @@ pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
         5 => OwnedRecord::Administration(decoder.decode()?),
         6 => OwnedRecord::Search(decoder.decode()?),
         7 => OwnedRecord::MappingLoad(decoder.decode()?),
+        16 => OwnedRecord::Witness(decoder.decode()?),
+        17 => OwnedRecord::Prune(decoder.decode()?),
         kind => return Err(ReadError::Kind(kind)),
     };
     let entry = Entry { writer, record };
@@ -162,6 +190,8 @@ impl Entry<'_> {
             OwnedRecord::PolicyLoad(record) => Record::PolicyLoad(record.clone()),
             OwnedRecord::MappingLoad(record) => Record::MappingLoad(record.clone()),
             OwnedRecord::Administration(record) => Record::Administration(record.clone()),
+            OwnedRecord::Witness(record) => Record::Witness(record.clone()),
+            OwnedRecord::Prune(record) => Record::Prune(record.clone()),
         };
         write(buffer, &self.writer, &record)
     }

@@ -90,7 +90,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-pub(super) fn examples() -> [Record<'static>; 8] {
+pub(in crate::evidence) fn examples() -> [Record<'static>; 10] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -145,7 +145,32 @@ pub(super) fn examples() -> [Record<'static>; 8] {
         Record::PolicyLoad(load.into()),
         Record::MappingLoad(mapping_load(time).into()),
         Record::Administration(administration.into()),
+        Record::Witness(witness(time).into()),
+        Record::Prune(prune(time).into()),
     ]
+}
+
+fn witness(time: Timestamp) -> WitnessRecord {
+    WitnessRecord {
+        time,
+        log: "example.org/audit/gate-2".into(),
+        witness: "example.org/witness/gate-1".into(),
+        finding: WitnessFinding::Forked,
+        size: 4711,
+        root: Digest::of(b"one root"),
+        cosigned_size: Some(4711),
+        cosigned_root: Some(Digest::of(b"another root")),
+    }
+}
+
+fn prune(time: Timestamp) -> PruneRecord {
+    PruneRecord {
+        time,
+        first: 0,
+        end: 102_400,
+        before: Timestamp::from_unix_seconds(1_756_000_000),
+        by: "command".into(),
+    }
 }
 
 fn mapping_load(time: Timestamp) -> MappingLoadRecord {
@@ -220,6 +245,14 @@ fn the_document_has_everything_that_can_be_sought_and_how_a_search_fails() {
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
     }
     assert!(section.contains("`too_much_work`"));
+}
+
+#[test]
+fn the_document_has_all_that_a_witness_can_find() {
+    for finding in [WitnessFinding::Forked, WitnessFinding::Inconsistent, WitnessFinding::Shrunk] {
+        assert!(section("witness").contains(&format!("`{}`", finding.name())), "{finding:?}");
+        assert_eq!(serde_json::to_value(finding).unwrap(), finding.name());
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, authzen, federation, libraries, logs, twins, workload
+from cases import admin, authorities, authzen, federation, libraries, logs, twins, witnesses, workload
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -13,6 +13,7 @@ CASES: tuple[Case, ...] = (
     *twins.CASES,
     *authzen.CASES,
     *logs.CASES,
+    *witnesses.CASES,
     # Last, because they replace the authorities that all others rely on.
     *authorities.CASES,
 )

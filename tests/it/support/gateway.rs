@@ -151,6 +151,17 @@ impl Home {
         self.configured(command, &[("LISTEN__WORKLOAD", "fd:workload"), ("LISTEN__EXT_AUTHZ", "fd:ext_authz")])
     }
 
+    /// The gateway where no file can grow beyond so many bytes, which stands for a disk that is full.
+    fn limited_command(&self, bytes: u64, settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new("sh");
+        // The signal that comes with the error would end the process.
+        command
+            .args(["-c", "trap '' XFSZ; ulimit -S -f \"$1\"; shift; exec \"$@\"", "sh"])
+            .arg((bytes / 512).to_string())
+            .arg(env!("CARGO_BIN_EXE_portcullis"));
+        self.configured(command, settings)
+    }
+
     fn configured(&self, mut command: Command, settings: &[(&str, &str)]) -> Command {
         let at = |name: &str| self.path().join(name).display().to_string();
         command
@@ -210,6 +221,14 @@ impl Gateway {
     /// Starts one whose sockets are held by a service manager, which starts it again on SIGHUP.
     pub(crate) async fn start_activated(home: &Home) -> Self {
         let process = Process::start(&mut home.activated_command(), &home.path().join("portcullis.log"));
+        let mut gateway = Self { process, operations: home.operations_socket() };
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Starts one whose files can't grow beyond so many bytes.
+    pub(crate) async fn start_limited(home: &Home, bytes: u64, settings: &[(&str, &str)]) -> Self {
+        let process = Process::start(&mut home.limited_command(bytes, settings), &home.path().join("portcullis.log"));
         let mut gateway = Self { process, operations: home.operations_socket() };
         gateway.ready().await;
         gateway

@@ -69,6 +69,13 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Lets its files grow as long as they like.
+    pub(crate) fn lift_file_limit(&self) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        prlimit(pid, Resource::Fsize, Rlimit { current: None, maximum: None }).unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         eventually("the process has ended", async || self.child.try_wait().unwrap()).await

@@ -48,6 +48,15 @@ impl SignedCheckpoint {
         self.note.signatures()
     }
 
+    /// The same checkpoint with the signatures alone that are said to be the log's: a log's keys are named as it is. What a
+    /// log gives to its witnesses need be no longer.
+    #[must_use]
+    pub fn of_the_log(mut self) -> Self {
+        let origin = self.checkpoint.origin();
+        self.note.retain(|signature| signature.name().as_str() == origin);
+        self
+    }
+
     /// Adds a signature, in place of an earlier one by the same key.
     pub fn add(&mut self, signature: Signature) -> Result<(), NoteError> {
         self.note.add(signature)

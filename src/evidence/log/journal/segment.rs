@@ -21,6 +21,14 @@ pub(super) struct Segment {
     length: u64,
 }
 
+/// Why a batch was not appended.
+#[derive(Debug)]
+pub(super) struct NotAppended {
+    pub(super) error: LogError,
+    /// Whether it may be there nevertheless.
+    pub(super) is_left: bool,
+}
+
 /// How far the batches of a segment go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Scan {
@@ -90,16 +98,28 @@ impl Segment {
     }
 
     /// Appends a batch and syncs; takes it back if that fails.
-    pub(super) fn append(&mut self, head: &[u8], entries: &[u8]) -> Result<(), LogError> {
+    pub(super) fn append(&mut self, head: &[u8], entries: &[u8]) -> Result<(), NotAppended> {
         let mut file = &self.file;
         let written = file.write_all(head).and_then(|()| file.write_all(entries)).and_then(|()| file.sync_data());
         if let Err(error) = written {
             // A full disk lets a part in. The error is what counts if that can't be undone.
-            let _undone = self.file.set_len(self.length);
-            return Err(LogError::at(&self.path)(error));
+            let is_left = self.file.set_len(self.length).is_err();
+            return Err(NotAppended { error: LogError::at(&self.path)(error), is_left });
         }
         self.length += u64::try_from(head.len() + entries.len()).unwrap_or(u64::MAX);
         Ok(())
+    }
+
+    /// Takes back a batch that was left right after what is known. `false` if another process has appended after it, and so
+    /// found it whole: then it is there for good.
+    pub(super) fn take_back(&self, head: &Head) -> Result<bool, LogError> {
+        let end = self.file.metadata().map_err(LogError::at(&self.path))?.len();
+        let left = self.length + u64::try_from(HEAD).unwrap_or(0) + u64::from(head.length);
+        if end > left {
+            return Ok(false);
+        }
+        let undone = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
+        undone.map(|()| true).map_err(LogError::at(&self.path))
     }
 
     /// Looks at what was appended since the last time, beginning with entry `next`, and cuts off a batch that was left

@@ -143,12 +143,39 @@ fn what_can_not_be_appended_leaves_no_trace() {
     append(&mut journal, &["a"]);
     let path = only_segment(directory.path());
     let before = fs::read(&path).unwrap();
-    // A file that may only be read stands for a disk that is full.
+    // A file that may only be read stands for a disk that is full, and can't be cut either.
     journal.segment.make_read_only(&path);
-    assert!(matches!(journal.append(1, &entries(&["b"])), Err(LogError::Io { .. })));
-    assert_eq!(fs::read(&path).unwrap(), before);
+    for _ in 0..2 {
+        assert!(matches!(journal.append(1, &entries(&["b"])), Err(LogError::Io { .. })));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
     let mut journal = Journal::open(directory.path(), 0).unwrap();
     assert_eq!(append(&mut journal, &["c"]), 1);
+}
+
+/// The batch is there whole although its sync failed, and could not be taken back.
+#[test]
+fn a_batch_whose_sync_failed_is_never_there_twice() {
+    for another_follows in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path(), 0).unwrap();
+        append(&mut journal, &["a"]);
+        let path = only_segment(directory.path());
+        let head = Head::of(1, 2, &entries(&["b", "c"])).unwrap();
+        let mut whole = fs::read(&path).unwrap();
+        whole.extend(head.to_bytes());
+        whole.extend(entries(&["b", "c"]));
+        fs::write(&path, whole).unwrap();
+        journal.doubtful = Some(head);
+        if another_follows {
+            assert_eq!(append(&mut Journal::open(directory.path(), 0).unwrap(), &["d"]), 3);
+        }
+        assert_eq!(append(&mut journal, &["b", "c"]), 1);
+        let last = append(&mut journal, &["e"]);
+        let owed: &[&str] = if another_follows { &["a", "b", "c", "d", "e"] } else { &["a", "b", "c", "e"] };
+        assert_eq!(read(directory.path(), 0), owed);
+        assert_eq!(last, u64::try_from(owed.len()).unwrap() - 1);
+    }
 }
 
 /// Else what comes next would be numbered as if nothing were missing.

@@ -35,7 +35,8 @@ fn every_key_is_documented() {
     for record in examples() {
         let kind = kind(&record);
         let maps = document.split("\n}\n");
-        let map = maps.filter(|map| map.contains(&format!("; kind {kind}"))).collect::<Vec<_>>();
+        let number = |map: &str| map.split_once("; kind ")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+        let map = maps.filter(|map| number(map) == Some(kind)).collect::<Vec<_>>();
         assert_eq!(map.len(), 1, "kind {kind}");
         let documented =
             |key: u64| map[0].lines().any(|line| line.trim_start_matches([' ', '?']).starts_with(&format!("{key}: ")));

@@ -1,0 +1,253 @@
+//! Two gateways that watch each other, over HTTP, each a process of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::envoy::free_port;
+use crate::support::eventually;
+use crate::support::gateway::{Gateway, Home};
+use crate::support::http::{self, ask};
+
+const QUESTION: &str = r#"{
+    "subject": {"type": "Workload", "id": "spiffe://example.org/web"},
+    "action": {"name": "connect"},
+    "resource": {"type": "Service", "id": "orders"}
+}"#;
+
+/// One of the two.
+struct Side {
+    home: Home,
+    name: &'static str,
+    port: u16,
+}
+
+impl Side {
+    /// A gateway that was started once, so that it has its keys.
+    async fn new(name: &'static str) -> Self {
+        let port = free_port();
+        let side = Self { home: Home::new(), name, port };
+        side.start(&[]).await.stop().await;
+        side
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.path().join("data/log")
+    }
+
+    fn log_key(&self) -> String {
+        line(&self.log().join("verifier"))
+    }
+
+    fn witness_keys(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.home.path().join("data/witness/verifier")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    async fn start(&self, more: &[(&str, &str)]) -> Running {
+        let address = format!("tcp:127.0.0.1:{}", self.port);
+        let own = [
+            ("AUDIT__GATEWAY", self.name),
+            ("LISTEN__WITNESS", address.as_str()),
+            ("AUDIT__ML_DSA_44", "true"),
+            ("AUDIT__WITNESSES__EVERY", "10ms"),
+        ];
+        Running(Gateway::start(&self.home, &[&own[..], more].concat()).await)
+    }
+
+    /// Starts it so that the other cosigns its log, and it the other's.
+    async fn start_with(&self, other: &Self) -> Running {
+        let url = format!("http://127.0.0.1:{}", other.port);
+        let of = json!([{"url": url, "keys": other.witness_keys()}]).to_string();
+        let logs = json!([other.log_key()]).to_string();
+        self.start(&[("AUDIT__WITNESSES__OF", &of), ("AUDIT__WITNESS__LOGS", &logs)]).await
+    }
+
+    /// The policy of those who believe this log only if the other has seen it.
+    fn policy(&self, other: &Self) -> PathBuf {
+        let keys = other.witness_keys();
+        let lines: Vec<String> = keys.iter().enumerate().map(|(n, key)| format!("witness w{n} {key}\n")).collect();
+        let path = self.home.path().join("policy");
+        let policy = format!("log {}\n{}group both all w0 w1\nquorum both\n", self.log_key(), lines.concat());
+        fs::write(&path, policy).unwrap();
+        path
+    }
+
+    /// A decision of it, and its id.
+    async fn decide(&self) -> String {
+        ask(&self.home.authzen_socket(), QUESTION).await.decision_id().to_owned()
+    }
+
+    /// What it has recorded that witnesses found.
+    fn findings(&self) -> Vec<Value> {
+        self.home.records().into_iter().filter(|record| record["record"] == "witness").collect()
+    }
+}
+
+struct Running(Gateway);
+
+impl Running {
+    async fn stop(mut self) {
+        self.0.process.terminate();
+        assert!(self.0.process.ended().await.success());
+    }
+
+    async fn notice(&self, name: &str) -> Option<String> {
+        let report = self.0.operations("/readyz").await.json();
+        report["notices"][name].as_str().map(str::to_owned)
+    }
+}
+
+fn line(path: &Path) -> String {
+    fs::read_to_string(path).unwrap().trim_end().to_owned()
+}
+
+fn audit(arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis")).arg("audit").args(arguments).output().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_shows_that_another_gateway_has_seen_the_same_log() {
+    let (one, two) = (Side::new("one").await, Side::new("two").await);
+    let (running, other) = (one.start_with(&two).await, two.start_with(&one).await);
+    let decision = one.decide().await;
+    let (policy, receipt) = (one.policy(&two), one.home.path().join("receipt"));
+    let (log, policy, receipt) = (one.log(), policy.to_str().unwrap().to_owned(), receipt.to_str().unwrap().to_owned());
+    let log = log.to_str().unwrap();
+    eventually("the decision is under a checkpoint that is cosigned", async || {
+        let made = audit(&["receipt", &decision, "--log", log, "--trust-policy", &policy, "--output", &receipt]);
+        made.status.success().then_some(())
+    })
+    .await;
+    let verified = audit(&["verify-receipt", &receipt, "--trust-policy", &policy]);
+    let proved: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(proved["record"]["decision_id"], decision.as_str());
+    assert!(audit(&["verify", "--log", log, "--trust-policy", &policy]).status.success());
+    // With the other's own policy it is a stranger's log.
+    let others = two.policy(&one);
+    let refused = audit(&["verify-receipt", &receipt, "--trust-policy", others.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    // Its checkpoints hold against quantum computers too.
+    let quantum = one.log().join("verifier-ml-dsa-44");
+    assert!(audit(&["verify", "--log", log, "--key", quantum.to_str().unwrap()]).status.success());
+
+    let cosigned =
+        format!("portcullis_witness_answers_total{{log=\"{}\",result=\"cosigned\"}}", "example.org/audit/one");
+    assert!(other.0.metric(&cosigned).await >= 1.0);
+    assert!(running.0.metric("portcullis_audit_witnessed").await >= 1.0);
+    eventually("nothing is amiss", async || {
+        let both = (running.notice("audit_witnesses").await, other.notice("witness").await);
+        (both == (None, None)).then_some(())
+    })
+    .await;
+    assert!(one.findings().is_empty() && two.findings().is_empty());
+    running.stop().await;
+    other.stop().await;
+}
+
+/// One that is away holds up nothing, and is asked again when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_is_away_is_named_and_waited_for_by_nobody() {
+    let (one, two) = (Side::new("one").await, Side::new("two").await);
+    let running = one.start_with(&two).await;
+    let decision = one.decide().await;
+    let (log, receipt) = (one.log(), one.home.path().join("receipt"));
+    eventually("the decision is under a checkpoint", async || {
+        let more = ["--output", receipt.to_str().unwrap()];
+        let made = audit(&[&["receipt", &decision, "--log", log.to_str().unwrap()][..], &more].concat());
+        made.status.success().then_some(())
+    })
+    .await;
+    let notice = eventually("it is named", async || running.notice("audit_witnesses").await).await;
+    assert!(notice.contains("example.org/witness/two") && notice.contains("can't connect"), "{notice}");
+    assert_eq!(running.0.operations("/readyz").await.status, 200);
+    let other = two.start_with(&one).await;
+    eventually("it has cosigned", async || running.notice("audit_witnesses").await.is_none().then_some(())).await;
+    running.stop().await;
+    other.stop().await;
+}
+
+/// The log of one is replaced by an older copy of itself, and grows on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_log_is_cut_back_is_named_by_the_other() {
+    let (one, two) = (Side::new("one").await, Side::new("two").await);
+    let older = one.home.path().join("older");
+    copy(&one.log(), &older);
+    let (running, other) = (one.start_with(&two).await, two.start_with(&one).await);
+    for _ in 0..20 {
+        one.decide().await;
+    }
+    eventually("it is cosigned", async || {
+        let entries = running.0.metric("portcullis_audit_entries").await;
+        (running.0.metric("portcullis_audit_witnessed").await >= entries).then_some(())
+    })
+    .await;
+    running.stop().await;
+    fs::remove_dir_all(one.log()).unwrap();
+    fs::rename(&older, one.log()).unwrap();
+
+    let running = one.start_with(&two).await;
+    for _ in 0..10 {
+        one.decide().await;
+    }
+    let notice = eventually("it says so itself", async || running.notice("audit_log_disputed").await).await;
+    assert!(notice.contains("example.org/witness/two") && notice.contains("cut back"), "{notice}");
+    // Once it has more entries than were cosigned, it has to prove that it continues them.
+    for _ in 0..30 {
+        one.decide().await;
+    }
+    let notice = eventually("the other says so", async || {
+        other.notice("witness").await.filter(|notice| !notice.contains("cut back"))
+    })
+    .await;
+    assert!(notice.contains("example.org/audit/one"), "{notice}");
+    // Which of the two depends on whether it was asked when it had exactly as many entries as were cosigned.
+    let worse = |record: &Value| ["inconsistent", "forked"].iter().find(|worse| record["finding"] == **worse).copied();
+    let finding =
+        eventually("it is recorded", async || two.findings().into_iter().find(|record| worse(record).is_some())).await;
+    assert_eq!(
+        (&finding["log"], &finding["witness"]),
+        (&"example.org/audit/one".into(), &"example.org/witness/two".into())
+    );
+    let alarm = format!(
+        "portcullis_witness_alarms_total{{log=\"example.org/audit/one\",witness=\"example.org/witness/two\",finding=\"{}\"}}",
+        worse(&finding).unwrap()
+    );
+    assert!(other.0.metric(&alarm).await >= 1.0);
+    assert!(other.0.process.output().contains(&notice));
+    running.stop().await;
+    other.stop().await;
+}
+
+/// Whatever is sent to it, it answers as the protocol has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_checkpoint_is_refused_as_the_protocol_has_it() {
+    let side = Side::new("one").await;
+    let running = side.start(&[]).await;
+    let post = |body: &str| {
+        let length = body.len();
+        format!(
+            "POST /add-checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    let checkpoint = fs::read_to_string(side.log().join("checkpoint")).unwrap();
+    for (request, status) in [
+        (post(""), 400),
+        (post("old 0\n"), 400),
+        (post(&format!("old 00\n\n{checkpoint}")), 400),
+        (post(&format!("old 0\n\n{checkpoint}")), 404),
+        (post(&"x".repeat(2 << 20)), 413),
+        ("GET /add-checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\n\r\n".to_owned(), 405),
+        ("GET /00/checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\n\r\n".to_owned(), 404),
+    ] {
+        assert_eq!(http::request(side.port, &request).await.status, status, "{request:.60}");
+    }
+    assert!(running.0.metric("portcullis_witness_answers_total{log=\"unknown\",result=\"unknown_log\"}").await >= 1.0);
+    running.stop().await;
+}
