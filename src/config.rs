@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use portcullis_spiffe::TrustDomain;
 
 pub use attestors::Attestors;
-pub use audit::{Audit, AuditFile, GatewayName};
+pub use audit::{Audit, AuditFile, AuditRequest, GatewayName};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};

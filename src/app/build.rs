@@ -18,13 +18,15 @@ use super::{App, AppError};
 use crate::config::{self, Config};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
-use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
+use crate::decision::policy::source::Sources;
+use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, Problem, watch};
 use crate::decision::{Authorizer, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::operations::operations_router;
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
+use crate::evidence::log::Archive;
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
@@ -44,6 +46,7 @@ const UNIX_MODE: u32 = 0o600;
 /// What every part needs.
 pub(super) struct Common {
     pub(super) audit: Arc<dyn Audit>,
+    pub(super) archive: Archive,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) readiness: Readiness,
@@ -98,7 +101,8 @@ impl App {
         drop(opening);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let evidence = Evidence::open(config, Arc::clone(&clock), &*entropy, &readiness, metrics.audit)?;
-        let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
+        let (audit, archive) = (Arc::clone(&evidence.log) as Arc<dyn Audit>, evidence.archive.clone());
+        let common = Common { audit, archive, clock, entropy, readiness };
 
         let identity =
             IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
@@ -115,10 +119,12 @@ impl App {
         let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
         let bundles = identity.authority.bundles();
         let principals = principals(&config.tokens, &common, bundles, metrics.tokens, (&mut tasks, &shutdown)).await;
-        let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
+        let mut ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
+        ports.leaves = ports.leaves.with_keeper(evidence.certificates);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
         let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
-        let authorizer = Arc::new(authorizer.with_mapping(routes).with_principals(principals));
+        let authorizer = authorizer.with_mapping(routes).with_principals(principals);
+        let authorizer = Arc::new(authorizer.with_recording(evidence.recording));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(
             authorizer,
@@ -185,6 +191,7 @@ async fn decision_data(
 fn policy_news(common: &Common, metrics: PolicyMetrics) -> Arc<PolicyNews> {
     Arc::new(PolicyNews {
         audit: Arc::clone(&common.audit),
+        archive: common.archive.clone(),
         clock: Arc::clone(&common.clock),
         metrics,
         readiness: common.readiness.clone(),
@@ -192,10 +199,16 @@ fn policy_news(common: &Common, metrics: PolicyMetrics) -> Arc<PolicyNews> {
 }
 
 /// The first set. There is no last good one yet, so a broken one keeps the process from starting.
-async fn policies(directory: &Path, news: &PolicyNews) -> Result<Arc<Watched<PolicySet>>, AppError> {
+async fn policies(directory: &Path, news: &Arc<PolicyNews>) -> Result<Arc<Watched<PolicySet>>, AppError> {
     let _loading = news.readiness.block("policies", "loading the policies");
-    let owned = directory.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || PolicySet::load(&owned)).await;
+    let (owned, events) = (directory.to_owned(), Arc::clone(news));
+    let load = move || {
+        let sources = Sources::read(&owned)?;
+        let policies = PolicySet::compile(&sources)?;
+        let unkept = |why| LoadError::single(Problem::new(&owned, why));
+        events.accepted(&sources).map_err(unkept).map(|()| policies)
+    };
+    let loaded = tokio::task::spawn_blocking(load).await;
     let policies = Arc::new(Watched::new(loaded.map_err(|_panic| LoadError::fault(directory)).flatten()?));
     news.loaded(&policies.load());
     Ok(policies)

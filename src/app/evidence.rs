@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::AppError;
-use crate::config::{self, AuditFile, Config};
+use crate::config::{self, AuditFile, AuditRequest, Config};
 use crate::evidence::export::{Destination, Exports, JsonLines, Position};
-use crate::evidence::log::{Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader};
+use crate::decision::recording::Recording;
+use crate::evidence::DisclosureKey;
+use crate::evidence::log::{Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader};
 use crate::evidence::record::encoding::Writer;
 use crate::foundation::clock::Clock;
 use crate::foundation::digest::Digest;
@@ -18,11 +20,19 @@ use crate::foundation::readiness::Readiness;
 pub(crate) const KEY_FILE: &str = "key";
 pub(crate) const VERIFIER_FILE: &str = "verifier";
 
+/// The file of what opens redacted fields, below the log's directory.
+pub(crate) const DISCLOSURE_FILE: &str = "disclosure.key";
+
 /// The log, and what has to be ended with it.
 pub(super) struct Evidence {
     pub(super) log: Arc<Log>,
     pub(super) keeper: Keeper,
     pub(super) exports: Exports,
+    /// Where what records refer to is kept.
+    pub(super) archive: Archive,
+    pub(super) certificates: Arc<CertificateKeeper>,
+    /// What records keep of questions, if it is more than names.
+    pub(super) recording: Option<Recording>,
 }
 
 impl Evidence {
@@ -51,8 +61,22 @@ impl Evidence {
         let (log, keeper) = Log::open(log_config, key, clock, readiness.clone(), metrics)?;
         let mut exports = Exports::new(LogReader::new(directory), log.published(), readiness.clone());
         follow(&mut exports, &config.audit, &log)?;
-        Ok(Self { log: Arc::new(log), keeper, exports })
+        let archive = Archive::new(directory);
+        let certificates = Arc::new(CertificateKeeper::start(archive.clone())?);
+        let recording = recording(&config.audit, entropy)?;
+        Ok(Self { log: Arc::new(log), keeper, exports, archive, certificates, recording })
     }
+}
+
+/// What records keep of questions. The key is made when something is first redacted.
+fn recording(config: &config::Audit, entropy: &dyn Entropy) -> Result<Option<Recording>, LogError> {
+    if config.context.is_empty() && config.request == AuditRequest::Digest {
+        return Ok(None);
+    }
+    let redacts = config.context.iter().any(|chosen| chosen.redact);
+    let key = || DisclosureKey::load_or_create(&config.log.join(DISCLOSURE_FILE), entropy);
+    let key = redacts.then(key).transpose()?;
+    Ok(Some(Recording::new(config.context.clone(), config.request == AuditRequest::Full, key)))
 }
 
 /// What others need to verify the log, beside the log.

@@ -14,9 +14,10 @@ use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet}
 use super::principal::{Callers, Principal, Principals};
 use super::query::{Entity, Query};
 use super::reason::Reason;
+use super::recording::{Recording, actors};
 use super::request::{HttpRequest, Refusal};
 use super::shadow::Shadow;
-use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Outcome, Record, Taken};
+use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Field, Outcome, Record, Taken, TraceId};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
@@ -59,6 +60,15 @@ impl Verdict {
     }
 }
 
+/// What a client calls its request. It is the client's word and proves nothing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Marks<'a> {
+    /// `x-request-id`.
+    pub request_id: Option<&'a str>,
+    /// `traceparent`, as it was sent.
+    pub traceparent: Option<&'a str>,
+}
+
 /// What the authorizer works with.
 #[derive(Debug)]
 pub struct Ports {
@@ -84,12 +94,13 @@ pub struct Authorizer {
     shadow: Option<Shadow>,
     mapping: Option<Arc<Watched<Mapping>>>,
     principals: Option<Principals>,
+    pub(super) recording: Option<Recording>,
 }
 
 impl Authorizer {
     /// An authorizer that has decided nothing yet.
     pub const fn new(ports: Ports, metrics: DecisionMetrics) -> Self {
-        Self { ports, metrics, shadow: None, mapping: None, principals: None }
+        Self { ports, metrics, shadow: None, mapping: None, principals: None, recording: None }
     }
 
     /// The same, but a part of its decisions is put to `shadow` too.
@@ -110,10 +121,19 @@ impl Authorizer {
         Self { principals, ..self }
     }
 
+    /// The same, but records keep more of the questions.
+    #[must_use]
+    pub fn with_recording(self, recording: Option<Recording>) -> Self {
+        Self { recording, ..self }
+    }
+
     /// Answers a proxy's question: who asks, then what exactly; only then is it put to the policies.
     pub fn check(&self, check: &Check<'_>) -> Verdict {
         let mut question = self.begin(Edge::ExtAuthz);
         question.describe(check);
+        if let (Some(recording), Some(id)) = (&self.recording, question.id) {
+            question.fields = recording.headers(id, check);
+        }
         let answer = self.answer(check, &mut question);
         self.conclude(question, answer)
     }
@@ -144,13 +164,13 @@ impl Authorizer {
     }
 
     /// Answers an `AuthZEN` question about whatever subject the caller names.
-    pub fn evaluate(&self, mut query: Query<'_>, request_id: Option<&str>) -> Verdict {
+    pub fn evaluate(&self, mut query: Query<'_>, marks: Marks<'_>) -> Verdict {
         let mut question = self.begin(Edge::Authzen);
-        question.request_id = request_id.map(|id| as_printable(id, SHOWN));
+        question.mark(marks);
         let answer = match complete(&mut query) {
             Ok(()) => self.decide(&query, Proofs::default(), &mut question),
             Err(refusal) => {
-                question.asked(&query);
+                self.take_down(&query, &mut question);
                 Err(refusal)
             }
         };
@@ -158,9 +178,9 @@ impl Authorizer {
     }
 
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
-    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason, request_id: Option<&str>) -> Verdict {
+    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason, marks: Marks<'_>) -> Verdict {
         let mut question = self.begin(edge);
-        question.request_id = request_id.map(|id| as_printable(id, SHOWN));
+        question.mark(marks);
         question.resource = as_printable(what, SHOWN);
         self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
     }
@@ -183,6 +203,9 @@ impl Authorizer {
             bundle_epoch: Epoch::default(),
             policies: self.ports.policies.load(),
             request_id: None,
+            trace_id: None,
+            vouched: None,
+            fields: Vec::new(),
         }
     }
 
@@ -227,7 +250,7 @@ impl Authorizer {
 
     /// The cache, or else the policies.
     fn decide(&self, query: &Query<'_>, proofs: Proofs<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
-        let digest = question.asked(query);
+        let digest = self.take_down(query, question);
         let (policies, cache) = (&question.policies, &self.ports.cache);
         let epochs = Epochs { policies: policies.epoch(), bundles: question.bundle_epoch };
         let exact = Exact { digest, epochs, purges: cache.purges().count() };
@@ -240,6 +263,16 @@ impl Authorizer {
             shadow.offer(id, query, policies, &evaluation);
         }
         Ok(Answer { evaluation, cache: lookup.into() })
+    }
+
+    /// Writes down what is asked, as far as it is to be kept. Says the digest of it.
+    fn take_down(&self, query: &Query<'_>, question: &mut Question<'_>) -> Digest {
+        let digest = question.asked(query);
+        if let (Some(recording), Some(id)) = (&self.recording, question.id) {
+            question.context_digest =
+                recording.add(&mut question.fields, (id, digest), query, &question.policies);
+        }
+        digest
     }
 
     /// Puts the question to the policies, and to the cache under what they can read of it.
@@ -351,9 +384,20 @@ struct Question<'q> {
     bundle_epoch: Epoch,
     policies: Arc<Snapshot<PolicySet>>,
     request_id: Option<Cow<'q, str>>,
+    trace_id: Option<TraceId>,
+    /// The authority that vouched for the leaf, and the sequence of its bundle.
+    vouched: Option<(Digest, u64)>,
+    /// What else is kept of it.
+    fields: Vec<Field>,
 }
 
 impl<'q> Question<'q> {
+    /// Takes down what the client calls its request.
+    fn mark(&mut self, marks: Marks<'q>) {
+        self.request_id = marks.request_id.map(|id| as_printable(id, SHOWN));
+        self.trace_id = marks.traceparent.and_then(TraceId::of_traceparent);
+    }
+
     /// Takes down what the proxy says, for the record of a question that gets no further.
     fn describe(&mut self, check: &Check<'q>) {
         let Some(http) = &check.http else {
@@ -368,6 +412,11 @@ impl<'q> Question<'q> {
             Cow::Borrowed(id) => as_printable(id, SHOWN),
             Cow::Owned(id) => Cow::Owned(printable(&id, SHOWN)),
         });
+        let mut parents = lines.iter().filter(|(name, _)| *name == "traceparent").map(|(_, value)| value);
+        // One that is there twice counts for nothing (Trace Context section 3.2).
+        if let (Some(parent), None) = (parents.next(), parents.next()) {
+            self.trace_id = str::from_utf8(parent).ok().and_then(TraceId::of_traceparent);
+        }
     }
 
     /// The peer is the principal at once where no token can take its place.
@@ -375,6 +424,7 @@ impl<'q> Question<'q> {
         let Some(leaf) = leaf else { return };
         self.leaf = Some(leaf.digest);
         self.bundle_epoch = leaf.bundle_epoch;
+        self.vouched = Some((leaf.authority, leaf.bundle_sequence));
         if principals.is_none_or(Principals::is_peer) {
             self.principal = Some(leaf.id.clone().into());
         } else {
@@ -423,7 +473,7 @@ impl<'q> Question<'q> {
             leaf: self.leaf,
             peer: self.peer.map(|peer| Cow::Owned(peer.as_str().to_owned())),
             token: self.token.as_ref().map(|token| token.digest),
-            token_issuer: self.token.map(|token| Cow::Owned(printable(&token.issuer, SHOWN))),
+            token_issuer: self.token.as_ref().map(|token| Cow::Owned(printable(&token.issuer, SHOWN))),
             action: self.action,
             resource: self.resource,
             context_digest: self.context_digest,
@@ -438,6 +488,12 @@ impl<'q> Question<'q> {
             cache: answer.cache,
             latency_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             request_id: self.request_id,
+            schema_digest: Some(self.policies.schema_digest()),
+            authority: self.vouched.map(|(authority, _)| authority),
+            bundle_sequence: self.vouched.map(|(_, sequence)| sequence),
+            actors: self.token.as_deref().and_then(actors),
+            trace_id: self.trace_id,
+            fields: Some(self.fields).filter(|fields| !fields.is_empty()),
         }
     }
 }
@@ -456,7 +512,7 @@ fn named(kind: &str, id: &str) -> String {
     }
 }
 
-const fn reason_of(effect: Effect) -> Reason {
+pub(super) const fn reason_of(effect: Effect) -> Reason {
     match effect {
         Effect::Permit => Reason::Permitted,
         Effect::NoPermit => Reason::NoPermit,

@@ -135,7 +135,10 @@ impl Authorizer {
         let result = policies.search(search, MOST_WORK);
         let took = self.ports.clock.elapsed().saturating_sub(started);
         let answer = Answer { id, time: now, policies: &policies, result: &result, took };
-        let record = record::record(search, &answer, request_id);
+        let mut record = record::record(search, &answer, request_id);
+        if let Some(recording) = &self.recording {
+            record.context_digest = recording.blinded(id, record.context_digest);
+        }
         let (result, taken) = match self.ports.audit.append(Record::Search(Box::new(record))) {
             Ok(taken) => (result, taken),
             Err(error) => {

@@ -4,6 +4,7 @@
 //! The proxy has verified it too, but once a connection and by looser rules: a connection outlives its leaf and its
 //! bundle, and Envoy takes leaves with two URIs, with ungrammatical IDs or for servers only.
 
+mod chain;
 pub mod jwt;
 mod presented;
 
@@ -17,7 +18,9 @@ use portcullis_spiffe::{SpiffeId, TrustDomain};
 use rustls_pki_types::CertificateDer;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
+pub use self::chain::{ChainError, verify_chain};
 use super::bundle::{Anchor, Bundles, Trusted};
+use crate::evidence::log::CertificateKeeper;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
@@ -44,6 +47,8 @@ pub struct VerifiedLeaf {
     pub bundle_epoch: Epoch,
     /// The `spiffe_sequence` of the bundle that its authority stands in.
     pub bundle_sequence: u64,
+    /// SHA-256 of the certificate (DER) of the authority that vouches for it.
+    pub authority: Digest,
 }
 
 /// Why a leaf proves nobody.
@@ -142,6 +147,7 @@ pub struct LeafVerifier {
     bundles: Arc<Watched<Bundles>>,
     /// By what was presented, whole: comparing that costs less than a digest of it would.
     verified: Cache<Box<str>, Arc<VerifiedLeaf>, foldhash::fast::RandomState>,
+    keeper: Option<Arc<CertificateKeeper>>,
 }
 
 impl LeafVerifier {
@@ -151,7 +157,13 @@ impl LeafVerifier {
         // now never again, keep those of today out.
         let builder = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru());
         let verified = builder.build_with_hasher(foldhash::fast::RandomState::default());
-        Self { bundles, verified }
+        Self { bundles, verified, keeper: None }
+    }
+
+    /// The same, but what proved each leaf is kept, so that it can be proved again when it has long expired.
+    #[must_use]
+    pub fn with_keeper(self, keeper: Arc<CertificateKeeper>) -> Self {
+        Self { keeper: Some(keeper), ..self }
     }
 
     /// Whom the leaf in `presented` proves at `now`. `presented` is percent-encoded PEM, as Envoy gives it, and empty
@@ -175,7 +187,7 @@ impl LeafVerifier {
         if let Some(leaf) = self.verified.get(presented).filter(is_good) {
             return Ok(leaf);
         }
-        let leaf = Arc::new(verify(presented, &bundles, now)?);
+        let leaf = Arc::new(verify(presented, &bundles, now, self.keeper.as_deref())?);
         if presented.len() <= MAX_REMEMBERED {
             self.verified.insert(presented.into(), Arc::clone(&leaf));
         }
@@ -189,7 +201,12 @@ impl fmt::Debug for LeafVerifier {
     }
 }
 
-fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Result<VerifiedLeaf, LeafError> {
+fn verify(
+    presented: &str,
+    bundles: &Snapshot<Bundles>,
+    now: Timestamp,
+    keeper: Option<&CertificateKeeper>,
+) -> Result<VerifiedLeaf, LeafError> {
     let der = CertificateDer::from(presented::der_of(presented)?);
     let leaf = Leaf::parse(&der)?;
     leaf.check_client()?;
@@ -209,6 +226,9 @@ fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Resul
         Some(reason) => LeafError::Untrusted { id: leaf.id.clone(), reason },
         None => no_authority(),
     })?;
+    if let Some(keeper) = keeper {
+        keeper.keep([&der, &anchor.certificate]);
+    }
     Ok(VerifiedLeaf {
         id: leaf.id,
         not_before: not_before.max(anchor.not_before),
@@ -216,6 +236,7 @@ fn verify(presented: &str, bundles: &Snapshot<Bundles>, now: Timestamp) -> Resul
         digest: Digest::of(&der),
         bundle_epoch: bundles.epoch(),
         bundle_sequence: trusted.bundle.sequence,
+        authority: anchor.digest,
     })
 }
 

@@ -84,15 +84,19 @@ fn each(
 
 /// A record as a line of JSON: its number in the log, who wrote it, and what it says.
 pub(super) fn json(index: u64, entry: &Entry<'_>) -> Result<String, AuditError> {
-    let line = json!({
+    line(&json!({
         "index": index,
         "gateway": &*entry.writer.gateway,
         "config_digest": entry.writer.config,
         "record": fields(entry)?,
-    });
+    }))
+}
+
+/// JSON on a line, with nothing in it that a terminal would obey.
+pub(super) fn line(value: &Value) -> Result<String, AuditError> {
     // All of these stand within texts, where JSON may have them escaped, and none is beyond what four digits say.
     let mut shown = String::new();
-    for c in line.to_string().chars() {
+    for c in value.to_string().chars() {
         let written = if is_unprintable(c) { write!(shown, "\\u{:04x}", u32::from(c)) } else { shown.write_char(c) };
         written.map_err(unproven)?;
     }
@@ -100,7 +104,7 @@ pub(super) fn json(index: u64, entry: &Entry<'_>) -> Result<String, AuditError> 
     Ok(shown)
 }
 
-fn fields(entry: &Entry<'_>) -> Result<Value, AuditError> {
+pub(super) fn fields(entry: &Entry<'_>) -> Result<Value, AuditError> {
     serde_json::to_value(&entry.record).map_err(unproven)
 }
 

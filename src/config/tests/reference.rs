@@ -13,7 +13,9 @@ identity:
 decision:
   entities: [{name: feed, http: {url: 'https://a/'}}]
 tokens:
-  issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]";
+  issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
+audit:
+  context: [{path: ip}]";
 
 /// Each key with its default, if it has one, from rows such as `` | `key` | type | `default` | meaning | ``.
 fn documented() -> BTreeMap<&'static str, Option<&'static str>> {
@@ -70,7 +72,7 @@ fn the_documented_defaults_are_in_force() {
     let mut entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
     let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
-    let mut claims = String::new();
+    let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
     for (key, default) in &stated {
         let default = default.replace("<data_dir>", "data");
         if let Some(name) = key.strip_prefix("identity.entries[].") {
@@ -81,13 +83,16 @@ fn the_documented_defaults_are_in_force() {
             write!(claims, "{name}: {default}, ").unwrap();
         } else if let Some(name) = key.strip_prefix("tokens.issuers[].") {
             write!(issuer, ", {name}: {default}").unwrap();
-        } else if !["identity.entries", "decision.entities", "tokens.issuers"].contains(key) {
+        } else if let Some(name) = key.strip_prefix("audit.context[].") {
+            write!(chosen, ", {name}: {default}").unwrap();
+        } else if !["identity.entries", "decision.entities", "tokens.issuers", "audit.context"].contains(key) {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }
     writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
+    writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
     let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
     let mut said = BTreeMap::new();
     flat("", &explicit.effective, &mut said);

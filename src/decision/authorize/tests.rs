@@ -1,3 +1,4 @@
+mod recording;
 mod tokens;
 
 use std::path::Path;
@@ -197,7 +198,7 @@ fn what_cannot_be_recorded_is_an_error_and_never_an_allow() {
         let verdict = plane.ask(WEB, "GET", path);
         assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::AuditUnavailable), "{path}");
     }
-    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, None);
+    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, Marks::default());
     assert_eq!(verdict.outcome, Outcome::Error);
 }
 
@@ -220,7 +221,7 @@ fn over_authzen_a_path_lies_within_its_paths_and_a_workload_in_its_trust_domain(
             "resource": {"type": "Path", "id": path, "properties": {"service": "orders"}},
             "context": {"host": "h", "path": path, "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
         });
-        plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), None)
+        plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), Marks::default())
     };
     assert_eq!(ask(BATCH, "/reports").reason, Reason::Permitted);
     assert_eq!(ask(BATCH, "/internal/keys").reason, Reason::Forbidden);

@@ -23,7 +23,7 @@ use self::question::{Members, QuestionError};
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
 use super::request_id::{RequestId, echo};
 use crate::decision::search::{Found, Search};
-use crate::decision::{Authorizer, Query, Reason, Verdict};
+use crate::decision::{Authorizer, Marks, Query, Reason, Verdict};
 use crate::evidence::Edge;
 
 pub use identifier::{Identifier, IdentifierError};
@@ -98,27 +98,27 @@ impl Default for AuthzenConfig {
 
 /// What answers the questions. The product has one, [`Authorizer`]; tests have others.
 pub trait Evaluate: Send + Sync + 'static {
-    /// Answers one question. `request_id` is the client's name for its request.
-    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict;
+    /// Answers one question.
+    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict;
 
-    /// Answers a search. It may take up to a second.
+    /// Answers a search. It may take up to a second. `request_id` is the client's name for its request.
     fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found;
 
     /// Records and denies a part of a request that asks nothing; `what` says what is known of it.
-    fn refuse(&self, what: &str, request_id: Option<&str>) -> Verdict;
+    fn refuse(&self, what: &str, marks: Marks<'_>) -> Verdict;
 }
 
 impl Evaluate for Authorizer {
-    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
-        Self::evaluate(self, query, request_id)
+    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict {
+        Self::evaluate(self, query, marks)
     }
 
     fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
         Self::search(self, search, request_id)
     }
 
-    fn refuse(&self, what: &str, request_id: Option<&str>) -> Verdict {
-        Self::refuse(self, Edge::Authzen, what, Reason::Undecodable, request_id)
+    fn refuse(&self, what: &str, marks: Marks<'_>) -> Verdict {
+        Self::refuse(self, Edge::Authzen, what, Reason::Undecodable, marks)
     }
 }
 
@@ -182,8 +182,8 @@ impl<E: Evaluate> Service<E> {
         Ok(Admitted { members: question::object(&body.bytes)?, _place: place })
     }
 
-    async fn decide(&self, query: Query<'_>, request_id: Option<&str>, with_context: bool) -> Response {
-        answer::response(&self.pdp.evaluate(query, request_id).settled().await, with_context)
+    async fn decide(&self, query: Query<'_>, marks: Marks<'_>, with_context: bool) -> Response {
+        answer::response(&self.pdp.evaluate(query, marks).settled().await, with_context)
     }
 
     fn context_policy(&self) -> ContextPolicy {
@@ -207,7 +207,7 @@ async fn evaluation<E: Evaluate>(
     // `options` are no member of a single question, so they are only looked at where they can mean something.
     let mut options = if policy.on_request { members.optional_object("options")? } else { None };
     let with_context = policy.read(options.as_mut())?;
-    Ok(service.decide(question::query(members)?, request_id.as_str(), with_context).await)
+    Ok(service.decide(question::query(members)?, request_id.marks(), with_context).await)
 }
 
 async fn evaluations<E: Evaluate>(
@@ -225,10 +225,10 @@ async fn evaluations<E: Evaluate>(
         Some(_) => return Err(members.wrong("evaluations", "an array").into()),
     };
     if items.is_empty() {
-        return Ok(service.decide(question::query(members)?, request_id.as_str(), with_context).await);
+        return Ok(service.decide(question::query(members)?, request_id.marks(), with_context).await);
     }
     let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
-    let decisions = batch.put(&*service.pdp, request_id.as_str(), with_context).await?;
+    let decisions = batch.put(&*service.pdp, request_id.marks(), with_context).await?;
     Ok(Json(decisions).into_response())
 }
 

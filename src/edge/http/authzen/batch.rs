@@ -10,6 +10,7 @@ use super::Evaluate;
 use super::answer::Decision;
 use super::options::Semantic;
 use super::question::{Members, QuestionError, query};
+use crate::decision::Marks;
 
 /// What an item that lacks it takes from the top level, each whole (section 7.1.1).
 const SHARED: [&str; 4] = ["subject", "action", "resource", "context"];
@@ -65,15 +66,15 @@ impl Batch {
     pub(super) async fn put<E: Evaluate>(
         self,
         pdp: &E,
-        request_id: Option<&str>,
+        marks: Marks<'_>,
         with_context: bool,
     ) -> Result<Decisions, Failure> {
         let mut evaluations = Vec::with_capacity(self.items.len());
         for item in self.items {
             let decision = match complete(item, &self.defaults).and_then(query) {
-                Ok(query) => Decision::of(&pdp.evaluate(query, request_id).settled().await, with_context)?,
+                Ok(query) => Decision::of(&pdp.evaluate(query, marks).settled().await, with_context)?,
                 Err(fault) => {
-                    let verdict = pdp.refuse("an item of a batch that is no question", request_id).settled().await;
+                    let verdict = pdp.refuse("an item of a batch that is no question", marks).settled().await;
                     Decision::of_bad_item(&verdict, &fault, with_context)?
                 }
             };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::decision::Reason;
+use crate::decision::{Marks, Reason};
 use crate::decision::search::Page;
 use crate::evidence::{CacheState, DecisionId, Outcome, Taken};
 
@@ -45,8 +45,8 @@ impl Fixed {
 }
 
 impl Evaluate for Fixed {
-    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
-        self.asked.lock().unwrap().push((query.into_owned(), request_id.map(str::to_owned)));
+    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict {
+        self.asked.lock().unwrap().push((query.into_owned(), marks.request_id.map(str::to_owned)));
         verdict(self.outcome, self.reason)
     }
 
@@ -54,7 +54,7 @@ impl Evaluate for Fixed {
         Found { id: DecisionId::NIL, result: Ok(Page::default()), taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
         verdict(Outcome::Deny, Reason::Undecodable)
     }
 }
@@ -75,7 +75,7 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
 struct Panicking;
 
 impl Evaluate for Panicking {
-    fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
         panic!("a secret of the implementation");
     }
 
@@ -83,7 +83,7 @@ impl Evaluate for Panicking {
         panic!("a secret of the implementation");
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
         panic!("a secret of the implementation");
     }
 }

@@ -10,13 +10,13 @@ struct ById {
 }
 
 impl Evaluate for ById {
-    fn evaluate(&self, query: Query<'_>, request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict {
         let (outcome, reason) = match &*query.resource.id {
             "fault" => (Outcome::Error, Reason::AuditUnavailable),
             id if id.starts_with("yes") => (Outcome::Allow, Reason::Permitted),
             _ => (Outcome::Deny, Reason::NoPermit),
         };
-        self.asked.lock().unwrap().push((query.into_owned(), request_id.map(str::to_owned)));
+        self.asked.lock().unwrap().push((query.into_owned(), marks.request_id.map(str::to_owned)));
         verdict(outcome, reason)
     }
 
@@ -24,7 +24,7 @@ impl Evaluate for ById {
         panic!("a batch does not search");
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
         *self.refused.lock().unwrap() += 1;
         verdict(Outcome::Deny, Reason::Undecodable)
     }
@@ -277,7 +277,7 @@ async fn a_batch_yields_between_its_items() {
         let Some(Value::Array(items)) = members.take("evaluations") else { panic!("no items") };
         Batch::new(members, items, Semantic::ExecuteAll, 2).unwrap()
     });
-    members.unwrap().put(&*pdp, None, false).await.unwrap();
+    members.unwrap().put(&*pdp, Marks::default(), false).await.unwrap();
     assert!(others.try_join_next().is_some());
 }
 
@@ -287,7 +287,7 @@ async fn too_many_at_work_are_429_and_told_when_to_come_again() {
     struct Busy(Arc<tokio::sync::Barrier>, tokio::runtime::Handle);
 
     impl Evaluate for Busy {
-        fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+        fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
             tokio::task::block_in_place(|| {
                 self.1.block_on(async {
                     self.0.wait().await;
@@ -301,7 +301,7 @@ async fn too_many_at_work_are_429_and_told_when_to_come_again() {
             panic!("nobody searches");
         }
 
-        fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+        fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
             verdict(Outcome::Deny, Reason::Undecodable)
         }
     }

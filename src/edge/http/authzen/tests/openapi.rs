@@ -16,7 +16,7 @@ const ALL: &str = r#"{"subject":{"type":"user","id":"alice"},"action":{"name":"r
 struct Recording(bool);
 
 impl Evaluate for Recording {
-    fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
         if self.0 {
             verdict(Outcome::Allow, Reason::Permitted)
         } else {
@@ -29,7 +29,7 @@ impl Evaluate for Recording {
         Found { id: DecisionId::NIL, result, taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
         verdict(Outcome::Deny, Reason::Undecodable)
     }
 }

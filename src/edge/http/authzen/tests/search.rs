@@ -23,7 +23,7 @@ impl Known {
 }
 
 impl Evaluate for Known {
-    fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
         panic!("a search is no question");
     }
 
@@ -58,7 +58,7 @@ impl Evaluate for Known {
         Found { id: DecisionId::NIL, result: self.fails.map_or(Ok(page), Err), taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
         panic!("a search has no parts");
     }
 }
@@ -311,7 +311,7 @@ struct Counting {
 }
 
 impl Evaluate for Counting {
-    fn evaluate(&self, _query: Query<'_>, _request_id: Option<&str>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
         panic!("a search is no question");
     }
 
@@ -323,7 +323,7 @@ impl Evaluate for Counting {
         Found { id: DecisionId::NIL, result: Ok(Page::default()), taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _request_id: Option<&str>) -> Verdict {
+    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
         panic!("a search has no parts");
     }
 }
