@@ -6,11 +6,12 @@ pub mod export;
 pub mod log;
 pub mod receipt;
 pub mod record;
+pub mod search;
 
 pub use audit::{AppendError, Audit, Taken};
 pub use disclosure::DisclosureKey;
 pub use record::{
     Actor, AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
-    DecisionRecord, Edge, Field, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome, PolicyLoadRecord,
-    Record, SearchKind, SearchRecord, TraceId,
+    DecisionRecord, Edge, Field, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome,
+    PolicyLoadRecord, Record, SearchKind, SearchRecord, TraceId,
 };

@@ -24,9 +24,10 @@ use crate::decision::{Authorizer, Ports as DecisionPorts, Shadow, ShadowMetrics}
 use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::operations::operations_router;
+use crate::edge::http::receipts::ReceiptDesk;
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
-use crate::evidence::log::Archive;
+use crate::evidence::log::{Archive, CertificateKeeper};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
@@ -47,9 +48,17 @@ const UNIX_MODE: u32 = 0o600;
 pub(super) struct Common {
     pub(super) audit: Arc<dyn Audit>,
     pub(super) archive: Archive,
+    pub(super) certificates: Arc<CertificateKeeper>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) readiness: Readiness,
+}
+
+impl Common {
+    fn new(evidence: &Evidence, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, readiness: Readiness) -> Self {
+        let (audit, archive) = (Arc::clone(&evidence.log) as Arc<dyn Audit>, evidence.archive.clone());
+        Self { audit, archive, certificates: Arc::clone(&evidence.certificates), clock, entropy, readiness }
+    }
 }
 
 /// Opens listeners and serves on them.
@@ -90,7 +99,8 @@ impl App {
             takeover,
             prepared: Vec::new(),
         };
-        let operations = operations_router(readiness.clone(), metrics_registry);
+        let desk = receipt_desk(config, &clock);
+        let operations = operations_router(readiness.clone(), metrics_registry, desk.clone());
         listeners.prepare("operations", &config.listen.operations, &Served::Http(operations))?;
         if !takeover {
             listeners.open(&mut tasks, &shutdown)?;
@@ -101,8 +111,8 @@ impl App {
         drop(opening);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let evidence = Evidence::open(config, Arc::clone(&clock), &*entropy, &readiness, metrics.audit)?;
-        let (audit, archive) = (Arc::clone(&evidence.log) as Arc<dyn Audit>, evidence.archive.clone());
-        let common = Common { audit, archive, clock, entropy, readiness };
+        desk.inspect(|desk| desk.open(evidence.receipts.clone()));
+        let common = Common::new(&evidence, clock, entropy, readiness);
 
         let identity =
             IdentityPlane::build(config, &common, &store, metrics.authority, metrics.issue, &metrics.attest).await?;
@@ -119,12 +129,11 @@ impl App {
         let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
         let bundles = identity.authority.bundles();
         let principals = principals(&config.tokens, &common, bundles, metrics.tokens, (&mut tasks, &shutdown)).await;
-        let mut ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
-        ports.leaves = ports.leaves.with_keeper(evidence.certificates);
+        let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
-        let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
-        let authorizer = authorizer.with_mapping(routes).with_principals(principals);
-        let authorizer = Arc::new(authorizer.with_recording(evidence.recording));
+        let authorizer =
+            Authorizer::new(ports, metrics.decision).with_shadow(shadow).with_recording(evidence.recording);
+        let authorizer = Arc::new(authorizer.with_mapping(routes).with_principals(principals));
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(
             authorizer,
@@ -169,6 +178,11 @@ impl Listeners {
         }
         Ok(())
     }
+}
+
+/// Where receipts are given out, unless they are not to be.
+fn receipt_desk(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<ReceiptDesk>> {
+    config.audit.receipts.then(|| Arc::new(ReceiptDesk::new(Arc::clone(clock))))
 }
 
 /// Policies and entities: read once, then followed.
@@ -224,7 +238,8 @@ fn decision_ports(
     let remembered = u64::try_from(config.verified_leaves).unwrap_or(u64::MAX);
     DecisionPorts {
         policies,
-        leaves: LeafVerifier::new(Arc::clone(authority.bundles()), remembered),
+        leaves: LeafVerifier::new(Arc::clone(authority.bundles()), remembered)
+            .with_keeper(Arc::clone(&common.certificates)),
         cache: DecisionCache::new(config.cache.capacity, config.cache.ttl, purges),
         audit: Arc::clone(&common.audit),
         clock: Arc::clone(&common.clock),

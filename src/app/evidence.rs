@@ -4,12 +4,17 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use portcullis_tlog::policy::Policy;
+
 use super::AppError;
 use crate::config::{self, AuditFile, AuditRequest, Config};
-use crate::evidence::export::{Destination, Exports, JsonLines, Position};
 use crate::decision::recording::Recording;
 use crate::evidence::DisclosureKey;
-use crate::evidence::log::{Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader};
+use crate::evidence::export::{Destination, Exports, JsonLines, Position};
+use crate::evidence::log::{
+    Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader,
+};
+use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::Writer;
 use crate::foundation::clock::Clock;
 use crate::foundation::digest::Digest;
@@ -28,6 +33,8 @@ pub(super) struct Evidence {
     pub(super) log: Arc<Log>,
     pub(super) keeper: Keeper,
     pub(super) exports: Exports,
+    /// What proves its decisions.
+    pub(super) receipts: Receipts,
     /// Where what records refer to is kept.
     pub(super) archive: Archive,
     pub(super) certificates: Arc<CertificateKeeper>,
@@ -49,6 +56,8 @@ impl Evidence {
         let gateway = gateway(&config.audit, &key)?;
         let origin = format!("{}/audit/{gateway}", config.trust_domain);
         write_verifier(directory, &key, &origin)?;
+        let policy = Policy::log_only(&origin, key.verifier(&origin)?);
+        let receipts = Receipts::new(directory, policy);
         let log_config = LogConfig {
             directory: directory.clone(),
             origin,
@@ -64,7 +73,7 @@ impl Evidence {
         let archive = Archive::new(directory);
         let certificates = Arc::new(CertificateKeeper::start(archive.clone())?);
         let recording = recording(&config.audit, entropy)?;
-        Ok(Self { log: Arc::new(log), keeper, exports, archive, certificates, recording })
+        Ok(Self { log: Arc::new(log), keeper, exports, receipts, archive, certificates, recording })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod disclose;
 mod explain;
+mod index;
 mod receipt;
 mod show;
 mod verify;
@@ -105,14 +106,34 @@ pub(super) enum AuditCommand {
         #[arg(short = 'n', long, default_value_t = 10, value_name = "COUNT")]
         lines: u64,
     },
+    /// Make the index that searches use, or bring it up to date.
+    ///
+    /// It is a SQLite file that is made of the log alone and can be deleted at any time. What is in the log and not in the index yet is
+    /// found all the same.
+    Index {
+        #[command(flatten)]
+        log: LogArgs,
+        /// The file; that beside the log if none is named.
+        #[arg(long, value_name = "FILE")]
+        index: Option<PathBuf>,
+        /// Make it anew.
+        #[arg(long)]
+        rebuild: bool,
+    },
     /// Print the records that have all of these, one JSON object a line.
     ///
-    /// Reads the whole log.
+    /// Uses the index if there is one, and else reads the whole log: what is found is the same.
     Search {
         #[command(flatten)]
         log: LogArgs,
         #[command(flatten)]
         wanted: show::Wanted,
+        /// The index; that beside the log, if it is there, if none is named.
+        #[arg(long, value_name = "FILE")]
+        index: Option<PathBuf>,
+        /// Read the whole log, whatever index there is.
+        #[arg(long, conflicts_with = "index")]
+        no_index: bool,
     },
 }
 
@@ -156,13 +177,27 @@ pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
         }
         AuditCommand::VerifyReceipt { receipt, key } => receipt::verify(&receipt, &key, output),
         AuditCommand::Tail { log, lines } => show::tail(&log, lines, output),
-        AuditCommand::Search { log, wanted } => show::search(&log, &wanted, output),
+        AuditCommand::Index { log, index, rebuild } => index::run(&log, index.as_deref(), rebuild, output),
+        AuditCommand::Search { log, wanted, index, no_index } => {
+            search(&log, &wanted, index.as_deref(), no_index, output)
+        }
     };
     match done {
         Ok(exit) => exit,
         Err(AuditError::Usage(message)) => output.error(&format!("portcullis: {message}"), Exit::Usage),
         Err(AuditError::Unproven(message)) => output.error(&message, Exit::Refused),
     }
+}
+
+fn search(
+    log: &LogArgs,
+    wanted: &show::Wanted,
+    index: Option<&Path>,
+    no_index: bool,
+    output: &mut Output<'_>,
+) -> Result<Exit, AuditError> {
+    let index = if no_index { None } else { index::to_search_by(log, index)? };
+    show::search(log, wanted, index.as_ref(), output)
 }
 
 impl LogArgs {
@@ -223,3 +258,6 @@ fn read_text(path: &Path) -> Result<String, AuditError> {
 fn unproven(error: impl ToString) -> AuditError {
     AuditError::Unproven(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

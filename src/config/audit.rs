@@ -128,7 +128,8 @@ fn check(section: &mut Section<'_>, context: &[Chosen]) {
             (one, other) => one == other,
         };
         if let Some(other) = context.iter().take(place).find(same) {
-            let message = format!("`{}` and `{}` are the same, or one is in the other", other.part.name(), chosen.part.name());
+            let message =
+                format!("`{}` and `{}` are the same, or one is in the other", other.part.name(), chosen.part.name());
             section.fault("context", message);
         }
     }

@@ -14,7 +14,7 @@ use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet}
 use super::principal::{Callers, Principal, Principals};
 use super::query::{Entity, Query};
 use super::reason::Reason;
-use super::recording::{Recording, actors};
+use super::recording::{HEADER, Recording, actors};
 use super::request::{HttpRequest, Refusal};
 use super::shadow::Shadow;
 use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Field, Outcome, Record, Taken, TraceId};
@@ -269,8 +269,8 @@ impl Authorizer {
     fn take_down(&self, query: &Query<'_>, question: &mut Question<'_>) -> Digest {
         let digest = question.asked(query);
         if let (Some(recording), Some(id)) = (&self.recording, question.id) {
-            question.context_digest =
-                recording.add(&mut question.fields, (id, digest), query, &question.policies);
+            question.fields.retain(|field| field.name.starts_with(HEADER));
+            question.context_digest = recording.add(&mut question.fields, (id, digest), query, &question.policies);
         }
         digest
     }

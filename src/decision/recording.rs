@@ -18,6 +18,9 @@ pub const REQUEST: &str = "request";
 /// The name of the field that is the digest of the whole question, where it can't be there in plain.
 pub const CONTEXT_DIGEST: &str = "context_digest";
 
+/// What the names of fields begin with that are headers.
+pub(super) const HEADER: &str = "header.";
+
 /// How many of a token's actors are looked at. Each costs whoever sends them, and every reader of the record.
 const MOST_ACTORS: usize = 16;
 
@@ -119,7 +122,7 @@ impl Part {
     pub fn name(&self) -> String {
         match self {
             Self::Context(path) => format!("context.{}", path.join(".")),
-            Self::Header(name) => format!("header.{name}"),
+            Self::Header(name) => format!("{HEADER}{name}"),
         }
     }
 }

@@ -5,4 +5,5 @@ pub mod authzen;
 pub mod operations;
 
 mod failure;
+pub mod receipts;
 mod request_id;

@@ -33,6 +33,7 @@ mod mapping;
 mod mtls;
 mod operations;
 mod overload;
+mod receipts;
 mod registry;
 mod reload;
 mod restart;

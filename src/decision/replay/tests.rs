@@ -69,7 +69,7 @@ impl Plane {
         Self { authorizer: authorizer.with_recording(recording), last, archive, home }
     }
 
-    fn ask(&self, who: &str, context: Value) -> DecisionRecord<'static> {
+    fn ask(&self, who: &str, context: &Value) -> DecisionRecord<'static> {
         let query = json!({
             "subject": {"type": "User", "id": who},
             "action": {"name": "read"},
@@ -102,7 +102,7 @@ fn a_question_that_is_recorded_as_a_whole_is_answered_again_exactly() {
         ("bob", json!({"n": 4}), Effect::Permit),
         ("bob", json!({"n": 4}), Effect::Permit),
     ] {
-        let record = plane.ask(who, context.clone());
+        let record = plane.ask(who, &context);
         let replay = plane.replay(&record, None);
         assert_eq!((replay.request, replay.entities, replay.agrees), (Request::Recorded, Entities::Recorded, true));
         assert_eq!(replay.explanation.unwrap().evaluation.effect, effect, "{who} {context}");
@@ -112,24 +112,24 @@ fn a_question_that_is_recorded_as_a_whole_is_answered_again_exactly() {
 #[test]
 fn a_question_of_which_all_parts_are_recorded_is_put_together_and_one_that_lacks_some_is_told_so() {
     let plane = Plane::keeping(n(false), false, None);
-    let record = plane.ask("bob", json!({"n": 4}));
+    let record = plane.ask("bob", &json!({"n": 4}));
     let replay = plane.replay(&record, None);
     assert_eq!((replay.request, replay.entities, replay.agrees), (Request::Rebuilt, Entities::Directory, true));
 
-    let record = plane.ask("bob", json!({"n": 4, "at": "2026-01-01"}));
+    let record = plane.ask("bob", &json!({"n": 4, "at": "2026-01-01"}));
     let replay = plane.replay(&record, None);
     assert_eq!((replay.request, replay.agrees), (Request::Incomplete, true));
 
     let plane = Plane::keeping(Vec::new(), false, None);
-    assert_eq!(plane.replay(&plane.ask("alice", json!({})), None).request, Request::Rebuilt);
-    let replay = plane.replay(&plane.ask("bob", json!({"n": 4})), None);
+    assert_eq!(plane.replay(&plane.ask("alice", &json!({})), None).request, Request::Rebuilt);
+    let replay = plane.replay(&plane.ask("bob", &json!({"n": 4})), None);
     assert_eq!((replay.request, replay.agrees), (Request::Incomplete, false));
 }
 
 #[test]
 fn what_is_redacted_is_replayed_with_the_key_and_without_it_is_missing() {
     let plane = Plane::keeping(n(true), true, Some(key()));
-    let record = plane.ask("bob", json!({"n": 4}));
+    let record = plane.ask("bob", &json!({"n": 4}));
     let replay = plane.replay(&record, Some(&key()));
     assert_eq!((replay.request, replay.entities, replay.agrees), (Request::Recorded, Entities::Recorded, true));
     let replay = plane.replay(&record, None);
@@ -141,7 +141,7 @@ fn what_is_redacted_is_replayed_with_the_key_and_without_it_is_missing() {
 #[test]
 fn policies_that_are_gone_or_were_changed_and_questions_that_no_policy_was_asked_are_told_apart() {
     let plane = Plane::keeping(Vec::new(), true, None);
-    let record = plane.ask("alice", json!({}));
+    let record = plane.ask("alice", &json!({}));
     let digest = record.policy_digest.unwrap();
     let path = plane.home.path().join("policies").join(digest.to_string());
     let mut bytes = std::fs::read(&path).unwrap();
@@ -160,7 +160,7 @@ fn policies_that_are_gone_or_were_changed_and_questions_that_no_policy_was_asked
 #[test]
 fn a_question_that_is_not_the_one_of_the_digest_is_refused() {
     let plane = Plane::keeping(Vec::new(), true, None);
-    let (mut one, other) = (plane.ask("alice", json!({})), plane.ask("bob", json!({})));
+    let (mut one, other) = (plane.ask("alice", &json!({})), plane.ask("bob", &json!({})));
     one.fields = other.fields;
     assert!(matches!(replay(&one, &plane.archive, None), Err(ReplayError::OtherQuestion)));
 }
@@ -168,6 +168,6 @@ fn a_question_that_is_not_the_one_of_the_digest_is_refused() {
 #[test]
 fn a_question_that_does_not_fit_the_schema_is_replayed_as_that() {
     let plane = Plane::keeping(Vec::new(), true, None);
-    let replay = plane.replay(&plane.ask("alice", json!({"n": "four"})), None);
+    let replay = plane.replay(&plane.ask("alice", &json!({"n": "four"})), None);
     assert!(replay.agrees && matches!(replay.explanation, Err(EvaluateError::Schema(_))), "{replay:?}");
 }

@@ -50,10 +50,10 @@ impl Archive {
     ///
     /// # Errors
     /// [`LogError::Io`].
-    pub fn keep(&self, shelf: Shelf, contents: &[u8]) -> Result<Digest, LogError> {
+    pub fn keep(&self, place: Shelf, contents: &[u8]) -> Result<Digest, LogError> {
         let digest = Digest::of(contents);
-        if self.put(shelf, &digest, contents)? {
-            directory::sync(&self.directory.join(shelf.name()))?;
+        if self.put(place, &digest, contents)? {
+            directory::sync(&self.directory.join(place.name()))?;
             directory::sync(&self.directory)?;
         }
         Ok(digest)
@@ -63,24 +63,24 @@ impl Archive {
     ///
     /// # Errors
     /// [`LogError`]: it can't be read, or is not what it was.
-    pub fn find(&self, shelf: Shelf, digest: &Digest) -> Result<Option<Vec<u8>>, LogError> {
-        let path = self.path(shelf, digest);
+    pub fn find(&self, place: Shelf, digest: &Digest) -> Result<Option<Vec<u8>>, LogError> {
+        let path = self.path(place, digest);
         let Some(contents) = directory::read(&path)? else { return Ok(None) };
         if Digest::of(&contents) == *digest { Ok(Some(contents)) } else { Err(LogError::Altered(path)) }
     }
 
-    fn path(&self, shelf: Shelf, digest: &Digest) -> PathBuf {
-        self.directory.join(shelf.name()).join(digest.to_string())
+    fn path(&self, place: Shelf, digest: &Digest) -> PathBuf {
+        self.directory.join(place.name()).join(digest.to_string())
     }
 
     /// Writes it, unless it is there whole. Says whether it had to.
-    fn put(&self, shelf: Shelf, digest: &Digest, contents: &[u8]) -> Result<bool, LogError> {
+    fn put(&self, place: Shelf, digest: &Digest, contents: &[u8]) -> Result<bool, LogError> {
         // What was damaged is written anew.
-        if matches!(self.find(shelf, digest), Ok(Some(_))) {
+        if matches!(self.find(place, digest), Ok(Some(_))) {
             return Ok(false);
         }
-        let path = self.path(shelf, digest);
-        directory::create(&self.directory.join(shelf.name()))?;
+        let path = self.path(place, digest);
+        directory::create(&self.directory.join(place.name()))?;
         // Another process may be writing the same.
         let beside = path.with_extension(format!("new-{}", std::process::id()));
         write_synced(&beside, contents).and_then(|()| std::fs::rename(&beside, &path)).map_err(LogError::at(&path))?;
@@ -167,7 +167,9 @@ mod tests {
         keeper.keep([b"one too many", b"authority"]);
         drop(keeper);
         keep_all(&archive, &taken);
-        for (contents, kept) in [(&b"leaf"[..], true), (b"authority", true), (b"another", true), (b"one too many", false)] {
+        for (contents, kept) in
+            [(&b"leaf"[..], true), (b"authority", true), (b"another", true), (b"one too many", false)]
+        {
             assert_eq!(archive.find(Shelf::Certificates, &Digest::of(contents)).unwrap().is_some(), kept);
         }
     }

@@ -107,7 +107,9 @@ pub(in crate::evidence) fn of_records(directory: &Path, count: usize) -> PathBuf
 pub(in crate::evidence) fn of_decisions(directory: &Path, records: &[DecisionRecord<'_>]) -> (PathBuf, VerifierKey) {
     let home = Home::new();
     let (log, keeper) = home.open().unwrap();
-    records.iter().for_each(|record| drop(log.append(Record::Decision(record)).unwrap()));
+    for record in records {
+        drop(log.append(Record::Decision(record)).unwrap());
+    }
     keeper.finish(Duration::from_mins(1)).unwrap();
     let path = directory.join("log");
     fs::rename(home.path(), &path).unwrap();

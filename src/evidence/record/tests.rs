@@ -71,12 +71,8 @@ pub(in crate::evidence) fn decision(time: Timestamp) -> DecisionRecord<'static> 
 }
 
 fn fields() -> Vec<Field> {
-    let plain = Field {
-        name: "context.channel".into(),
-        value: Some(r#""web""#.into()),
-        commitment: None,
-        sealed: None,
-    };
+    let plain =
+        Field { name: "context.channel".into(), value: Some(r#""web""#.into()), commitment: None, sealed: None };
     let redacted = Field {
         name: "header.x-account".into(),
         value: None,

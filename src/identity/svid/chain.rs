@@ -41,10 +41,9 @@ pub fn verify_chain(leaf: &[u8], authority: &[u8], at: Timestamp) -> Result<Spif
     let parsed = Leaf::parse(&leaf)?;
     parsed.check_client()?;
     let issuer = Authority::parse(&authority)?;
-    for (what, from, until) in [
-        ("leaf", parsed.not_before, parsed.not_after),
-        ("authority", issuer.not_before, issuer.not_after),
-    ] {
+    for (what, from, until) in
+        [("leaf", parsed.not_before, parsed.not_after), ("authority", issuer.not_before, issuer.not_after)]
+    {
         if !(Timestamp::from_unix_seconds(from)..=Timestamp::from_unix_seconds(until)).contains(&at) {
             return Err(ChainError::NotValid(what, at));
         }

@@ -10,8 +10,16 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn chosen(redact: bool) -> Vec<Chosen> {
     let header = |name: &str| Chosen { part: Part::Header(name.to_owned()), redact };
-    let context = |path: &[&str]| Chosen { part: Part::Context(path.iter().map(|&name| name.to_owned()).collect()), redact };
-    vec![header("x-tenant"), header("x-many"), header("x-none"), context(&["geo", "city"]), context(&["n"]), context(&["no"])]
+    let context =
+        |path: &[&str]| Chosen { part: Part::Context(path.iter().map(|&name| name.to_owned()).collect()), redact };
+    vec![
+        header("x-tenant"),
+        header("x-many"),
+        header("x-none"),
+        context(&["geo", "city"]),
+        context(&["n"]),
+        context(&["no"]),
+    ]
 }
 
 fn keeping(chosen: Vec<Chosen>, key: Option<DisclosureKey>) -> Plane {
@@ -46,10 +54,9 @@ fn a_record_has_the_schema_who_vouched_for_the_leaf_and_the_trace() {
     assert_eq!(plane.last().trace_id, None);
     let query = json!({"subject": {"type": "Workload", "id": WEB}, "action": {"name": "connect"},
         "resource": {"type": "Service", "id": "orders"}});
-    plane.authorizer.evaluate(
-        serde_json::from_value(query).unwrap(),
-        Marks { traceparent: Some(TRACE), ..Marks::default() },
-    );
+    plane
+        .authorizer
+        .evaluate(serde_json::from_value(query).unwrap(), Marks { traceparent: Some(TRACE), ..Marks::default() });
     assert!(plane.last().trace_id.is_some() && plane.last().authority.is_none());
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::decision::{Marks, Reason};
 use crate::decision::search::Page;
+use crate::decision::{Marks, Reason};
 use crate::evidence::{CacheState, DecisionId, Outcome, Taken};
 
 mod batch;
