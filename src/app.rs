@@ -7,12 +7,14 @@
 
 mod admin;
 mod build;
+mod callers;
 mod entities;
 pub(crate) mod evidence;
 mod identity;
 mod mapping;
 mod metrics;
 mod policies;
+mod tls;
 mod tokens;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 mod attestors;
 mod audit;
+mod callers;
 mod entities;
 mod entries;
 mod fault;
@@ -15,6 +16,7 @@ mod node;
 mod origin;
 mod reader;
 mod sections;
+mod server_tls;
 mod show;
 mod store;
 mod tokens;
@@ -27,6 +29,7 @@ use portcullis_spiffe::TrustDomain;
 
 pub use attestors::Attestors;
 pub use audit::{Audit, AuditFile, AuditRequest, GatewayName};
+pub use callers::{Callers, KeyDigest, KeySetting};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};
@@ -35,6 +38,7 @@ pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use origin::Origin;
 pub use sections::{Admin, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
+pub use server_tls::{ServerTls, is_open_to_the_network};
 pub use show::ShowError;
 pub use store::{Store, StoreUrl};
 pub use tokens::{KeyPlace, TokenIssuer, Tokens};
@@ -131,7 +135,10 @@ impl Config {
         let decision = section.section("decision", Decision::read);
         let tokens = section.section("tokens", Tokens::read);
         let ext_authz = section.section("ext_authz", ExtAuthz::read);
-        let authzen = section.section("authzen", Authzen::read);
+        let authzen = section.section("authzen", |section| Authzen::read(section, trust_domain.as_ref()));
+        if let Some((listen, authzen)) = listen.as_ref().zip(authzen.as_ref()) {
+            server_tls::check(section, listen, authzen);
+        }
         let admin = section.section("admin", Admin::read);
         let audit = section.section("audit", |section| Audit::read(section, data));
         let log = section.section("log", sections::read_log);

@@ -3,6 +3,7 @@
 
 pub mod authorize;
 pub mod cache;
+pub mod caller;
 pub mod check;
 pub mod entity;
 pub mod mapping;
@@ -19,7 +20,8 @@ pub mod search;
 pub mod shadow;
 pub mod value;
 
-pub use authorize::{Authorizer, Marks, Ports, Verdict};
+pub use authorize::{Authorizer, Ports, Verdict};
+pub use caller::{Asker, Caller, CallerError, Callers, Credentials, Statements};
 pub use check::{Body, Check, Extensions, HeaderLine, HttpAttributes};
 pub use metrics::DecisionMetrics;
 pub use principal::{Principal, Principals};

@@ -1,6 +1,7 @@
 //! Who someone is: the authority that signs, the entries that say for whom, the attestation that says who asks, the
 //! bundles that say whom we trust, and the verification of what others present.
 
+pub mod api_key;
 pub mod attest;
 pub mod authority;
 pub mod bundle;

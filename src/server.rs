@@ -7,6 +7,7 @@ pub mod listener;
 pub mod metrics;
 pub mod places;
 pub mod serve;
+pub mod tls;
 
 pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer};
 pub use exchange::{Admission, AdmissionLimits, Answer, Answered, Begin, Exchange, Received};
@@ -15,3 +16,4 @@ pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, Prepared, 
 pub use metrics::{ListenerMetrics, ServerMetrics};
 pub use places::{Place, Places};
 pub use serve::{serve, serve_exchange};
+pub use tls::{ServerCertificate, Tls};

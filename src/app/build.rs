@@ -7,12 +7,14 @@ use axum::Router;
 use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
+use super::callers::callers;
 use super::entities::{EntityMetrics, entities};
 use super::evidence::Evidence;
 use super::identity::IdentityPlane;
 use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
+use super::tls::server_tls;
 use super::tokens::principals;
 use super::{App, AppError};
 use crate::config::{self, Config};
@@ -20,7 +22,7 @@ use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::source::Sources;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, Problem, watch};
-use crate::decision::{Authorizer, Ports as DecisionPorts, Shadow, ShadowMetrics};
+use crate::decision::{Authorizer, Callers, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::operations::operations_router;
@@ -37,7 +39,7 @@ use crate::foundation::watched::Watched;
 use crate::identity::authority::{Authority, Statement};
 use crate::identity::svid::LeafVerifier;
 use crate::server::{
-    Admission, AdmissionLimits, InheritedSockets, Limits, Prepared, ServerMetrics, prepare, serve, serve_exchange,
+    Admission, AdmissionLimits, InheritedSockets, Limits, Prepared, ServerMetrics, Tls, prepare, serve, serve_exchange,
 };
 use crate::store;
 
@@ -68,12 +70,14 @@ struct Listeners {
     metrics: ServerMetrics,
     takeover: bool,
     prepared: Vec<(&'static str, Prepared, Served)>,
+    /// For those of `AuthZEN` that are encrypted.
+    tls: Option<Tls>,
 }
 
 /// What is behind a listener.
 #[derive(Clone)]
 enum Served {
-    Http(Router),
+    Http(Router, Option<Tls>),
     Checks(Arc<ExtAuthz>, Admission, Arc<dyn Clock>),
 }
 
@@ -92,16 +96,10 @@ impl App {
         let (metrics, metrics_registry) = Metrics::register(clock.now());
         let (shutdown, mut tasks, readiness) = (Shutdown::default(), TaskGroup::default(), Readiness::default());
         let starting = readiness.block("start", "the process is starting");
-        let mut listeners = Listeners {
-            inherited,
-            limits: limits(&config.limits),
-            metrics: metrics.server,
-            takeover,
-            prepared: Vec::new(),
-        };
+        let mut listeners = Listeners::new(&config.limits, metrics.server, inherited, takeover);
         let desk = receipt_desk(config, &clock);
         let operations = operations_router(readiness.clone(), metrics_registry, desk.clone());
-        listeners.prepare("operations", &config.listen.operations, &Served::Http(operations))?;
+        listeners.prepare("operations", &config.listen.operations, &Served::Http(operations, None))?;
         if !takeover {
             listeners.open(&mut tasks, &shutdown)?;
         }
@@ -124,11 +122,14 @@ impl App {
         tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));
 
         let counted = (metrics.policies, metrics.entities);
-        let policies = decision_data(&config.decision, &common, counted, (&mut tasks, &shutdown)).await?;
+        let policies = decision_data(config, &common, counted, (&mut tasks, &shutdown)).await?;
 
         let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
         let bundles = identity.authority.bundles();
-        let principals = principals(&config.tokens, &common, bundles, metrics.tokens, (&mut tasks, &shutdown)).await;
+        let tokens = metrics.tokens;
+        let principals = principals(&config.tokens, &common, bundles, tokens.clone(), (&mut tasks, &shutdown)).await;
+        let callers = callers(config, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
+        listeners.tls = server_tls(&config.authzen, &common, &identity, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
         let authorizer =
@@ -137,14 +138,14 @@ impl App {
         let checks = checks(&config.ext_authz, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(
             authorizer,
-            authzen_config(&config.authzen, &identity.authority, &common.clock),
+            authzen_config(&config.authzen, callers, &identity.authority, &common.clock),
             metrics.authzen,
         );
 
-        listeners.prepare("admin", &config.listen.admin, &Served::Http(administration))?;
-        listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions))?;
+        listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
+        listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions, None))?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
-        listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads))?;
+        listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;
         drop(starting);
@@ -154,10 +155,22 @@ impl App {
 }
 
 impl Listeners {
+    fn new(config: &config::Limits, metrics: ServerMetrics, inherited: InheritedSockets, takeover: bool) -> Self {
+        Self { inherited, limits: limits(config), metrics, takeover, prepared: Vec::new(), tls: None }
+    }
+
     fn prepare(&mut self, name: &'static str, addresses: &[config::Address], served: &Served) -> Result<(), AppError> {
         for address in addresses {
             let prepared = prepare(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
-            self.prepared.push((name, prepared, served.clone()));
+            let served = match served {
+                Served::Http(router, _) if address.tls => {
+                    // A listener that should be encrypted is never opened in the clear.
+                    let missing = || AppError::Setting(format!("`{address}` needs `authzen.tls`"));
+                    Served::Http(router.clone(), Some(self.tls.clone().ok_or_else(missing)?))
+                }
+                other => other.clone(),
+            };
+            self.prepared.push((name, prepared, served));
         }
         Ok(())
     }
@@ -170,7 +183,7 @@ impl Listeners {
             let limits = Limits { paths_as_authority: matches!(name, "workload" | "admin"), ..self.limits.clone() };
             let (bound, signal) = (prepared.publish()?, shutdown.signal());
             match served {
-                Served::Http(router) => tasks.spawn(name, serve(bound, router, limits, metrics, signal)),
+                Served::Http(router, tls) => tasks.spawn(name, serve(bound, tls, router, limits, metrics, signal)),
                 Served::Checks(checks, admission, clock) => {
                     tasks.spawn(name, serve_exchange(bound, checks, admission, clock, limits, metrics, signal));
                 }
@@ -187,13 +200,14 @@ fn receipt_desk(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<ReceiptDe
 
 /// Policies and entities: read once, then followed.
 async fn decision_data(
-    config: &config::Decision,
+    config: &Config,
     common: &Common,
     (policy_metrics, entity_metrics): (PolicyMetrics, EntityMetrics),
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<Arc<Watched<PolicySet>>, AppError> {
     let news = policy_news(common, policy_metrics);
-    let policies = policies(&config.policies, &news).await?;
+    let (config, of_callers) = (&config.decision, config.authzen.callers.policy);
+    let policies = policies(&config.policies, of_callers, &news).await?;
     let entities = entities(config, common, &policies, entity_metrics, (tasks, shutdown)).await?;
     let target = Arc::new(InForce { policies: Arc::clone(&policies), entities });
     let watching = watch(config.policies.clone(), target, news, config.poll_interval, shutdown.signal());
@@ -213,12 +227,17 @@ fn policy_news(common: &Common, metrics: PolicyMetrics) -> Arc<PolicyNews> {
 }
 
 /// The first set. There is no last good one yet, so a broken one keeps the process from starting.
-async fn policies(directory: &Path, news: &Arc<PolicyNews>) -> Result<Arc<Watched<PolicySet>>, AppError> {
+async fn policies(
+    directory: &Path,
+    of_callers: bool,
+    news: &Arc<PolicyNews>,
+) -> Result<Arc<Watched<PolicySet>>, AppError> {
     let _loading = news.readiness.block("policies", "loading the policies");
     let (owned, events) = (directory.to_owned(), Arc::clone(news));
     let load = move || {
         let sources = Sources::read(&owned)?;
         let policies = PolicySet::compile(&sources)?;
+        let policies = if of_callers { policies.with_callers(&owned)? } else { policies };
         let unkept = |why| LoadError::single(Problem::new(&owned, why));
         events.accepted(&sources).map_err(unkept).map(|()| policies)
     };
@@ -279,7 +298,12 @@ fn ext_authz_config(config: &config::ExtAuthz) -> Result<ExtAuthzConfig, AppErro
     Ok(ExtAuthzConfig { headers, max_message_bytes: config.max_message_bytes, ..ExtAuthzConfig::default() })
 }
 
-fn authzen_config(config: &config::Authzen, authority: &Arc<Authority>, clock: &Arc<dyn Clock>) -> AuthzenConfig {
+fn authzen_config(
+    config: &config::Authzen,
+    callers: Option<Callers>,
+    authority: &Arc<Authority>,
+    clock: &Arc<dyn Clock>,
+) -> AuthzenConfig {
     let metadata = config.identifier.clone().map(Metadata::new).map(|metadata| {
         let sign = |claims| Arc::new(Statement::new(Arc::clone(authority), Arc::clone(clock), claims));
         if config.signed_metadata { metadata.clone().with_statement(sign(metadata.claims())) } else { metadata }
@@ -293,6 +317,8 @@ fn authzen_config(config: &config::Authzen, authority: &Arc<Authority>, clock: &
         decision_context: config.decision_context,
         decision_context_on_request: config.decision_context_on_request,
         metadata,
+        callers: callers.map(Arc::new),
+        statements: config.callers.statements.clone(),
     }
 }
 

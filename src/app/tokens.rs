@@ -24,7 +24,7 @@ use crate::identity::token::{
     Issuer, IssuerRules, KeyEvents, KeyFile, KeyFollower, KeySource, KeySourceError, PublishedKeys, Tokens,
 };
 
-/// The name of the notice while keys of an issuer can't be had.
+/// The name of the notice while keys of an issuer of principals' tokens can't be had.
 const NOTICE: &str = "tokens";
 
 /// What is counted about issuers.
@@ -45,6 +45,7 @@ struct KeyNews {
     metrics: TokenMetrics,
     clock: Arc<dyn Clock>,
     readiness: Readiness,
+    notice: &'static str,
     /// By issuer, why its keys can't be had.
     failed: Mutex<BTreeMap<String, String>>,
 }
@@ -61,39 +62,42 @@ pub(super) async fn principals(
     if config.issuers.is_empty() {
         return None;
     }
-    let verifier = verifier(config, common, bundles, metrics, (tasks, shutdown)).await;
+    let believed = (&*config.issuers, config.remembered, NOTICE);
+    let verifier = verifier(believed, common, bundles, metrics, (tasks, shutdown)).await;
     let mappings = config.issuers.iter().map(|issuer| issuer.mapping.clone()).collect();
     Some(Principals::new(config.rules.clone(), Arc::new(verifier), mappings))
 }
 
-/// What verifies tokens of the issuers of `config`, in their order, while their keys are followed.
-async fn verifier(
-    config: &config::Tokens,
+/// What verifies tokens of these issuers, in their order, and remembers so many, while their keys are followed; what is wrong
+/// with these is told under `notice`.
+pub(super) async fn verifier(
+    (issuers, remembered, notice): (&[config::TokenIssuer], usize, &'static str),
     common: &Common,
     bundles: &Arc<Watched<Bundles>>,
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Tokens {
-    let _asking = common.readiness.block(NOTICE, "asking the issuers of tokens for their keys");
+    let _asking = common.readiness.block(notice, "asking the issuers of tokens for their keys");
     let news = Arc::new(KeyNews {
         metrics,
         clock: Arc::clone(&common.clock),
         readiness: common.readiness.clone(),
+        notice,
         failed: Mutex::default(),
     });
-    let (mut issuers, mut followers) = (Vec::new(), Vec::new());
-    for issuer in &config.issuers {
+    let (mut believed, mut followers) = (Vec::new(), Vec::new());
+    for issuer in issuers {
         let started = common.clock.now();
         let rules = IssuerRules {
             single_use: issuer.rules.single_use.map(|(capacity, _since)| (capacity, started)),
             ..issuer.rules.clone()
         };
         let Some(source) = source(&issuer.keys, &common.clock) else {
-            issuers.push(Issuer::spiffe(rules, Arc::clone(bundles)));
+            believed.push(Issuer::spiffe(rules, Arc::clone(bundles)));
             continue;
         };
         let (name, keys) = (Arc::clone(&rules.issuer), Arc::new(PublishedKeys::new(issuer.max_stale)));
-        issuers.push(Issuer::publishing(rules, Arc::clone(&keys)));
+        believed.push(Issuer::publishing(rules, Arc::clone(&keys)));
         let (clock, events) = (Arc::clone(&common.clock), Arc::clone(&news) as Arc<dyn KeyEvents>);
         followers.push(KeyFollower::new((name, keys), source, issuer.schedule, clock, events));
     }
@@ -101,7 +105,7 @@ async fn verifier(
     for follower in followers {
         tasks.spawn("the watch over keys of tokens", follower.run(shutdown.signal()));
     }
-    Tokens::new(issuers, u64::try_from(config.remembered).unwrap_or(u64::MAX))
+    Tokens::new(believed, u64::try_from(remembered).unwrap_or(u64::MAX))
 }
 
 /// Nothing of SPIFFE, whose bundles are here already.
@@ -146,10 +150,10 @@ impl KeyNews {
             None => drop(failed.remove(issuer)),
         }
         if failed.is_empty() {
-            return self.readiness.clear_notice(NOTICE);
+            return self.readiness.clear_notice(self.notice);
         }
         let all: Vec<String> = failed.iter().map(|(issuer, why)| format!("the keys of `{issuer}`: {why}")).collect();
-        self.readiness.notice(NOTICE, all.join("; "));
+        self.readiness.notice(self.notice, all.join("; "));
     }
 }
 

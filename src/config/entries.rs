@@ -209,7 +209,7 @@ impl Setting for Hint {
 }
 
 /// A name that may stand in a certificate's subject alternative name.
-struct DnsName(String);
+pub(super) struct DnsName(pub(super) String);
 
 impl Setting for DnsName {
     fn read(node: &Node, _base: &Path) -> Result<Self, String> {

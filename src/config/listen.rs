@@ -1,7 +1,6 @@
 //! Where the process listens.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use super::node::{Node, Value};
@@ -37,13 +36,17 @@ pub struct Listen {
     pub admin: Vec<Address>,
     /// Whether a TCP address may be other than loopback, although nothing is encrypted there.
     pub plaintext_beyond_loopback: bool,
+    /// Whether an encrypted address may be other than loopback although nobody has to say there who asks.
+    pub unauthenticated_beyond_loopback: bool,
 }
 
-/// An address to listen on, checked: `tcp:IP:PORT`, `unix:/absolute/path?mode=0660` or `fd:NAME`.
+/// An address to listen on, checked: `tcp:IP:PORT`, `tls:IP:PORT`, `unix:/absolute/path?mode=0660` or `fd:NAME`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address {
     /// Where; the path of a Unix socket is absolute, and it has a mode.
     pub listen: ListenAddress,
+    /// Whether what comes in there is encrypted.
+    pub tls: bool,
     /// Which part of the configuration says so.
     pub origin: Origin,
 }
@@ -56,6 +59,7 @@ impl Listen {
         let operations = addresses::<DEFAULT_MODE>(section, "operations", "tcp:127.0.0.1:9901");
         let admin = addresses::<ADMIN_MODE>(section, "admin", "unix:run/admin.sock");
         let plaintext_beyond_loopback = section.value("plaintext_beyond_loopback", "false");
+        let unauthenticated_beyond_loopback = section.value("unauthenticated_beyond_loopback", "false");
 
         let services = [
             ("workload", &workload),
@@ -78,6 +82,7 @@ impl Listen {
             operations: operations?,
             admin: admin?,
             plaintext_beyond_loopback: plaintext_beyond_loopback?,
+            unauthenticated_beyond_loopback: unauthenticated_beyond_loopback?,
         })
     }
 }
@@ -85,12 +90,16 @@ impl Listen {
 /// Who could connect must be able to be known, and must not be the whole network by accident.
 fn check_reach(section: &mut Section<'_>, all: &[(&'static str, &Address)], plaintext_beyond_loopback: bool) {
     for (service, address) in all {
-        let Some(tcp) = address.tcp() else { continue };
+        if !address.is_tcp() {
+            continue;
+        }
         let message = if *service == "workload" {
             format!("`{address}`: a caller over TCP can't be attested; use a Unix socket")
         } else if *service == "admin" {
             format!("`{address}`: over TCP it can't be told who calls; use a Unix socket")
-        } else if !plaintext_beyond_loopback && !tcp.ip().to_canonical().is_loopback() {
+        } else if address.tls && *service != "authzen" {
+            format!("`{address}`: only `listen.authzen` can be encrypted")
+        } else if !address.tls && !plaintext_beyond_loopback && !address.is_loopback() {
             format!(
                 "`{address}` is not loopback, and nothing is encrypted there; `listen.plaintext_beyond_loopback: true` \
                  allows it"
@@ -123,16 +132,18 @@ struct Moded<const MODE: u32>(Address);
 
 impl<const MODE: u32> Setting for Moded<MODE> {
     fn read(node: &Node, base: &Path) -> Result<Self, String> {
-        let expected = "an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`";
+        let expected = "an address: `tcp:IP:PORT`, `tls:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`";
         let given = text(node, expected)?;
-        let listen: ListenAddress =
-            complete(given, base, MODE).parse().map_err(|reason| format!("`{given}`: {reason}"))?;
+        let encrypted = given.strip_prefix("tls:").map(|address| format!("tcp:{address}"));
+        let tls = encrypted.is_some();
+        let complete = encrypted.unwrap_or_else(|| complete(given, base, MODE));
+        let listen: ListenAddress = complete.parse().map_err(|reason| format!("`{given}`: {reason}"))?;
         match &listen {
             ListenAddress::Unix { path, .. } if path.as_os_str().len() > MAX_SOCKET_PATH => {
                 let length = path.as_os_str().len();
                 Err(format!("`{given}`: the path has {length} bytes, and a Unix socket's can have {MAX_SOCKET_PATH}"))
             }
-            _ => Ok(Self(Address { listen, origin: node.origin.clone() })),
+            _ => Ok(Self(Address { listen, tls, origin: node.origin.clone() })),
         }
     }
 
@@ -153,11 +164,14 @@ fn complete(given: &str, base: &Path, mode: u32) -> String {
 }
 
 impl Address {
-    fn tcp(&self) -> Option<SocketAddr> {
-        match self.listen {
-            ListenAddress::Tcp(address) => Some(address),
-            ListenAddress::Unix { .. } | ListenAddress::Inherited(_) => None,
-        }
+    /// Whether it is an address of the network.
+    pub const fn is_tcp(&self) -> bool {
+        matches!(self.listen, ListenAddress::Tcp(_))
+    }
+
+    /// Whether it is one that only this machine reaches.
+    pub const fn is_loopback(&self) -> bool {
+        matches!(self.listen, ListenAddress::Tcp(address) if address.ip().to_canonical().is_loopback())
     }
 
     /// Whether both can't be bound. Port 0 is a different port each time.
@@ -173,6 +187,9 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.listen.fmt(f)
+        match self.listen {
+            ListenAddress::Tcp(address) if self.tls => write!(f, "tls:{address}"),
+            _ => self.listen.fmt(f),
+        }
     }
 }

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
+use portcullis_spiffe::TrustDomain;
 use tracing_subscriber::EnvFilter;
 
+use super::callers::Callers;
 use super::entities::{self, EntitySource};
 use super::node::Node;
 use super::reader::{Section, Setting};
+use super::server_tls::{self, ServerTls};
 use super::values::text;
 use crate::edge::envoy::ext_authz::HeaderNames;
 use crate::edge::http::authzen::Identifier;
@@ -144,10 +147,14 @@ pub struct Authzen {
     pub decision_context: bool,
     /// Whether a request may say otherwise.
     pub decision_context_on_request: bool,
+    /// What its listeners show for a certificate where they are encrypted.
+    pub tls: Option<ServerTls>,
+    /// Who may ask.
+    pub callers: Callers,
 }
 
 impl Authzen {
-    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+    pub(super) fn read(section: &mut Section<'_>, trust_domain: Option<&TrustDomain>) -> Option<Self> {
         let max_body_bytes = section.bounded("max_body_bytes", "1048576", MESSAGE);
         let max_evaluations = section.bounded("max_evaluations", "1000", (1, 100_000));
         let max_concurrent_requests = section.bounded("max_concurrent_requests", "1024", (1, 1 << 20));
@@ -157,6 +164,8 @@ impl Authzen {
         let signed_metadata = section.value("signed_metadata", "true");
         let decision_context = section.value("decision_context", "false");
         let decision_context_on_request = section.value("decision_context_on_request", "false");
+        let tls = section.optional_section("tls", |section| server_tls::read(section, trust_domain)).valid();
+        let callers = section.section("callers", Callers::read);
         Some(Self {
             max_body_bytes: max_body_bytes?,
             max_evaluations: max_evaluations?,
@@ -167,6 +176,8 @@ impl Authzen {
             signed_metadata: signed_metadata?,
             decision_context: decision_context?,
             decision_context_on_request: decision_context_on_request?,
+            tls: tls?,
+            callers: callers?,
         })
     }
 }

@@ -13,6 +13,7 @@ use portcullis_spiffe::SpiffeId;
 use crate::foundation::clock::Timestamp;
 use crate::identity::registry::Parents;
 
+mod callers;
 mod entities;
 mod faults;
 mod jwt;

@@ -33,7 +33,7 @@ impl Tokens {
         let unverified = section.value::<Unverified>("unverified", "deny");
         let headers = section.one_or_more::<TokenHeader>("headers", "[authorization]");
         let remembered = section.bounded("remembered", "10000", (1, 1_000_000));
-        let issuers = section.mappings("issuers", issuer::read);
+        let issuers = read_issuers(section);
         if peer.as_ref().is_some_and(|peer| peer.is_optional) && principal == Some(PrincipalRule::Svid) {
             section.fault(
                 "peer",
@@ -45,11 +45,17 @@ impl Tokens {
         if issuers.is_empty() && principal != PrincipalRule::Svid {
             section.fault("principal", "must be `svid` as long as there are no `issuers`");
         }
-        tell_apart(section, &issuers);
         let headers = headers?.into_iter().map(|header| header.0).collect();
         let rules = PrincipalRules { principal, peer_is_optional: is_optional, ignore_unverified: is_ignored, headers };
         Some(Self { rules, remembered: remembered?, issuers })
     }
+}
+
+/// The issuers in a section's `issuers`.
+pub(super) fn read_issuers(section: &mut Section<'_>) -> Option<Vec<TokenIssuer>> {
+    let issuers = section.mappings("issuers", issuer::read)?;
+    tell_apart(section, &issuers);
+    Some(issuers)
 }
 
 /// No issuer stands there twice, and no two of them can name one and the same entity: whom one of them calls alice is not

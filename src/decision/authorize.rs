@@ -7,6 +7,8 @@ use std::time::Duration;
 use portcullis_spiffe::SpiffeId;
 
 use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
+use super::caller::admission::EVALUATE;
+use super::caller::{Asker, Caller};
 use super::check::Check;
 use super::mapping::{Mapping, complete, connect_query, http_query};
 use super::metrics::DecisionMetrics;
@@ -58,15 +60,6 @@ impl Verdict {
         }
         self
     }
-}
-
-/// What a client calls its request. It is the client's word and proves nothing.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Marks<'a> {
-    /// `x-request-id`.
-    pub request_id: Option<&'a str>,
-    /// `traceparent`, as it was sent.
-    pub traceparent: Option<&'a str>,
 }
 
 /// What the authorizer works with.
@@ -164,23 +157,37 @@ impl Authorizer {
     }
 
     /// Answers an `AuthZEN` question about whatever subject the caller names.
-    pub fn evaluate(&self, mut query: Query<'_>, marks: Marks<'_>) -> Verdict {
+    pub fn evaluate(&self, mut query: Query<'_>, by: Asker<'_>) -> Verdict {
         let mut question = self.begin(Edge::Authzen);
-        question.mark(marks);
-        let answer = match complete(&mut query) {
-            Ok(()) => self.decide(&query, Proofs::default(), &mut question),
-            Err(refusal) => {
-                self.take_down(&query, &mut question);
-                Err(refusal)
-            }
-        };
+        question.called(by);
+        let answer = self.evaluate_for(by, &mut query, &mut question);
         self.conclude(question, answer)
     }
 
+    /// Whether the caller may ask comes first, so that it learns nothing by what it may not ask.
+    fn evaluate_for(
+        &self,
+        by: Asker<'_>,
+        query: &mut Query<'_>,
+        question: &mut Question<'_>,
+    ) -> Result<Answer, Refusal> {
+        if question.policies.decides_on_callers() {
+            self.take_down(query, question);
+            if let Some(answer) = self.admit(by, EVALUATE, query, question)? {
+                return Ok(answer);
+            }
+        }
+        if let Err(refusal) = complete(query) {
+            self.take_down(query, question);
+            return Err(refusal);
+        }
+        self.decide(query, Proofs::default(), question)
+    }
+
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
-    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason, marks: Marks<'_>) -> Verdict {
+    pub fn refuse(&self, edge: Edge, what: &str, reason: Reason, by: Asker<'_>) -> Verdict {
         let mut question = self.begin(edge);
-        question.mark(marks);
+        question.called(by);
         question.resource = as_printable(what, SHOWN);
         self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
     }
@@ -194,6 +201,7 @@ impl Authorizer {
             id: DecisionId::new(now, self.ports.entropy.as_ref()).ok(),
             principal: None,
             peer: None,
+            caller: None,
             leaf: None,
             token: None,
             subject: Cow::default(),
@@ -251,6 +259,17 @@ impl Authorizer {
     /// The cache, or else the policies.
     fn decide(&self, query: &Query<'_>, proofs: Proofs<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
         let digest = self.take_down(query, question);
+        self.settle(query, digest, proofs, question)
+    }
+
+    /// The same for a query that is not what the record is about.
+    fn settle(
+        &self,
+        query: &Query<'_>,
+        digest: Digest,
+        proofs: Proofs<'_>,
+        question: &Question<'_>,
+    ) -> Result<Answer, Refusal> {
         let (policies, cache) = (&question.policies, &self.ports.cache);
         let epochs = Epochs { policies: policies.epoch(), bundles: question.bundle_epoch };
         let exact = Exact { digest, epochs, purges: cache.purges().count() };
@@ -262,7 +281,7 @@ impl Authorizer {
         if let (Some(shadow), Some(id)) = (&self.shadow, question.id) {
             shadow.offer(id, query, policies, &evaluation);
         }
-        Ok(Answer { evaluation, cache: lookup.into() })
+        Ok(Answer { evaluation, cache: lookup.into(), of_caller: false })
     }
 
     /// Writes down what is asked, as far as it is to be kept. Says the digest of it.
@@ -305,6 +324,7 @@ impl Authorizer {
     /// Records the answer, and only then gives it: what can't be recorded or named is an error.
     fn conclude(&self, mut question: Question<'_>, answer: Result<Answer, Refusal>) -> Verdict {
         let (reason, answer) = match answer {
+            Ok(answer) if answer.of_caller => (Reason::CallerNotPermitted, answer),
             Ok(answer) => (reason_of(answer.evaluation.effect), answer),
             Err(refusal) => {
                 // At this level because any client can bring it about, as often as it likes.
@@ -357,13 +377,15 @@ impl Proofs<'_> {
 struct Answer {
     evaluation: Evaluation,
     cache: CacheState,
+    /// It says that the caller may not ask.
+    of_caller: bool,
 }
 
 impl Answer {
     /// For a question that was never put to the policies.
     fn none() -> Self {
         let evaluation = Evaluation { effect: Effect::NoPermit, policies: Arc::new([]), errors: Arc::new([]) };
-        Self { evaluation, cache: CacheState::Bypass }
+        Self { evaluation, cache: CacheState::Bypass, of_caller: false }
     }
 }
 
@@ -375,6 +397,7 @@ struct Question<'q> {
     id: Option<DecisionId>,
     principal: Option<Principal>,
     peer: Option<SpiffeId>,
+    caller: Option<Cow<'q, str>>,
     leaf: Option<Digest>,
     token: Option<Arc<VerifiedToken>>,
     subject: Cow<'q, str>,
@@ -392,12 +415,6 @@ struct Question<'q> {
 }
 
 impl<'q> Question<'q> {
-    /// Takes down what the client calls its request.
-    fn mark(&mut self, marks: Marks<'q>) {
-        self.request_id = marks.request_id.map(|id| as_printable(id, SHOWN));
-        self.trace_id = marks.traceparent.and_then(TraceId::of_traceparent);
-    }
-
     /// Takes down what the proxy says, for the record of a question that gets no further.
     fn describe(&mut self, check: &Check<'q>) {
         let Some(http) = &check.http else {
@@ -417,6 +434,14 @@ impl<'q> Question<'q> {
         if let (Some(parent), None) = (parents.next(), parents.next()) {
             self.trace_id = str::from_utf8(parent).ok().and_then(TraceId::of_traceparent);
         }
+    }
+
+    /// Takes down who puts the question, if that was proved, and what they call it.
+    fn called(&mut self, by: Asker<'q>) {
+        self.request_id = by.request_id.map(|id| as_printable(id, SHOWN));
+        self.trace_id = by.traceparent.and_then(TraceId::of_traceparent);
+        self.caller = by.caller.map(|caller| as_printable(caller.name(), SHOWN));
+        self.bundle_epoch = by.caller.and_then(Caller::leaf).map(|leaf| leaf.bundle_epoch).unwrap_or_default();
     }
 
     /// The peer is the principal at once where no token can take its place.
@@ -472,6 +497,7 @@ impl<'q> Question<'q> {
             principal,
             leaf: self.leaf,
             peer: self.peer.map(|peer| Cow::Owned(peer.as_str().to_owned())),
+            caller: self.caller,
             token: self.token.as_ref().map(|token| token.digest),
             token_issuer: self.token.as_ref().map(|token| Cow::Owned(printable(&token.issuer, SHOWN))),
             action: self.action,
@@ -520,6 +546,8 @@ pub(super) const fn reason_of(effect: Effect) -> Reason {
         Effect::ForbidFailed => Reason::ForbidFailed,
     }
 }
+
+mod admission;
 
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,7 @@ use std::sync::Arc;
 
 pub use self::evaluate::{Asked, Effect, EvaluateError, Evaluation};
 pub use self::key::Epochs;
+use self::problem::refuse_if_any;
 pub use self::problem::{LoadError, Problem};
 pub use self::question::Question;
 pub use self::reference::{Opinion, Reference};
@@ -48,6 +49,7 @@ pub use self::shape::SchemaShape;
 use self::source::Sources;
 use self::vocabulary::Vocabulary;
 pub use self::watch::{PolicyEvents, PolicyTarget, watch};
+use crate::decision::caller::admission;
 use crate::decision::entity::Entities;
 use crate::decision::schema::SchemaTypes;
 use crate::foundation::digest::Digest;
@@ -65,6 +67,8 @@ pub struct PolicySet {
     warnings: Arc<[Problem]>,
     policy_digest: Digest,
     entity_digest: Digest,
+    /// Whether they say what callers may ask.
+    callers: bool,
 }
 
 impl PolicySet {
@@ -74,6 +78,21 @@ impl PolicySet {
     /// [`LoadError`] with every problem that was found.
     pub fn load(directory: &Path) -> Result<Self, LoadError> {
         Self::compile(&Sources::read(directory)?)
+    }
+
+    /// The same, but what callers may ask is decided by these policies, too.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the schema can't say so: then nobody could ever ask anything.
+    pub fn with_callers(self, directory: &Path) -> Result<Self, LoadError> {
+        let problems = admission::problems(self.types());
+        refuse_if_any(problems.into_iter().map(|what| Problem::new(directory, &what)).collect())?;
+        Ok(Self { callers: true, ..self })
+    }
+
+    /// Whether these policies say what callers may ask.
+    pub(in crate::decision) const fn decides_on_callers(&self) -> bool {
+        self.callers
     }
 
     /// What of a request the schema has room for.

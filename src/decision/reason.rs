@@ -38,6 +38,8 @@ pub enum Reason {
     UntrustedToken,
     /// The token is good for one use, and was used or may have been.
     ReplayedToken,
+    /// No policy lets the caller ask what it asks.
+    CallerNotPermitted,
     /// The method is not a token, or is missing.
     BadMethod,
     /// The path is missing or can be read in two ways.
@@ -94,6 +96,7 @@ impl Reason {
             Self::ExpiredToken => "expired_token",
             Self::UntrustedToken => "untrusted_token",
             Self::ReplayedToken => "replayed_token",
+            Self::CallerNotPermitted => "caller_not_permitted",
             Self::BadMethod => "bad_method",
             Self::BadPath => "bad_path",
             Self::BadHost => "bad_host",

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use self::record::Answer;
 use super::authorize::Authorizer;
+use super::caller::Asker;
 use super::query::{Action, Entity, Properties};
 use crate::evidence::{DecisionId, Record, Taken};
 
@@ -86,6 +87,9 @@ pub enum SearchError {
     /// The page could not be recorded.
     #[error("the search could not be recorded")]
     Unrecorded,
+    /// No policy lets the caller search for this.
+    #[error("the caller may not search for this")]
+    CallerNotPermitted,
     /// A fault of ours that has no better name.
     #[error("the search failed")]
     Internal,
@@ -97,6 +101,7 @@ impl SearchError {
         match self {
             Self::TooMuchWork => "too_much_work",
             Self::Unrecorded => "audit_unavailable",
+            Self::CallerNotPermitted => "caller_not_permitted",
             Self::Internal => "internal",
         }
     }
@@ -126,16 +131,20 @@ impl Found {
 impl Authorizer {
     /// Answers a search. It takes up to a second of CPU and never waits: not for an async thread. A type, an id or an
     /// action that nobody knows is no error: nothing is found.
-    pub fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
+    pub fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found {
         let (now, started) = (self.ports.clock.now(), self.ports.clock.elapsed());
         let Ok(id) = DecisionId::new(now, self.ports.entropy.as_ref()) else {
             return Found { id: DecisionId::NIL, result: Err(SearchError::Internal), taken: Taken::NOW };
         };
         let policies = self.ports.policies.load();
-        let result = policies.search(search, MOST_WORK);
+        let result = if self.may_search(by, &search.query()) {
+            policies.search(search, MOST_WORK)
+        } else {
+            Err(SearchError::CallerNotPermitted)
+        };
         let took = self.ports.clock.elapsed().saturating_sub(started);
         let answer = Answer { id, time: now, policies: &policies, result: &result, took };
-        let mut record = record::record(search, &answer, request_id);
+        let mut record = record::record(search, &answer, by);
         if let Some(recording) = &self.recording {
             record.context_digest = recording.blinded(id, record.context_digest);
         }

@@ -197,6 +197,10 @@ pub struct DecisionRecord<'a> {
     /// Who issued it.
     #[b(21)]
     pub token_issuer: Option<Cow<'a, str>>,
+    /// Who put the question over `AuthZEN`, if that had to be proved: a name of the configuration, a SPIFFE ID, or
+    /// `Type::"id"` of whom a token names.
+    #[b(22)]
+    pub caller: Option<Cow<'a, str>>,
     /// What they wanted to do.
     #[b(5)]
     pub action: Cow<'a, str>,
@@ -269,7 +273,8 @@ impl DecisionRecord<'_> {
 
     /// Whether it says anything that version 1 of the encoding has no place for.
     pub(super) const fn needs_version_2(&self) -> bool {
-        self.schema_digest.is_some()
+        self.caller.is_some()
+            || self.schema_digest.is_some()
             || self.authority.is_some()
             || self.bundle_sequence.is_some()
             || self.actors.is_some()
@@ -289,6 +294,7 @@ impl DecisionRecord<'_> {
             peer: self.peer.map(owned),
             token: self.token,
             token_issuer: self.token_issuer.map(owned),
+            caller: self.caller.map(owned),
             action: owned(self.action),
             resource: owned(self.resource),
             context_digest: self.context_digest,

@@ -3,6 +3,7 @@
 mod changes;
 mod jwt;
 mod mint;
+mod own;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use rustls_pki_types::CertificateDer;
 pub use self::changes::Changes;
 pub use self::jwt::{AudienceError, JwtSvid, LONGEST_JWT};
 pub use self::mint::{MintJwt, MintX509, MintedX509, NotMintable};
+pub use self::own::OwnIdentity;
 
 use self::jwt::JwtCache;
 use super::attest::Attested;

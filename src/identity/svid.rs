@@ -146,7 +146,7 @@ impl LeafError {
 pub struct LeafVerifier {
     bundles: Arc<Watched<Bundles>>,
     /// By what was presented, whole: comparing that costs less than a digest of it would.
-    verified: Cache<Box<str>, Arc<VerifiedLeaf>, foldhash::fast::RandomState>,
+    verified: Cache<Box<[u8]>, Arc<VerifiedLeaf>, foldhash::fast::RandomState>,
     keeper: Option<Arc<CertificateKeeper>>,
 }
 
@@ -180,6 +180,29 @@ impl LeafVerifier {
         if presented.len() > MAX_PRESENTED {
             return Err(LeafError::TooLong(presented.len()));
         }
+        self.verify_as(presented.as_bytes(), now, |bundles| {
+            verify(&presented::der_of(presented)?.into(), bundles, now, self.keeper.as_deref())
+        })
+    }
+
+    /// The same for a leaf as it was shown in a TLS handshake, whose key the peer has proved to have.
+    ///
+    /// # Errors
+    /// [`LeafError`]; errors are never remembered.
+    pub fn verify_der(&self, leaf: &CertificateDer<'_>, now: Timestamp) -> Result<Arc<VerifiedLeaf>, LeafError> {
+        if leaf.len() > MAX_PRESENTED {
+            return Err(LeafError::TooLong(leaf.len()));
+        }
+        self.verify_as(leaf, now, |bundles| verify(leaf, bundles, now, self.keeper.as_deref()))
+    }
+
+    /// What is remembered of what was `presented`, if it still holds; else what `verify` says of it.
+    fn verify_as(
+        &self,
+        presented: &[u8],
+        now: Timestamp,
+        verify: impl FnOnce(&Snapshot<Bundles>) -> Result<VerifiedLeaf, LeafError>,
+    ) -> Result<Arc<VerifiedLeaf>, LeafError> {
         let bundles = self.bundles.load();
         let is_good = |leaf: &Arc<VerifiedLeaf>| {
             leaf.bundle_epoch == bundles.epoch() && (leaf.not_before..=leaf.not_after).contains(&now)
@@ -187,7 +210,7 @@ impl LeafVerifier {
         if let Some(leaf) = self.verified.get(presented).filter(is_good) {
             return Ok(leaf);
         }
-        let leaf = Arc::new(verify(presented, &bundles, now, self.keeper.as_deref())?);
+        let leaf = Arc::new(verify(&bundles)?);
         if presented.len() <= MAX_REMEMBERED {
             self.verified.insert(presented.into(), Arc::clone(&leaf));
         }
@@ -202,13 +225,12 @@ impl fmt::Debug for LeafVerifier {
 }
 
 fn verify(
-    presented: &str,
+    der: &CertificateDer<'_>,
     bundles: &Snapshot<Bundles>,
     now: Timestamp,
     keeper: Option<&CertificateKeeper>,
 ) -> Result<VerifiedLeaf, LeafError> {
-    let der = CertificateDer::from(presented::der_of(presented)?);
-    let leaf = Leaf::parse(&der)?;
+    let leaf = Leaf::parse(der)?;
     leaf.check_client()?;
     let not_before = Timestamp::from_unix_seconds(leaf.not_before);
     let not_after = Timestamp::from_unix_seconds(leaf.not_after);
@@ -220,20 +242,20 @@ fn verify(
     }
     let no_authority = || LeafError::NoAuthority(leaf.id.trust_domain().clone());
     let trusted = bundles.trusted(leaf.id.trust_domain()).ok_or_else(no_authority)?;
-    let certificate = EndEntityCert::try_from(&der).map_err(LeafError::Unreadable)?;
+    let certificate = EndEntityCert::try_from(der).map_err(LeafError::Unreadable)?;
     let anchor = find_anchor(&certificate, trusted, now).map_err(|refusal| match refusal {
         Some(webpki::Error::CertRevoked) => LeafError::Revoked(leaf.id.clone()),
         Some(reason) => LeafError::Untrusted { id: leaf.id.clone(), reason },
         None => no_authority(),
     })?;
     if let Some(keeper) = keeper {
-        keeper.keep([&der, &anchor.certificate]);
+        keeper.keep([der, &anchor.certificate]);
     }
     Ok(VerifiedLeaf {
         id: leaf.id,
         not_before: not_before.max(anchor.not_before),
         not_after: not_after.min(anchor.not_after),
-        digest: Digest::of(&der),
+        digest: Digest::of(der),
         bundle_epoch: bundles.epoch(),
         bundle_sequence: trusted.bundle.sequence,
         authority: anchor.digest,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::socket::{UnixCredentials, getsockopt, sockopt};
+use rustls_pki_types::CertificateDer;
 
 pub use self::lookup::{BootTicks, LookedUp};
 
@@ -18,9 +19,17 @@ pub use self::lookup::{BootTicks, LookedUp};
 pub struct ConnectionInfo {
     /// The other end.
     pub peer: Peer,
+    /// The certificate whose key the peer proved to have in the TLS handshake, if it showed one. Whether it proves
+    /// anybody is not looked at there.
+    pub certificate: Option<CertificateDer<'static>>,
 }
 
 impl ConnectionInfo {
+    /// A connection of `peer` without a certificate.
+    pub const fn of(peer: Peer) -> Self {
+        Self { peer, certificate: None }
+    }
+
     /// The user of this machine that it is from, if that can be told.
     pub(super) const fn user(&self) -> Option<u32> {
         match &self.peer {

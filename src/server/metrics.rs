@@ -15,6 +15,7 @@ pub struct ServerMetrics {
     refused: Family<ListenerLabels, Counter>,
     accept_errors: Family<ListenerLabels, Counter>,
     panics: Family<ListenerLabels, Counter>,
+    handshake_failures: Family<ListenerLabels, Counter>,
 }
 
 /// The metrics of one listener.
@@ -27,6 +28,7 @@ pub struct ListenerMetrics {
     pub(super) refused: Counter,
     pub(super) accept_errors: Counter,
     pub(super) panics: Counter,
+    pub(super) handshake_failures: Counter,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -43,6 +45,7 @@ impl ServerMetrics {
             refused: Family::default(),
             accept_errors: Family::default(),
             panics: Family::default(),
+            handshake_failures: Family::default(),
         };
         registry.register("portcullis_server_connections", "Connections open now", metrics.open.clone());
         registry.register("portcullis_server_accepted", "Connections taken in", metrics.accepted.clone());
@@ -61,6 +64,11 @@ impl ServerMetrics {
             "Panics that cost a connection or a request, every one a defect",
             metrics.panics.clone(),
         );
+        registry.register(
+            "portcullis_server_handshake_failures",
+            "Connections that ended before their TLS handshake did, or that there was no room to shake hands with",
+            metrics.handshake_failures.clone(),
+        );
         metrics
     }
 
@@ -74,6 +82,7 @@ impl ServerMetrics {
             refused: self.refused.get_or_create_owned(&labels),
             accept_errors: self.accept_errors.get_or_create_owned(&labels),
             panics: self.panics.get_or_create_owned(&labels),
+            handshake_failures: self.handshake_failures.get_or_create_owned(&labels),
         }
     }
 }

@@ -20,26 +20,35 @@ use self::authority::WithAuthority;
 use self::lifetime::{FirstRequest, Lifetime};
 use self::protocol::{Exchanges, Http, Protocol};
 use self::streams::StreamTasks;
+use super::connection::ConnectionInfo;
 use super::exchange::{Admission, Exchange};
 use super::limits::Limits;
 use super::listener::Bound;
 use super::metrics::ListenerMetrics;
 use super::places::{Place, Places};
+use super::tls::Tls;
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::printable;
 
-/// Serves `router` on `bound` until the drain is over.
+/// Serves `router` on `bound` until the drain is over; with `tls`, what comes in over TCP is encrypted.
 ///
-/// Every request carries a [`ConnectionInfo`](super::ConnectionInfo) in its extensions. When draining starts no
+/// Every request carries a [`ConnectionInfo`] in its extensions. When draining starts no
 /// connection is taken in any more, except those that clients opened before they could know; each connection is told to
 /// end (HTTP/2: GOAWAY, HTTP/1: `connection: close`) and what is under way goes on. At [`Phase::Stopped`] all that is
 /// left is cut off. A Unix socket's path is removed unless a successor has taken it over.
 ///
 /// [`Phase::Stopped`]: crate::foundation::shutdown::Phase::Stopped
-pub async fn serve(bound: Bound, router: Router, limits: Limits, metrics: ListenerMetrics, signal: ShutdownSignal) {
+pub async fn serve(
+    bound: Bound,
+    tls: Option<Tls>,
+    router: Router,
+    limits: Limits,
+    metrics: ListenerMetrics,
+    signal: ShutdownSignal,
+) {
     let protocol = Http::new(router, &limits, StreamTasks::new(metrics.clone()));
-    accept_all(bound, protocol, limits, metrics, signal).await;
+    accept_all(bound, tls, protocol, limits, metrics, signal).await;
 }
 
 /// The same for an [`Exchange`], which is all that is behind this listener.
@@ -52,11 +61,12 @@ pub async fn serve_exchange<E: Exchange>(
     metrics: ListenerMetrics,
     signal: ShutdownSignal,
 ) {
-    accept_all(bound, Exchanges { exchange, admission, clock }, limits, metrics, signal).await;
+    accept_all(bound, None, Exchanges { exchange, admission, clock }, limits, metrics, signal).await;
 }
 
 async fn accept_all<P: Protocol>(
     bound: Bound,
+    tls: Option<Tls>,
     protocol: P,
     limits: Limits,
     metrics: ListenerMetrics,
@@ -71,7 +81,7 @@ async fn accept_all<P: Protocol>(
         }
     };
     tracing::info!(listener = metrics.name, address, "listening");
-    let mut connections = Connections::new(protocol, limits, metrics, signal.clone());
+    let mut connections = Connections::new((protocol, tls), limits, metrics, signal.clone());
     loop {
         tokio::select! {
             biased;
@@ -90,6 +100,7 @@ async fn accept_all<P: Protocol>(
 /// What all connections of a listener have in common.
 struct Plan<P> {
     protocol: P,
+    tls: Option<Tls>,
     limits: Limits,
     signal: ShutdownSignal,
 }
@@ -104,9 +115,14 @@ struct Connections<P> {
 }
 
 impl<P: Protocol> Connections<P> {
-    fn new(protocol: P, limits: Limits, metrics: ListenerMetrics, signal: ShutdownSignal) -> Self {
+    fn new(
+        (protocol, tls): (P, Option<Tls>),
+        limits: Limits,
+        metrics: ListenerMetrics,
+        signal: ShutdownSignal,
+    ) -> Self {
         let places = Places::new(limits.max_connections);
-        let plan = Arc::new(Plan { protocol, limits, signal });
+        let plan = Arc::new(Plan { protocol, tls, limits, signal });
         Self { tasks: JoinSet::new(), plan, places, metrics, started: 0 }
     }
 
@@ -120,12 +136,31 @@ impl<P: Protocol> Connections<P> {
         self.started = self.started.wrapping_add(1);
         let open = OpenGuard::new(&self.metrics, place);
         let (plan, stagger) = (Arc::clone(&self.plan), self.started);
+        let metrics = self.metrics.clone();
         self.tasks.spawn(async move {
             let _open = open;
-            let Plan { protocol, limits, signal } = &*plan;
+            let Plan { protocol, tls, limits, signal } = &*plan;
             let lifetime = Lifetime { limits, signal, stagger, first: FirstRequest::default() };
             match connected {
-                Connected::Tcp(socket, info) => protocol.drive(socket, info, lifetime).await,
+                Connected::Tcp(socket, info) => match tls {
+                    None => protocol.drive(socket, info, lifetime).await,
+                    Some(tls) => {
+                        let shaken = tokio::select! {
+                            shaken = tls.accept(socket) => shaken,
+                            // It has asked nothing yet, so it loses nothing.
+                            () = lifetime.over() => return,
+                        };
+                        match shaken {
+                            Ok((socket, certificate)) => {
+                                protocol.drive(socket, ConnectionInfo { certificate, ..info }, lifetime).await;
+                            }
+                            Err(error) => {
+                                metrics.handshake_failures.inc();
+                                tracing::debug!(listener = metrics.name, %error, "no TLS handshake");
+                            }
+                        }
+                    }
+                },
                 Connected::Unix(socket, info) if limits.paths_as_authority => {
                     protocol.drive(WithAuthority::new(socket), info, lifetime).await;
                 }

@@ -118,10 +118,13 @@ class Client:
 
 
 class Bench:
-    def __init__(self, workload: Path, admin: Path, authzen: str, tools: dict[str, Path], scratch: Path) -> None:
+    def __init__(
+        self, workload: Path, admin: Path, authzen: str, authzen_tls: str, tools: dict[str, Path], scratch: Path
+    ) -> None:
         self.workload = workload
         self.admin = admin
         self.authzen = f"http://{authzen}"
+        self.authzen_tls = authzen_tls
         self.tools = tools
         self.scratch = scratch
 

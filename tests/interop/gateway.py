@@ -28,6 +28,7 @@ class Gateway:
         self.admin = self.home / "run" / "admin.sock"
         # Their clients know no Unix sockets.
         self.authzen = f"127.0.0.1:{free_port()}"
+        self.tls = free_port()  # AuthZEN again, encrypted
         self.log = self.home / "portcullis.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -37,7 +38,10 @@ class Gateway:
         shutil.copyfile(HERE / "portcullis.yaml", self.home / "portcullis.yaml")
         shutil.copytree(ROOT / "policies" / "quickstart", self.home / "policies")
         (self.home / "run").mkdir()
-        environment = dict(os.environ) | {"PORTCULLIS_LISTEN__AUTHZEN": f"tcp:{self.authzen}"}
+        environment = dict(os.environ) | {
+            "PORTCULLIS_LISTEN__AUTHZEN": f"['tcp:{self.authzen}', 'tls:127.0.0.1:{self.tls}']",
+            "PORTCULLIS_AUTHZEN__IDENTIFIER": f"https://localhost:{self.tls}",
+        }
         if kernel() < VOUCHING_KERNEL:
             environment["PORTCULLIS_IDENTITY__ATTEST_BY_PID_LOOKUP"] = "true"
         with self.log.open("wb") as log:

@@ -41,7 +41,7 @@ def main() -> int:
         gateway.start()
         scratch = gateway.home / "scratch"
         scratch.mkdir()
-        bench = Bench(gateway.workload, gateway.admin, gateway.authzen, tools, scratch)
+        bench = Bench(gateway.workload, gateway.admin, gateway.authzen, f"https://localhost:{gateway.tls}", tools, scratch)
         results = [run(case, bench, gateway) for case in cases if case.programs <= tools.keys()]
     except RuntimeError as error:
         print(error, file=sys.stderr)

@@ -17,6 +17,7 @@ mod architecture;
 mod attest;
 mod audit;
 mod authzen;
+mod authzen_callers;
 mod authzen_guide;
 mod authzen_rules;
 mod authzen_traps;

@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod idp;
 pub(crate) mod mesh;
+pub(crate) mod pdp;
 pub(crate) mod process;
 pub(crate) mod sds;
 pub(crate) mod tls;

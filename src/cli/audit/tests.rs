@@ -52,6 +52,7 @@ fn decision(dice: &mut Dice) -> DecisionRecord<'static> {
         peer: None,
         token: None,
         token_issuer: None,
+        caller: None,
         action: dice.one(&ACTIONS).into(),
         resource: dice.one(&THINGS).into(),
         context_digest: None,

@@ -321,7 +321,7 @@ listen:
     p.yaml:7:7: listen.ext_authz: `tcp:localhost:80`: after `tcp:` comes an IP address and a port, as in `tcp:127.0.0.1:9191` or `tcp:[::1]:9191`
     p.yaml:8:7: listen.ext_authz: `fd:`: after `fd:` comes the name of a socket as systemd passes it, without `:` and control characters
     p.yaml:9:7: listen.ext_authz: `unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`: the path has 108 bytes, and a Unix socket's can have 107
-    p.yaml:10:12: listen.authzen: expected an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`, found a number
+    p.yaml:10:12: listen.authzen: expected an address: `tcp:IP:PORT`, `tls:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`, found a number
     ");
 }
 

@@ -84,7 +84,7 @@ fn an_error_names_the_variable_or_the_flag() {
     PORTCULLIS_LOG___FILTER: log._filter: unknown key; did you mean `log.filter`?
     PORTCULLIS_STORE: unclosed bracket '{'
     --set a..b: does not name a key: that is `section.key`, or `SECTION__KEY` in a variable
-    --set listen.authzen.x: listen.authzen: expected an address: `tcp:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`, found a mapping
+    --set listen.authzen.x: listen.authzen: expected an address: `tcp:IP:PORT`, `tls:IP:PORT`, `unix:PATH`, `unix:PATH?mode=0660` or `fd:NAME`, found a mapping
     --set shutdown.deadline: shutdown.deadline: `soon` is not a duration such as `500ms`, `90s`, `15m`, `24h` or `30d`
     ");
 }

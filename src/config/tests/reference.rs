@@ -15,7 +15,13 @@ decision:
 tokens:
   issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
 audit:
-  context: [{path: ip}]";
+  context: [{path: ip}]
+authzen:
+  callers:
+    bearer: {issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]}
+    api_keys: [{name: d, sha256_file: e}]
+    users: [{name: f, uid: 1}]
+    properties: [{caller: g}]";
 
 /// Each key with its default, if it has one, from rows such as `` | `key` | type | `default` | meaning | ``.
 fn documented() -> BTreeMap<&'static str, Option<&'static str>> {
@@ -61,6 +67,17 @@ fn every_key_is_documented_and_every_documented_key_exists() {
     assert_eq!(documented().into_keys().collect::<BTreeSet<_>>(), leaves);
 }
 
+/// Lists of mappings, of which one item is written out.
+const LISTS: [&str; 7] = [
+    "identity.entries",
+    "decision.entities",
+    "tokens.issuers",
+    "authzen.callers.bearer.issuers",
+    "authzen.callers.api_keys",
+    "authzen.callers.users",
+    "authzen.callers.properties",
+];
+
 #[test]
 fn the_documented_defaults_are_in_force() {
     let mut in_force = BTreeMap::new();
@@ -73,6 +90,8 @@ fn the_documented_defaults_are_in_force() {
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
     let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
     let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
+    let (mut callers_issuer, mut callers_claims, mut vocabulary) =
+        (issuer.clone(), String::new(), "caller: g".to_owned());
     for (key, default) in &stated {
         let default = default.replace("<data_dir>", "data");
         if let Some(name) = key.strip_prefix("identity.entries[].") {
@@ -85,7 +104,13 @@ fn the_documented_defaults_are_in_force() {
             write!(issuer, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("audit.context[].") {
             write!(chosen, ", {name}: {default}").unwrap();
-        } else if !["identity.entries", "decision.entities", "tokens.issuers", "audit.context"].contains(key) {
+        } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].claims.") {
+            write!(callers_claims, "{name}: {default}, ").unwrap();
+        } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].") {
+            write!(callers_issuer, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("authzen.callers.properties[].") {
+            write!(vocabulary, ", {name}: {default}").unwrap();
+        } else if *key != "audit.context" && !LISTS.contains(key) && !key.starts_with("authzen.tls.") {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }
@@ -93,9 +118,16 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
     writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
+    let callers = format!(
+        "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
+         api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]"
+    );
+    writeln!(yaml, "authzen: {{callers: {{{callers}}}}}").unwrap();
     let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
     let mut said = BTreeMap::new();
     flat("", &explicit.effective, &mut said);
+    // It is not there by itself.
+    let stated = stated.into_iter().filter(|(key, _)| !key.starts_with("authzen.tls."));
     for (key, _) in stated {
         assert_eq!(said.get(key), in_force.get(key), "{key}");
     }

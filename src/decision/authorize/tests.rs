@@ -1,7 +1,8 @@
+mod callers;
 mod recording;
 mod tokens;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use portcullis_spiffe::TrustDomain;
@@ -45,7 +46,11 @@ impl Audit for Log {
         if self.full.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(AppendError::Full);
         }
-        let Record::Decision(record) = record else { panic!("{record:?}") };
+        let record = match record {
+            Record::Decision(record) => record,
+            Record::Search(_) => return Ok(Taken::NOW),
+            other => panic!("{other:?}"),
+        };
         self.records.lock().unwrap().push(record.clone().into_owned());
         Ok(Taken::NOW)
     }
@@ -198,7 +203,7 @@ fn what_cannot_be_recorded_is_an_error_and_never_an_allow() {
         let verdict = plane.ask(WEB, "GET", path);
         assert_eq!((verdict.outcome, verdict.reason), (Outcome::Error, Reason::AuditUnavailable), "{path}");
     }
-    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, Marks::default());
+    let verdict = plane.authorizer.refuse(Edge::ExtAuthz, "noise", Reason::Undecodable, Asker::default());
     assert_eq!(verdict.outcome, Outcome::Error);
 }
 
@@ -221,7 +226,7 @@ fn over_authzen_a_path_lies_within_its_paths_and_a_workload_in_its_trust_domain(
             "resource": {"type": "Path", "id": path, "properties": {"service": "orders"}},
             "context": {"host": "h", "path": path, "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
         });
-        plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), Marks::default())
+        plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), Asker::default())
     };
     assert_eq!(ask(BATCH, "/reports").reason, Reason::Permitted);
     assert_eq!(ask(BATCH, "/internal/keys").reason, Reason::Forbidden);

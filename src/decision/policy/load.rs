@@ -35,7 +35,8 @@ impl PolicySet {
     /// # Errors
     /// As [`Self::compile`].
     pub fn recompile(&self, sources: &Sources) -> Result<Self, LoadError> {
-        nesting::on_deep_stack(sources.directory(), || load(sources, Some(self)))
+        let new = nesting::on_deep_stack(sources.directory(), || load(sources, Some(self)))?;
+        if self.callers { new.with_callers(sources.directory()) } else { Ok(new) }
     }
 }
 
@@ -76,6 +77,7 @@ fn load(sources: &Sources, before: Option<&PolicySet>) -> Result<PolicySet, Load
         warnings: warnings.into(),
         policy_digest: sources.policy_digest(),
         entity_digest: sources.entity_digest(),
+        callers: false,
     })
 }
 

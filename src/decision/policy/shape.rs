@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::decision::caller::admission::is_of_callers;
 use crate::decision::mapping::Shape;
 use crate::decision::schema::{ActionType, RecordType, SchemaTypes, Type};
 
@@ -71,6 +72,10 @@ pub(in crate::decision) fn is_supplied(attribute: &str) -> bool {
 pub(super) fn unanswerable(types: &SchemaTypes) -> Vec<String> {
     let mut found = Vec::new();
     for (name, action) in &types.actions {
+        // Nobody but a caller ever asks for it, and what that has is looked at where callers are to be asked about.
+        if is_of_callers(name) {
+            continue;
+        }
         if action.context.get("action").is_some_and(|attribute| !matches!(attribute.kind, Type::Record(_))) {
             found.push(format!(
                 "action `{name}`: `context.action` holds the action's properties, so it must be a record"

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::Principal;
 use super::attributes::attribute;
 use super::template::{ClaimPath, Template};
 use crate::decision::mapping::workload;
@@ -50,7 +51,16 @@ pub struct GroupMapping {
 }
 
 impl Mapping {
-    pub(super) fn entity<'c>(&self, token: &'c VerifiedToken, types: &SchemaTypes) -> Result<Entity<'c>, Refusal> {
+    /// Whom the token names, and nothing of what it says of them.
+    pub(in crate::decision) fn name(&self, token: &VerifiedToken) -> Result<Principal, Refusal> {
+        self.entity(token, &SchemaTypes::default()).map(|entity| Principal::of(&entity))
+    }
+
+    pub(in crate::decision) fn entity<'c>(
+        &self,
+        token: &'c VerifiedToken,
+        types: &SchemaTypes,
+    ) -> Result<Entity<'c>, Refusal> {
         match self {
             Self::Spiffe => {
                 let id: SpiffeId = token.subject.parse().map_err(|why| Refusal::new(Reason::BadToken, why, ""))?;

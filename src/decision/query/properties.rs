@@ -60,6 +60,11 @@ impl<'a> Properties<'a> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 
+    /// Leaves out those whose name `keeps` does not hold of.
+    pub fn retain(&mut self, mut keeps: impl FnMut(&str) -> bool) {
+        self.0.retain(|(name, _)| keeps(name));
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -8,7 +8,7 @@ use crate::decision::cache::DecisionCache;
 use crate::decision::policy::Effect;
 use crate::decision::policy::fixture::{Directory, SCHEMA};
 use crate::decision::recording::{Chosen, Part};
-use crate::decision::{Authorizer, DecisionMetrics, Marks, Ports, Recording};
+use crate::decision::{Asker, Authorizer, DecisionMetrics, Ports, Recording};
 use crate::evidence::{AppendError, Audit, Record, Taken};
 use crate::foundation::clock::SystemClock;
 use crate::foundation::entropy::SystemEntropy;
@@ -76,7 +76,7 @@ impl Plane {
             "resource": {"type": "Document", "id": "plan \"9\""},
             "context": context,
         });
-        self.authorizer.evaluate(serde_json::from_value(query).unwrap(), Marks::default());
+        self.authorizer.evaluate(serde_json::from_value(query).unwrap(), Asker::default());
         self.last.0.lock().unwrap().take().unwrap()
     }
 

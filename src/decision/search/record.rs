@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{Page, Search, SearchError, Sought};
+use crate::decision::caller::Asker;
 use crate::decision::policy::PolicySet;
 use crate::decision::query::{Action, Entity, Properties, Query};
 use crate::evidence::{DecisionId, Edge, SearchKind, SearchRecord};
@@ -15,7 +16,7 @@ use crate::foundation::watched::Snapshot;
 /// How much of a peer's own words goes into a record, in bytes.
 const SHOWN: usize = 1024;
 
-impl Search<'_> {
+impl<'s> Search<'s> {
     /// What is sought, as records and metrics name it.
     pub const fn kind(&self) -> SearchKind {
         match &self.sought {
@@ -27,6 +28,11 @@ impl Search<'_> {
 
     /// SHA-256 over everything but what is sought, the page's begin and its length.
     pub fn digest(&self) -> Digest {
+        self.query().digest()
+    }
+
+    /// The question, with an empty name in the place of what is sought.
+    pub(in crate::decision) fn query(&self) -> Query<'s> {
         let open = |kind: &str, properties: &Properties<'_>| Entity {
             properties: properties.clone().into_owned(),
             ..Entity::named(kind.to_owned(), "")
@@ -40,7 +46,7 @@ impl Search<'_> {
             }
             Sought::Actions { subject, resource } => (subject.clone(), Action::named(""), resource.clone()),
         };
-        Query { subject, action, resource, context: self.context.clone(), extra: Vec::new() }.digest()
+        Query { subject, action, resource, context: self.context.clone(), extra: Vec::new() }
     }
 }
 
@@ -54,7 +60,7 @@ pub(super) struct Answer<'a> {
 }
 
 /// The record of a search and its answer.
-pub(super) fn record<'a>(search: &'a Search<'_>, answer: &Answer<'_>, request_id: Option<&'a str>) -> SearchRecord<'a> {
+pub(super) fn record<'a>(search: &'a Search<'_>, answer: &Answer<'_>, by: Asker<'a>) -> SearchRecord<'a> {
     let whom = |entity: &Entity<'_>| Cow::Owned(printable(&entity.to_string(), SHOWN));
     let (principal, action, resource) = match &search.sought {
         Sought::Subjects { kind, action, resource, .. } => (as_printable(kind, SHOWN), Some(action), whom(resource)),
@@ -80,6 +86,7 @@ pub(super) fn record<'a>(search: &'a Search<'_>, answer: &Answer<'_>, request_id
         entity_digest: answer.policies.entity_digest(),
         policy_epoch: answer.policies.epoch(),
         latency_us: u64::try_from(answer.took.as_micros()).unwrap_or(u64::MAX),
-        request_id: request_id.map(|id| as_printable(id, SHOWN)),
+        request_id: by.request_id.map(|id| as_printable(id, SHOWN)),
+        caller: by.caller.map(|caller| as_printable(caller.name(), SHOWN)),
     }
 }

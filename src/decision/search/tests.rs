@@ -58,7 +58,7 @@ fn a_page_has_one_record_that_says_what_was_sought_and_how_much_was_found() {
     let log = Arc::new(Log::default());
     let authorizer = authorizer(&log);
     let search = actions("/orders/17");
-    let found = authorizer.search(&search, Some("r-1"));
+    let found = authorizer.search(&search, Asker { request_id: Some("r-1"), ..Asker::default() });
     let page = found.result.unwrap();
     assert_eq!((&page.names[..], page.more), (&["GET".to_owned(), "HEAD".to_owned()][..], true));
     let lines = log.lines.lock().unwrap();
@@ -86,7 +86,7 @@ fn a_page_has_one_record_that_says_what_was_sought_and_how_much_was_found() {
 #[test]
 fn what_is_not_recorded_is_not_found() {
     let log = Arc::new(Log { full: true, ..Log::default() });
-    assert_eq!(authorizer(&log).search(&actions("/orders/17"), None).result, Err(SearchError::Unrecorded));
+    assert_eq!(authorizer(&log).search(&actions("/orders/17"), Asker::default()).result, Err(SearchError::Unrecorded));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn what_is_refused_of_an_evaluation_is_not_found_by_a_search() {
     let log = Arc::new(Log::default());
     let authorizer = authorizer(&log);
     for path in ["/orders//17", "/orders/../17", "/%6frders/17"] {
-        assert_eq!(authorizer.search(&actions(path), None).result, Ok(Page::default()), "{path}");
+        assert_eq!(authorizer.search(&actions(path), Asker::default()).result, Ok(Page::default()), "{path}");
     }
 }
 

@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 pub use self::respond::{HeaderNames, HeaderNamesError};
 pub use self::service::ExtAuthz;
-use crate::decision::{Authorizer, Check, Marks, Reason, Verdict};
+use crate::decision::{Asker, Authorizer, Check, Reason, Verdict};
 use crate::evidence::Edge;
 use crate::foundation::telemetry::Registry;
 
@@ -55,7 +55,7 @@ impl Decide for Authorizer {
     }
 
     fn refuse(&self, edge: Edge, what: &str, reason: Reason) -> Verdict {
-        Self::refuse(self, edge, what, reason, Marks::default())
+        Self::refuse(self, edge, what, reason, Asker::default())
     }
 }
 

@@ -48,7 +48,7 @@ mod tests {
     fn call(uid: u32) -> Request {
         let peer = UnixPeer { pid: 1, uid, gid: getgid().as_raw(), pidfd: None };
         let mut request = Request::post("/").body(Body::empty()).unwrap();
-        request.extensions_mut().insert(ConnectionInfo { peer: Peer::Unix(peer) });
+        request.extensions_mut().insert(ConnectionInfo::of(Peer::Unix(peer)));
         request
     }
 

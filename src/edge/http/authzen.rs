@@ -16,14 +16,15 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::asking::Asking;
 use self::batch::Batch;
 use self::body::Bodies;
 use self::options::{ContextPolicy, Semantic};
 use self::question::{Members, QuestionError};
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
-use super::request_id::{RequestId, echo};
+use super::request_id::echo;
 use crate::decision::search::{Found, Search};
-use crate::decision::{Authorizer, Marks, Query, Reason, Verdict};
+use crate::decision::{Asker, Authorizer, Callers, Query, Reason, Statements, Verdict};
 use crate::evidence::Edge;
 
 pub use identifier::{Identifier, IdentifierError};
@@ -31,6 +32,7 @@ pub use metadata::Metadata;
 pub use metrics::Metrics;
 
 mod answer;
+mod asking;
 mod batch;
 mod body;
 mod identifier;
@@ -79,6 +81,10 @@ pub struct AuthzenConfig {
     pub decision_context_on_request: bool,
     /// What is told of it, if clients know it by a URL. That of a tenant has a path, under which all is served, too.
     pub metadata: Option<Metadata>,
+    /// Who may ask, and how they prove who they are. Without it nobody has to.
+    pub callers: Option<Arc<Callers>>,
+    /// What they may say of those whom they ask about.
+    pub statements: Statements,
 }
 
 impl Default for AuthzenConfig {
@@ -92,44 +98,47 @@ impl Default for AuthzenConfig {
             decision_context: false,
             decision_context_on_request: false,
             metadata: None,
+            callers: None,
+            statements: Statements::default(),
         }
     }
 }
 
 /// What answers the questions. The product has one, [`Authorizer`]; tests have others.
 pub trait Evaluate: Send + Sync + 'static {
-    /// Answers one question.
-    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict;
+    /// Answers one question of `by`.
+    fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict;
 
-    /// Answers a search. It may take up to a second. `request_id` is the client's name for its request.
-    fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found;
+    /// Answers a search. It may take up to a second.
+    fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found;
 
     /// Records and denies a part of a request that asks nothing; `what` says what is known of it.
-    fn refuse(&self, what: &str, marks: Marks<'_>) -> Verdict;
+    fn refuse(&self, what: &str, by: Asker<'_>) -> Verdict;
 }
 
 impl Evaluate for Authorizer {
-    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict {
-        Self::evaluate(self, query, marks)
+    fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
+        Self::evaluate(self, query, by)
     }
 
-    fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
-        Self::search(self, search, request_id)
+    fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found {
+        Self::search(self, search, by)
     }
 
-    fn refuse(&self, what: &str, marks: Marks<'_>) -> Verdict {
-        Self::refuse(self, Edge::Authzen, what, Reason::Undecodable, marks)
+    fn refuse(&self, what: &str, by: Asker<'_>) -> Verdict {
+        Self::refuse(self, Edge::Authzen, what, Reason::Undecodable, by)
     }
 }
 
-/// Serves the API with `pdp`'s answers. The clients' authentication is the listener's business.
+/// Serves the API with `pdp`'s answers. Whoever asks is authenticated first; the metadata are everybody's to read.
 pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
-    let mut routes = endpoints::<E>();
+    let endpoints = endpoints::<E>(config.callers.as_ref());
+    let mut routes = endpoints.clone();
     if let Some(metadata) = &config.metadata {
         routes = routes.route(&metadata.path(), get(configuration::<E>).fallback(method_not_allowed));
         let tenant = metadata.identifier().path();
         if !tenant.is_empty() {
-            routes = routes.nest(tenant, endpoints::<E>());
+            routes = routes.nest(tenant, endpoints);
         }
     }
     routes
@@ -140,13 +149,17 @@ pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: 
         .layer(middleware::from_fn(echo))
 }
 
-fn endpoints<E: Evaluate>() -> Router<Arc<Service<E>>> {
-    Router::new()
+fn endpoints<E: Evaluate>(callers: Option<&Arc<Callers>>) -> Router<Arc<Service<E>>> {
+    let routes = Router::new()
         .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
         .route(EVALUATIONS_PATH, post(evaluations::<E>).fallback(method_not_allowed))
         .route(SUBJECT_SEARCH_PATH, post(search::subjects::<E>).fallback(method_not_allowed))
         .route(RESOURCE_SEARCH_PATH, post(search::resources::<E>).fallback(method_not_allowed))
-        .route(ACTION_SEARCH_PATH, post(search::actions::<E>).fallback(method_not_allowed))
+        .route(ACTION_SEARCH_PATH, post(search::actions::<E>).fallback(method_not_allowed));
+    match callers {
+        None => routes,
+        Some(callers) => routes.route_layer(middleware::from_fn_with_state(Arc::clone(callers), asking::authenticate)),
+    }
 }
 
 struct Service<E> {
@@ -182,8 +195,9 @@ impl<E: Evaluate> Service<E> {
         Ok(Admitted { members: question::object(&body.bytes)?, _place: place })
     }
 
-    async fn decide(&self, query: Query<'_>, marks: Marks<'_>, with_context: bool) -> Response {
-        answer::response(&self.pdp.evaluate(query, marks).settled().await, with_context)
+    async fn decide(&self, mut query: Query<'_>, by: Asker<'_>, with_context: bool) -> Response {
+        self.config.statements.restrict(&mut query, by.caller);
+        answer::response(&self.pdp.evaluate(query, by).settled().await, with_context)
     }
 
     fn context_policy(&self) -> ContextPolicy {
@@ -201,20 +215,20 @@ async fn evaluation<E: Evaluate>(
     State(service): State<Arc<Service<E>>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let request_id = RequestId::of(&request);
+    let asking = Asking::of(&request);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let policy = service.context_policy();
     // `options` are no member of a single question, so they are only looked at where they can mean something.
     let mut options = if policy.on_request { members.optional_object("options")? } else { None };
     let with_context = policy.read(options.as_mut())?;
-    Ok(service.decide(question::query(members)?, request_id.marks(), with_context).await)
+    Ok(service.decide(question::query(members)?, asking.by(), with_context).await)
 }
 
 async fn evaluations<E: Evaluate>(
     State(service): State<Arc<Service<E>>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let request_id = RequestId::of(&request);
+    let asking = Asking::of(&request);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let mut options = members.optional_object("options")?;
     let semantic = Semantic::read(options.as_mut())?;
@@ -225,10 +239,10 @@ async fn evaluations<E: Evaluate>(
         Some(_) => return Err(members.wrong("evaluations", "an array").into()),
     };
     if items.is_empty() {
-        return Ok(service.decide(question::query(members)?, request_id.marks(), with_context).await);
+        return Ok(service.decide(question::query(members)?, asking.by(), with_context).await);
     }
     let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
-    let decisions = batch.put(&*service.pdp, request_id.marks(), with_context).await?;
+    let decisions = batch.put(&*service.pdp, &service.config.statements, asking.by(), with_context).await?;
     Ok(Json(decisions).into_response())
 }
 

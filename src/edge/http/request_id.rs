@@ -6,8 +6,6 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::decision::Marks;
-
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -33,10 +31,9 @@ impl RequestId {
         self.id.as_ref().and_then(|id| id.to_str().ok())
     }
 
-    /// The same, and the trace that it belongs to.
-    pub(super) fn marks(&self) -> Marks<'_> {
-        let traceparent = self.traceparent.as_ref().and_then(|parent| parent.to_str().ok());
-        Marks { request_id: self.as_str(), traceparent }
+    /// The trace that it belongs to, as the client says.
+    pub(super) fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_ref().and_then(|parent| parent.to_str().ok())
     }
 }
 

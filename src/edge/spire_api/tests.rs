@@ -86,7 +86,7 @@ impl Desk {
         request.extensions_mut().extend(
             peer.map(|peer| {
                 let mut extensions = http::Extensions::new();
-                extensions.insert(ConnectionInfo { peer });
+                extensions.insert(ConnectionInfo::of(peer));
                 extensions
             })
             .unwrap_or_default(),

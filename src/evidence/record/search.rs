@@ -98,4 +98,7 @@ pub struct SearchRecord<'a> {
     /// The caller's own name for its request (`x-request-id`), sanitised, if it gave one.
     #[b(17)]
     pub request_id: Option<Cow<'a, str>>,
+    /// Who put the question, as in decisions.
+    #[b(18)]
+    pub caller: Option<Cow<'a, str>>,
 }

@@ -47,6 +47,7 @@ pub(in crate::evidence) fn decision(time: Timestamp) -> DecisionRecord<'static> 
         peer: None,
         token: None,
         token_issuer: None,
+        caller: None,
         action: "DELETE".into(),
         resource: r#"Path::"orders/42""#.into(),
         context_digest: Some(Digest::of(b"the context")),
@@ -102,6 +103,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
         policy_epoch: epoch(3),
         latency_us: 2041,
         request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
+        caller: None,
     }
 }
 

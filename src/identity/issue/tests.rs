@@ -27,6 +27,7 @@ const JWT_TTL: Duration = Duration::from_mins(5);
 
 mod jwt;
 mod mint;
+mod own;
 
 /// An audit log that can be made to refuse.
 #[derive(Debug, Default)]

@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_machine_is_one_client_over_whatever_port() {
-        let owner = |address: &str| ConnectionInfo { peer: Peer::Tcp(address.parse().unwrap()) }.owner();
+        let owner = |address: &str| ConnectionInfo::of(Peer::Tcp(address.parse().unwrap())).owner();
         let admission = admission(8, 0);
         let (one, same) = (admission.client(owner("10.0.0.1:1")), admission.client(owner("10.0.0.1:2")));
         let places: Vec<_> = std::iter::from_fn(|| one.admit()).collect();

@@ -134,12 +134,12 @@ fn tcp(socket: TcpStream) -> io::Result<Connected> {
     // With Nagle's algorithm every second small answer waits 40 ms for the peer's delayed ACK.
     socket.set_nodelay(true)?;
     let peer = Peer::Tcp(socket.peer_addr()?);
-    Ok(Connected::Tcp(socket, ConnectionInfo { peer }))
+    Ok(Connected::Tcp(socket, ConnectionInfo::of(peer)))
 }
 
 fn unix(socket: UnixStream) -> io::Result<Connected> {
     let peer = Peer::Unix(UnixPeer::of(&socket)?);
-    Ok(Connected::Unix(socket, ConnectionInfo { peer }))
+    Ok(Connected::Unix(socket, ConnectionInfo::of(peer)))
 }
 
 fn refuse(metrics: &ListenerMetrics, error: &io::Error) {

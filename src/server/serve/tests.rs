@@ -44,7 +44,7 @@ struct Served {
 
 impl Served {
     fn start(bound: Bound, router: Router, limits: Limits) -> Self {
-        Self::run(bound.to_string(), |metrics, signal| serve(bound, router, limits, metrics, signal))
+        Self::run(bound.to_string(), |metrics, signal| serve(bound, None, router, limits, metrics, signal))
     }
 
     fn run<F>(address: String, serve: impl FnOnce(ListenerMetrics, ShutdownSignal) -> F) -> Self
@@ -350,7 +350,7 @@ async fn connections_that_wait_in_the_queue_when_the_drain_starts_are_served() {
     let metrics = ServerMetrics::new(&mut Registry::default()).listener("test");
     let router = Router::new().route("/", get(|| async { "served" }));
     let mut task = JoinSet::new();
-    task.spawn(serve(bound, router, Limits::default(), metrics, shutdown.signal()));
+    task.spawn(serve(bound, None, router, Limits::default(), metrics, shutdown.signal()));
     let answers = tokio::task::spawn_blocking(move || {
         // Sent only now, after the queue was emptied.
         std::thread::sleep(A_WHILE);

@@ -56,7 +56,7 @@ fn a_record_has_the_schema_who_vouched_for_the_leaf_and_the_trace() {
         "resource": {"type": "Service", "id": "orders"}});
     plane
         .authorizer
-        .evaluate(serde_json::from_value(query).unwrap(), Marks { traceparent: Some(TRACE), ..Marks::default() });
+        .evaluate(serde_json::from_value(query).unwrap(), Asker { traceparent: Some(TRACE), ..Asker::default() });
     assert!(plane.last().trace_id.is_some() && plane.last().authority.is_none());
 }
 
@@ -85,13 +85,13 @@ fn chosen_parts_of_the_context_are_kept_in_plain_or_only_as_commitments() {
         .unwrap()
     };
     let plane = keeping(chosen(false), None);
-    plane.authorizer.evaluate(query("Bonn"), Marks::default());
+    plane.authorizer.evaluate(query("Bonn"), Asker::default());
     let expected = [("context.geo.city", "\"Bonn\""), ("context.n", "1")];
     assert_eq!(fields(&plane.last()), expected.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))));
     assert_eq!(plane.last().context_digest, Some(completed(query("Bonn")).digest()));
 
     let plane = keeping(chosen(true), Some(DisclosureKey::of_seed([1; 32])));
-    plane.authorizer.evaluate(query("Bonn"), Marks::default());
+    plane.authorizer.evaluate(query("Bonn"), Asker::default());
     let record = plane.last();
     let names = ["context.geo.city", "context.n", "context_digest"];
     assert_eq!(fields(&record), names.map(|name| (name.to_owned(), None)));

@@ -110,7 +110,8 @@ const fn http_status(reason: Reason) -> u16 {
         | Reason::SchemaMismatch
         | Reason::NoService
         | Reason::NoRoute
-        | Reason::HeadersNotRaw => 403,
+        | Reason::HeadersNotRaw
+        | Reason::CallerNotPermitted => 403,
         Reason::NoCertificate
         | Reason::BadCertificate
         | Reason::ExpiredCertificate

@@ -23,14 +23,21 @@ pub(super) struct Decision {
     context: Option<Context>,
 }
 
+/// What is said beside it.
+#[derive(Debug, Default, Serialize)]
+struct Context {
+    #[serde(flatten)]
+    why: Option<Why>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorBody>,
+}
+
 /// Why it is what it is.
 #[derive(Debug, Serialize)]
-struct Context {
+struct Why {
     decision_id: DecisionId,
     reason: &'static str,
     policies: Arc<[Arc<str>]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorBody>,
 }
 
 impl Decision {
@@ -39,18 +46,29 @@ impl Decision {
     /// # Errors
     /// The answer to give if the verdict is none.
     pub(super) fn of(verdict: &Verdict, with_context: bool) -> Result<Self, Failure> {
+        if verdict.reason == Reason::CallerNotPermitted {
+            return Err(not_permitted().with_header(decision_id(verdict.id)));
+        }
         let decision = match verdict.outcome {
             Outcome::Allow => true,
             Outcome::Deny => false,
             Outcome::Error => return Err(failure(verdict.reason).with_header(decision_id(verdict.id))),
         };
-        let context = with_context.then(|| Context {
-            decision_id: verdict.id,
-            reason: verdict.reason.name(),
-            policies: Arc::clone(&verdict.policies),
-            error: None,
-        });
-        Ok(Self { decision, context })
+        let why = with_context.then(|| Why::of(verdict));
+        Ok(Self { decision, context: why.map(|why| Context { why: Some(why), error: None }) })
+    }
+
+    /// The same of an item of a batch. One that its caller may not ask is denied and says so, whatever the others are.
+    ///
+    /// # Errors
+    /// As those of [`Self::of`].
+    pub(super) fn of_item(verdict: &Verdict, with_context: bool) -> Result<Self, Failure> {
+        if verdict.reason != Reason::CallerNotPermitted {
+            return Self::of(verdict, with_context);
+        }
+        let why = with_context.then(|| Why::of(verdict));
+        let context = Context { why, error: Some(not_permitted().into_body()) };
+        Ok(Self { decision: false, context: Some(context) })
     }
 
     /// The denial that `verdict` records of an item of a batch that asks nothing, for `fault` (section 7.2.1).
@@ -68,6 +86,12 @@ impl Decision {
 
     pub(super) const fn permits(&self) -> bool {
         self.decision
+    }
+}
+
+impl Why {
+    fn of(verdict: &Verdict) -> Self {
+        Self { decision_id: verdict.id, reason: verdict.reason.name(), policies: Arc::clone(&verdict.policies) }
     }
 }
 
@@ -103,4 +127,9 @@ fn failure(reason: Reason) -> Failure {
 /// Nothing is answered that is not on record.
 pub(super) fn unrecorded() -> Failure {
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the decision could not be recorded")
+}
+
+/// The client is known, and may not ask this.
+pub(super) fn not_permitted() -> Failure {
+    Failure::new(StatusCode::FORBIDDEN, "the caller may not ask this")
 }

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use super::super::failure::Failure;
 use super::Evaluate;
-use super::answer::Decision;
+use super::answer::{self, Decision};
 use super::options::Semantic;
 use super::question::{Members, QuestionError, query};
-use crate::decision::Marks;
+use crate::decision::{Asker, Reason, Statements};
 
 /// What an item that lacks it takes from the top level, each whole (section 7.1.1).
 const SHARED: [&str; 4] = ["subject", "action", "resource", "context"];
@@ -58,23 +58,31 @@ impl Batch {
         Ok(Self { semantic, defaults, items })
     }
 
-    /// Has `pdp` answer one question after another, as far as the semantic goes. Others get their turn between two.
+    /// Has `pdp` answer one question of `by` after another, as far as the semantic goes. Others get their turn between two.
     ///
     /// # Errors
     /// The answer to give if one of them could not be decided through a fault of ours: then there is no telling what
-    /// the rest would have been worth.
+    /// the rest would have been worth; or if `by` may ask none of them.
     pub(super) async fn put<E: Evaluate>(
         self,
         pdp: &E,
-        marks: Marks<'_>,
+        statements: &Statements,
+        by: Asker<'_>,
         with_context: bool,
     ) -> Result<Decisions, Failure> {
         let mut evaluations = Vec::with_capacity(self.items.len());
+        let mut may_ask_any = false;
         for item in self.items {
             let decision = match complete(item, &self.defaults).and_then(query) {
-                Ok(query) => Decision::of(&pdp.evaluate(query, marks).settled().await, with_context)?,
+                Ok(mut query) => {
+                    statements.restrict(&mut query, by.caller);
+                    let verdict = pdp.evaluate(query, by).settled().await;
+                    may_ask_any |= verdict.reason != Reason::CallerNotPermitted;
+                    Decision::of_item(&verdict, with_context)?
+                }
                 Err(fault) => {
-                    let verdict = pdp.refuse("an item of a batch that is no question", marks).settled().await;
+                    let verdict = pdp.refuse("an item of a batch that is no question", by).settled().await;
+                    may_ask_any = true;
                     Decision::of_bad_item(&verdict, &fault, with_context)?
                 }
             };
@@ -85,7 +93,7 @@ impl Batch {
             }
             tokio::task::yield_now().await;
         }
-        Ok(Decisions { evaluations })
+        if may_ask_any { Ok(Decisions { evaluations }) } else { Err(answer::not_permitted()) }
     }
 }
 

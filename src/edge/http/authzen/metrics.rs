@@ -25,7 +25,7 @@ impl Metrics {
     pub fn new(registry: &mut Registry) -> Self {
         let requests = Family::<RequestLabels, Counter>::default();
         // From the start, so that the first fault is an increase that an alert can see.
-        for status in [200, 400, 429, 500, 503] {
+        for status in [200, 400, 401, 403, 429, 500, 503] {
             requests.get_or_create_owned(&RequestLabels { status });
         }
         registry.register("portcullis_authzen_requests", "AuthZEN requests answered, by HTTP status", requests.clone());

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::super::failure::Failure;
-use super::super::request_id::RequestId;
+use super::asking::Asking;
 use super::page::{PageAnswer, PageError, PageRequest, Place};
 use super::question::{Members, QuestionError, action, entity, nameless};
 use super::{Admitted, Evaluate, Service, answer};
@@ -104,6 +104,7 @@ impl From<SearchError> for Failure {
         match error {
             SearchError::TooMuchWork => Self::bad_request(&error),
             SearchError::Unrecorded => answer::unrecorded(),
+            SearchError::CallerNotPermitted => answer::not_permitted(),
             SearchError::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }
@@ -131,14 +132,15 @@ pub(super) async fn actions<E: Evaluate>(
 }
 
 async fn search<E: Evaluate>(service: &Service<E>, request: Request, open: Open) -> Result<Response, Failure> {
-    let request_id = RequestId::of(&request);
+    let asking = Asking::of(&request);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let page = PageRequest::read(members.optional_object("page")?)?;
-    let query = open.read(members)?;
+    let mut query = open.read(members)?;
+    service.config.statements.restrict(&mut query, asking.by().caller);
     let (digest, kind, asked) = (query.digest(), open.kind(&query), page.given);
     let place = page.place(&digest)?;
     let search = open.search(query, place.after.clone(), place.length(service.config.max_page_size));
-    let (id, found) = run(service, search, request_id).await?;
+    let (id, found) = run(service, search, asking).await?;
     let response = found.map_err(Failure::from).and_then(|page| {
         let page = Results {
             page: page_answer(asked, &page, &place, &digest)?,
@@ -164,14 +166,14 @@ fn page_answer(asked: bool, page: &Page, place: &Place, request: &Digest) -> Res
 async fn run<E: Evaluate>(
     service: &Service<E>,
     search: Search<'static>,
-    request_id: RequestId,
+    asking: Asking,
 ) -> Result<(DecisionId, Result<Page, SearchError>), Failure> {
     let closed = |_closed| Failure::from(SearchError::Internal);
     let turn = Arc::clone(&service.searches).acquire_owned().await.map_err(closed)?;
     let pdp = Arc::clone(&service.pdp);
     let searching = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        pdp.search(&search, request_id.as_str())
+        pdp.search(&search, asking.by())
     });
     match searching.await {
         Ok(found) => {

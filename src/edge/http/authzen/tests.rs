@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::decision::Reason;
 use crate::decision::search::Page;
-use crate::decision::{Marks, Reason};
 use crate::evidence::{CacheState, DecisionId, Outcome, Taken};
 
 mod batch;
+mod callers;
 mod metadata;
 mod openapi;
 mod search;
@@ -45,16 +46,16 @@ impl Fixed {
 }
 
 impl Evaluate for Fixed {
-    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict {
-        self.asked.lock().unwrap().push((query.into_owned(), marks.request_id.map(str::to_owned)));
+    fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
+        self.asked.lock().unwrap().push((query.into_owned(), by.request_id.map(str::to_owned)));
         verdict(self.outcome, self.reason)
     }
 
-    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
         Found { id: DecisionId::NIL, result: Ok(Page::default()), taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         verdict(Outcome::Deny, Reason::Undecodable)
     }
 }
@@ -75,15 +76,15 @@ fn verdict(outcome: Outcome, reason: Reason) -> Verdict {
 struct Panicking;
 
 impl Evaluate for Panicking {
-    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
         panic!("a secret of the implementation");
     }
 
-    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
         panic!("a secret of the implementation");
     }
 
-    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         panic!("a secret of the implementation");
     }
 }

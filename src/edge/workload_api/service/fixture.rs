@@ -185,7 +185,7 @@ async fn connect(
     let (near, far) = tokio::io::duplex(1 << 20);
     let service = InterceptedService::new(service.into_server(), move |mut request: Request<()>| {
         if let Some(peer) = peer.clone() {
-            request.extensions_mut().insert(ConnectionInfo { peer });
+            request.extensions_mut().insert(ConnectionInfo::of(peer));
         }
         Ok(request)
     });

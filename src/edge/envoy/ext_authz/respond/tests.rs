@@ -12,7 +12,7 @@ use prost::Message as _;
 use super::*;
 use crate::evidence::{CacheState, DecisionId, Taken};
 
-const REASONS: [Reason; 33] = [
+const REASONS: [Reason; 34] = [
     Reason::Permitted,
     Reason::NoPermit,
     Reason::Forbidden,
@@ -29,6 +29,7 @@ const REASONS: [Reason; 33] = [
     Reason::ExpiredToken,
     Reason::UntrustedToken,
     Reason::ReplayedToken,
+    Reason::CallerNotPermitted,
     Reason::BadMethod,
     Reason::BadPath,
     Reason::BadHost,

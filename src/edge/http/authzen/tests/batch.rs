@@ -10,21 +10,21 @@ struct ById {
 }
 
 impl Evaluate for ById {
-    fn evaluate(&self, query: Query<'_>, marks: Marks<'_>) -> Verdict {
+    fn evaluate(&self, query: Query<'_>, by: Asker<'_>) -> Verdict {
         let (outcome, reason) = match &*query.resource.id {
             "fault" => (Outcome::Error, Reason::AuditUnavailable),
             id if id.starts_with("yes") => (Outcome::Allow, Reason::Permitted),
             _ => (Outcome::Deny, Reason::NoPermit),
         };
-        self.asked.lock().unwrap().push((query.into_owned(), marks.request_id.map(str::to_owned)));
+        self.asked.lock().unwrap().push((query.into_owned(), by.request_id.map(str::to_owned)));
         verdict(outcome, reason)
     }
 
-    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
         panic!("a batch does not search");
     }
 
-    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         *self.refused.lock().unwrap() += 1;
         verdict(Outcome::Deny, Reason::Undecodable)
     }
@@ -277,7 +277,7 @@ async fn a_batch_yields_between_its_items() {
         let Some(Value::Array(items)) = members.take("evaluations") else { panic!("no items") };
         Batch::new(members, items, Semantic::ExecuteAll, 2).unwrap()
     });
-    members.unwrap().put(&*pdp, Marks::default(), false).await.unwrap();
+    members.unwrap().put(&*pdp, &Statements::default(), Asker::default(), false).await.unwrap();
     assert!(others.try_join_next().is_some());
 }
 
@@ -287,7 +287,7 @@ async fn too_many_at_work_are_429_and_told_when_to_come_again() {
     struct Busy(Arc<tokio::sync::Barrier>, tokio::runtime::Handle);
 
     impl Evaluate for Busy {
-        fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
+        fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
             tokio::task::block_in_place(|| {
                 self.1.block_on(async {
                     self.0.wait().await;
@@ -297,11 +297,11 @@ async fn too_many_at_work_are_429_and_told_when_to_come_again() {
             verdict(Outcome::Deny, Reason::NoPermit)
         }
 
-        fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+        fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
             panic!("nobody searches");
         }
 
-        fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
+        fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
             verdict(Outcome::Deny, Reason::Undecodable)
         }
     }

@@ -12,11 +12,28 @@ const DOCUMENT: &str = include_str!("../../../../../docs/openapi/authzen.yaml");
 const ALL: &str = r#"{"subject":{"type":"user","id":"alice"},"action":{"name":"read"},
     "resource":{"type":"record","id":"record-1"},"evaluations":[{},{}]}"#;
 
+/// Lets nobody ask anything.
+struct Closed;
+
+impl Evaluate for Closed {
+    fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
+        verdict(Outcome::Deny, Reason::CallerNotPermitted)
+    }
+
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
+        Found { id: DecisionId::NIL, result: Err(SearchError::CallerNotPermitted), taken: Taken::NOW }
+    }
+
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
+        verdict(Outcome::Deny, Reason::Undecodable)
+    }
+}
+
 /// Either has a decision or can't record it.
 struct Recording(bool);
 
 impl Evaluate for Recording {
-    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
         if self.0 {
             verdict(Outcome::Allow, Reason::Permitted)
         } else {
@@ -24,14 +41,19 @@ impl Evaluate for Recording {
         }
     }
 
-    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
         let result = if self.0 { Ok(Page::default()) } else { Err(SearchError::Unrecorded) };
         Found { id: DecisionId::NIL, result, taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         verdict(Outcome::Deny, Reason::Undecodable)
     }
+}
+
+/// Callers of whom there are none.
+fn nobody() -> Arc<Callers> {
+    Arc::new(Callers::new(Arc::new(crate::foundation::clock::SystemClock::new())))
 }
 
 fn document() -> Value {
@@ -62,6 +84,8 @@ async fn statuses(path: &str) -> BTreeSet<u16> {
         send(works(), &AuthzenConfig { max_concurrent_requests: 0, ..config() }, post(ALL)).await,
         send(Arc::new(Panicking), &config(), post(ALL)).await,
         send(Arc::new(Recording(false)), &config(), post(ALL)).await,
+        send(works(), &AuthzenConfig { callers: Some(nobody()), ..config() }, post(ALL)).await,
+        send(Arc::new(Closed), &config(), post(ALL)).await,
     ];
     answers.iter().map(|answer| answer.status).collect()
 }

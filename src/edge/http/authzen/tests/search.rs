@@ -23,11 +23,11 @@ impl Known {
 }
 
 impl Evaluate for Known {
-    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
         panic!("a search is no question");
     }
 
-    fn search(&self, search: &Search<'_>, request_id: Option<&str>) -> Found {
+    fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found {
         let owned = Search {
             sought: match search.sought.clone() {
                 Sought::Subjects { kind, properties, action, resource } => Sought::Subjects {
@@ -50,7 +50,7 @@ impl Evaluate for Known {
             after: search.after.clone(),
             limit: search.limit,
         };
-        self.asked.lock().unwrap().push((owned, request_id.map(str::to_owned)));
+        self.asked.lock().unwrap().push((owned, by.request_id.map(str::to_owned)));
         let after = self.names.iter().filter(|name| search.after.as_deref().is_none_or(|after| after < **name));
         let left: Vec<String> = after.map(|name| (*name).to_owned()).collect();
         let more = left.len() > search.limit;
@@ -58,7 +58,7 @@ impl Evaluate for Known {
         Found { id: DecisionId::NIL, result: self.fails.map_or(Ok(page), Err), taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         panic!("a search has no parts");
     }
 }
@@ -311,11 +311,11 @@ struct Counting {
 }
 
 impl Evaluate for Counting {
-    fn evaluate(&self, _query: Query<'_>, _marks: Marks<'_>) -> Verdict {
+    fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
         panic!("a search is no question");
     }
 
-    fn search(&self, _search: &Search<'_>, _request_id: Option<&str>) -> Found {
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         (0..1000).for_each(|_| std::thread::yield_now());
@@ -323,7 +323,7 @@ impl Evaluate for Counting {
         Found { id: DecisionId::NIL, result: Ok(Page::default()), taken: Taken::NOW }
     }
 
-    fn refuse(&self, _what: &str, _marks: Marks<'_>) -> Verdict {
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
         panic!("a search has no parts");
     }
 }

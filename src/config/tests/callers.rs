@@ -1,0 +1,69 @@
+//! Who may ask over `AuthZEN`, and what is refused because it would be open by accident.
+
+use super::*;
+
+const DIGEST: &str = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+
+fn complaint(yaml: &str) -> String {
+    complaints(&sources(&format!("trust_domain: a\n{yaml}")))
+}
+
+#[test]
+fn an_encrypted_listener_beyond_loopback_wants_to_know_who_asks() {
+    let open = "listen: {authzen: 'tls:0.0.0.0:8443'}\nauthzen: {tls: {svid: {spiffe_id: 'spiffe://a/pdp'}}}";
+    insta::assert_snapshot!(complaint(open), @"p.yaml:2:19: listen.authzen: `tls:0.0.0.0:8443` is not loopback, and nobody has to say there who asks; `authzen.callers` says who may, or `listen.unauthenticated_beyond_loopback: true` leaves it open");
+    load(&format!("trust_domain: a\n{}", open.replace("0.0.0.0", "127.0.0.1")));
+    load(&format!("trust_domain: a\n{}", open.replace("8443'", "8443', unauthenticated_beyond_loopback: true")));
+    let known = open.replace("authzen: {tls", "authzen: {callers: {mtls: true}, tls");
+    let config = load(&format!("trust_domain: a\n{known}")).config;
+    assert!(config.listen.authzen[0].tls);
+    assert!(!is_open_to_the_network(&config.listen, &config.authzen.callers));
+}
+
+#[test]
+fn a_plain_listener_beyond_loopback_is_what_it_was_and_known_to_be_open() {
+    let config = load("trust_domain: a\nlisten: {authzen: 'tcp:0.0.0.0:80', plaintext_beyond_loopback: true}").config;
+    assert!(is_open_to_the_network(&config.listen, &config.authzen.callers));
+    let config = load("trust_domain: a").config;
+    assert!(!is_open_to_the_network(&config.listen, &config.authzen.callers));
+    assert!(config.authzen.callers.is_nobody());
+}
+
+#[test]
+fn tls_and_its_listener_come_together() {
+    insta::assert_snapshot!(complaint("listen: {authzen: 'tls:127.0.0.1:8443'}"), @"p.yaml:2:19: listen.authzen: `tls:127.0.0.1:8443` needs `authzen.tls`, which says what certificate is shown");
+    insta::assert_snapshot!(complaint("authzen: {tls: {certificate_file: a, key_file: b}, callers: {mtls: true}}"), @r"
+    p.yaml:2:10: authzen: `callers.mtls` has no use without an address `tls:IP:PORT` in `listen.authzen`: certificates are shown nowhere else
+    p.yaml:2:10: authzen: `tls` has no use without an address `tls:IP:PORT` in `listen.authzen`
+    ");
+    insta::assert_snapshot!(complaint("listen: {operations: 'tls:127.0.0.1:8443'}"), @"p.yaml:2:22: listen.operations: `tls:127.0.0.1:8443`: only `listen.authzen` can be encrypted");
+    insta::assert_snapshot!(complaint("listen: {authzen: 'tls:127.0.0.1:1'}\nauthzen: {tls: {certificate_file: a}}"), @"p.yaml:3:11: authzen.tls: must have either `certificate_file` and `key_file`, or `svid`");
+    insta::assert_snapshot!(complaint("listen: {authzen: 'tls:127.0.0.1:1'}\nauthzen: {tls: {svid: {spiffe_id: 'spiffe://b/pdp'}}}"), @"p.yaml:3:24: authzen.tls.svid.spiffe_id: `spiffe://b/pdp` is not of the trust domain `a`");
+}
+
+#[test]
+fn a_key_is_known_by_its_digest_and_is_not_repeated_if_it_is_none() {
+    let keys = |keys: &str| format!("authzen: {{callers: {{api_keys: [{keys}]}}}}");
+    let config = load(&format!("trust_domain: a\n{}", keys(&format!("{{name: shop, sha256: {DIGEST}}}")))).config;
+    assert_eq!(&*config.authzen.callers.api_keys[0].name, "shop");
+    let said = complaint(&keys("{name: shop, sha256: 'hunter2-hunter2-hunter2'}"));
+    assert!(said.contains("never the key itself") && !said.contains("hunter2"), "{said}");
+    let nothing = Digest::of(b"");
+    assert!(complaint(&keys(&format!("{{name: shop, sha256: '{nothing}'}}"))).contains("SHA-256 of nothing"));
+    let both = complaint(&keys(&format!("{{name: shop, sha256: {DIGEST}, sha256_file: x}}")));
+    assert!(both.contains("exactly one of `sha256` and `sha256_file`"), "{both}");
+    assert!(complaint(&keys(&format!("{{name: 'spiffe://a/b', sha256: {DIGEST}}}"))).contains("1 to 64 letters"));
+}
+
+#[test]
+fn what_could_pass_for_another_caller_or_never_holds_is_refused() {
+    assert!(complaint("authzen: {callers: {policy: true}}").contains("has no use as long as nobody has to say"));
+    let twice = "authzen: {callers: {users: [{name: x, uid: 1}, {name: y, uid: 1}]}}";
+    assert!(complaint(twice).contains("1 is there twice"));
+    let named =
+        "authzen: {callers: {bearer: {issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys',
+        claims: {type: 'Portcullis::Caller'}}]}}}";
+    assert!(complaint(named).contains("can't be a `Portcullis::Caller`"), "{}", complaint(named));
+    let stars = "authzen: {callers: {properties: [{caller: x, subject: ['*', y]}]}}";
+    assert!(complaint(stars).contains("`*` stands alone"));
+}

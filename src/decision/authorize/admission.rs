@@ -1,0 +1,45 @@
+//! Whether those who ask may: decided on the same line as what they ask, before it.
+
+use super::{Answer, Asker, Authorizer, Effect, Proofs, Question};
+use crate::decision::caller::admission::{self, SEARCH};
+use crate::decision::query::Query;
+use crate::decision::reason::Reason;
+use crate::decision::request::Refusal;
+use crate::evidence::Edge;
+
+impl Authorizer {
+    /// Whether `by` may ask `query`, which `question` goes on with: nothing if so, or if that is everybody's to ask; else the
+    /// answer that says which policies decided so. No fault of the question for the policies is anybody's permission.
+    pub(super) fn admit(
+        &self,
+        by: Asker<'_>,
+        action: &'static str,
+        query: &Query<'_>,
+        question: &Question<'_>,
+    ) -> Result<Option<Answer>, Refusal> {
+        if !question.policies.decides_on_callers() {
+            return Ok(None);
+        }
+        let refused = |why: &dyn std::fmt::Display| Refusal::new(Reason::CallerNotPermitted, why, "");
+        let Some(caller) = by.caller else { return Err(refused(&"nobody is known to ask")) };
+        let asks = admission::question(caller, action, query, question.policies.types());
+        let asks = asks.map_err(|error| refused(&error))?;
+        let proofs = Proofs { leaf: caller.leaf(), token: caller.token() };
+        let answer = self.settle(&asks, asks.digest(), proofs, question).map_err(|error| refused(&error))?;
+        let permitted = answer.evaluation.effect == Effect::Permit;
+        Ok((!permitted).then_some(Answer { of_caller: true, ..answer }))
+    }
+
+    /// Whether `by` may search for what `query` leaves open.
+    pub(in crate::decision) fn may_search(&self, by: Asker<'_>, query: &Query<'_>) -> bool {
+        let mut question = self.begin(Edge::Authzen);
+        question.called(by);
+        match self.admit(by, SEARCH, query, &question) {
+            Ok(answer) => answer.is_none(),
+            Err(refusal) => {
+                tracing::debug!("refused a search: {}", refusal.detail());
+                false
+            }
+        }
+    }
+}
