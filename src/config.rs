@@ -32,7 +32,7 @@ use portcullis_spiffe::TrustDomain;
 
 pub use answers::Answers;
 pub use attestors::Attestors;
-pub use audit::{Audit, AuditFile, Export, ExportTo, GatewayName, Witness, WitnessAt, Witnesses};
+pub use audit::{Audit, AuditFile, AuditRequest, Export, ExportTo, GatewayName, Witness, WitnessAt, Witnesses};
 pub use callers::{Callers, KeyDigest, KeySetting};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};

@@ -1,14 +1,18 @@
 //! What happened, provable: the record of every decision and issuance, and the port it is written to.
 
 pub mod audit;
+pub mod disclosure;
 pub mod export;
 pub mod log;
+pub mod receipt;
 pub mod record;
+pub mod search;
 pub mod witness;
 
 pub use audit::{AppendError, Audit, Taken};
+pub use disclosure::DisclosureKey;
 pub use record::{
-    AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
-    DecisionRecord, Edge, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome, PolicyLoadRecord,
-    PruneRecord, Record, SearchKind, SearchRecord, WitnessFinding, WitnessRecord,
+    Actor, AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
+    DecisionRecord, Edge, Field, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome,
+    PolicyLoadRecord, PruneRecord, Record, SearchKind, SearchRecord, TraceId, WitnessFinding, WitnessRecord,
 };

@@ -1,6 +1,7 @@
 //! SQL behind the ports of other rooms. SQLite for one process and its data directory, PostgreSQL for those who run one
 //! anyway; the same statements serve both, and `contract` holds both to the same behaviour.
 
+mod audit_index;
 mod authorities;
 mod entities;
 mod entries;
@@ -17,6 +18,7 @@ use portcullis_spiffe::TrustDomain;
 use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
 
+pub use self::audit_index::AuditIndex;
 pub use self::entities::EntityTable;
 pub use self::entries::EntryStore;
 pub use self::federation::FederationTables;

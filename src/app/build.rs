@@ -21,15 +21,18 @@ use super::{App, AppError, retention};
 use crate::config::{self, Config, ServerTls};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
-use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, watch};
+use crate::decision::policy::source::Sources;
+use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, Problem, watch};
 use crate::decision::{Authorizer, Callers, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, Answers, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::bundle::{BundleEndpointConfig, bundle_router};
 use crate::edge::http::oidc::{OidcConfig, oidc_router};
 use crate::edge::http::operations::operations_router;
+use crate::edge::http::receipts::ReceiptDesk;
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
+use crate::evidence::log::{Archive, CertificateKeeper};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
@@ -50,9 +53,18 @@ const UNIX_MODE: u32 = 0o600;
 /// What every part needs.
 pub(super) struct Common {
     pub(super) audit: Arc<dyn Audit>,
+    pub(super) archive: Archive,
+    pub(super) certificates: Arc<CertificateKeeper>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) readiness: Readiness,
+}
+
+impl Common {
+    fn new(evidence: &Evidence, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, readiness: Readiness) -> Self {
+        let (audit, archive) = (Arc::clone(&evidence.log) as Arc<dyn Audit>, evidence.archive.clone());
+        Self { audit, archive, certificates: Arc::clone(&evidence.certificates), clock, entropy, readiness }
+    }
 }
 
 /// Opens listeners and serves on them.
@@ -94,14 +106,9 @@ impl App {
         let (metrics, metrics_registry) = Metrics::register(clock.now());
         let (shutdown, mut tasks, readiness) = (Shutdown::default(), TaskGroup::default(), Readiness::default());
         let starting = readiness.block("start", "the process is starting");
-        let mut listeners = Listeners {
-            inherited,
-            limits: limits(&config.limits),
-            metrics: metrics.server,
-            takeover,
-            prepared: Vec::new(),
-        };
-        let operations = operations_router(readiness.clone(), metrics_registry);
+        let mut listeners = Listeners::new(&config.limits, metrics.server, inherited, takeover);
+        let desk = receipt_desk(config, &clock);
+        let operations = operations_router(readiness.clone(), metrics_registry, desk.clone());
         listeners.prepare("operations", &config.listen.operations, &Served::Http(operations, None))?;
         if !takeover {
             listeners.open(&mut tasks, &shutdown)?;
@@ -112,7 +119,8 @@ impl App {
         drop(opening);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let evidence = Evidence::open(config, &clock, &entropy, &readiness, (metrics.audit, metrics.exports))?;
-        let common = Common { audit: Arc::clone(&evidence.log) as Arc<dyn Audit>, clock, entropy, readiness };
+        desk.inspect(|desk| desk.open(evidence.receipts.clone()));
+        let common = Common::new(&evidence, clock, entropy, readiness);
         retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
         let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 
@@ -145,6 +153,7 @@ impl App {
         let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
         let authorizer = authorizer.with_obligations_forwarded(config.ext_authz.forwards_obligations);
         let authorizer = authorizer.with_questions_mapped(config.authzen.map_routes);
+        let authorizer = authorizer.with_recording(evidence.recording);
         let authorizer = Arc::new(authorizer.with_mapping(routes).with_principals(principals));
         let checks = checks(config, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let questions = authzen_router(
@@ -196,6 +205,10 @@ impl Encryption {
 }
 
 impl Listeners {
+    fn new(config: &config::Limits, metrics: ServerMetrics, inherited: InheritedSockets, takeover: bool) -> Self {
+        Self { inherited, limits: limits(config), metrics, takeover, prepared: Vec::new() }
+    }
+
     fn prepare(&mut self, name: &'static str, addresses: &[config::Address], served: &Served) -> Result<(), AppError> {
         for address in addresses {
             let prepared = prepare(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
@@ -254,6 +267,11 @@ fn published_keys(config: &Config, common: &Common, bundles: &Arc<Watched<Bundle
     oidc_router(served, Arc::clone(bundles), Arc::clone(&common.clock))
 }
 
+/// Where receipts are given out, unless they are not to be.
+fn receipt_desk(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<ReceiptDesk>> {
+    config.audit.receipts.then(|| Arc::new(ReceiptDesk::new(Arc::clone(clock))))
+}
+
 /// Policies and entities: read once, then followed.
 async fn decision_data(
     config: &Config,
@@ -275,6 +293,7 @@ async fn decision_data(
 fn policy_news(common: &Common, metrics: PolicyMetrics) -> Arc<PolicyNews> {
     Arc::new(PolicyNews {
         audit: Arc::clone(&common.audit),
+        archive: common.archive.clone(),
         clock: Arc::clone(&common.clock),
         metrics,
         readiness: common.readiness.clone(),
@@ -282,14 +301,21 @@ fn policy_news(common: &Common, metrics: PolicyMetrics) -> Arc<PolicyNews> {
 }
 
 /// The first set. There is no last good one yet, so a broken one keeps the process from starting.
-async fn policies(directory: &Path, of_callers: bool, news: &PolicyNews) -> Result<Arc<Watched<PolicySet>>, AppError> {
+async fn policies(
+    directory: &Path,
+    of_callers: bool,
+    news: &Arc<PolicyNews>,
+) -> Result<Arc<Watched<PolicySet>>, AppError> {
     let _loading = news.readiness.block("policies", "loading the policies");
-    let owned = directory.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || {
-        let policies = PolicySet::load(&owned)?;
-        if of_callers { policies.with_callers(&owned) } else { Ok(policies) }
-    })
-    .await;
+    let (owned, events) = (directory.to_owned(), Arc::clone(news));
+    let load = move || {
+        let sources = Sources::read(&owned)?;
+        let policies = PolicySet::compile(&sources)?;
+        let policies = if of_callers { policies.with_callers(&owned)? } else { policies };
+        let unkept = |why| LoadError::single(Problem::new(&owned, why));
+        events.accepted(&sources).map_err(unkept).map(|()| policies)
+    };
+    let loaded = tokio::task::spawn_blocking(load).await;
     let policies = Arc::new(Watched::new(loaded.map_err(|_panic| LoadError::fault(directory)).flatten()?));
     news.loaded(&policies.load());
     Ok(policies)
@@ -305,7 +331,8 @@ fn decision_ports(
     let remembered = u64::try_from(config.verified_leaves).unwrap_or(u64::MAX);
     DecisionPorts {
         policies,
-        leaves: LeafVerifier::new(Arc::clone(authority.bundles()), remembered),
+        leaves: LeafVerifier::new(Arc::clone(authority.bundles()), remembered)
+            .with_keeper(Arc::clone(&common.certificates)),
         cache: DecisionCache::new(config.cache.capacity, config.cache.ttl, purges),
         audit: Arc::clone(&common.audit),
         clock: Arc::clone(&common.clock),

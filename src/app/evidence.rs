@@ -4,16 +4,22 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use portcullis_tlog::policy::Policy;
 use tokio::runtime::Handle;
 
 use super::AppError;
 use super::witnesses::log_key;
-use crate::config::{self, AuditFile, Config, ExportTo};
+use crate::config::{self, AuditFile, AuditRequest, Config, ExportTo};
+use crate::decision::recording::Recording;
+use crate::evidence::DisclosureKey;
 use crate::evidence::export::{
     Destination, ExportMetrics, Exports, Form, JsonLines, LineForm, Otlp, POSITION_PREFIX, Position, Posts, Told,
     Webhook, WebhookKey,
 };
-use crate::evidence::log::{Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, Retention};
+use crate::evidence::log::{
+    Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, Retention,
+};
+use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::Writer;
 use crate::feeds::courier::HttpCourier;
 use crate::feeds::fetch::{FeedUrl, FetchConfig};
@@ -28,6 +34,9 @@ pub(crate) const VERIFIER_FILE: &str = "verifier";
 pub(crate) const KEY_FILE: &str = "key";
 const ML_DSA_44_VERIFIER_FILE: &str = "verifier-ml-dsa-44";
 
+/// The file of what opens redacted fields, below the log's directory.
+pub(crate) const DISCLOSURE_FILE: &str = "disclosure.key";
+
 /// The log, and what has to be ended with it.
 pub(super) struct Evidence {
     pub(super) log: Arc<Log>,
@@ -35,6 +44,13 @@ pub(super) struct Evidence {
     pub(super) exports: Exports,
     /// The gateway's name.
     pub(super) gateway: String,
+    /// What proves its decisions.
+    pub(super) receipts: Receipts,
+    /// Where what records refer to is kept.
+    pub(super) archive: Archive,
+    pub(super) certificates: Arc<CertificateKeeper>,
+    /// What records keep of questions, if it is more than names.
+    pub(super) recording: Option<Recording>,
 }
 
 impl Evidence {
@@ -51,6 +67,8 @@ impl Evidence {
         let gateway = gateway(&config.audit, &key)?;
         let origin = format!("{}/audit/{gateway}", config.trust_domain);
         write_verifier(directory, &key, &origin)?;
+        let policy = Policy::log_only(&origin, key.verifier(&origin)?);
+        let receipts = Receipts::new(directory, policy);
         let log_config = LogConfig {
             directory: directory.clone(),
             origin: origin.clone(),
@@ -65,8 +83,22 @@ impl Evidence {
         let mut exports = Exports::new(LogReader::new(directory), log.published(), told);
         follow(&mut exports, &config.audit, &log)?;
         follow_named(&mut exports, &config.audit, (&origin, &gateway), clock)?;
-        Ok(Self { log: Arc::new(log), keeper, exports, gateway })
+        let archive = Archive::new(directory);
+        let certificates = Arc::new(CertificateKeeper::start(archive.clone())?);
+        let recording = recording(&config.audit, &**entropy)?;
+        Ok(Self { log: Arc::new(log), keeper, exports, gateway, receipts, archive, certificates, recording })
     }
+}
+
+/// What records keep of questions. The key is made when something is first redacted.
+fn recording(config: &config::Audit, entropy: &dyn Entropy) -> Result<Option<Recording>, LogError> {
+    if config.context.is_empty() && config.request == AuditRequest::Digest {
+        return Ok(None);
+    }
+    let redacts = config.context.iter().any(|chosen| chosen.redact);
+    let key = || DisclosureKey::load_or_create(&config.log.join(DISCLOSURE_FILE), entropy);
+    let key = redacts.then(key).transpose()?;
+    Ok(Some(Recording::new(config.context.clone(), config.request == AuditRequest::Full, key)))
 }
 
 /// What others need to verify the log, beside the log.

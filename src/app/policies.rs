@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::decision::policy::source::Sources;
 use crate::decision::policy::{LoadError, PolicyEvents, PolicySet};
+use crate::evidence::log::{Archive, Shelf};
 use crate::evidence::{Audit, PolicyLoadRecord, Record};
 use crate::foundation::clock::Clock;
 use crate::foundation::readiness::Readiness;
@@ -47,12 +49,20 @@ impl PolicyMetrics {
 #[derive(Debug)]
 pub(super) struct PolicyNews {
     pub(super) audit: Arc<dyn Audit>,
+    pub(super) archive: Archive,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: PolicyMetrics,
     pub(super) readiness: Readiness,
 }
 
 impl PolicyEvents for PolicyNews {
+    /// Whatever decides can be looked at later, by the digest that stands in every record.
+    fn accepted(&self, files: &Sources) -> Result<(), String> {
+        let kept = self.archive.keep(Shelf::Policies, &files.policy_archive());
+        let kept = kept.and_then(|_digest| self.archive.keep(Shelf::Entities, &files.entity_archive()));
+        kept.map(drop).map_err(|error| format!("it can't be kept beside the audit log: {error}"))
+    }
+
     fn loaded(&self, current: &Snapshot<PolicySet>) {
         self.metrics.epoch.set(current.epoch().number());
         self.metrics.policies.set(u64::try_from(current.len()).unwrap_or(u64::MAX));

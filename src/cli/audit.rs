@@ -1,6 +1,9 @@
 //! `portcullis audit …`: what anyone who has a log's files and its public key can do with them. Nothing here asks a
 //! running gateway, and nothing needs a secret.
 
+mod disclose;
+mod explain;
+mod index;
 mod prune;
 mod receipt;
 mod show;
@@ -11,11 +14,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use portcullis_tlog::checkpoint::SignedCheckpoint;
 use portcullis_tlog::note::VerifierKey;
-use portcullis_tlog::policy::{Policy, UntrustedError};
+use portcullis_tlog::policy::Policy;
 
 use super::{Exit, Output};
 use crate::app::evidence::VERIFIER_FILE;
 use crate::evidence::log::Checkpoints;
+use crate::evidence::receipt::Receipts;
+use crate::evidence::record::encoding::{self, OwnedRecord};
+use crate::evidence::{DecisionId, DecisionRecord};
 
 /// What to do with a log.
 #[derive(Debug, Subcommand)]
@@ -32,7 +38,8 @@ pub(super) enum AuditCommand {
     },
     /// Write the receipt of a decision: its record, and the proof that it is in the log.
     ///
-    /// It is a proof in C2SP's tlog-proof format, whose extra data are the record.
+    /// It is a proof in C2SP's tlog-proof format, whose extra data are the record, and after it the certificates by which
+    /// the caller was known.
     Receipt {
         /// The decision's id, as it is in the answer's headers.
         decision_id: String,
@@ -42,7 +49,51 @@ pub(super) enum AuditCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Say why a decision is as it is: make it again, by the policies that were in force then.
+    ///
+    /// Shows which policies decided, what would be without each of them, and which nearly applied. How much of that is certain
+    /// depends on what the record has of the question and of the entities, and is said.
+    Explain {
+        /// The decision's id.
+        decision_id: String,
+        #[command(flatten)]
+        log: LogArgs,
+        /// Print a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open redacted fields of a decision's record, for someone who is to know them.
+    ///
+    /// Prints salt and value of each as JSON. Needs the gateway's disclosure key.
+    Disclose {
+        /// The decision's id.
+        decision_id: String,
+        #[command(flatten)]
+        log: LogArgs,
+        /// The field. May be repeated; without it all redacted fields are opened.
+        #[arg(long = "field", value_name = "NAME")]
+        fields: Vec<String>,
+        /// The value, as JSON, of the one field whose value was too long to be kept.
+        #[arg(long, value_name = "JSON")]
+        value: Option<String>,
+        /// The file of the disclosure key.
+        #[arg(long, value_name = "FILE")]
+        disclosure_key: Option<PathBuf>,
+    },
+    /// Check openings of fields against the receipt of their decision, with nothing but the log's public key, and print them.
+    VerifyDisclosure {
+        /// What `disclose` printed.
+        disclosure: PathBuf,
+        /// The receipt of the decision.
+        #[arg(long, value_name = "FILE")]
+        receipt: PathBuf,
+        /// The log's public key, or a file that has it.
+        #[arg(long, value_name = "KEY")]
+        key: String,
+    },
     /// Check a receipt, with nothing but the log's public key, and print the record that it proves.
+    ///
+    /// If it has the certificates by which the caller was known, these are checked too, as of the time of the decision.
     VerifyReceipt {
         /// The receipt.
         receipt: PathBuf,
@@ -74,14 +125,34 @@ pub(super) enum AuditCommand {
         #[arg(short = 'n', long, default_value_t = 10, value_name = "COUNT")]
         lines: u64,
     },
+    /// Make the index that searches use, or bring it up to date.
+    ///
+    /// It is a SQLite file that is made of the log alone and can be deleted at any time. What is in the log and not in the index yet is
+    /// found all the same.
+    Index {
+        #[command(flatten)]
+        log: LogArgs,
+        /// The file; that beside the log if none is named.
+        #[arg(long, value_name = "FILE")]
+        index: Option<PathBuf>,
+        /// Make it anew.
+        #[arg(long)]
+        rebuild: bool,
+    },
     /// Print the records that have all of these, one JSON object a line.
     ///
-    /// Reads the whole log.
+    /// Uses the index if there is one, and else reads the whole log: what is found is the same.
     Search {
         #[command(flatten)]
         log: LogArgs,
         #[command(flatten)]
         wanted: show::Wanted,
+        /// The index; that beside the log, if it is there, if none is named.
+        #[arg(long, value_name = "FILE")]
+        index: Option<PathBuf>,
+        /// Read the whole log, whatever index there is.
+        #[arg(long, conflicts_with = "index")]
+        no_index: bool,
     },
 }
 
@@ -125,11 +196,22 @@ pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
         AuditCommand::Receipt { decision_id, log, output: file } => {
             receipt::write(&log, &decision_id, file.as_deref(), output)
         }
+        AuditCommand::Explain { decision_id, log, json } => explain::run(&log, &decision_id, json, output),
+        AuditCommand::Disclose { decision_id, log, fields, value, disclosure_key } => {
+            let wanted = disclose::Wanted { fields, value, key: disclosure_key };
+            disclose::run(&log, &decision_id, &wanted, output)
+        }
+        AuditCommand::VerifyDisclosure { disclosure, receipt, key } => {
+            disclose::verify(&disclosure, &receipt, &key, output)
+        }
         AuditCommand::VerifyReceipt { receipt, trust } => receipt::verify(&receipt, &trust, output),
         AuditCommand::Prune { log, before, dry_run } => prune::run(&log, &before, dry_run, output),
         AuditCommand::Hold(command) => prune::hold(command, output),
         AuditCommand::Tail { log, lines } => show::tail(&log, lines, output),
-        AuditCommand::Search { log, wanted } => show::search(&log, &wanted, output),
+        AuditCommand::Index { log, index, rebuild } => index::run(&log, index.as_deref(), rebuild, output),
+        AuditCommand::Search { log, wanted, index, no_index } => {
+            search(&log, &wanted, index.as_deref(), no_index, output)
+        }
     };
     match done {
         Ok(exit) => exit,
@@ -138,7 +220,31 @@ pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
     }
 }
 
+fn search(
+    log: &LogArgs,
+    wanted: &show::Wanted,
+    index: Option<&Path>,
+    no_index: bool,
+    output: &mut Output<'_>,
+) -> Result<Exit, AuditError> {
+    let index = if no_index { None } else { index::to_search_by(log, index)? };
+    show::search(log, wanted, index.as_ref(), output)
+}
+
 impl LogArgs {
+    /// What proves the decisions of this log.
+    fn receipts(&self) -> Result<Receipts, AuditError> {
+        Ok(Receipts::new(&self.log, self.policy()?))
+    }
+
+    /// The entry of a decision, with its number.
+    fn entry(&self, decision_id: &str) -> Result<(u64, Vec<u8>), AuditError> {
+        let receipts = self.receipts()?;
+        let (size, _) = receipts.checkpoint().map_err(unproven)?;
+        let found = receipts.entry(id(decision_id)?, size).map_err(unproven)?;
+        found.ok_or_else(|| none_of(decision_id))
+    }
+
     /// Whom to believe about this log.
     fn policy(&self) -> Result<Policy, AuditError> {
         let beside = || policy_of_key(&self.log.join(VERIFIER_FILE).display().to_string());
@@ -147,18 +253,8 @@ impl LogArgs {
 
     /// The checkpoint that is believed: the latest, unless only an earlier one is cosigned by enough witnesses.
     fn checkpoint(&self, policy: &Policy) -> Result<SignedCheckpoint, AuditError> {
-        let checkpoints = Checkpoints::of(&self.log);
         let none = || AuditError::Unproven(format!("`{}` has no checkpoint", self.log.display()));
-        let latest = checkpoints.latest().map_err(unproven)?.ok_or_else(none)?;
-        match policy.verify(&latest) {
-            Ok(_) => Ok(latest),
-            Err(error @ UntrustedError::Quorum { .. }) => {
-                let witnessed = checkpoints.witnessed().map_err(unproven)?;
-                let enough = witnessed.filter(|witnessed| policy.verify(witnessed).is_ok());
-                enough.ok_or_else(|| unproven(error))
-            }
-            Err(error) => Err(unproven(error)),
-        }
+        Checkpoints::of(&self.log).believed(policy).map_err(unproven)?.ok_or_else(none)
     }
 }
 
@@ -186,6 +282,22 @@ fn policy_of_key(key: &str) -> Result<Policy, AuditError> {
     Ok(Policy::log_only(&key.name().to_string(), key))
 }
 
+fn id(decision_id: &str) -> Result<DecisionId, AuditError> {
+    decision_id.parse().map_err(|error| AuditError::Usage(format!("`{decision_id}` is no decision's id: {error}")))
+}
+
+fn none_of(decision_id: &str) -> AuditError {
+    AuditError::Unproven(format!("no entry under the checkpoint is of the decision `{decision_id}`"))
+}
+
+/// The decision of an entry.
+fn decision(index: u64, entry: &[u8]) -> Result<DecisionRecord<'_>, AuditError> {
+    match encoding::read(entry).map_err(|error| unproven(format!("entry {index}: {error}")))?.record {
+        OwnedRecord::Decision(record) => Ok(*record),
+        _ => Err(AuditError::Unproven(format!("entry {index} is no decision"))),
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, AuditError> {
     std::fs::read(path).map_err(|error| AuditError::Usage(format!("`{}`: {error}", path.display())))
 }
@@ -199,3 +311,6 @@ fn read_text(path: &Path) -> Result<String, AuditError> {
 fn unproven(error: impl ToString) -> AuditError {
     AuditError::Unproven(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

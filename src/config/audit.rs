@@ -6,12 +6,15 @@ mod witness;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderName;
+
 pub use self::exports::{Export, ExportTo};
 pub use self::witness::{Witness, WitnessAt, Witnesses};
 
 use super::node::{Node, Value};
 use super::reader::{Section, Setting};
 use super::values::text;
+use crate::decision::recording::{Chosen, Part};
 use crate::evidence::log::{Durability, Unavailable};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,6 +25,12 @@ const LONGEST_RETENTION: Duration = Duration::from_hours(24 * 36_500);
 
 /// The longest name of a gateway, in bytes.
 const LONGEST_NAME: usize = 64;
+
+/// The longest path into a context, in bytes.
+const LONGEST_PATH: usize = 256;
+
+/// How many parts of a question a record may keep.
+const MOST_CHOSEN: usize = 32;
 
 /// The section `audit`.
 #[derive(Clone, Debug)]
@@ -50,6 +59,21 @@ pub struct Audit {
     pub witnesses: Witnesses,
     /// Whose logs we cosign.
     pub witness: Witness,
+    /// The parts of a question that its record keeps.
+    pub context: Vec<Chosen>,
+    /// Whether a record keeps the question as a whole.
+    pub request: AuditRequest,
+    /// Whether receipts are served on the operations listener.
+    pub receipts: bool,
+}
+
+/// What of the question as a whole is in its record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AuditRequest {
+    /// A digest.
+    Digest,
+    /// All of it, and the entities that the policies could look at.
+    Full,
 }
 
 /// The name of a gateway: letters, digits, `-`, `_` and `.`.
@@ -81,6 +105,12 @@ impl Audit {
         let witness = section.section("witness", |section| Witness::read(section, data_dir));
         let exports = exports::read(section);
         let retention = section.bounded("retention", "0s", (Duration::ZERO, LONGEST_RETENTION));
+        let context = section.mappings("context", read_chosen);
+        let request = section.value("request", "digest");
+        let receipts = section.value("receipts", "true");
+        if let Some(context) = &context {
+            check(section, context);
+        }
         Some(Self {
             retention: retention?,
             exports: exports?,
@@ -94,7 +124,82 @@ impl Audit {
             checkpoint_every: checkpoint_every?,
             queue: queue?,
             file: file?,
+            context: context?,
+            request: request?,
+            receipts: receipts?,
         })
+    }
+}
+
+fn read_chosen(section: &mut Section<'_>) -> Option<Chosen> {
+    let path = section.optional::<ContextPath>("path").valid();
+    let header = section.optional::<HeaderPart>("header").valid();
+    let redact = section.value("redact", "false");
+    let part = match (path?, header?) {
+        (Some(ContextPath(path)), None) => Part::Context(path),
+        (None, Some(HeaderPart(name))) => Part::Header(name),
+        _ => {
+            section.fault("", "must have exactly one of `path` and `header`");
+            return None;
+        }
+    };
+    Some(Chosen { part, redact: redact? })
+}
+
+/// None is there twice, nor within another, and they fit into a record.
+fn check(section: &mut Section<'_>, context: &[Chosen]) {
+    if context.len() > MOST_CHOSEN {
+        section.fault("context", format!("{} parts are more than {MOST_CHOSEN}", context.len()));
+    }
+    for (place, chosen) in context.iter().enumerate() {
+        let same = |other: &&Chosen| match (&other.part, &chosen.part) {
+            (Part::Context(one), Part::Context(other)) => one.starts_with(other) || other.starts_with(one),
+            (one, other) => one == other,
+        };
+        if let Some(other) = context.iter().take(place).find(same) {
+            let message =
+                format!("`{}` and `{}` are the same, or one is in the other", other.part.name(), chosen.part.name());
+            section.fault("context", message);
+        }
+    }
+}
+
+/// A path into the context.
+struct ContextPath(Vec<String>);
+
+/// The name of a header.
+struct HeaderPart(String);
+
+impl Setting for ContextPath {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let path = text(node, "a path such as `ip` or `user.email`")?;
+        let names: Vec<String> = path.split('.').map(str::to_owned).collect();
+        if names.iter().any(String::is_empty) || path.len() > LONGEST_PATH || path.chars().any(char::is_control) {
+            return Err(format!("`{path}` is not 1 to {LONGEST_PATH} bytes of names joined by single dots"));
+        }
+        Ok(Self(names))
+    }
+}
+
+impl Setting for HeaderPart {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let text = text(node, "the name of a header")?;
+        let name = HeaderName::from_bytes(text.as_bytes());
+        name.map(|name| Self(name.as_str().to_owned())).map_err(|_bad| format!("`{text}` is not the name of a header"))
+    }
+
+    fn shown(&self, _written: &Node) -> Value {
+        Value::Text(self.0.clone())
+    }
+}
+
+impl Setting for AuditRequest {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        match text(node, "`digest` or `full`")? {
+            "digest" => Ok(Self::Digest),
+            "full" => Ok(Self::Full),
+            other => Err(format!("`{other}` is neither `digest` nor `full`")),
+        }
     }
 }
 

@@ -19,10 +19,11 @@ use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet}
 use super::principal::{Callers, Principal, PrincipalRule, Principals};
 use super::query::{Entity, Query};
 use super::reason::Reason;
+use super::recording::{HEADER, Recording, actors};
 use super::request::{HttpRequest, Refusal};
 use super::shadow::Shadow;
 use super::verdict::{Manner, Verdict};
-use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Record, Taken};
+use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Field, Record, Taken, TraceId};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
@@ -61,6 +62,7 @@ pub struct Authorizer {
     principals: Option<Principals>,
     forwards_obligations: bool,
     maps_questions: bool,
+    pub(super) recording: Option<Recording>,
 }
 
 impl Authorizer {
@@ -74,6 +76,7 @@ impl Authorizer {
             principals: None,
             forwards_obligations: false,
             maps_questions: false,
+            recording: None,
         }
     }
 
@@ -108,10 +111,19 @@ impl Authorizer {
         Self { maps_questions: maps, ..self }
     }
 
+    /// The same, but records keep more of the questions.
+    #[must_use]
+    pub fn with_recording(self, recording: Option<Recording>) -> Self {
+        Self { recording, ..self }
+    }
+
     /// Answers a proxy's question: who asks, then what exactly; only then is it put to the policies.
     pub fn check(&self, check: &Check<'_>) -> Verdict {
         let mut question = self.begin(Edge::ExtAuthz);
         question.describe(check);
+        if let (Some(recording), Some(id)) = (&self.recording, question.id) {
+            question.fields = recording.headers(id, check);
+        }
         // What is known of the question by then says how its answer is told, so it ends here and not at the edge.
         let answered = panic::catch_unwind(AssertUnwindSafe(|| self.answer(check, &mut question)));
         let answer = answered.unwrap_or_else(|_panic| {
@@ -208,7 +220,7 @@ impl Authorizer {
         question: &mut Question<'_>,
     ) -> Result<Answer, Refusal> {
         if question.policies.decides_on_callers() {
-            question.asked(query);
+            self.take_down(query, question);
             if let Some(answer) = self.admit(by, EVALUATE, query, question)? {
                 return Ok(answer);
             }
@@ -247,6 +259,9 @@ impl Authorizer {
             rule: None,
             on_error: None,
             call: None,
+            trace_id: None,
+            vouched: None,
+            fields: Vec::new(),
         }
     }
 
@@ -291,7 +306,7 @@ impl Authorizer {
 
     /// The cache, or else the policies.
     fn decide(&self, query: &Query<'_>, proofs: Proofs<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
-        let digest = question.asked(query);
+        let digest = self.take_down(query, question);
         self.settle(query, digest, proofs, question)
     }
 
@@ -315,6 +330,16 @@ impl Authorizer {
             shadow.offer(id, query, policies, &evaluation);
         }
         Ok(Answer { reason: reason_of(evaluation.effect), evaluation, cache: lookup.into() })
+    }
+
+    /// Writes down what is asked, as far as it is to be kept. Says the digest of it.
+    fn take_down(&self, query: &Query<'_>, question: &mut Question<'_>) -> Digest {
+        let digest = question.asked(query);
+        if let (Some(recording), Some(id)) = (&self.recording, question.id) {
+            question.fields.retain(|field| field.name.starts_with(HEADER));
+            question.context_digest = recording.add(&mut question.fields, (id, digest), query, &question.policies);
+        }
+        digest
     }
 
     /// Puts the question to the policies, and to the cache under what they can read of it.
@@ -458,6 +483,11 @@ struct Question<'q> {
     rule: Option<PrincipalRule>,
     on_error: Option<OnError>,
     call: Option<Call>,
+    trace_id: Option<TraceId>,
+    /// The authority that vouched for the leaf, and the sequence of its bundle.
+    vouched: Option<(Digest, u64)>,
+    /// What else is kept of it.
+    fields: Vec<Field>,
 }
 
 impl<'q> Question<'q> {
@@ -475,11 +505,17 @@ impl<'q> Question<'q> {
             Cow::Borrowed(id) => as_printable(id, SHOWN),
             Cow::Owned(id) => Cow::Owned(printable(&id, SHOWN)),
         });
+        let mut parents = lines.iter().filter(|(name, _)| *name == "traceparent").map(|(_, value)| value);
+        // One that is there twice counts for nothing (Trace Context section 3.2).
+        if let (Some(parent), None) = (parents.next(), parents.next()) {
+            self.trace_id = str::from_utf8(parent).ok().and_then(TraceId::of_traceparent);
+        }
     }
 
     /// Takes down who puts the question, if that was proved, and what they call it.
     fn called(&mut self, by: Asker<'q>) {
         self.request_id = by.request_id.map(|id| as_printable(id, SHOWN));
+        self.trace_id = by.traceparent.and_then(TraceId::of_traceparent);
         self.caller = by.caller.map(|caller| as_printable(caller.name(), SHOWN));
         self.bundle_epoch = by.caller.and_then(Caller::leaf).map(|leaf| leaf.bundle_epoch).unwrap_or_default();
     }
@@ -489,6 +525,7 @@ impl<'q> Question<'q> {
         let Some(leaf) = leaf else { return };
         self.leaf = Some(leaf.digest);
         self.bundle_epoch = leaf.bundle_epoch;
+        self.vouched = Some((leaf.authority, leaf.bundle_sequence));
         if principals.is_none_or(|principals| principals.rule() == PrincipalRule::Svid) {
             self.principal = Some(leaf.id.clone().into());
         } else {
@@ -561,7 +598,7 @@ impl<'q> Question<'q> {
             peer: self.peer.map(|peer| Cow::Owned(peer.as_str().to_owned())),
             caller: self.caller,
             token: self.token.as_ref().map(|token| token.digest),
-            token_issuer: self.token.map(|token| Cow::Owned(printable(&token.issuer, SHOWN))),
+            token_issuer: self.token.as_ref().map(|token| Cow::Owned(printable(&token.issuer, SHOWN))),
             action: self.action,
             resource: self.resource,
             context_digest: self.context_digest,
@@ -577,6 +614,12 @@ impl<'q> Question<'q> {
             latency_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             request_id: self.request_id,
             route: self.route,
+            schema_digest: Some(self.policies.schema_digest()),
+            authority: self.vouched.map(|(authority, _)| authority),
+            bundle_sequence: self.vouched.map(|(_, sequence)| sequence),
+            actors: self.token.as_deref().and_then(actors),
+            trace_id: self.trace_id,
+            fields: Some(self.fields).filter(|fields| !fields.is_empty()),
         }
     }
 }
@@ -599,7 +642,7 @@ fn named(kind: &str, id: &str) -> String {
     }
 }
 
-const fn reason_of(effect: Effect) -> Reason {
+pub(super) const fn reason_of(effect: Effect) -> Reason {
     match effect {
         Effect::Permit => Reason::Permitted,
         Effect::NoPermit => Reason::NoPermit,

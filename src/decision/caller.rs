@@ -48,6 +48,8 @@ pub struct Asker<'a> {
     pub caller: Option<&'a Caller>,
     /// The client's name for its request.
     pub request_id: Option<&'a str>,
+    /// `traceparent`, as it was sent.
+    pub traceparent: Option<&'a str>,
 }
 
 /// What came with a request that may say whose it is.

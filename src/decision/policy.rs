@@ -8,10 +8,12 @@
 //! side.
 
 mod actions;
+pub mod canonical;
 mod compile;
 mod draft;
 mod entities;
 pub mod evaluate;
+pub mod explain;
 #[cfg(test)]
 pub(in crate::decision) mod fixture;
 mod index;
@@ -152,6 +154,11 @@ impl PolicySet {
     /// SHA-256 over the names and bytes of the policy, link and schema files.
     pub const fn policy_digest(&self) -> Digest {
         self.policy_digest
+    }
+
+    /// SHA-256 over the names and bytes of the schema files.
+    pub fn schema_digest(&self) -> Digest {
+        self.vocabulary.digest
     }
 
     /// SHA-256 over the names and bytes of the entity files.

@@ -144,7 +144,10 @@ impl Authorizer {
         };
         let took = self.ports.clock.elapsed().saturating_sub(started);
         let answer = Answer { id, time: now, policies: &policies, result: &result, took };
-        let record = record::record(search, &answer, by);
+        let mut record = record::record(search, &answer, by);
+        if let Some(recording) = &self.recording {
+            record.context_digest = recording.blinded(id, record.context_digest);
+        }
         let (result, taken) = match self.ports.audit.append(Record::Search(Box::new(record))) {
             Ok(taken) => (result, taken),
             Err(error) => {

@@ -5,6 +5,7 @@ pub mod authzen;
 pub mod bundle;
 pub mod oidc;
 pub mod operations;
+pub mod receipts;
 pub mod witness;
 
 mod failure;

@@ -6,6 +6,7 @@
 //! to the `journal`, with one sync. Another makes entry bundles, tiles and checkpoints of the journal, off the path of
 //! any answer. What a crash can take is what waited in the queue: with [`Durability::Strict`] nobody was told of it.
 
+mod archive;
 mod checkpoints;
 pub(in crate::evidence) mod directory;
 mod error;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use portcullis_tlog::bundle::MAX_ENTRY;
 use tokio::sync::watch;
 
+pub use self::archive::{Archive, CertificateKeeper, Shelf};
 use self::checkpoints::CHECKPOINT;
 pub use self::checkpoints::Checkpoints;
 pub use self::error::LogError;

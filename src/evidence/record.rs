@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
@@ -13,9 +14,11 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
+pub use self::detail::{Actor, Field, Sealed, TraceId};
 pub use self::search::{SearchKind, SearchRecord};
 pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 
+mod detail;
 pub mod encoding;
 mod search;
 pub(in crate::evidence) mod shorten;
@@ -40,6 +43,26 @@ impl DecisionId {
     pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
         let random = random::<10>(entropy)?;
         Ok(Self(uuid::Builder::from_unix_timestamp_millis(now.unix_millis(), &random).into_uuid()))
+    }
+
+    /// The 16 bytes themselves.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// When the decision was made, in milliseconds since 1970, as far as its name says so.
+    pub const fn unix_millis(&self) -> u64 {
+        let bytes = self.0.as_u128();
+        (bytes >> 80) as u64
+    }
+}
+
+impl FromStr for DecisionId {
+    type Err = uuid::Error;
+
+    /// In the one form that ids are shown in.
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
     }
 }
 
@@ -232,9 +255,43 @@ pub struct DecisionRecord<'a> {
     #[n(23)]
     #[cbor(with = "encoding::shared_text", has_nil)]
     pub route: Option<Arc<str>>,
+    /// SHA-256 over the schema.
+    #[n(32)]
+    pub schema_digest: Option<Digest>,
+    /// SHA-256 of the authority's certificate that vouched for the leaf.
+    #[n(33)]
+    pub authority: Option<Digest>,
+    /// The `spiffe_sequence` of the bundle that has it.
+    #[n(34)]
+    pub bundle_sequence: Option<u64>,
+    /// Who acts for the token's subject, by its claim `act`.
+    #[n(35)]
+    pub actors: Option<Vec<Actor>>,
+    /// The trace that the request belongs to, if it says so.
+    #[n(36)]
+    pub trace_id: Option<TraceId>,
+    /// What else of the question is kept, by the configuration.
+    #[n(37)]
+    pub fields: Option<Vec<Field>>,
 }
 
 impl DecisionRecord<'_> {
+    /// The field of this name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().flatten().find(|field| field.name == name)
+    }
+
+    /// Whether it says anything that version 1 of the encoding has no place for.
+    pub(super) const fn needs_version_2(&self) -> bool {
+        self.caller.is_some()
+            || self.schema_digest.is_some()
+            || self.authority.is_some()
+            || self.bundle_sequence.is_some()
+            || self.actors.is_some()
+            || self.trace_id.is_some()
+            || self.fields.is_some()
+    }
+
     /// The same record, borrowing nothing.
     pub fn into_owned(self) -> DecisionRecord<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
@@ -263,6 +320,12 @@ impl DecisionRecord<'_> {
             latency_us: self.latency_us,
             request_id: self.request_id.map(owned),
             route: self.route,
+            schema_digest: self.schema_digest,
+            authority: self.authority,
+            bundle_sequence: self.bundle_sequence,
+            actors: self.actors,
+            trace_id: self.trace_id,
+            fields: self.fields,
         }
     }
 }

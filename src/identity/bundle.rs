@@ -15,6 +15,7 @@ pub use self::lists::ListError;
 use self::lists::RevocationLists;
 use super::revocation::SerialNumber;
 use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::Digest;
 use crate::foundation::telemetry::printable;
 
 /// The authorities of one trust domain.
@@ -247,6 +248,9 @@ impl Trusted {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Anchor {
     pub(super) root: TrustAnchor<'static>,
+    pub(super) certificate: CertificateDer<'static>,
+    /// SHA-256 of it.
+    pub(super) digest: Digest,
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
 }
@@ -257,6 +261,8 @@ impl Anchor {
         authority.check_domain(trust_domain)?;
         Ok(Self {
             root: anchor_from_trusted_cert(certificate)?.to_owned(),
+            certificate: certificate.clone().into_owned(),
+            digest: Digest::of(certificate),
             not_before: Timestamp::from_unix_seconds(authority.not_before),
             not_after: Timestamp::from_unix_seconds(authority.not_after),
         })

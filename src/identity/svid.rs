@@ -4,6 +4,7 @@
 //! The proxy has verified it too, but once a connection and by looser rules: a connection outlives its leaf and its
 //! bundle, and Envoy takes leaves with two URIs, with ungrammatical IDs or for servers only.
 
+mod chain;
 pub mod jwt;
 mod presented;
 pub mod server;
@@ -18,7 +19,9 @@ use portcullis_spiffe::{SpiffeId, TrustDomain};
 use rustls_pki_types::CertificateDer;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
+pub use self::chain::{ChainError, verify_chain};
 use super::bundle::{Anchor, Bundles, Trusted};
+use crate::evidence::log::CertificateKeeper;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
@@ -45,6 +48,8 @@ pub struct VerifiedLeaf {
     pub bundle_epoch: Epoch,
     /// The `spiffe_sequence` of the bundle that its authority stands in.
     pub bundle_sequence: u64,
+    /// SHA-256 of the certificate (DER) of the authority that vouches for it.
+    pub authority: Digest,
 }
 
 /// Why a leaf proves nobody.
@@ -143,6 +148,7 @@ pub struct LeafVerifier {
     bundles: Arc<Watched<Bundles>>,
     /// By what was presented, whole: comparing that costs less than a digest of it would.
     verified: Cache<Box<[u8]>, Arc<VerifiedLeaf>, foldhash::fast::RandomState>,
+    keeper: Option<Arc<CertificateKeeper>>,
 }
 
 impl LeafVerifier {
@@ -152,7 +158,13 @@ impl LeafVerifier {
         // now never again, keep those of today out.
         let builder = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru());
         let verified = builder.build_with_hasher(foldhash::fast::RandomState::default());
-        Self { bundles, verified }
+        Self { bundles, verified, keeper: None }
+    }
+
+    /// The same, but what proved each leaf is kept, so that it can be proved again when it has long expired.
+    #[must_use]
+    pub fn with_keeper(self, keeper: Arc<CertificateKeeper>) -> Self {
+        Self { keeper: Some(keeper), ..self }
     }
 
     /// Whom the leaf in `presented` proves at `now`. `presented` is percent-encoded PEM, as Envoy gives it, and empty
@@ -169,7 +181,9 @@ impl LeafVerifier {
         if presented.len() > MAX_PRESENTED {
             return Err(LeafError::TooLong(presented.len()));
         }
-        self.verify_as(presented.as_bytes(), now, |bundles| verify(&presented::der_of(presented)?.into(), bundles, now))
+        self.verify_as(presented.as_bytes(), now, |bundles| {
+            verify(&presented::der_of(presented)?.into(), bundles, now, self.keeper.as_deref())
+        })
     }
 
     /// The same for a leaf as it was shown in a TLS handshake, whose key the peer has proved to have.
@@ -180,7 +194,7 @@ impl LeafVerifier {
         if leaf.len() > MAX_PRESENTED {
             return Err(LeafError::TooLong(leaf.len()));
         }
-        self.verify_as(leaf, now, |bundles| verify(leaf, bundles, now))
+        self.verify_as(leaf, now, |bundles| verify(leaf, bundles, now, self.keeper.as_deref()))
     }
 
     /// What is remembered of what was `presented`, if it still holds; else what `verify` says of it.
@@ -211,7 +225,12 @@ impl fmt::Debug for LeafVerifier {
     }
 }
 
-fn verify(der: &CertificateDer<'_>, bundles: &Snapshot<Bundles>, now: Timestamp) -> Result<VerifiedLeaf, LeafError> {
+fn verify(
+    der: &CertificateDer<'_>,
+    bundles: &Snapshot<Bundles>,
+    now: Timestamp,
+    keeper: Option<&CertificateKeeper>,
+) -> Result<VerifiedLeaf, LeafError> {
     let leaf = Leaf::parse(der)?;
     leaf.check_client()?;
     let (not_before, not_after) = in_time(&leaf, now)?;
@@ -221,6 +240,9 @@ fn verify(der: &CertificateDer<'_>, bundles: &Snapshot<Bundles>, now: Timestamp)
     // There are no intermediates to go by: the proxy hands us the leaf only.
     let shown = Shown { certificate: &certificate, intermediates: &[], usage: KeyUsage::client_auth };
     let anchor = find_anchor(&shown, trusted, now).map_err(|refusal| refused(refusal, &leaf.id))?;
+    if let Some(keeper) = keeper {
+        keeper.keep([der, &anchor.certificate]);
+    }
     Ok(VerifiedLeaf {
         id: leaf.id,
         not_before: not_before.max(anchor.not_before),
@@ -228,6 +250,7 @@ fn verify(der: &CertificateDer<'_>, bundles: &Snapshot<Bundles>, now: Timestamp)
         digest: Digest::of(der),
         bundle_epoch: bundles.epoch(),
         bundle_sequence: trusted.bundle.sequence,
+        authority: anchor.digest,
     })
 }
 

@@ -11,37 +11,37 @@ use crate::support::gateway::{Gateway, Home};
 use crate::support::http::ask;
 use crate::support::mesh::Mesh;
 
-const QUESTION: &str = r#"{
+pub(crate) const QUESTION: &str = r#"{
     "subject": {"type": "Workload", "id": "spiffe://example.org/web"},
     "action": {"name": "connect"},
     "resource": {"type": "Service", "id": "orders"}
 }"#;
 
-fn audit(arguments: &[&str]) -> Output {
+pub(crate) fn audit(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis")).arg("audit").args(arguments).output().unwrap()
 }
 
-fn audit_ok(arguments: &[&str]) -> String {
+pub(crate) fn audit_ok(arguments: &[&str]) -> String {
     let output = audit(arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// What it complains of, and that it does.
-fn audit_refuses(arguments: &[&str]) -> String {
+pub(crate) fn audit_refuses(arguments: &[&str]) -> String {
     let output = audit(arguments);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
-struct Log(PathBuf);
+pub(crate) struct Log(pub(crate) PathBuf);
 
 impl Log {
-    fn of(home: &Home) -> Self {
+    pub(crate) fn of(home: &Home) -> Self {
         Self(home.path().join("data/log"))
     }
 
-    fn arguments<'a>(&'a self, command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    pub(crate) fn arguments<'a>(&'a self, command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         [&[command, "--log", self.0.to_str().unwrap()][..], more].concat()
     }
 
@@ -50,7 +50,7 @@ impl Log {
     }
 
     /// A receipt of this decision, once it is published.
-    async fn receipt(&self, decision: &str, file: &Path) {
+    pub(crate) async fn receipt(&self, decision: &str, file: &Path) {
         eventually("the decision is under a checkpoint", async || {
             let more = [decision, "--output", file.to_str().unwrap()];
             audit(&self.arguments("receipt", &more)).status.success().then_some(())
@@ -58,7 +58,7 @@ impl Log {
         .await;
     }
 
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         self.0.join("verifier").to_str().unwrap().to_owned()
     }
 }
@@ -210,13 +210,13 @@ fn partial(directory: &Path) -> String {
     widths.max_by_key(|width| width.parse::<u16>().unwrap()).unwrap()
 }
 
-async fn stop(mut gateway: Gateway) {
+pub(crate) async fn stop(mut gateway: Gateway) {
     gateway.process.terminate();
     assert!(gateway.process.ended().await.success());
 }
 
 /// All files below a directory that are there under their full name.
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];
     while let Some(directory) = open.pop() {

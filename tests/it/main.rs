@@ -40,6 +40,7 @@ mod mcp_guide;
 mod mtls;
 mod operations;
 mod overload;
+mod receipts;
 mod registry;
 mod reload;
 mod restart;

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use portcullis_tlog::log_proof::LogProof;
-use portcullis_tlog::tree::TreeReader;
-use portcullis_tlog::{leaf_hash, proof};
+use serde_json::{Value, json};
 
 use super::super::files::write_public;
-use super::show::json;
-use super::{AuditError, Exit, LogArgs, Output, TrustArgs, read, unproven};
-use crate::evidence::log::{LogReader, Retention, Tiles};
-use crate::evidence::record::encoding::{self, OwnedRecord};
+use super::show::{fields, line};
+use super::{AuditError, Exit, LogArgs, Output, TrustArgs, id, none_of, read, unproven};
+use crate::evidence::receipt::{Found, Proved, Receipt};
+use crate::evidence::record::encoding::OwnedRecord;
+use crate::evidence::{DecisionRecord, Edge};
+use crate::foundation::clock::{Clock as _, SystemClock};
+use crate::identity::svid::verify_chain;
 
 /// Finds the decision, and proves that it is in the log.
 pub(super) fn write(
@@ -19,52 +20,52 @@ pub(super) fn write(
     file: Option<&Path>,
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
-    let policy = log.policy()?;
-    let reader = LogReader::new(&log.log);
-    let checkpoint = log.checkpoint(&policy)?;
-    let size = checkpoint.unverified().head().size;
-    let Some((index, entry)) = find(&reader, size, decision_id)? else {
-        return Err(AuditError::Unproven(format!("no entry under the checkpoint is of the decision `{decision_id}`")));
+    let receipt = match log.receipts()?.find(id(decision_id)?, SystemClock::new().now()).map_err(unproven)? {
+        Found::Receipt(receipt) => receipt.to_string(),
+        Found::Pending => {
+            let why = format!("no checkpoint has the decision `{decision_id}` yet: try again in a moment");
+            return Err(AuditError::Unproven(why));
+        }
+        Found::Nothing => return Err(none_of(decision_id)),
     };
-    let tiles = Tiles(&log.log);
-    let mut tree = TreeReader::new(size, &tiles).map_err(unproven)?;
-    let hashes = proof::inclusion(&mut tree, index).map_err(unproven)?;
-    let receipt = LogProof { extra: Some(entry.clone()), index, hashes, checkpoint };
-    receipt.verify(&policy, &leaf_hash(&entry)).map_err(unproven)?;
     match file {
-        None => Ok(output.print(&receipt.to_string())),
-        Some(path) => match write_public(path, receipt.to_string().as_bytes()) {
+        None => Ok(output.print(&receipt)),
+        Some(path) => match write_public(path, receipt.as_bytes()) {
             Ok(()) => Ok(Exit::Success),
             Err(error) => Err(AuditError::Usage(format!("`{}`: {error}", path.display()))),
         },
     }
 }
 
-/// The latest entry of this decision: ids sort by time, so what is asked for is mostly near the end.
-fn find(reader: &LogReader, size: u64, decision_id: &str) -> Result<Option<(u64, Vec<u8>)>, AuditError> {
-    let first = Retention::of(reader.directory()).first().map_err(unproven)?;
-    let bundles = (first / 256..size.div_ceil(256)).rev();
-    for bundle in bundles {
-        let found = reader.entries(bundle * 256, size).map_err(unproven)?;
-        for (index, entry) in (found.first..).zip(found.entries) {
-            let read = encoding::read(&entry).map_err(|error| unproven(format!("entry {index}: {error}")))?;
-            if let OwnedRecord::Decision(record) = &read.record
-                && record.decision_id.to_string() == decision_id
-            {
-                return Ok(Some((index, entry)));
-            }
-        }
-    }
-    Ok(None)
-}
-
 /// Checks a receipt with nothing but the keys that are believed.
 pub(super) fn verify(file: &Path, trust: &TrustArgs, output: &mut Output<'_>) -> Result<Exit, AuditError> {
     let policy =
         trust.policy()?.ok_or_else(|| AuditError::Usage("say whom to believe: --key or --trust-policy".to_owned()))?;
-    let receipt = LogProof::parse(&read(file)?).map_err(unproven)?;
-    let entry = receipt.extra.as_deref().ok_or_else(|| AuditError::Unproven("it has no record".to_owned()))?;
-    receipt.verify(&policy, &leaf_hash(entry)).map_err(unproven)?;
-    let read = encoding::read(entry).map_err(unproven)?;
-    Ok(output.print(&json(receipt.index, &read)?))
+    let receipt = Receipt::parse(&read(file)?).map_err(unproven)?;
+    let proved = receipt.verify(&policy).map_err(unproven)?;
+    let told = json!({
+        "index": proved.index,
+        "gateway": &*proved.entry.writer.gateway,
+        "config_digest": proved.entry.writer.config,
+        "certificates": certificates(&proved)?,
+        "record": fields(&proved.entry)?,
+    });
+    Ok(output.print(&line(&told)?))
+}
+
+/// Whom the certificates proved at the time of the decision. Null if there are none.
+fn certificates(proved: &Proved<'_>) -> Result<Value, AuditError> {
+    let (Some([leaf, authority]), OwnedRecord::Decision(record)) = (proved.chain, &proved.entry.record) else {
+        return Ok(Value::Null);
+    };
+    let id = verify_chain(leaf, authority, record.time).map_err(unproven)?;
+    if record.edge == Edge::ExtAuthz && !names(record, id.as_str()) {
+        return Err(AuditError::Unproven(format!("the certificate is of `{id}`, whom the record does not name")));
+    }
+    Ok(json!({"spiffe_id": id.as_str(), "bundle_sequence": record.bundle_sequence}))
+}
+
+/// Whether a workload is the record's principal or peer.
+fn names(record: &DecisionRecord<'_>, id: &str) -> bool {
+    record.peer.as_deref().unwrap_or_default() == id || *record.principal == format!("Workload::{id:?}")
 }

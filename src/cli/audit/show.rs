@@ -4,37 +4,39 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use portcullis_tlog::checkpoint::SignedCheckpoint;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::index::Open;
 use super::{AuditError, Exit, LogArgs, Output, unproven};
-use crate::evidence::log::{LogReader, Retention};
-use crate::evidence::record::encoding::{self, Entry};
+use crate::evidence::log::{Entries, LogReader, Retention};
+use crate::evidence::record::encoding::{self, Entry, OwnedRecord};
+use crate::evidence::search::{self, Terms};
 use crate::foundation::telemetry::is_unprintable;
 
 /// What a record must have.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Wanted {
     /// Who asked, e.g. `Workload::"spiffe://example.org/web"`, or a part of that.
     #[arg(long, value_name = "TEXT")]
-    principal: Option<String>,
+    pub(super) principal: Option<String>,
     /// What they wanted to do.
     #[arg(long, value_name = "NAME")]
-    action: Option<String>,
+    pub(super) action: Option<String>,
     /// To what, or a part of that.
     #[arg(long, value_name = "TEXT")]
-    resource: Option<String>,
+    pub(super) resource: Option<String>,
     /// `allow`, `deny` or `error`.
     #[arg(long, value_name = "OUTCOME")]
-    decision: Option<String>,
+    pub(super) decision: Option<String>,
     /// The id of a policy that decided.
     #[arg(long, value_name = "ID")]
-    policy: Option<String>,
+    pub(super) policy: Option<String>,
     /// Not before this time, e.g. `2026-11-22T01:49`.
     #[arg(long, value_name = "TIME")]
-    from: Option<String>,
+    pub(super) from: Option<String>,
     /// Before this time.
     #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    pub(super) until: Option<String>,
 }
 
 /// Prints the last `lines` records.
@@ -44,10 +46,31 @@ pub(super) fn tail(log: &LogArgs, lines: u64, output: &mut Output<'_>) -> Result
     each(log, size.saturating_sub(lines).max(first), size, |_| true, output)
 }
 
-/// Prints the records that are wanted.
-pub(super) fn search(log: &LogArgs, wanted: &Wanted, output: &mut Output<'_>) -> Result<Exit, AuditError> {
-    let first = Retention::of(&log.log).first().map_err(unproven)?;
-    each(log, first, size(log)?, |record| wanted.has(record), output)
+/// Prints the records that are wanted: those that the index finds, if there is one, and of those that it does not have yet the ones
+/// that a look at each finds.
+pub(super) fn search(
+    log: &LogArgs,
+    wanted: &Wanted,
+    index: Option<&Open>,
+    output: &mut Output<'_>,
+) -> Result<Exit, AuditError> {
+    let (wanted, size) = (wanted.to_search(), size(log)?);
+    let mut from = Retention::of(&log.log).first().map_err(unproven)?;
+    if let Some(index) = index {
+        let reach = index.reach(log)?;
+        while let numbers = index.next(&wanted, from)?
+            && let Some(last) = numbers.last()
+        {
+            from = last + 1;
+            let known = numbers.into_iter().filter(|number| *number < reach);
+            let printed = some(log, known, size, |record| wanted.has(&Terms::of(record)), output)?;
+            if printed != Exit::Success {
+                return Ok(printed);
+            }
+        }
+        from = from.max(reach);
+    }
+    each(log, from, size, |record| wanted.has(&Terms::of(record)), output)
 }
 
 /// How many entries are under the checkpoint.
@@ -62,7 +85,7 @@ fn each(
     log: &LogArgs,
     mut next: u64,
     size: u64,
-    is_wanted: impl Fn(&Map<String, Value>) -> bool,
+    is_wanted: impl Fn(&OwnedRecord<'_>) -> bool,
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
     let reader = LogReader::new(&log.log);
@@ -71,7 +94,7 @@ fn each(
         let mut lines = String::new();
         for (index, bytes) in (found.first..).zip(&found.entries) {
             let entry = encoding::read(bytes).map_err(|error| unproven(format!("entry {index}: {error}")))?;
-            if fields(&entry)?.as_object().is_some_and(&is_wanted) {
+            if is_wanted(&entry.record) {
                 lines.push_str(&json(index, &entry)?);
             }
             next = index + 1;
@@ -84,17 +107,47 @@ fn each(
     Ok(Exit::Success)
 }
 
+/// Prints those of the entries `numbers`, ascending, that are wanted: what an index says is not taken for what the log says.
+fn some(
+    log: &LogArgs,
+    numbers: impl Iterator<Item = u64>,
+    size: u64,
+    is_wanted: impl Fn(&OwnedRecord<'_>) -> bool,
+    output: &mut Output<'_>,
+) -> Result<Exit, AuditError> {
+    let reader = LogReader::new(&log.log);
+    let mut read = Entries { first: 0, entries: Vec::new() };
+    let mut lines = String::new();
+    for number in numbers {
+        let place = |read: &Entries| usize::try_from(number.checked_sub(read.first)?).ok();
+        if place(&read).is_none_or(|place| place >= read.entries.len()) {
+            read = reader.entries(number, size).map_err(unproven)?;
+        }
+        let bytes = place(&read).and_then(|place| read.entries.get(place));
+        let bytes = bytes.ok_or_else(|| unproven(format!("entry {number} is not there")))?;
+        let entry = encoding::read(bytes).map_err(|error| unproven(format!("entry {number}: {error}")))?;
+        if is_wanted(&entry.record) {
+            lines.push_str(&json(number, &entry)?);
+        }
+    }
+    Ok(output.print(&lines))
+}
+
 /// A record as a line of JSON: its number in the log, who wrote it, and what it says.
 pub(super) fn json(index: u64, entry: &Entry<'_>) -> Result<String, AuditError> {
-    let line = json!({
+    line(&json!({
         "index": index,
         "gateway": &*entry.writer.gateway,
         "config_digest": entry.writer.config,
         "record": fields(entry)?,
-    });
+    }))
+}
+
+/// JSON on a line, with nothing in it that a terminal would obey.
+pub(super) fn line(value: &Value) -> Result<String, AuditError> {
     // All of these stand within texts, where JSON may have them escaped, and none is beyond what four digits say.
     let mut shown = String::new();
-    for c in line.to_string().chars() {
+    for c in value.to_string().chars() {
         let written = if is_unprintable(c) { write!(shown, "\\u{:04x}", u32::from(c)) } else { shown.write_char(c) };
         written.map_err(unproven)?;
     }
@@ -102,25 +155,13 @@ pub(super) fn json(index: u64, entry: &Entry<'_>) -> Result<String, AuditError> 
     Ok(shown)
 }
 
-fn fields(entry: &Entry<'_>) -> Result<Value, AuditError> {
+pub(super) fn fields(entry: &Entry<'_>) -> Result<Value, AuditError> {
     serde_json::to_value(&entry.record).map_err(unproven)
 }
 
 impl Wanted {
-    fn has(&self, record: &Map<String, Value>) -> bool {
-        let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
-        let contains = |name: &str, wanted: &Option<String>| {
-            wanted.as_ref().is_none_or(|wanted| text(name).contains(wanted.as_str()))
-        };
-        let is = |name: &str, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| text(name) == wanted);
-        let policies = record.get("policies").and_then(Value::as_array);
-        let named = |id: &String| policies.is_some_and(|all| all.iter().any(|policy| policy == id.as_str()));
-        contains("principal", &self.principal)
-            && is("action", &self.action)
-            && contains("resource", &self.resource)
-            && is("decision", &self.decision)
-            && self.policy.as_ref().is_none_or(named)
-            && self.from.as_ref().is_none_or(|from| text("time") >= from.as_str())
-            && self.until.as_ref().is_none_or(|until| text("time") < until.as_str())
+    fn to_search(&self) -> search::Wanted {
+        let Self { principal, action, resource, decision, policy, from, until } = self.clone();
+        search::Wanted { principal, action, resource, decision, policy, from, until }
     }
 }

@@ -16,6 +16,8 @@ tokens:
   issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
 federation:
   relationships: [{trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d}]
+audit:
+  context: [{path: ip}]
 authzen:
   callers:
     bearer: {issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]}
@@ -90,7 +92,7 @@ fn the_documented_defaults_are_in_force() {
     let mut entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
     let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
-    let mut claims = String::new();
+    let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
     let (mut callers_issuer, mut callers_claims, mut vocabulary) =
         (issuer.clone(), String::new(), "caller: g".to_owned());
     for (key, default) in &stated {
@@ -103,19 +105,26 @@ fn the_documented_defaults_are_in_force() {
             write!(claims, "{name}: {default}, ").unwrap();
         } else if let Some(name) = key.strip_prefix("tokens.issuers[].") {
             write!(issuer, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("audit.context[].") {
+            write!(chosen, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].claims.") {
             write!(callers_claims, "{name}: {default}, ").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].") {
             write!(callers_issuer, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.properties[].") {
             write!(vocabulary, ", {name}: {default}").unwrap();
-        } else if !LISTS.contains(key) && !key.starts_with("authzen.tls.") && !key.starts_with("oidc.tls.") {
+        } else if !["audit.context"].contains(key)
+            && !LISTS.contains(key)
+            && !key.starts_with("authzen.tls.")
+            && !key.starts_with("oidc.tls.")
+        {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }
     writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
+    writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
     let callers = format!(
         "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
          api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]"

@@ -1,5 +1,6 @@
 mod callers;
 mod manner;
+mod recording;
 mod tokens;
 
 use std::path::{Path, PathBuf};

@@ -123,10 +123,32 @@ impl PolicySet {
 impl<'a> Asked<'a> {
     /// The answer.
     pub fn evaluate(&self) -> Fresh {
+        self.judged(|_| true)
+    }
+
+    /// What the answer would be if there were no policy of this id.
+    pub(super) fn without(&self, id: &str) -> Evaluation {
+        self.judged(|rule| *rule.id != *id).evaluation
+    }
+
+    /// Those that apply.
+    pub(super) fn met(&self) -> impl Iterator<Item = &'a Rule> {
+        let judgement = self.judgement(|_| true).0;
+        judgement.permits.into_iter().chain(judgement.forbids)
+    }
+
+    fn judged(&self, counts: impl Fn(&Rule) -> bool) -> Fresh {
+        let (judgement, told) = self.judgement(counts);
+        let cacheable = judgement.errors.is_empty() && told;
+        Fresh { evaluation: judgement.evaluation(), cacheable }
+    }
+
+    /// What becomes of the rules that count, and whether the key has all that it depends on.
+    fn judgement(&self, counts: impl Fn(&Rule) -> bool) -> (Judgement<'a>, bool) {
         let scene = self.scene();
         let mut judgement = Judgement::default();
         let mut unsure: SmallVec<[&'a Rule; 4]> = SmallVec::new();
-        for rule in self.rules() {
+        for rule in self.rules().filter(|rule| counts(rule)) {
             match scene.all(rule.conditions.iter().map(AsRef::as_ref)) {
                 Ok(true) => judgement.met(rule),
                 Ok(false) => {}
@@ -137,8 +159,7 @@ impl<'a> Asked<'a> {
             self.consult(&unsure, &mut judgement);
         }
         // What Cedar was asked about can depend on more than the key has, unless the key has everything.
-        let told = judgement.errors.is_empty() && unsure.iter().all(|rule| rule.reads.anything);
-        Fresh { evaluation: judgement.evaluation(), cacheable: told }
+        (judgement, unsure.iter().all(|rule| rule.reads.anything))
     }
 
     /// For how long the answer may be kept by what the policies themselves say, which can be not at all; `None` if they

@@ -89,7 +89,7 @@ impl Problem {
 
 impl LoadError {
     /// A refusal for one reason.
-    pub(in crate::decision) fn single(problem: Problem) -> Self {
+    pub fn single(problem: Problem) -> Self {
         Self { problems: vec![problem], omitted: 0 }
     }
 

@@ -111,6 +111,11 @@ impl<'a> Workshop<'a> {
 }
 
 impl Rule {
+    /// The policy as it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The policy as Cedar has it: read again when it is first needed, and kept from then on. Cedar's form of a policy
     /// takes many times the memory of ours.
     pub(super) fn stock(&self) -> Option<&Policy> {

@@ -136,6 +136,57 @@ impl Sources {
         }
         hasher.finish()
     }
+
+    /// What [`Self::policy_digest`] is the digest of.
+    pub fn policy_archive(&self) -> Vec<u8> {
+        self.archive(|kind| kind != Kind::Entities)
+    }
+
+    /// What [`Self::entity_digest`] is the digest of.
+    pub fn entity_archive(&self) -> Vec<u8> {
+        self.archive(|kind| kind == Kind::Entities)
+    }
+
+    fn archive(&self, wanted: impl Fn(Kind) -> bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for file in self.files.iter().filter(|file| wanted(file.kind)) {
+            for text in [&file.name, &file.text] {
+                bytes.extend(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+                bytes.extend(text.as_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// The files that were put into these archives, as if they lay in `directory`; `None` if these are none.
+    pub fn of_archives(directory: &Path, archives: &[&[u8]]) -> Option<Self> {
+        let mut files = Vec::new();
+        for mut rest in archives.iter().copied() {
+            while !rest.is_empty() {
+                let (name, text) = (take_text(&mut rest)?, take_text(&mut rest)?);
+                files.push(File { path: directory.join(&name), kind: kind_of(&name)?, name, text });
+            }
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(Self { directory: directory.to_owned(), files, stamp: Stamp(Vec::new()) })
+    }
+
+    /// The same files, but these entities, in Cedar's JSON, in place of all.
+    #[must_use]
+    pub fn with_entities(mut self, entities: &str) -> Self {
+        self.files.retain(|file| file.kind != Kind::Entities);
+        let (name, text) = ("entities.json".to_owned(), entities.to_owned());
+        self.files.push(File { path: self.directory.join(&name), name, kind: Kind::Entities, text });
+        self
+    }
+}
+
+/// A text with its length before it.
+fn take_text(rest: &mut &[u8]) -> Option<String> {
+    let (length, after) = rest.split_first_chunk()?;
+    let (text, after) = after.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    *rest = after;
+    String::from_utf8(text.to_vec()).ok()
 }
 
 impl Stamp {

@@ -114,7 +114,7 @@ pub(super) fn own(uid: &EntityUid) -> Uid {
     Uid::new(uid.type_name().to_string().into(), uid.id().unescaped())
 }
 
-fn references(value: &Value<'_>, found: &mut Vec<Uid>) {
+pub(super) fn references(value: &Value<'_>, found: &mut Vec<Uid>) {
     match value {
         Value::Entity(uid) => found.push(uid.clone()),
         Value::Set(set) => set.iter().for_each(|value| references(value, found)),

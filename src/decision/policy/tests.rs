@@ -1,5 +1,6 @@
 //! Tests of the whole: random worlds of schema, policies, entities and questions.
 
+mod canonical;
 mod dice;
 mod equality;
 mod expression;

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::PolicySet;
-use super::problem::LoadError;
+use super::problem::{LoadError, Problem};
 use super::source::{Sources, Stamp};
 use crate::decision::entity::Awaited;
 use crate::foundation::digest::Digest;
@@ -24,6 +24,15 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// Who wants to know what becomes of the directory. Called from the watching task, so it must not block for long.
 pub trait PolicyEvents: Send + Sync + 'static {
+    /// These files are good, and decide as soon as this has returned, unless it fails: so whatever decides can be kept
+    /// first. Called from a thread of its own, so it may block.
+    ///
+    /// # Errors
+    /// Why they must not decide.
+    fn accepted(&self, _files: &Sources) -> Result<(), String> {
+        Ok(())
+    }
+
     /// New files are in place and decide from now on.
     fn loaded(&self, current: &Snapshot<PolicySet>);
 
@@ -186,8 +195,14 @@ impl Follower {
             return;
         }
         if self.waiting.is_none() {
-            let target = Arc::clone(&self.target);
-            let put = move || current.recompile(&sources).map(|policies| target.put(policies));
+            let (target, events) = (Arc::clone(&self.target), Arc::clone(&self.events));
+            let put = move || {
+                let policies = current.recompile(&sources)?;
+                let refused = |why| LoadError::single(Problem::new(sources.directory(), why));
+                events.accepted(&sources).map_err(refused)?;
+                target.put(policies);
+                Ok(())
+            };
             match spawn_blocking(put).await {
                 Ok(Ok(())) => self.waiting = Some(digests),
                 Ok(Err(error)) => self.refuse(error),

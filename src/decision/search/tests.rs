@@ -58,7 +58,7 @@ fn a_page_has_one_record_that_says_what_was_sought_and_how_much_was_found() {
     let log = Arc::new(Log::default());
     let authorizer = authorizer(&log);
     let search = actions("/orders/17");
-    let found = authorizer.search(&search, Asker { request_id: Some("r-1"), caller: None });
+    let found = authorizer.search(&search, Asker { request_id: Some("r-1"), ..Asker::default() });
     let page = found.result.unwrap();
     assert_eq!((&page.names[..], page.more), (&["GET".to_owned(), "HEAD".to_owned()][..], true));
     let lines = log.lines.lock().unwrap();

@@ -1,4 +1,4 @@
-//! The process's own state, for those who run it: `/livez`, `/readyz`, `/metrics`. Meant for a listener of its own,
+//! The process's own state, for those who run it: `/livez`, `/readyz`, `/metrics`; and receipts of its decisions. Meant for a listener of its own,
 //! since anyone who reaches it reads all of it.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
+use super::receipts::{ReceiptDesk, receipts_router};
 use crate::foundation::readiness::Readiness;
 use crate::foundation::telemetry::Registry;
 
@@ -22,9 +23,10 @@ mod tests;
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// Serves the probes and the metrics.
-pub fn operations_router(readiness: Readiness, registry: Arc<Registry>) -> Router {
-    Router::new()
+/// Serves the probes and the metrics, and receipts if there is a desk.
+pub fn operations_router(readiness: Readiness, registry: Arc<Registry>, receipts: Option<Arc<ReceiptDesk>>) -> Router {
+    let receipts = receipts.map(receipts_router).unwrap_or_default();
+    receipts
         .route("/livez", get(livez).fallback(method_not_allowed))
         .route("/readyz", get(readyz).fallback(method_not_allowed).with_state(readiness))
         .route("/metrics", get(metrics).fallback(method_not_allowed).with_state(registry))

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use portcullis_tlog::checkpoint::SignedCheckpoint;
+use portcullis_tlog::policy::{Policy, UntrustedError};
 
 use super::{LogError, directory};
 
@@ -43,6 +44,27 @@ impl Checkpoints {
     /// [`LogError`].
     pub fn witnessed(&self) -> Result<Option<SignedCheckpoint>, LogError> {
         self.read(WITNESSED)
+    }
+
+    /// That which `policy` believes: the latest, unless only an earlier one is cosigned by enough witnesses. `None` if there is
+    /// none yet.
+    ///
+    /// # Errors
+    /// [`LogError`]: it can't be read, or is not believed.
+    pub fn believed(&self, policy: &Policy) -> Result<Option<SignedCheckpoint>, LogError> {
+        let Some(latest) = self.latest()? else { return Ok(None) };
+        let refused = |error: UntrustedError| LogError::Checkpoint {
+            path: self.directory.join(CHECKPOINT),
+            why: error.to_string(),
+        };
+        match policy.verify(&latest).map(drop) {
+            Ok(()) => Ok(Some(latest)),
+            Err(error @ UntrustedError::Quorum { .. }) => {
+                let enough = self.witnessed()?.filter(|witnessed| policy.verify(witnessed).is_ok());
+                enough.map(Some).ok_or_else(|| refused(error))
+            }
+            Err(error) => Err(refused(error)),
+        }
     }
 
     /// Puts a checkpoint in the place of the latest, which is on the disk when this returns.

@@ -18,6 +18,9 @@ pub enum LogError {
         /// What the system said.
         source: io::Error,
     },
+    /// What is kept by its digest is something else.
+    #[error("`{0}` is not what it was: it has another digest than its name says")]
+    Altered(PathBuf),
     /// The log's key can't be used.
     #[error(transparent)]
     NotPrivate(#[from] PrivateFileError),

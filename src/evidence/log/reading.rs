@@ -6,6 +6,7 @@ use portcullis_tlog::bundle::{self, Bundle, BundleError};
 use portcullis_tlog::tile::FULL_WIDTH;
 use portcullis_tlog::walk::LogSource as _;
 
+use super::journal::Reader;
 use super::{CHECKPOINT, LogError, Tiles, directory};
 
 /// The entries of the log in a directory. It only reads, so another process may be writing the log.
@@ -54,6 +55,21 @@ impl LogReader {
             |error: BundleError| LogError::Tree { path: self.directory.join(name.to_string()), why: error.to_string() };
         let read = bundle::parse(bytes.as_ref(), name.width()).map_err(refused)?;
         Ok(Entries { first: from, entries: read.into_iter().skip(skip).map(<[u8]>::to_vec).collect() })
+    }
+
+    /// Shows the entries that are on the disk and not among the first `size`. What is published meanwhile may not be shown.
+    ///
+    /// # Errors
+    /// [`LogError`]: the journal is broken.
+    pub fn unpublished(&self, size: u64, mut show: impl FnMut(&[u8])) -> Result<(), LogError> {
+        let mut reader = Reader::new(&self.directory.join("journal"), size);
+        loop {
+            match reader.batch() {
+                Ok(Some(batch)) => batch.entries().for_each(&mut show),
+                Ok(None) | Err(LogError::Missing { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The checkpoint, as it is on the disk; `None` if there is none yet.

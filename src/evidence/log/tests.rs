@@ -103,6 +103,19 @@ pub(in crate::evidence) fn of_records(directory: &Path, count: usize) -> PathBuf
     path
 }
 
+/// A log of these decisions below `directory`, and what verifies it.
+pub(in crate::evidence) fn of_decisions(directory: &Path, records: &[DecisionRecord<'_>]) -> (PathBuf, VerifierKey) {
+    let home = Home::new();
+    let (log, keeper) = home.open().unwrap();
+    for record in records {
+        drop(log.append(Record::Decision(record)).unwrap());
+    }
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    let path = directory.join("log");
+    fs::rename(home.path(), &path).unwrap();
+    (path, home.verifier())
+}
+
 fn open(config: LogConfig, key: &LogKey, readiness: Readiness) -> Result<(Log, Keeper), LogError> {
     Log::open(config, key, Arc::new(SystemClock::new()), readiness, LogMetrics::new(&mut Registry::default()))
 }

@@ -11,13 +11,13 @@ use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
-use super::{DecisionId, Record};
+use super::{DecisionId, Record, Sealed, TraceId};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::watched::Epoch;
 
-/// The version of this encoding.
-pub const VERSION: u8 = 1;
+/// The version of this encoding. What version 1 wrote is read too: it lacks some fields of decisions.
+pub const VERSION: u8 = 2;
 
 /// How many things an entry has.
 const PARTS: u64 = 5;
@@ -34,6 +34,8 @@ pub struct Writer {
 /// One entry of the log.
 #[derive(Debug)]
 pub struct Entry<'a> {
+    /// The version of the encoding that it is written in.
+    version: u8,
     /// Who wrote it.
     pub writer: Writer,
     /// What it says.
@@ -110,8 +112,17 @@ pub fn write(
     writer: &Writer,
     record: &Record<'_>,
 ) -> Result<(), encode::Error<std::convert::Infallible>> {
+    write_as(VERSION, buffer, writer, record)
+}
+
+fn write_as(
+    version: u8,
+    buffer: &mut Vec<u8>,
+    writer: &Writer,
+    record: &Record<'_>,
+) -> Result<(), encode::Error<std::convert::Infallible>> {
     let mut encoder = Encoder::new(buffer);
-    let encoder = encoder.array(PARTS)?.u8(VERSION)?.u8(kind(record))?.str(&writer.gateway)?;
+    let encoder = encoder.array(PARTS)?.u8(version)?.u8(kind(record))?.str(&writer.gateway)?;
     let encoder = encoder.encode(writer.config)?;
     match record {
         Record::Decision(record) => encoder.encode(record)?,
@@ -151,7 +162,7 @@ pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
     let mut decoder = Decoder::new(bytes);
     let parts = decoder.array()?;
     let version = decoder.u8()?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(ReadError::Version(version));
     }
     if parts != Some(PARTS) {
@@ -172,7 +183,12 @@ pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
         17 => OwnedRecord::Prune(decoder.decode()?),
         kind => return Err(ReadError::Kind(kind)),
     };
-    let entry = Entry { writer, record };
+    if let (1, OwnedRecord::Decision(record)) = (version, &record)
+        && record.needs_version_2()
+    {
+        return Err(ReadError::NotCanonical);
+    }
+    let entry = Entry { version, writer, record };
     let mut again = Vec::with_capacity(bytes.len());
     entry.write(&mut again).map_err(|_unwritable| ReadError::NotCanonical)?;
     if again == bytes { Ok(entry) } else { Err(ReadError::NotCanonical) }
@@ -182,7 +198,9 @@ impl Entry<'_> {
     /// Appends the entry to `buffer`, as it was read.
     fn write(&self, buffer: &mut Vec<u8>) -> Result<(), encode::Error<std::convert::Infallible>> {
         let record = match &self.record {
-            OwnedRecord::Decision(record) => return write(buffer, &self.writer, &Record::Decision(record)),
+            OwnedRecord::Decision(record) => {
+                return write_as(self.version, buffer, &self.writer, &Record::Decision(record));
+            }
             OwnedRecord::Search(record) => Record::Search(record.clone()),
             OwnedRecord::Issuance(record) => Record::Issuance(record.clone()),
             OwnedRecord::JwtIssuance(record) => Record::JwtIssuance(record.clone()),
@@ -193,7 +211,7 @@ impl Entry<'_> {
             OwnedRecord::Witness(record) => Record::Witness(record.clone()),
             OwnedRecord::Prune(record) => Record::Prune(record.clone()),
         };
-        write(buffer, &self.writer, &record)
+        write_as(self.version, buffer, &self.writer, &record)
     }
 }
 
@@ -293,6 +311,31 @@ impl<'b, C> Decode<'b, C> for DecisionId {
     fn decode(decoder: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
         let bytes = decoder.bytes()?.try_into();
         bytes.map(|bytes| Self(Uuid::from_bytes(bytes))).map_err(|_length| decode::Error::message("an id has 16 bytes"))
+    }
+}
+
+impl<C> Encode<C> for TraceId {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _context: &mut C) -> Result<(), encode::Error<W::Error>> {
+        encoder.bytes(&self.0).map(drop)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for TraceId {
+    fn decode(decoder: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
+        let bytes = decoder.bytes()?.try_into();
+        bytes.map(Self).map_err(|_length| decode::Error::message("a trace id has 16 bytes"))
+    }
+}
+
+impl<C> Encode<C> for Sealed {
+    fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _context: &mut C) -> Result<(), encode::Error<W::Error>> {
+        encoder.bytes(&self.0).map(drop)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Sealed {
+    fn decode(decoder: &mut Decoder<'b>, _context: &mut C) -> Result<Self, decode::Error> {
+        decoder.bytes().map(|bytes| Self(bytes.to_vec()))
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{AdministrationRecord, DecisionRecord, MappingLoadRecord, PolicyLoadRecord, Record};
-use crate::foundation::digest::Hasher;
+use super::{AdministrationRecord, DecisionRecord, Field, MappingLoadRecord, PolicyLoadRecord, Record};
+use crate::foundation::digest::{Digest, Hasher};
 use crate::foundation::telemetry::printable;
 
 /// How many items of a list are kept.
@@ -21,7 +21,8 @@ pub(in crate::evidence) fn shortened<T>(record: &Record<'_>, work: impl FnOnce(&
     match record {
         Record::Decision(record) => {
             let (policies, policy_errors) = (cut(&record.policies), cut(&record.policy_errors));
-            work(&Record::Decision(&DecisionRecord { policies, policy_errors, ..(*record).clone() }))
+            let fields = record.fields.as_deref().map(cut_fields);
+            work(&Record::Decision(&DecisionRecord { policies, policy_errors, fields, ..(*record).clone() }))
         }
         Record::Administration(record) => {
             let subjects = cut_texts(record.subjects.iter().map(String::as_str));
@@ -41,6 +42,17 @@ pub(in crate::evidence) fn shortened<T>(record: &Record<'_>, work: impl FnOnce(&
 
 fn cut(list: &Arc<[Arc<str>]>) -> Arc<[Arc<str>]> {
     cut_texts(list.iter().map(AsRef::as_ref)).into_iter().map(Arc::from).collect()
+}
+
+/// Long values go: of those that are redacted the commitment stays, of others a digest.
+fn cut_fields(fields: &[Field]) -> Vec<Field> {
+    let long = |value: &String| format!("\"({} bytes, SHA-256 {})\"", value.len(), Digest::of(value.as_bytes()));
+    let cut = |field: &Field| Field {
+        value: field.value.as_ref().map(|value| if value.len() > ITEM { long(value) } else { value.clone() }),
+        sealed: field.sealed.clone().filter(|sealed| sealed.0.len() <= 2 * ITEM),
+        ..field.clone()
+    };
+    fields.iter().map(cut).collect()
 }
 
 fn cut_texts<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Vec<String> {

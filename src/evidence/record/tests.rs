@@ -63,7 +63,25 @@ pub(in crate::evidence) fn decision(time: Timestamp) -> DecisionRecord<'static> 
         latency_us: 41,
         request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
         route: None,
+        schema_digest: Some(Digest::of(b"the schema")),
+        authority: Some(Digest::of(b"the authority's certificate, DER")),
+        bundle_sequence: Some(7),
+        actors: Some(vec![Actor { subject: "robot-7".into(), issuer: Some("https://login.example.org".into()) }]),
+        trace_id: TraceId::of_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        fields: Some(fields()),
     }
+}
+
+fn fields() -> Vec<Field> {
+    let plain =
+        Field { name: "context.channel".into(), value: Some(r#""web""#.into()), commitment: None, sealed: None };
+    let redacted = Field {
+        name: "header.x-account".into(),
+        value: None,
+        commitment: Some(Digest::of(b"the salt, the name and the value")),
+        sealed: Some(Sealed(b"sealed".to_vec())),
+    };
+    vec![plain, redacted]
 }
 
 fn search(time: Timestamp) -> SearchRecord<'static> {

@@ -29,7 +29,7 @@ fn workload(plane: &Plane, id: &str) -> Caller {
 }
 
 fn asked(plane: &Plane, caller: Option<&Caller>, question: Value) -> (Outcome, Reason, Vec<String>) {
-    let by = Asker { caller, request_id: Some("r-1") };
+    let by = Asker { caller, request_id: Some("r-1"), traceparent: None };
     let verdict = plane.authorizer.evaluate(serde_json::from_value(question).unwrap(), by);
     (verdict.outcome, verdict.reason, verdict.policies.iter().map(ToString::to_string).collect())
 }
@@ -121,7 +121,7 @@ fn a_search_is_asked_about_first_too() {
         limit: 10,
     };
     let (gateway, backend) = (gateway(), workload(&plane, BACKEND));
-    let found = |caller| plane.authorizer.search(&search, Asker { caller, request_id: None }).result;
+    let found = |caller| plane.authorizer.search(&search, Asker { caller, ..Asker::default() }).result;
     assert_eq!(found(Some(&gateway)).unwrap().names, ["record-1", "record-2"]);
     assert_eq!(found(Some(&backend)), Err(SearchError::CallerNotPermitted));
     assert_eq!(found(None), Err(SearchError::CallerNotPermitted));

@@ -46,7 +46,11 @@ impl Asking {
     }
 
     pub(super) fn by(&self) -> Asker<'_> {
-        Asker { caller: self.caller.as_ref(), request_id: self.request_id.as_str() }
+        Asker {
+            caller: self.caller.as_ref(),
+            request_id: self.request_id.as_str(),
+            traceparent: self.request_id.traceparent(),
+        }
     }
 }
 

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::foundation::clock::SystemClock;
 
 async fn get(readiness: &Readiness, registry: Registry, path: &str) -> (u16, http::HeaderMap, String) {
-    let router = operations_router(readiness.clone(), Arc::new(registry));
+    let router = operations_router(readiness.clone(), Arc::new(registry), None);
     let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -54,7 +55,7 @@ async fn metrics_are_open_metrics_text() {
 #[tokio::test]
 async fn other_paths_are_404_and_other_methods_405() {
     assert_eq!(get(&Readiness::default(), Registry::default(), "/").await.0, 404);
-    let router = operations_router(Readiness::default(), Arc::default());
+    let router = operations_router(Readiness::default(), Arc::default(), None);
     for path in ["/livez", "/readyz", "/metrics"] {
         let response = router.clone().oneshot(Request::post(path).body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(
@@ -80,4 +81,19 @@ fn the_metrics_of_this_edge_and_of_the_record_are_in_the_manual() {
         let suffix = if kind == "counter" { "_total" } else { "" };
         assert!(manual.contains(&format!("\n| `{name}{suffix}` |")), "{name}{suffix}");
     }
+}
+
+#[tokio::test]
+async fn receipts_are_served_only_where_there_is_a_desk_and_only_once_the_log_is_open() {
+    let status = async |desk: Option<Arc<ReceiptDesk>>, path: &str| {
+        let router = operations_router(Readiness::default(), Arc::default(), desk);
+        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        response.status().as_u16()
+    };
+    let path = "/v1/audit/receipt/01a200f1-db9b-7777-b777-777777777777";
+    let desk = || Some(Arc::new(ReceiptDesk::new(Arc::new(SystemClock::new()))));
+    assert_eq!(status(None, path).await, 404);
+    assert_eq!(status(desk(), path).await, 503);
+    assert_eq!(status(desk(), "/v1/audit/receipt/01a2").await, 400);
+    assert_eq!(status(desk(), "/livez").await, 200);
 }

@@ -1,0 +1,192 @@
+//! Searches by the index find what a look at every record finds.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::evidence::log::{Durability, Keeper, Log, LogConfig, LogKey, LogMetrics, Unavailable};
+use crate::evidence::record::encoding::Writer;
+use crate::evidence::{Audit as _, CacheState, Edge, MappingLoadRecord, Outcome, Record};
+use crate::foundation::clock::{SystemClock, Timestamp};
+use crate::foundation::digest::Digest;
+use crate::foundation::entropy::SystemEntropy;
+use crate::foundation::readiness::Readiness;
+use crate::foundation::telemetry::Registry;
+use crate::foundation::watched::Epoch;
+
+const ORIGIN: &str = "example.org/audit/gate";
+const PEOPLE: [&str; 4] = ["User::\"alice\"", "User::\"al\"", "User::\"%_'\"", ""];
+const ACTIONS: [&str; 3] = ["read", "READ", "write"];
+const THINGS: [&str; 3] = ["Path::\"a/b\"", "Path::\"a\"", "Path::\"ä\""];
+const POLICIES: [&str; 3] = ["p", "p2", "q"];
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
+        of[self.below(of.len())]
+    }
+
+    fn maybe(&mut self, of: &[&str]) -> Option<String> {
+        (self.below(3) == 0).then(|| self.one(of).to_owned())
+    }
+}
+
+fn decision(dice: &mut Dice) -> DecisionRecord<'static> {
+    let time = Timestamp::from_unix_seconds(1_795_000_000 + i64::try_from(dice.below(5)).unwrap());
+    let policies = POLICIES.iter().filter(|_| dice.below(2) == 0).map(|&policy| Arc::from(policy)).collect();
+    DecisionRecord {
+        decision_id: DecisionId::new(time, &SystemEntropy::new()).unwrap(),
+        time,
+        edge: Edge::Authzen,
+        principal: dice.one(&PEOPLE).into(),
+        leaf: None,
+        peer: None,
+        token: None,
+        token_issuer: None,
+        caller: None,
+        route: None,
+        action: dice.one(&ACTIONS).into(),
+        resource: dice.one(&THINGS).into(),
+        context_digest: None,
+        decision: [Outcome::Allow, Outcome::Deny, Outcome::Error][dice.below(3)],
+        reason: "permitted".into(),
+        policies,
+        policy_errors: Arc::new([]),
+        policy_digest: None,
+        entity_digest: None,
+        policy_epoch: Epoch::default(),
+        bundle_epoch: Epoch::default(),
+        cache: CacheState::Miss,
+        latency_us: 1,
+        request_id: None,
+        schema_digest: None,
+        authority: None,
+        bundle_sequence: None,
+        actors: None,
+        trace_id: None,
+        fields: None,
+    }
+}
+
+fn open(home: &Path) -> (Log, Keeper) {
+    let key = LogKey::load_or_create(&home.join("key"), &SystemEntropy::new()).unwrap();
+    let directory = home.join("log");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join(VERIFIER_FILE), key.verifier(ORIGIN).unwrap().to_string()).unwrap();
+    let config = LogConfig {
+        directory,
+        origin: ORIGIN.to_owned(),
+        writer: Writer { gateway: "gate".into(), config: Digest::of(b"") },
+        queue: NonZeroUsize::new(10_000).unwrap(),
+        durability: Durability::Group,
+        unavailable: Unavailable::Refuse,
+        checkpoint_every: Duration::from_millis(5),
+    };
+    let metrics = LogMetrics::new(&mut Registry::default());
+    Log::open(config, &key, Arc::new(SystemClock::new()), Readiness::default(), metrics).unwrap()
+}
+
+fn write(home: &Path, dice: &mut Dice, count: usize) {
+    let (log, keeper) = open(home);
+    for number in 0..count {
+        let other = MappingLoadRecord {
+            time: Timestamp::from_unix_seconds(1_795_000_002),
+            mapping_digest: Digest::of(b""),
+            mapping_epoch: Epoch::default(),
+            routes: 1,
+            error: None,
+        };
+        let record = decision(dice);
+        let record = if number % 9 == 4 { Record::MappingLoad(Box::new(other)) } else { Record::Decision(&record) };
+        drop(log.append(record).unwrap());
+    }
+    keeper.finish(Duration::from_mins(1)).unwrap();
+}
+
+fn said(command: AuditCommand) -> Result<String, String> {
+    let (mut results, mut complaints) = (Vec::new(), Vec::new());
+    let exit = run(command, &mut Output::new(&mut results, &mut complaints));
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if exit == Exit::Success { Ok(text(results)) } else { Err(text(complaints)) }
+}
+
+fn log(home: &Path) -> LogArgs {
+    LogArgs { log: home.join("log"), trust: TrustArgs { key: None, trust_policy: None } }
+}
+
+fn search(home: &Path, wanted: &show::Wanted, no_index: bool) -> Result<String, String> {
+    said(AuditCommand::Search { log: log(home), wanted: wanted.clone(), index: None, no_index })
+}
+
+fn index(home: &Path, rebuild: bool) -> Result<String, String> {
+    said(AuditCommand::Index { log: log(home), index: None, rebuild })
+}
+
+fn wanted(dice: &mut Dice) -> show::Wanted {
+    let times = ["2026-11-18T", "2026-11-18T11:06:4", "2026-11-18T11:06:42", "2026-11-18T11:06:43.000000Z", "2027"];
+    show::Wanted {
+        principal: dice.maybe(&["alice", "al", "User", "%", "_", "'", "", "\"al\"", "nobody"]),
+        action: dice.maybe(&["read", "READ", "", "rea"]),
+        resource: dice.maybe(&["a/b", "a", "ä", "Path::\"a\""]),
+        decision: dice.maybe(&["allow", "deny", "error", "", "maybe"]),
+        policy: dice.maybe(&["p", "p2", "q", "r", ""]),
+        from: dice.maybe(&times),
+        until: dice.maybe(&times),
+    }
+}
+
+#[test]
+fn the_index_finds_what_a_walk_finds_while_it_is_behind_too() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dice = Dice(7);
+    let mut hits = 0;
+    for round in 0..3 {
+        write(home.path(), &mut dice, 300);
+        // In the last round the index does not have what is new.
+        if round < 2 {
+            let told = index(home.path(), false).unwrap();
+            assert!(told.contains(&format!("{} entries, 300 of them new", 300 * (round + 1))), "{told}");
+            assert!(index(home.path(), false).unwrap().contains("0 of them new"));
+        }
+        for _ in 0..60 {
+            let wanted = wanted(&mut dice);
+            let walked = search(home.path(), &wanted, true).unwrap();
+            assert_eq!(search(home.path(), &wanted, false).unwrap(), walked, "{wanted:?}");
+            hits += walked.lines().count();
+        }
+    }
+    assert!(hits > 1000, "next to nothing was found");
+    let before = search(home.path(), &wanted(&mut Dice(1)), false).unwrap();
+    index(home.path(), true).unwrap();
+    assert_eq!(search(home.path(), &wanted(&mut Dice(1)), false).unwrap(), before);
+}
+
+#[test]
+fn an_index_of_another_log_is_refused_and_can_be_made_anew() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut dice = Dice(3);
+    for home in [&one, &other] {
+        write(home.path(), &mut dice, 20);
+        index(home.path(), false).unwrap();
+    }
+    for file in ["search.sqlite", "search.sqlite-wal", "search.sqlite-shm"] {
+        let (from, to) = (one.path().join("log").join(file), other.path().join("log").join(file));
+        if std::fs::copy(from, &to).is_err() {
+            let _gone = std::fs::remove_file(to);
+        }
+    }
+    let everything = wanted(&mut Dice(1));
+    assert!(search(other.path(), &everything, false).unwrap_err().contains("not of this log"));
+    assert!(index(other.path(), false).unwrap_err().contains("--rebuild"));
+    index(other.path(), true).unwrap();
+    assert_eq!(search(other.path(), &everything, false), search(other.path(), &everything, true));
+}

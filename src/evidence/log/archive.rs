@@ -1,0 +1,176 @@
+//! What records refer to by digest, kept beside the log: policy sets, the entities of their directory, certificates. Each
+//! thing is a file that is named by the SHA-256 of its bytes, so there is one of it, and whoever reads it can tell that it
+//! is the one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use super::{LogError, directory};
+use crate::foundation::digest::Digest;
+
+/// What kind of thing is kept, by the name of its directory below the log's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shelf {
+    /// Policies and schema: what a record's `policy_digest` is the digest of.
+    Policies,
+    /// The entities of the policy directory: what `entity_digest` is the digest of.
+    Entities,
+    /// Certificates in DER: leaves and authorities.
+    Certificates,
+}
+
+impl Shelf {
+    /// The name of its directory.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Policies => "policies",
+            Self::Entities => "entities",
+            Self::Certificates => "certificates",
+        }
+    }
+}
+
+/// The things that are kept beside the log in a directory.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    directory: PathBuf,
+}
+
+impl Archive {
+    /// That of the log in `directory`.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// Keeps `contents`. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn keep(&self, place: Shelf, contents: &[u8]) -> Result<Digest, LogError> {
+        let digest = Digest::of(contents);
+        if self.put(place, &digest, contents)? {
+            directory::sync(&self.directory.join(place.name()))?;
+            directory::sync(&self.directory)?;
+        }
+        Ok(digest)
+    }
+
+    /// What has this digest; `None` if it is not kept.
+    ///
+    /// # Errors
+    /// [`LogError`]: it can't be read, or is not what it was.
+    pub fn find(&self, place: Shelf, digest: &Digest) -> Result<Option<Vec<u8>>, LogError> {
+        let path = self.path(place, digest);
+        let Some(contents) = directory::read(&path)? else { return Ok(None) };
+        if Digest::of(&contents) == *digest { Ok(Some(contents)) } else { Err(LogError::Altered(path)) }
+    }
+
+    fn path(&self, place: Shelf, digest: &Digest) -> PathBuf {
+        self.directory.join(place.name()).join(digest.to_string())
+    }
+
+    /// Writes it, unless it is there whole. Says whether it had to.
+    fn put(&self, place: Shelf, digest: &Digest, contents: &[u8]) -> Result<bool, LogError> {
+        // What was damaged is written anew.
+        if matches!(self.find(place, digest), Ok(Some(_))) {
+            return Ok(false);
+        }
+        let path = self.path(place, digest);
+        directory::create(&self.directory.join(place.name()))?;
+        // Another process may be writing the same.
+        let beside = path.with_extension(format!("new-{}", std::process::id()));
+        write_synced(&beside, contents).and_then(|()| std::fs::rename(&beside, &path)).map_err(LogError::at(&path))?;
+        Ok(true)
+    }
+}
+
+fn write_synced(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(contents)?;
+    file.sync_data()
+}
+
+/// How many pairs of certificates may wait to be written.
+const WAITING: usize = 4096;
+
+/// Keeps certificates, from a thread of its own: who verifies one does not wait for the disk.
+#[derive(Debug)]
+pub struct CertificateKeeper {
+    waiting: SyncSender<[Vec<u8>; 2]>,
+}
+
+impl CertificateKeeper {
+    /// Starts the thread. It ends with the keeper.
+    ///
+    /// # Errors
+    /// [`LogError::Thread`].
+    pub fn start(archive: Archive) -> Result<Self, LogError> {
+        let (waiting, taken) = sync_channel(WAITING);
+        let started = thread::Builder::new().name("certificates".into()).spawn(move || keep_all(&archive, &taken));
+        started.map(|_thread| Self { waiting }).map_err(LogError::Thread)
+    }
+
+    /// Has a leaf and its authority kept, soon. If there are more than can wait, these are not: a receipt that needs them
+    /// then says so.
+    pub fn keep(&self, chain: [&[u8]; 2]) {
+        match self.waiting.try_send(chain.map(<[u8]>::to_vec)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => tracing::warn!("a certificate is not kept for receipts: too many wait"),
+            Err(TrySendError::Disconnected(_)) => tracing::warn!("certificates are not kept for receipts any more"),
+        }
+    }
+}
+
+fn keep_all(archive: &Archive, taken: &Receiver<[Vec<u8>; 2]>) {
+    for certificate in taken.iter().flatten() {
+        if let Err(error) = archive.keep(Shelf::Certificates, &certificate) {
+            tracing::warn!("a certificate is not kept for receipts: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thing_is_kept_once_found_by_its_digest_and_never_passed_for_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = Archive::new(directory.path());
+        let digest = archive.keep(Shelf::Policies, b"permit(principal, action, resource);").unwrap();
+        let path = archive.path(Shelf::Policies, &digest);
+        let first = std::fs::metadata(&path).unwrap().modified().unwrap();
+        assert_eq!(archive.keep(Shelf::Policies, b"permit(principal, action, resource);").unwrap(), digest);
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), first);
+        let found = archive.find(Shelf::Policies, &digest).unwrap();
+        assert_eq!(found.as_deref(), Some(&b"permit(principal, action, resource);"[..]));
+        assert_eq!(archive.find(Shelf::Entities, &digest).unwrap(), None);
+
+        std::fs::write(&path, b"permit(principal, action, resource)!").unwrap();
+        assert!(matches!(archive.find(Shelf::Policies, &digest), Err(LogError::Altered(_))));
+        archive.keep(Shelf::Policies, b"permit(principal, action, resource);").unwrap();
+        assert!(archive.find(Shelf::Policies, &digest).unwrap().is_some(), "it was not written anew");
+    }
+
+    #[test]
+    fn certificates_are_kept_by_the_time_that_the_keeper_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = Archive::new(directory.path());
+        let (waiting, taken) = sync_channel(2);
+        let keeper = CertificateKeeper { waiting };
+        keeper.keep([b"leaf", b"authority"]);
+        keeper.keep([b"another", b"authority"]);
+        keeper.keep([b"one too many", b"authority"]);
+        drop(keeper);
+        keep_all(&archive, &taken);
+        for (contents, kept) in
+            [(&b"leaf"[..], true), (b"authority", true), (b"another", true), (b"one too many", false)]
+        {
+            assert_eq!(archive.find(Shelf::Certificates, &Digest::of(contents)).unwrap().is_some(), kept);
+        }
+    }
+}
