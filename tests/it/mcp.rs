@@ -86,7 +86,7 @@ async fn a_session_with_calls_that_are_allowed() {
     for (body, did) in [
         (
             r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#,
-            "initialize c",
+            "initialize",
         ),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#, "tools/list"),
         (
@@ -201,14 +201,9 @@ async fn every_trap_is_denied_without_envoys_filter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_long_or_not_there_whole_are_denied() {
     let long = |bytes: usize| call(&json!(1), "get_order", &json!({"note": "x".repeat(bytes)}));
-    // `arguments` comes before `name`, so that a reader of the first bytes never sees whom it is about.
-    let setup =
-        start(|envoy| envoy.replace("max_request_body_size: 65536", "max_request_body_size: 8192"), |routes| routes)
-            .await;
-    assert_eq!(setup.post(&long(1000)).await.status, 200);
-    assert_eq!(setup.server.done(), ["tools/call get_order"]);
-    setup.denies("more than the filter reads", &JSON, long(9000).as_bytes(), "metadata_mismatch").await;
     let setup = start(|envoy| envoy, |routes| routes).await;
+    assert_eq!(setup.post(&long(60_000)).await.status, 200);
+    assert_eq!(setup.server.done(), ["tools/call get_order"]);
     let denied = setup.denies("more than Envoy sends", &JSON, long(70_000).as_bytes(), "bad_body").await;
     assert_eq!((denied.status, &denied.json()["id"]), (400, &Value::Null), "nobody knows its id");
     let padded = format!("{}{}", long(0), " ".repeat(70_000));
