@@ -37,7 +37,7 @@ async fn main() {
     let recorders = [
         ("none", many, Recorder::none()),
         ("the audit log, group", many, Recorder::group(directory.path())),
-        ("the audit log, strict", many / 4, Recorder::strict(directory.path())),
+        ("the audit log, strict", few * 4, Recorder::strict(directory.path())),
         ("SQLite in WAL mode, a row each under a mutex", few * 4, Recorder::sql(directory.path(), true).await),
         ("SQLite as it is, a row each under a mutex", few, Recorder::sql(directory.path(), false).await),
     ];

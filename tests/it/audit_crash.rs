@@ -22,6 +22,12 @@ fn question(resource: &str) -> String {
 /// The ids of all decisions in the log, after a gateway was there again that published what it found.
 async fn recorded(home: &Home) -> HashSet<String> {
     let mut gateway = Gateway::start(home, &[]).await;
+    assert_eq!(ask(&home.authzen_socket(), &question("orders")).await.status, 200);
+    eventually("what was found is published", async || {
+        let entries = gateway.metric("portcullis_audit_entries").await;
+        (gateway.metric("portcullis_audit_published").await >= entries).then_some(())
+    })
+    .await;
     gateway.process.terminate();
     assert!(gateway.process.ended().await.success());
     let ids = home.records().into_iter().filter_map(|record| Some(record["decision_id"].as_str()?.to_owned()));
