@@ -69,6 +69,9 @@ fn every_key_is_documented_and_every_documented_key_exists() {
     assert_eq!(documented().into_keys().collect::<BTreeSet<_>>(), leaves);
 }
 
+/// A relationship, none of whose keys has a default.
+const PEER: &str = "trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d";
+
 /// Lists of mappings, of which one item is written out.
 const LISTS: [&str; 8] = [
     "identity.entries",
@@ -124,6 +127,7 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
+    writeln!(yaml, "federation: {{relationships: [{{{PEER}}}]}}").unwrap();
     writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
     let callers = format!(
         "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
