@@ -12,6 +12,7 @@ mod entities;
 pub(crate) mod evidence;
 mod federation;
 mod identity;
+mod listeners;
 mod mapping;
 mod metrics;
 mod policies;

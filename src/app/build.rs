@@ -11,19 +11,19 @@ use super::callers::callers;
 use super::entities::{EntityMetrics, entities};
 use super::evidence::Evidence;
 use super::identity::IdentityPlane;
+use super::listeners::{Encryption, Listeners, Served};
 use super::mapping::mapping;
 use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
-use super::tls::{Use, server_tls};
 use super::tokens::principals;
 use super::witnesses;
 use super::{App, AppError, retention};
-use crate::config::{self, Config, ServerTls};
+use crate::config::{self, Config};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::source::Sources;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, Problem, watch};
-use crate::decision::{Authorizer, Callers, Ports as DecisionPorts, Shadow, ShadowMetrics};
+use crate::decision::{Authorizer, Callers, DecisionMetrics, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, Answers, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::bundle::{BundleEndpointConfig, bundle_router};
@@ -42,13 +42,8 @@ use crate::foundation::watched::Watched;
 use crate::identity::authority::{Authority, Statement};
 use crate::identity::bundle::Bundles;
 use crate::identity::svid::LeafVerifier;
-use crate::server::{
-    Admission, AdmissionLimits, InheritedSockets, Limits, Prepared, ServerMetrics, Tls, prepare, serve, serve_exchange,
-};
+use crate::server::{Admission, AdmissionLimits, InheritedSockets, Limits, Tls};
 use crate::store;
-
-/// The mode of a Unix socket whose address names none; the configuration gives each one.
-const UNIX_MODE: u32 = 0o600;
 
 /// What every part needs.
 pub(super) struct Common {
@@ -65,30 +60,6 @@ impl Common {
         let (audit, archive) = (Arc::clone(&evidence.log) as Arc<dyn Audit>, evidence.archive.clone());
         Self { audit, archive, certificates: Arc::clone(&evidence.certificates), clock, entropy, readiness }
     }
-}
-
-/// Opens listeners and serves on them.
-struct Listeners {
-    inherited: InheritedSockets,
-    limits: Limits,
-    metrics: ServerMetrics,
-    takeover: bool,
-    prepared: Vec<(&'static str, Prepared, Served)>,
-}
-
-/// What encrypted listeners show.
-struct Encryption {
-    authzen: Option<Tls>,
-    web: Option<Tls>,
-    spiffe: Option<Tls>,
-    oidc: Option<Tls>,
-}
-
-/// What is behind a listener.
-#[derive(Clone)]
-enum Served {
-    Http(Router, Option<Tls>),
-    Checks(Arc<ExtAuthz>, Admission, Arc<dyn Clock>),
 }
 
 impl App {
@@ -149,26 +120,16 @@ impl App {
         let callers = callers(config, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
         let encryption = Encryption::build(config, &common, &identity, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
-        let shadow = shadow(&config.decision.shadow, metrics.shadow)?;
-        let authorizer = Authorizer::new(ports, metrics.decision).with_shadow(shadow);
-        let authorizer = authorizer.with_obligations_forwarded(config.ext_authz.forwards_obligations);
-        let authorizer = authorizer.with_questions_mapped(config.authzen.map_routes);
-        let authorizer = authorizer.with_recording(evidence.recording);
-        let authorizer = Arc::new(authorizer.with_mapping(routes).with_principals(principals));
+        let authorizer = authorizer(config, ports, (metrics.decision, metrics.shadow))?;
+        let authorizer = authorizer.with_mapping(routes).with_principals(principals);
+        let authorizer = Arc::new(authorizer.with_recording(evidence.recording));
         let checks = checks(config, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
-        let questions = authzen_router(
-            authorizer,
-            authzen_config(&config.authzen, callers, &identity.authority, &common.clock),
-            metrics.authzen,
-        );
+        let authzen = authzen_config(&config.authzen, callers, &identity.authority, &common.clock);
+        let questions = authzen_router(authorizer, authzen, metrics.authzen);
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
+        publish(&mut listeners, config, (&common, bundles), &encryption)?;
         listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions, encryption.authzen))?;
-        let bundle = published_bundle(config, &common, bundles);
-        listeners.prepare("bundle_web", &config.listen.bundle_web, &Served::Http(bundle.clone(), encryption.web))?;
-        listeners.prepare("bundle_spiffe", &config.listen.bundle_spiffe, &Served::Http(bundle, encryption.spiffe))?;
-        let oidc = published_keys(config, &common, bundles);
-        listeners.prepare("oidc", &config.listen.oidc, &Served::Http(oidc, encryption.oidc))?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
@@ -180,69 +141,19 @@ impl App {
     }
 }
 
-impl Encryption {
-    async fn build(
-        config: &Config,
-        common: &Common,
-        identity: &IdentityPlane,
-        (tasks, shutdown): (&mut TaskGroup, &Shutdown),
-    ) -> Result<Self, AppError> {
-        let spiffe = config.federation.endpoint.spiffe_id.clone();
-        let spiffe = spiffe.map(|spiffe_id| ServerTls::Svid { spiffe_id, dns_names: Vec::new(), ttl: None });
-        let web = config.federation.endpoint.web.as_ref();
-        let mut build = async |name, setting, tls, ask_for_certificates| {
-            server_tls(Use { name, setting, ask_for_certificates }, tls, common, identity, (&mut *tasks, shutdown))
-                .await
-        };
-        let callers_show_theirs = config.authzen.callers.mtls;
-        Ok(Self {
-            authzen: build("authzen_tls", "authzen.tls", config.authzen.tls.as_ref(), callers_show_theirs).await?,
-            web: build("bundle_web_tls", "federation.endpoint.web", web, false).await?,
-            spiffe: build("bundle_spiffe_tls", "federation.endpoint.spiffe_id", spiffe.as_ref(), false).await?,
-            oidc: build("oidc_tls", "oidc.tls", config.oidc.tls.as_ref(), false).await?,
-        })
-    }
-}
-
-impl Listeners {
-    fn new(config: &config::Limits, metrics: ServerMetrics, inherited: InheritedSockets, takeover: bool) -> Self {
-        Self { inherited, limits: limits(config), metrics, takeover, prepared: Vec::new() }
-    }
-
-    fn prepare(&mut self, name: &'static str, addresses: &[config::Address], served: &Served) -> Result<(), AppError> {
-        for address in addresses {
-            let prepared = prepare(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
-            let served = match served {
-                // A listener that should be encrypted is never opened in the clear.
-                Served::Http(_, None) if address.tls => {
-                    return Err(AppError::Setting(format!(
-                        "`{address}` of `listen.{name}` has no certificate to show"
-                    )));
-                }
-                Served::Http(router, _) if !address.tls => Served::Http(router.clone(), None),
-                other => other.clone(),
-            };
-            self.prepared.push((name, prepared, served));
-        }
-        Ok(())
-    }
-
-    /// Serves on all that was prepared.
-    fn open(&mut self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Result<(), AppError> {
-        for (name, prepared, served) in self.prepared.drain(..) {
-            let metrics = self.metrics.listener(name);
-            // Who asks for identities is written in any language; who asks for decisions is Envoy.
-            let limits = Limits { paths_as_authority: matches!(name, "workload" | "admin"), ..self.limits.clone() };
-            let (bound, signal) = (prepared.publish()?, shutdown.signal());
-            match served {
-                Served::Http(router, tls) => tasks.spawn(name, serve(bound, tls, router, limits, metrics, signal)),
-                Served::Checks(checks, admission, clock) => {
-                    tasks.spawn(name, serve_exchange(bound, checks, admission, clock, limits, metrics, signal));
-                }
-            }
-        }
-        Ok(())
-    }
+/// What others need to trust us.
+fn publish(
+    listeners: &mut Listeners,
+    config: &Config,
+    (common, bundles): (&Common, &Arc<Watched<Bundles>>),
+    encryption: &Encryption,
+) -> Result<(), AppError> {
+    let (listen, bundle) = (&config.listen, published_bundle(config, common, bundles));
+    let shown = |router: &Router, tls: &Option<Tls>| Served::Http(router.clone(), tls.clone());
+    listeners.prepare("bundle_web", &listen.bundle_web, &shown(&bundle, &encryption.web))?;
+    listeners.prepare("bundle_spiffe", &listen.bundle_spiffe, &shown(&bundle, &encryption.spiffe))?;
+    let keys = published_keys(config, common, bundles);
+    listeners.prepare("oidc", &listen.oidc, &shown(&keys, &encryption.oidc))
 }
 
 /// Our bundle, as others may fetch it.
@@ -340,6 +251,17 @@ fn decision_ports(
     }
 }
 
+/// What answers questions, with the ports that it answers by.
+fn authorizer(
+    config: &Config,
+    ports: DecisionPorts,
+    (metrics, shadow_metrics): (DecisionMetrics, ShadowMetrics),
+) -> Result<Authorizer, AppError> {
+    let authorizer = Authorizer::new(ports, metrics).with_shadow(shadow(&config.decision.shadow, shadow_metrics)?);
+    let authorizer = authorizer.with_obligations_forwarded(config.ext_authz.forwards_obligations);
+    Ok(authorizer.with_questions_mapped(config.authzen.map_routes))
+}
+
 /// Nothing, unless it is asked for.
 fn shadow(config: &config::Shadow, metrics: ShadowMetrics) -> Result<Option<Shadow>, AppError> {
     let started = config.one_in.map(|one_in| Shadow::start(one_in, metrics)).transpose();
@@ -402,18 +324,5 @@ fn authzen_config(
         metadata,
         callers: callers.map(Arc::new),
         statements: config.callers.statements.clone(),
-    }
-}
-
-fn limits(config: &config::Limits) -> Limits {
-    Limits {
-        max_connections: config.connections,
-        max_concurrent_streams: config.streams_per_connection,
-        max_header_list: config.header_bytes,
-        header_read_timeout: config.header_timeout,
-        keepalive_interval: config.keepalive_interval,
-        keepalive_timeout: config.keepalive_timeout,
-        max_connection_age: Some(config.connection_age).filter(|age| !age.is_zero()),
-        ..Limits::default()
     }
 }

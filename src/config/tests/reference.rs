@@ -70,7 +70,8 @@ fn every_key_is_documented_and_every_documented_key_exists() {
 }
 
 /// A relationship, none of whose keys has a default.
-const PEER: &str = "trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d";
+const PEER: &str =
+    "trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d";
 
 /// Lists of mappings, of which one item is written out.
 const LISTS: [&str; 8] = [

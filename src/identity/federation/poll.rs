@@ -80,13 +80,13 @@ impl Poller {
 
     /// Follows all relationships, those that come and go too, until the drain starts.
     pub async fn run(self: Arc<Self>, mut signal: ShutdownSignal) {
-        let mut changes = self.federation.relationships.subscribe();
+        let mut epochs = self.federation.relationships.subscribe();
         let mut following = Following::default();
         loop {
             following.follow(&self);
             tokio::select! {
                 () = signal.draining() => return,
-                changed = changes.changed() => if changed.is_err() { return },
+                changed = epochs.changed() => if changed.is_err() { return },
             }
         }
     }

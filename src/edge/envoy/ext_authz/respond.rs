@@ -109,7 +109,6 @@ fn deny(verdict: &Verdict, config: &ExtAuthzConfig, requested: &Requested) -> Re
     let status = if status < 400 { 403 } else { status };
     let code = if status == 401 { UNAUTHENTICATED } else { PERMISSION_DENIED };
     let status = jsonrpc::status(verdict, status);
-    let status = jsonrpc::status(verdict, status);
     response(code, verdict, Outcome::Deny, |message, decision_id| {
         message.message(DENIED_RESPONSE, |body| told(body, status, verdict, decision_id, config, requested));
     })
@@ -149,12 +148,11 @@ fn told(
     config: &ExtAuthzConfig,
     requested: &Requested,
 ) {
-    let (text, content_type, language) = match &verdict.manner.call {
-        Some(call) => (jsonrpc::error(call, verdict, decision_id), "application/json", None),
-        None => {
-            let body = Body::of(verdict, status, decision_id, &config.answers, &requested.wanted);
-            (body.text, body.form.content_type(), body.language)
-        }
+    let (text, content_type, language) = if let Some(call) = &verdict.manner.call {
+        (jsonrpc::error(call, verdict, decision_id), "application/json", None)
+    } else {
+        let body = Body::of(verdict, status, decision_id, &config.answers, &requested.wanted);
+        (body.text, body.form.content_type(), body.language)
     };
     message.message(1, |http_status| http_status.varint(1, status.into()));
     header(message, 2, "content-type", content_type);

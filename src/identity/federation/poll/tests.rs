@@ -147,12 +147,12 @@ async fn an_older_bundle_never_takes_the_place_of_a_newer_one() {
     world.script.put("peer.org", [document(Some(7), &[first.clone(), second])]);
     assert!(world.refresh("peer.org").await.unwrap().changed);
     assert!(!world.refresh("peer.org").await.unwrap().changed);
-    world.script.put("peer.org", [document(Some(6), &[first.clone()])]);
+    world.script.put("peer.org", [document(Some(6), std::slice::from_ref(&first))]);
     let refused = world.refresh("peer.org").await.unwrap_err();
     assert_eq!(refused, "the bundle of `peer.org` has the sequence 6, and 7 is held already");
     assert_eq!(world.trusted("peer.org"), Some(2));
     // The same number for other contents, and none at all, are bad manners and no rollback.
-    world.script.put("peer.org", [document(Some(7), &[first.clone()])]);
+    world.script.put("peer.org", [document(Some(7), std::slice::from_ref(&first))]);
     assert!(world.refresh("peer.org").await.unwrap().changed);
     assert_eq!(world.trusted("peer.org"), Some(1));
     world.script.put("peer.org", [document(None, &[])]);
@@ -188,14 +188,15 @@ async fn a_silent_peer_costs_nobody_but_itself() {
     world.script.put("silent.org", [Says::Nothing]);
     world.script.put("good.org", [document(Some(1), &[jwk(&authority("good.org"))])]);
     let shutdown = Shutdown::default();
-    let running = tokio::spawn(Arc::clone(&world.poller).run(shutdown.signal()));
+    let mut running = JoinSet::new();
+    running.spawn(Arc::clone(&world.poller).run(shutdown.signal()));
     sleep(Duration::from_secs(9)).await;
     assert_eq!(world.diary.take(), ["good.org changed 1"]);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(world.diary.take(), ["silent.org failed: no answer within 10s"]);
     // While it is asked again, ending waits for nothing.
     shutdown.advance(Phase::Draining);
-    timeout(Duration::from_millis(1), running).await.unwrap().unwrap();
+    timeout(Duration::from_millis(1), running.join_next()).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,14 +206,15 @@ async fn failures_are_waited_out_longer_each_time_and_the_hint_is_followed() {
     let bad = Says::Error("refused");
     world.script.put("peer.org", [bad.clone(), bad.clone(), bad, good]);
     let shutdown = Shutdown::default();
-    let running = tokio::spawn(Arc::clone(&world.poller).run(shutdown.signal()));
+    let mut running = JoinSet::new();
+    running.spawn(Arc::clone(&world.poller).run(shutdown.signal()));
     let mut told = Vec::new();
     let start = tokio::time::Instant::now();
     while told.len() < 6 {
         sleep(Duration::from_millis(10)).await;
         told.extend(world.diary.take().into_iter().map(|line| (start.elapsed().as_millis(), line)));
     }
-    running.abort();
+    drop(running);
     let waits: Vec<_> = told.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     let about = |wait: u128, expected: u128| (expected * 9 / 10..=expected + 20).contains(&wait);
     for (wait, expected) in waits.iter().zip([1_000, 2_000, 4_000, 60_000, 60_000]) {
@@ -252,7 +254,8 @@ async fn relationships_are_followed_as_they_come_and_go() {
         world.script.put(name, [document(Some(1), &[jwk(&authority(name))])]);
     }
     let shutdown = Shutdown::default();
-    let running = tokio::spawn(Arc::clone(&world.poller).run(shutdown.signal()));
+    let mut running = JoinSet::new();
+    running.spawn(Arc::clone(&world.poller).run(shutdown.signal()));
     let settle = || sleep(Duration::from_secs(1));
     settle().await;
     assert_eq!(world.diary.take(), ["fixed.org changed 1"]);
@@ -272,7 +275,7 @@ async fn relationships_are_followed_as_they_come_and_go() {
     ] {
         assert!(matches!(refused, FederationError::Configured(_)), "{refused}");
     }
-    running.abort();
+    drop(running);
 }
 
 #[tokio::test]

@@ -1,0 +1,132 @@
+//! The listeners: what is behind each, what the encrypted ones show, and opening them all.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::AppError;
+use super::build::Common;
+use super::identity::IdentityPlane;
+use super::tls::{Use, server_tls};
+use crate::config::{self, Config, ServerTls};
+use crate::edge::envoy::ext_authz::ExtAuthz;
+use crate::foundation::clock::Clock;
+use crate::foundation::shutdown::{Shutdown, TaskGroup};
+use crate::server::{
+    Admission, InheritedSockets, Limits, Prepared, ServerMetrics, Tls, prepare, serve, serve_exchange,
+};
+
+/// The mode of a Unix socket whose address names none; the configuration gives each one.
+const UNIX_MODE: u32 = 0o600;
+
+/// Opens listeners and serves on them.
+pub(super) struct Listeners {
+    pub(super) inherited: InheritedSockets,
+    limits: Limits,
+    metrics: ServerMetrics,
+    takeover: bool,
+    prepared: Vec<(&'static str, Prepared, Served)>,
+}
+
+/// What encrypted listeners show.
+pub(super) struct Encryption {
+    pub(super) authzen: Option<Tls>,
+    pub(super) web: Option<Tls>,
+    pub(super) spiffe: Option<Tls>,
+    pub(super) oidc: Option<Tls>,
+}
+
+/// What is behind a listener.
+#[derive(Clone)]
+pub(super) enum Served {
+    Http(Router, Option<Tls>),
+    Checks(Arc<ExtAuthz>, Admission, Arc<dyn Clock>),
+}
+
+impl Encryption {
+    pub(super) async fn build(
+        config: &Config,
+        common: &Common,
+        identity: &IdentityPlane,
+        (tasks, shutdown): (&mut TaskGroup, &Shutdown),
+    ) -> Result<Self, AppError> {
+        let spiffe = config.federation.endpoint.spiffe_id.clone();
+        let spiffe = spiffe.map(|spiffe_id| ServerTls::Svid { spiffe_id, dns_names: Vec::new(), ttl: None });
+        let web = config.federation.endpoint.web.as_ref();
+        let mut build = async |name, setting, tls, ask_for_certificates| {
+            server_tls(Use { name, setting, ask_for_certificates }, tls, common, identity, (&mut *tasks, shutdown))
+                .await
+        };
+        let callers_show_theirs = config.authzen.callers.mtls;
+        Ok(Self {
+            authzen: build("authzen_tls", "authzen.tls", config.authzen.tls.as_ref(), callers_show_theirs).await?,
+            web: build("bundle_web_tls", "federation.endpoint.web", web, false).await?,
+            spiffe: build("bundle_spiffe_tls", "federation.endpoint.spiffe_id", spiffe.as_ref(), false).await?,
+            oidc: build("oidc_tls", "oidc.tls", config.oidc.tls.as_ref(), false).await?,
+        })
+    }
+}
+
+impl Listeners {
+    pub(super) fn new(
+        config: &config::Limits,
+        metrics: ServerMetrics,
+        inherited: InheritedSockets,
+        takeover: bool,
+    ) -> Self {
+        Self { inherited, limits: limits(config), metrics, takeover, prepared: Vec::new() }
+    }
+
+    pub(super) fn prepare(
+        &mut self,
+        name: &'static str,
+        addresses: &[config::Address],
+        served: &Served,
+    ) -> Result<(), AppError> {
+        for address in addresses {
+            let prepared = prepare(&address.listen, UNIX_MODE, self.takeover, &mut self.inherited)?;
+            let served = match served {
+                // A listener that should be encrypted is never opened in the clear.
+                Served::Http(_, None) if address.tls => {
+                    return Err(AppError::Setting(format!(
+                        "`{address}` of `listen.{name}` has no certificate to show"
+                    )));
+                }
+                Served::Http(router, _) if !address.tls => Served::Http(router.clone(), None),
+                other => other.clone(),
+            };
+            self.prepared.push((name, prepared, served));
+        }
+        Ok(())
+    }
+
+    /// Serves on all that was prepared.
+    pub(super) fn open(&mut self, tasks: &mut TaskGroup, shutdown: &Shutdown) -> Result<(), AppError> {
+        for (name, prepared, served) in self.prepared.drain(..) {
+            let metrics = self.metrics.listener(name);
+            // Who asks for identities is written in any language; who asks for decisions is Envoy.
+            let limits = Limits { paths_as_authority: matches!(name, "workload" | "admin"), ..self.limits.clone() };
+            let (bound, signal) = (prepared.publish()?, shutdown.signal());
+            match served {
+                Served::Http(router, tls) => tasks.spawn(name, serve(bound, tls, router, limits, metrics, signal)),
+                Served::Checks(checks, admission, clock) => {
+                    tasks.spawn(name, serve_exchange(bound, checks, admission, clock, limits, metrics, signal));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn limits(config: &config::Limits) -> Limits {
+    Limits {
+        max_connections: config.connections,
+        max_concurrent_streams: config.streams_per_connection,
+        max_header_list: config.header_bytes,
+        header_read_timeout: config.header_timeout,
+        keepalive_interval: config.keepalive_interval,
+        keepalive_timeout: config.keepalive_timeout,
+        max_connection_age: Some(config.connection_age).filter(|age| !age.is_zero()),
+        ..Limits::default()
+    }
+}
