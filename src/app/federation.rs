@@ -1,6 +1,7 @@
 //! Building what keeps us current with other trust domains, and telling all who want to know how that goes.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +15,8 @@ use super::AppError;
 use super::build::Common;
 use crate::config::{self, Config};
 use crate::feeds::bundles::BundleEndpoints;
-use crate::foundation::clock::Clock;
+use crate::foundation::clock::{Clock, Timestamp};
+use crate::foundation::files::write_private;
 use crate::foundation::readiness::Readiness;
 use crate::foundation::telemetry::Registry;
 use crate::identity::authority::Authority;
@@ -48,6 +50,7 @@ struct Peer {
 /// Tells all of them.
 #[derive(Debug)]
 struct PeerNews {
+    reached: Arc<Reached>,
     metrics: FederationMetrics,
     clock: Arc<dyn Clock>,
     readiness: Readiness,
@@ -92,21 +95,64 @@ async fn begin(federation: &Federation, given: &config::ConfiguredRelationship) 
 
 /// What fetches the bundles of others.
 pub(super) fn poller(
-    config: &config::Federation,
+    (config, data_dir): (&config::Federation, &Path),
     common: &Common,
     federation: &Arc<Federation>,
     metrics: FederationMetrics,
 ) -> Arc<Poller> {
     let clock = &common.clock;
-    let events =
-        PeerNews { metrics, clock: Arc::clone(clock), readiness: common.readiness.clone(), failed: Mutex::default() };
+    let reached = Arc::new(Reached::load(data_dir));
+    let known = reached.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let known = known.into_iter().filter_map(|(name, at)| Some((name.parse().ok()?, at))).collect();
+    let events = PeerNews {
+        reached,
+        metrics,
+        clock: Arc::clone(clock),
+        readiness: common.readiness.clone(),
+        failed: Mutex::default(),
+    };
     let ports = PollPorts {
         source: Arc::new(BundleEndpoints::new(config.web_authorities.clone(), Arc::clone(clock))),
         events: Arc::new(events),
         clock: Arc::clone(clock),
         entropy: Arc::clone(&common.entropy),
     };
-    Arc::new(Poller::new(Arc::clone(federation), ports, config.poll))
+    Arc::new(Poller::new(Arc::clone(federation), ports, config.poll).with_reached(known))
+}
+
+/// When each trust domain's endpoint was last reached, kept over restarts: a bundle ages while we are down, too.
+#[derive(Debug)]
+struct Reached {
+    path: PathBuf,
+    /// By name.
+    known: Mutex<BTreeMap<String, Timestamp>>,
+}
+
+impl Reached {
+    /// What is known. A file that can't be read is none: then bundles age from the start on.
+    fn load(data_dir: &Path) -> Self {
+        let path = data_dir.join("federation.json");
+        let text = std::fs::read(&path).unwrap_or_default();
+        let times: BTreeMap<String, u64> = serde_json::from_slice(&text).unwrap_or_default();
+        let at = |seconds| Timestamp::from_unix_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let known = times.into_iter().map(|(name, seconds)| (name, at(seconds))).collect();
+        Self { path, known: Mutex::new(known) }
+    }
+
+    /// It was reached `now`.
+    fn note(self: &Arc<Self>, trust_domain: &TrustDomain, now: Timestamp) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(trust_domain.to_string(), now);
+        let this = Arc::clone(self);
+        // A disk may take its time.
+        tokio::task::spawn_blocking(move || {
+            let known = this.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let seconds: BTreeMap<_, _> = known.iter().map(|(name, at)| (name, at.unix_seconds())).collect();
+            let text = serde_json::to_vec(&seconds).unwrap_or_default();
+            if let Err(error) = write_private(&this.path, &text) {
+                tracing::warn!(%error, "when trust bundles were fetched can't be written down");
+            }
+        });
+    }
 }
 
 impl FederationMetrics {
@@ -156,12 +202,16 @@ impl PeerEvents for PeerNews {
     fn fetched(&self, taken: &Taken) {
         let bundle = &taken.bundle;
         let trust_domain = &bundle.trust_domain;
+        self.reached.note(trust_domain, self.clock.now());
         self.metrics.count(trust_domain, if taken.changed { "changed" } else { "same" });
         let peer = Peer { trust_domain: trust_domain.to_string() };
         self.metrics.reached.get_or_create_owned(&peer).set(self.clock.now().unix_seconds());
         self.metrics.sequence.get_or_create_owned(&peer).set(bundle.sequence);
         if taken.changed {
             let (x509, jwt) = (bundle.x509_authorities.len(), bundle.jwt_authorities.len());
+            if x509 + jwt == 0 {
+                tracing::warn!(%trust_domain, "the trust bundle that was fetched has nobody in it, so nobody is believed");
+            }
             tracing::info!(%trust_domain, sequence = bundle.sequence, x509, jwt, "a trust bundle of others changed");
         }
         self.stands(trust_domain, None);

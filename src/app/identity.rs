@@ -63,7 +63,8 @@ impl IdentityPlane {
         let authority = open_authority(config, common, Arc::clone(store), authority_metrics).await?;
         let registry = open_registry(config, common, store).await?;
         let federation = federation::open(config, common, store, &authority).await?;
-        let poller = federation::poller(&config.federation, common, &federation, federation_metrics);
+        let poller =
+            federation::poller((&config.federation, &config.data_dir), common, &federation, federation_metrics);
         let ports = Ports {
             authority: Arc::clone(&authority),
             registry: Arc::clone(&registry),

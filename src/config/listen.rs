@@ -110,10 +110,10 @@ impl Listen {
 /// Who could connect must be able to be known, and must not be the whole network by accident.
 fn check_reach(section: &mut Section<'_>, all: &[(&'static str, &Address)], plaintext_beyond_loopback: bool) {
     for (service, address) in all {
-        if !address.is_tcp() {
+        let is_bundle = matches!(*service, "bundle_web" | "bundle_spiffe");
+        if !address.is_tcp() && !is_bundle {
             continue;
         }
-        let is_bundle = matches!(*service, "bundle_web" | "bundle_spiffe");
         let message = if *service == "workload" {
             format!("`{address}`: a caller over TCP can't be attested; use a Unix socket")
         } else if *service == "admin" {

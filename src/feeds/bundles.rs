@@ -16,14 +16,13 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
-use url::Url;
+use url::{Host, Url};
 
 use self::server::SpiffeServer;
 use crate::foundation::clock::Clock;
 use crate::foundation::http::Get;
 use crate::foundation::telemetry::printable;
 use crate::foundation::tls::{OurTime, roots};
-use crate::foundation::watched::Snapshot;
 use crate::identity::bundle::Bundles;
 use crate::identity::federation::{BundleAnswer, BundleSource, EndpointProfile, EndpointUrl, FetchError, Relationship};
 
@@ -47,7 +46,7 @@ impl BundleEndpoints {
         Self { web_authorities, clock }
     }
 
-    async fn ask(&self, relationship: &Relationship, bundles: Arc<Snapshot<Bundles>>) -> Result<Vec<u8>, String> {
+    async fn ask(&self, relationship: &Relationship, bundles: Arc<Bundles>) -> Result<Vec<u8>, String> {
         let tls = TlsConnector::from(Arc::new(self.tls(&relationship.profile, bundles).await?));
         let mut url = Url::parse(relationship.endpoint.as_str()).map_err(|error| error.to_string())?;
         for _redirect in 0..=MAX_REDIRECTS {
@@ -67,7 +66,7 @@ impl BundleEndpoints {
         Err(format!("{}: more than {MAX_REDIRECTS} redirects", relationship.endpoint))
     }
 
-    async fn tls(&self, profile: &EndpointProfile, bundles: Arc<Snapshot<Bundles>>) -> Result<ClientConfig, String> {
+    async fn tls(&self, profile: &EndpointProfile, bundles: Arc<Bundles>) -> Result<ClientConfig, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let time = Arc::new(OurTime::new(Arc::clone(&self.clock)));
         let builder = ClientConfig::builder_with_details(Arc::clone(&provider), time)
@@ -89,7 +88,7 @@ impl BundleEndpoints {
 }
 
 impl BundleSource for BundleEndpoints {
-    fn fetch<'a>(&'a self, relationship: &'a Relationship, bundles: Arc<Snapshot<Bundles>>) -> BundleAnswer<'a> {
+    fn fetch<'a>(&'a self, relationship: &'a Relationship, bundles: Arc<Bundles>) -> BundleAnswer<'a> {
         Box::pin(async move { self.ask(relationship, bundles).await.map_err(FetchError) })
     }
 }
@@ -115,6 +114,10 @@ fn redirected(url: &Url, answer: &Response<Bytes>) -> Result<Url, String> {
     let refused = |why: &dyn std::fmt::Display| format!("redirects to `{}`: {why}", printable(location, MAX_SHOWN));
     let next = url.join(location).map_err(|error| refused(&error))?;
     next.as_str().parse::<EndpointUrl>().map_err(|error| refused(&error))?;
+    // What is reached by a bare address is a machine of this network more often than a publisher.
+    if matches!(next.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))) && next.host() != url.host() {
+        return Err(refused(&"only a server's own address is followed"));
+    }
     Ok(next)
 }
 

@@ -14,7 +14,7 @@ mod relationship;
 mod source;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use portcullis_spiffe::TrustDomain;
@@ -35,6 +35,9 @@ use crate::foundation::watched::{Snapshot, Watched};
 /// How many foreign bundles, and how many relationships, there may be.
 const MAX_TRUST_DOMAINS: usize = 1024;
 
+/// The highest sequence that is fetched: what every reader of JSON can tell from its neighbours (RFC 7493 section 2.2).
+const MAX_SEQUENCE: u64 = (1 << 53) - 1;
+
 /// How often a change is tried again that lost a race against another process.
 const TRIES: usize = 5;
 
@@ -51,8 +54,8 @@ pub struct Federation {
     relationships: Watched<Relationships>,
     /// Those of the relationships that the configuration has, and which are changed there.
     configured: Relationships,
-    /// Whose bundles are too old to be believed. They are kept, and in memory they are empty.
-    stale: StdMutex<BTreeSet<TrustDomain>>,
+    /// The bundles that are too old to be believed. They are kept, and those that everyone reads are empty in their place.
+    stale: StdMutex<BTreeMap<TrustDomain, Arc<Bundle>>>,
     /// The number of the last change that is in memory; held while there is a write.
     sequence: Mutex<u64>,
 }
@@ -83,6 +86,17 @@ pub enum FederationError {
         /// That of the one that was fetched.
         given: u64,
     },
+    /// What was fetched has no sequence, and what is held has: it may be from before there were any.
+    #[error("the bundle of `{trust_domain}` came without a sequence, and {held} is held already")]
+    Unnumbered {
+        /// Whose.
+        trust_domain: TrustDomain,
+        /// The sequence of the bundle that is held.
+        held: u64,
+    },
+    /// No publisher counts so far: whoever served it once would keep everyone from what its true owner serves later.
+    #[error("the bundle of `{0}` has a sequence above {MAX_SEQUENCE}")]
+    Sequence(TrustDomain),
     /// The bundle is empty because it could not be fetched for too long, so no part of it can be changed.
     #[error("the bundle of `{0}` could not be fetched for so long that it is not believed: set it whole")]
     Stale(TrustDomain),
@@ -151,6 +165,11 @@ impl Federation {
         self.relationships.load()
     }
 
+    /// Whether nobody is believed by the bundle of `trust_domain` that is held, because it is too old.
+    pub fn is_stale(&self, trust_domain: &TrustDomain) -> bool {
+        self.stale().contains_key(trust_domain)
+    }
+
     /// Whether the configuration has a relationship with `trust_domain`.
     pub fn is_configured(&self, trust_domain: &TrustDomain) -> bool {
         self.configured.contains_key(trust_domain)
@@ -175,7 +194,10 @@ impl Federation {
     /// [`FederationError`]; then nothing was changed.
     pub async fn set_bundle(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
         let bundle = self.foreign(bundle)?;
-        self.write(move |known, _| Ok((Arc::clone(&bundle), vec![put(known, &bundle)?]))).await
+        let trust_domain = bundle.trust_domain.clone();
+        let set = self.write(move |known, _| Ok((Arc::clone(&bundle), vec![put(known, &bundle)?]))).await?;
+        self.believe(&trust_domain).await?;
+        Ok(set)
     }
 
     /// Keeps what `change` makes of the bundle of another trust domain; it is asked again if another process changed the
@@ -189,7 +211,7 @@ impl Federation {
         change: impl Fn(&mut Bundle) + Send + Sync + 'static,
     ) -> Result<Arc<Bundle>, FederationError> {
         self.not_ourselves(&trust_domain)?;
-        if self.stale().contains(&trust_domain) {
+        if self.is_stale(&trust_domain) {
             return Err(FederationError::Stale(trust_domain));
         }
         self.write(move |known, _| {
@@ -214,7 +236,8 @@ impl Federation {
         self.not_ourselves(&relationship.trust_domain)?;
         self.not_configured(&relationship.trust_domain)?;
         let (relationship, bundle) = (Arc::new(relationship), bundle.map(|bundle| self.foreign(bundle)).transpose()?);
-        self.write(move |known, relationships| {
+        let given = bundle.as_ref().map(|bundle| bundle.trust_domain.clone());
+        let created = self.write(move |known, relationships| {
             if relationships.contains_key(&relationship.trust_domain) {
                 return Err(FederationError::Exists(relationship.trust_domain.clone()));
             }
@@ -224,8 +247,8 @@ impl Federation {
             let mut writes = vec![FederationWrite::PutRelationship(Arc::clone(&relationship))];
             writes.extend(bundle.as_ref().map(|bundle| put(known, bundle)).transpose()?);
             Ok((Arc::clone(&relationship), writes))
-        })
-        .await
+        });
+        self.after(created.await?, given).await
     }
 
     /// Keeps what `change` makes of the relationship with another trust domain, and the bundle, if there is one.
@@ -240,7 +263,8 @@ impl Federation {
     ) -> Result<Arc<Relationship>, FederationError> {
         self.not_configured(&trust_domain)?;
         let bundle = bundle.map(|bundle| self.foreign(bundle)).transpose()?;
-        self.write(move |known, relationships| {
+        let given = bundle.as_ref().map(|bundle| bundle.trust_domain.clone());
+        let updated = self.write(move |known, relationships| {
             let relationship =
                 relationships.get(&trust_domain).ok_or_else(|| FederationError::Unknown(trust_domain.clone()))?;
             let mut changed = Relationship::clone(relationship);
@@ -249,8 +273,8 @@ impl Federation {
             let mut writes = vec![FederationWrite::PutRelationship(Arc::clone(&changed))];
             writes.extend(bundle.as_ref().map(|bundle| put(known, bundle)).transpose()?);
             Ok((changed, writes))
-        })
-        .await
+        });
+        self.after(updated.await?, given).await
     }
 
     /// Ends the relationship with another trust domain. Its bundle stays: entries may need it.
@@ -295,13 +319,27 @@ impl Federation {
         Ok(())
     }
 
-    fn stale(&self) -> MutexGuard<'_, BTreeSet<TrustDomain>> {
+    fn stale(&self) -> MutexGuard<'_, BTreeMap<TrustDomain, Arc<Bundle>>> {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `bundle` as it is believed: with nobody in it, if it is too old.
+    /// `done`, once the bundle that was `given` with it is believed, however old the one before was.
+    async fn after<T>(&self, done: T, given: Option<TrustDomain>) -> Result<T, FederationError> {
+        if let Some(trust_domain) = given {
+            self.believe(&trust_domain).await?;
+        }
+        Ok(done)
+    }
+
+    /// `bundle` as it is believed: with nobody in it, if what is held of its trust domain is too old.
     fn believed(&self, bundle: Bundle) -> Bundle {
-        if self.stale().contains(&bundle.trust_domain) { bundle.emptied() } else { bundle }
+        match self.stale().get_mut(&bundle.trust_domain) {
+            Some(aside) => {
+                *aside = Arc::new(bundle.clone());
+                bundle.emptied()
+            }
+            None => bundle,
+        }
     }
 
     /// `bundle`, if it is another's and fit.
@@ -379,7 +417,7 @@ impl Federation {
         let federated = self.store.load().await?;
         let ours = |trust_domain: &TrustDomain| *trust_domain == self.trust_domain;
         let mut wanted: BTreeMap<_, _> =
-            federated.bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), self.believed(bundle))).collect();
+            federated.bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), bundle)).collect();
         wanted.retain(|trust_domain, _| !ours(trust_domain));
         self.bundles.update(|known| {
             let gone = known
@@ -391,6 +429,7 @@ impl Federation {
             });
             wanted
                 .into_values()
+                .map(|bundle| self.believed(bundle))
                 .fold(kept, |changed, bundle| changed.as_ref().unwrap_or(known).with(bundle).or(changed))
         });
         let relationships: Relationships = federated

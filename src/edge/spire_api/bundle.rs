@@ -307,6 +307,8 @@ pub(super) fn not_done(what: &'static str, error: &FederationError) -> types::St
         FederationError::InUse(_)
         | FederationError::Configured(_)
         | FederationError::Older { .. }
+        | FederationError::Unnumbered { .. }
+        | FederationError::Sequence(_)
         | FederationError::Stale(_) => Code::FailedPrecondition,
     };
     status::item(code, format_args!("{what}: {error}"))

@@ -10,7 +10,6 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
 use crate::foundation::clock::Timestamp;
-use crate::foundation::watched::Snapshot;
 use crate::identity::bundle::Bundles;
 use crate::identity::svid::server::verify_server;
 
@@ -18,12 +17,12 @@ use crate::identity::svid::server::verify_server;
 #[derive(Debug)]
 pub(super) struct SpiffeServer {
     id: SpiffeId,
-    bundles: Arc<Snapshot<Bundles>>,
+    bundles: Arc<Bundles>,
     provider: Arc<CryptoProvider>,
 }
 
 impl SpiffeServer {
-    pub(super) const fn new(id: SpiffeId, bundles: Arc<Snapshot<Bundles>>, provider: Arc<CryptoProvider>) -> Self {
+    pub(super) const fn new(id: SpiffeId, bundles: Arc<Bundles>, provider: Arc<CryptoProvider>) -> Self {
         Self { id, bundles, provider }
     }
 }

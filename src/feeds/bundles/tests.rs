@@ -118,7 +118,7 @@ impl Asking {
     async fn ask(&self, url: &str, profile: EndpointProfile) -> Result<String, String> {
         let trust_domain: TrustDomain = "peer.org".parse().unwrap();
         let relationship = Relationship { trust_domain, endpoint: url.parse().unwrap(), profile };
-        let asked = self.endpoints.fetch(&relationship, self.bundles.load());
+        let asked = self.endpoints.fetch(&relationship, Arc::new(Bundles::clone(&self.bundles.load())));
         let answer = tokio::time::timeout(Duration::from_secs(5), asked).await;
         let answer = answer.map_err(|_elapsed| "silence".to_owned())?;
         answer.map(|body| String::from_utf8(body).unwrap()).map_err(|error| error.to_string())
@@ -167,6 +167,7 @@ async fn a_redirect_leads_to_https_or_nowhere() {
         "/http" => redirect("http://127.0.0.1:1/b"),
         "/user" => redirect("https://user@127.0.0.1:1/b"),
         "/file" => redirect("file:///etc/passwd"),
+        "/inside" => redirect("https://169.254.169.254/latest/"),
         "/nowhere" => Some(b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".to_vec()),
         "/loop" => redirect("/loop"),
         "/error" => Some(b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n".to_vec()),
@@ -183,6 +184,7 @@ async fn a_redirect_leads_to_https_or_nowhere() {
         ("/http", "must use the https scheme"),
         ("/user", "must not contain user info"),
         ("/file", "must use the https scheme"),
+        ("/inside", "only a server's own address"),
         ("/nowhere", "redirects to nowhere"),
         ("/loop", "more than 3 redirects"),
         ("/error", "answered with 503"),

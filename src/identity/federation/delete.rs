@@ -57,11 +57,15 @@ impl Federation {
             return Err(FederationError::Unknown(trust_domain));
         }
         release(&trust_domain, mode, registry, now).await?;
-        self.write(move |bundles, _| match bundles.get(&trust_domain) {
-            Some(_) => Ok(((), vec![FederationWrite::DeleteBundle(trust_domain.clone())])),
-            None => Err(FederationError::Unknown(trust_domain.clone())),
+        let gone = trust_domain.clone();
+        self.write(move |bundles, _| match bundles.get(&gone) {
+            Some(_) => Ok(((), vec![FederationWrite::DeleteBundle(gone.clone())])),
+            None => Err(FederationError::Unknown(gone.clone())),
         })
-        .await
+        .await?;
+        // The next one is not old.
+        self.stale().remove(&trust_domain);
+        Ok(())
     }
 }
 

@@ -7,8 +7,8 @@ use portcullis_spiffe::TrustDomain;
 use portcullis_spiffe::bundle::{BundleDocument, BundleDocumentError};
 use rustls_pki_types::CertificateDer;
 
-use super::{Federation, FederationError, FederationStoreError, Relationship, put};
-use crate::identity::bundle::{Bundle, JwtAuthority};
+use super::{EndpointProfile, Federation, FederationError, FederationStoreError, MAX_SEQUENCE, Relationship, put};
+use crate::identity::bundle::{Bundle, Bundles, JwtAuthority};
 
 /// What became of a bundle that was fetched.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,14 +23,19 @@ impl Federation {
     /// Takes what was fetched by `relationship`, if that stands still.
     ///
     /// Nothing is merged: what the document does not have is no longer trusted, and one without keys means that nobody is
-    /// (SPIFFE Trust Domain and Bundle 4.1.3). A `spiffe_sequence` below that of the bundle which is held is refused; none
-    /// at all, and the same for other contents, are not, since publishers differ in that.
+    /// (SPIFFE Trust Domain and Bundle 4.1.3). A `spiffe_sequence` below that of the bundle which is held is refused, and none
+    /// where there was one. The same for other contents is not, since publishers differ in that.
     ///
     /// # Errors
     /// [`FederationError`]; then nothing was changed.
     pub async fn take(&self, relationship: &Arc<Relationship>, fetched: Bundle) -> Result<Taken, FederationError> {
         let (trust_domain, asked) = (relationship.trust_domain.clone(), Arc::clone(relationship));
         let bundle = self.foreign(fetched)?;
+        if bundle.sequence > MAX_SEQUENCE {
+            return Err(FederationError::Sequence(trust_domain));
+        }
+        // What is empty only because it is old is not what is kept.
+        let was_stale = self.is_stale(&trust_domain);
         let taken = self
             .write(move |known, relationships| {
                 let name = &asked.trust_domain;
@@ -38,12 +43,15 @@ impl Federation {
                     return Err(FederationError::Unknown(name.clone()));
                 }
                 match known.get(name) {
-                    Some(held) if bundle.sequence != 0 && bundle.sequence < held.sequence => {
+                    Some(held) if !was_stale && **held == *bundle => {
+                        Ok((Taken { bundle: Arc::clone(held), changed: false }, Vec::new()))
+                    }
+                    Some(held) if held.sequence > 0 && bundle.sequence == 0 => {
+                        Err(FederationError::Unnumbered { trust_domain: name.clone(), held: held.sequence })
+                    }
+                    Some(held) if bundle.sequence < held.sequence => {
                         let (trust_domain, held, given) = (name.clone(), held.sequence, bundle.sequence);
                         Err(FederationError::Older { trust_domain, held, given })
-                    }
-                    Some(held) if **held == *bundle => {
-                        Ok((Taken { bundle: Arc::clone(held), changed: false }, Vec::new()))
                     }
                     _ => Ok((Taken { bundle: Arc::clone(&bundle), changed: true }, vec![put(known, &bundle)?])),
                 }
@@ -53,17 +61,31 @@ impl Federation {
         Ok(taken)
     }
 
-    /// Believes nobody by the bundle of `trust_domain`, until it is fetched again.
+    /// Believes nobody by the bundle of `trust_domain`, until it is fetched again or set.
     pub(super) fn distrust(&self, trust_domain: &TrustDomain) {
-        self.stale().insert(trust_domain.clone());
-        self.bundles.update(|known| known.with(Bundle::clone(known.get(trust_domain)?).emptied()));
+        self.bundles.update(|known| {
+            let held = known.get(trust_domain)?;
+            self.stale().entry(trust_domain.clone()).or_insert_with(|| Arc::clone(held));
+            known.with(Bundle::clone(held).emptied())
+        });
     }
 
-    async fn believe(&self, trust_domain: &TrustDomain) -> Result<(), FederationStoreError> {
-        if self.stale().remove(trust_domain) {
+    /// Believes what is held again.
+    pub(super) async fn believe(&self, trust_domain: &TrustDomain) -> Result<(), FederationStoreError> {
+        let was_stale = self.stale().remove(trust_domain).is_some();
+        if was_stale {
             self.reload(&mut *self.sequence.lock().await).await?;
         }
         Ok(())
+    }
+
+    /// What the endpoint of `relationship` is verified by: the bundle of its own trust domain alone, however old. Who has
+    /// its key serves the newer one, and an endpoint that serves its own domain could never come back otherwise.
+    pub(super) fn verified_by(&self, relationship: &Relationship) -> Bundles {
+        let EndpointProfile::Spiffe(id) = &relationship.profile else { return Bundles::default() };
+        let aside = self.stale().get(id.trust_domain()).cloned();
+        let bundle = aside.or_else(|| self.bundles.load().get(id.trust_domain()).cloned());
+        Bundles::new(bundle.map(|bundle| Bundle::clone(&bundle)))
     }
 }
 

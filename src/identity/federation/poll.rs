@@ -20,7 +20,7 @@ use self::state::Peer;
 use super::fetched::read_document;
 use super::source::{BundleSource, FetchError};
 use super::{Federation, FederationError, Relationship, Taken};
-use crate::foundation::clock::Clock;
+use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
 
@@ -30,6 +30,8 @@ pub struct Poller {
     federation: Arc<Federation>,
     ports: PollPorts,
     config: PollConfig,
+    /// When each was last reached by the process before this one.
+    reached: BTreeMap<TrustDomain, Timestamp>,
     peers: Mutex<BTreeMap<TrustDomain, Arc<Peer>>>,
 }
 
@@ -70,12 +72,19 @@ pub enum RefreshError {
 impl Poller {
     /// A poller over the relationships of `federation`.
     pub fn new(federation: Arc<Federation>, ports: PollPorts, config: PollConfig) -> Self {
-        Self { federation, ports, config, peers: Mutex::default() }
+        Self { federation, ports, config, reached: BTreeMap::new(), peers: Mutex::default() }
+    }
+
+    /// The same, but what is held is as old as the process before this one knew: a restart makes nothing newer.
+    #[must_use]
+    pub fn with_reached(self, reached: BTreeMap<TrustDomain, Timestamp>) -> Self {
+        Self { reached, ..self }
     }
 
     /// What is known of the endpoint of `trust_domain`, if there is a relationship and it was begun to be followed.
     pub fn state(&self, trust_domain: &TrustDomain) -> Option<PeerState> {
-        self.peers().get(trust_domain).map(|peer| peer.state())
+        let state = self.peers().get(trust_domain).map(|peer| peer.state())?;
+        Some(PeerState { is_stale: self.federation.is_stale(trust_domain), ..state })
     }
 
     /// Follows all relationships, those that come and go too, until the drain starts.
@@ -103,6 +112,10 @@ impl Poller {
         let _asking = peer.asking.lock().await;
         let outcome = self.fetch(&relationship).await;
         let now = self.ports.clock.now();
+        if self.federation.relationships().get(trust_domain) != Some(&relationship) {
+            // It was ended or changed meanwhile: what came of it is nobody's business any more.
+            return outcome;
+        }
         match &outcome {
             Ok(taken) => {
                 peer.reached(now);
@@ -118,7 +131,7 @@ impl Poller {
     }
 
     async fn fetch(&self, relationship: &Arc<Relationship>) -> Result<Taken, RefreshError> {
-        let bundles = self.federation.bundles.load();
+        let bundles = Arc::new(self.federation.verified_by(relationship));
         let asking = self.ports.source.fetch(relationship, bundles);
         let within = self.config.timeout;
         let document = timeout(within, asking).await.map_err(|_elapsed| RefreshError::TimedOut(within))??;
@@ -149,7 +162,8 @@ impl Poller {
     }
 
     fn peer(&self, trust_domain: &TrustDomain) -> Arc<Peer> {
-        let begun = || Arc::new(Peer::new(self.ports.clock.now()));
+        let reached = self.reached.get(trust_domain).copied();
+        let begun = || Arc::new(Peer::new(self.ports.clock.now(), reached));
         Arc::clone(self.peers().entry(trust_domain.clone()).or_insert_with(begun))
     }
 

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Relationship;
-use crate::foundation::watched::Snapshot;
 use crate::identity::bundle::Bundles;
 
 /// Why there is no document.
@@ -19,9 +18,9 @@ pub type BundleAnswer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchErr
 /// Asks bundle endpoints.
 pub trait BundleSource: fmt::Debug + Send + Sync {
     /// The document that the endpoint of `relationship` serves. The server has proved itself as the relationship's
-    /// profile says; if that is by an SVID, then by `bundles`, which are the latest that there are, so that an endpoint
-    /// that serves its own trust domain is followed when its authority changes (SPIFFE Federation 5.2.2).
+    /// profile says; if that is by an SVID, then by `bundles`, which has the latest of its trust domain, so that an
+    /// endpoint that serves its own is followed when its authority changes (SPIFFE Federation 5.2.2).
     ///
     /// It need not end by itself: who asks drops it when it takes too long.
-    fn fetch<'a>(&'a self, relationship: &'a Relationship, bundles: Arc<Snapshot<Bundles>>) -> BundleAnswer<'a>;
+    fn fetch<'a>(&'a self, relationship: &'a Relationship, bundles: Arc<Bundles>) -> BundleAnswer<'a>;
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::foundation::clock::{Clock, Timestamp};
@@ -31,13 +32,18 @@ pub(super) struct RateLimit {
 impl RateLimit {
     pub(super) fn new(per_second: u32, clock: Arc<dyn Clock>) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
-        let used_up = Cache::builder().max_capacity(MACHINES).time_to_idle(IDLE).build();
+        let used_up =
+            Cache::builder().max_capacity(MACHINES).eviction_policy(EvictionPolicy::lru()).time_to_idle(IDLE).build();
         Self { interval, clock, used_up }
     }
 
-    /// Whether one more request of `peer` is let in. Whoever is on this machine's Unix sockets is not counted.
+    /// Whether one more request of `peer` is let in. Whoever is on this machine is not counted: mostly it is a proxy, and
+    /// stands for many.
     pub(super) fn admits(&self, peer: Option<&Peer>) -> bool {
         let Some(Peer::Tcp(address)) = peer else { return true };
+        if address.ip().to_canonical().is_loopback() {
+            return true;
+        }
         let now = self.clock.now();
         let used_up = self.used_up.get_with(machine(address.ip()), || Arc::new(Mutex::new(now)));
         let mut used_up = used_up.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,6 +83,7 @@ mod tests {
             (admitted("[::ffff:10.0.0.1]", 1), admitted("[2001:db8::1]", 60), admitted("[2001:db8::2]", 1)),
             (0, 50, 0)
         );
+        assert_eq!(admitted("127.0.0.1", 100), 100);
         assert!(limit.admits(None));
     }
 }

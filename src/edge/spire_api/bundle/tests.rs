@@ -12,7 +12,6 @@ use tonic::service::Routes;
 use super::super::tests::{Desk, clock, now};
 use super::*;
 use crate::foundation::entropy::SystemEntropy;
-use crate::foundation::watched::Snapshot;
 use crate::identity::federation::memory::MemoryFederation;
 use crate::identity::federation::{
     BundleAnswer, BundleSource, FetchError, PeerEvents, PollConfig, PollPorts, Poller, RefreshError, Relationship,
@@ -87,7 +86,7 @@ impl Office {
 struct Nowhere;
 
 impl BundleSource for Nowhere {
-    fn fetch<'a>(&'a self, _relationship: &'a Relationship, _bundles: Arc<Snapshot<Bundles>>) -> BundleAnswer<'a> {
+    fn fetch<'a>(&'a self, _relationship: &'a Relationship, _bundles: Arc<Bundles>) -> BundleAnswer<'a> {
         Box::pin(async { Err(FetchError("nobody is there".to_owned())) })
     }
 }

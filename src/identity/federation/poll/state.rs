@@ -60,8 +60,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(begun: Timestamp) -> Self {
-        let state = PeerState { begun, reached: None, failure: None, is_stale: false };
+    pub(super) fn new(begun: Timestamp, reached: Option<Timestamp>) -> Self {
+        let state = PeerState { begun, reached, failure: None, is_stale: false };
         Self { asking: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
 

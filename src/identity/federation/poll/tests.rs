@@ -8,11 +8,13 @@ use super::*;
 use crate::foundation::clock::{ManualClock, Timestamp};
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::shutdown::{Phase, Shutdown};
-use crate::foundation::watched::{Snapshot, Watched};
+use crate::foundation::watched::Watched;
 use crate::identity::bundle::{Bundle, Bundles};
 use crate::identity::federation::memory::MemoryFederation;
 use crate::identity::federation::tests::{domain, relationship as web};
-use crate::identity::federation::{BundleAnswer, Relationships};
+use crate::identity::federation::{BundleAnswer, DeleteMode, EndpointProfile, Relationships};
+use crate::identity::registry::Registry;
+use crate::identity::registry::memory::MemoryRegistry;
 use crate::identity::svid::tests::mint;
 
 /// What an endpoint says: a document, nothing at all, or an error.
@@ -34,7 +36,7 @@ impl Script {
 }
 
 impl BundleSource for Script {
-    fn fetch<'a>(&'a self, relationship: &'a Relationship, _bundles: Arc<Snapshot<Bundles>>) -> BundleAnswer<'a> {
+    fn fetch<'a>(&'a self, relationship: &'a Relationship, _bundles: Arc<Bundles>) -> BundleAnswer<'a> {
         let name = relationship.trust_domain.to_string();
         let says = {
             let mut all = self.0.lock().unwrap();
@@ -155,9 +157,17 @@ async fn an_older_bundle_never_takes_the_place_of_a_newer_one() {
     world.script.put("peer.org", [document(Some(7), std::slice::from_ref(&first))]);
     assert!(world.refresh("peer.org").await.unwrap().changed);
     assert_eq!(world.trusted("peer.org"), Some(1));
-    world.script.put("peer.org", [document(None, &[])]);
+    world.script.put("peer.org", [document(Some(8), &[])]);
     assert!(world.refresh("peer.org").await.unwrap().changed);
     assert_eq!(world.trusted("peer.org"), Some(0), "`keys: []` means that nobody is trusted");
+    // None at all, where there was one, may be from before there were any.
+    world.script.put("peer.org", [document(None, std::slice::from_ref(&first))]);
+    let refused = world.refresh("peer.org").await.unwrap_err();
+    assert_eq!(refused, "the bundle of `peer.org` came without a sequence, and 8 is held already");
+    // One that nobody counts to would shut all later ones out.
+    world.script.put("peer.org", [document(Some(1 << 53), &[first])]);
+    assert!(world.refresh("peer.org").await.unwrap_err().contains("has a sequence above"));
+    assert_eq!(world.trusted("peer.org"), Some(0));
 }
 
 #[tokio::test]
@@ -245,6 +255,67 @@ async fn a_bundle_that_is_too_old_is_not_believed_until_it_is_fetched_again() {
     world.script.put("peer.org", [good]);
     world.refresh("peer.org").await.unwrap();
     assert_eq!(world.trusted("peer.org"), Some(1));
+}
+
+/// A world whose bundle of `peer.org` has one authority and is too old.
+async fn stale() -> World {
+    let world = World::new(&["peer.org"], Some(Duration::from_hours(2))).await;
+    world.script.put("peer.org", [document(Some(3), &[jwk(&authority("peer.org"))]), Says::Error("refused")]);
+    world.refresh("peer.org").await.unwrap();
+    world.clock.advance(Duration::from_hours(3));
+    world.refresh("peer.org").await.unwrap_err();
+    assert_eq!(world.trusted("peer.org"), Some(0));
+    world
+}
+
+#[tokio::test]
+async fn an_endpoint_that_serves_its_own_domain_is_verified_by_the_bundle_that_is_too_old() {
+    let world = stale().await;
+    let id = "spiffe://peer.org/bundle".parse().unwrap();
+    let relationship = Relationship { profile: EndpointProfile::Spiffe(id), ..web("peer.org") };
+    let verified_by = world.federation.verified_by(&relationship);
+    assert_eq!(verified_by.get(&domain("peer.org")).unwrap().x509_authorities.len(), 1);
+    assert_eq!(verified_by.iter().count(), 1, "and by no other");
+}
+
+#[tokio::test]
+async fn what_comes_after_a_bundle_that_is_too_old_counts_and_the_old_one_never_again() {
+    let world = stale().await;
+    world.script.put("peer.org", [document(Some(3), &[])]);
+    world.refresh("peer.org").await.unwrap();
+    world.federation.reload(&mut *world.federation.sequence.lock().await).await.unwrap();
+    assert_eq!(world.trusted("peer.org"), Some(0), "`keys: []` is what is kept now");
+}
+
+#[tokio::test]
+async fn an_operator_can_set_or_delete_what_is_too_old() {
+    let world = stale().await;
+    let given = || {
+        let authorities = [authority("peer.org"), authority("peer.org")].map(Into::into);
+        Bundle::of_x509(domain("peer.org"), authorities, 4)
+    };
+    world.federation.set_bundle(given()).await.unwrap();
+    assert_eq!(world.trusted("peer.org"), Some(2));
+    let world = stale().await;
+    let entropy = Arc::new(SystemEntropy::new());
+    let registry = Registry::open(domain("example.org"), Arc::new(MemoryRegistry::default()), entropy).await.unwrap();
+    let now = world.clock.now();
+    world.federation.delete_bundle(domain("peer.org"), DeleteMode::Restrict, &registry, now).await.unwrap();
+    world.federation.create_bundle(given()).await.unwrap();
+    assert_eq!(world.trusted("peer.org"), Some(2));
+}
+
+#[tokio::test]
+async fn a_restart_makes_no_bundle_newer() {
+    let mut world = World::new(&["peer.org"], Some(Duration::from_hours(2))).await;
+    let kept = Bundle::of_x509(domain("peer.org"), [authority("peer.org").into()], 1);
+    world.federation.set_bundle(kept).await.unwrap();
+    let reached = world.clock.now().before(Duration::from_hours(3));
+    let poller = Arc::into_inner(world.poller).unwrap();
+    world.poller = Arc::new(poller.with_reached(BTreeMap::from([(domain("peer.org"), reached)])));
+    world.script.put("peer.org", [Says::Error("refused")]);
+    world.refresh("peer.org").await.unwrap_err();
+    assert_eq!(world.trusted("peer.org"), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
