@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use serde_json::{Value, json};
 
 use crate::federation::{federating_home, passes};
 use crate::support::envoy::free_port;
 use crate::support::gateway::{Gateway, Home};
-use crate::support::{eventually, sds};
+use crate::support::{eventually, http, sds};
 
 /// `portcullis …` at the admin socket of `home`.
 fn admin(home: &Home, arguments: &[&str]) -> Output {
@@ -174,4 +176,27 @@ async fn a_peer_that_goes_away_keeps_its_bundle_and_is_told_of() {
     // A relationship of the configuration is changed there.
     let refused = admin(ours, &["federation", "delete", "-id", "other.org"]);
     assert!(String::from_utf8(refused.stderr).unwrap().contains("stands in the configuration"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_our_tokens_are_served_as_an_openid_provider_does() {
+    let (home, port) = (Home::new(), free_port());
+    let issuer = "https://id.example.org";
+    let _gateway = Gateway::start(
+        &home,
+        &[
+            ("LISTEN__OIDC", &format!("tcp:127.0.0.1:{port}")),
+            ("OIDC__ISSUERS", issuer),
+            ("IDENTITY__JWT_ISSUER", issuer),
+        ],
+    )
+    .await;
+    let metadata = http::get(port, "/.well-known/openid-configuration").await;
+    assert_eq!((metadata.status, &metadata.json()["jwks_uri"]), (200, &json!("https://id.example.org/keys")));
+    let minted = said(&admin(&home, &["jwt", "mint", "-spiffeID", "spiffe://example.org/web", "-audience", "cloud"]));
+    let header = minted.split('.').next().unwrap();
+    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header.trim()).unwrap()).unwrap();
+    let keys = http::get(port, "/keys").await.json();
+    let [key] = &keys["keys"].as_array().unwrap()[..] else { panic!("{keys}") };
+    assert_eq!((&key["kid"], &key["alg"], &key["use"]), (&header["kid"], &header["alg"], &json!("sig")));
 }

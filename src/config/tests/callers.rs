@@ -69,3 +69,13 @@ fn what_could_pass_for_another_caller_or_never_holds_is_refused() {
     let stars = "authzen: {callers: {properties: [{caller: x, subject: ['*', y]}]}}";
     assert!(complaint(stars).contains("`*` stands alone"));
 }
+
+#[test]
+fn a_bundle_is_never_served_in_the_clear() {
+    for address in ["tcp:127.0.0.1:1", "fd:bundle", "unix:run/bundle.sock"] {
+        let complaint = complaint(&format!("listen: {{bundle_web: '{address}'}}"));
+        assert!(complaint.contains("a bundle that is not encrypted proves nothing"), "{complaint}");
+    }
+    let complaint = complaint("listen: {bundle_spiffe: 'tls:127.0.0.1:1'}");
+    assert!(complaint.contains("needs `federation.endpoint.spiffe_id`"), "{complaint}");
+}
