@@ -6,6 +6,8 @@ pub mod clock;
 pub mod digest;
 pub mod entropy;
 pub mod files;
+#[cfg(test)]
+pub(crate) mod fuzzing;
 pub mod http;
 pub mod json;
 pub mod lock;

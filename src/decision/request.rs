@@ -4,6 +4,8 @@
 //!
 //! It says nothing about who asks, nor what they may do.
 
+#[cfg(test)]
+mod fuzz;
 pub mod headers;
 pub mod host;
 pub mod http;

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 use crate::foundation::telemetry::printable;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 /// How many arrays and objects may enclose each other.

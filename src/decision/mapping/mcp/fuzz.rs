@@ -8,9 +8,7 @@ use super::tests::policies;
 use crate::decision::mapping::fixture::Asked;
 use crate::decision::mapping::{Mapping, MappingFiles};
 use crate::decision::policy::PolicySet;
-
-/// Messages, good and bad, one a file.
-const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/mcp");
+use crate::foundation::fuzzing;
 
 const ROUTES: &str = "version: 1\nroutes: [{match: {path: /mcp}, mcp: {server: files}}]\n";
 
@@ -51,34 +49,7 @@ fn body(bytes: &[u8], mapping: &Mapping, policies: &PolicySet) -> bool {
 #[test]
 fn the_corpus_and_what_becomes_of_it_neither_panics_nor_says_two_things() {
     let (policies, mapping) = (policies(), Mapping::compile(&MappingFiles::of(&[("m.yaml", ROUTES)])).unwrap());
-    let mut files: Vec<_> = std::fs::read_dir(CORPUS).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() > 20, "the corpus is there");
-    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut roll = |sides: usize| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        usize::try_from(dice % u64::try_from(sides.max(1)).unwrap()).unwrap()
-    };
-    let (mut understood, mut changed_and_understood) = (0, 0);
-    for file in files {
-        let seed = std::fs::read(&file).unwrap();
-        understood += usize::from(body(&seed, &mapping, &policies));
-        for _ in 0..60 {
-            let mut changed = seed.clone();
-            for _ in 0..=roll(3) {
-                let (at, byte) = (roll(changed.len()), u8::try_from(roll(256)).unwrap());
-                match roll(4) {
-                    0 if !changed.is_empty() => changed[at] = byte,
-                    1 => changed.insert(at.min(changed.len()), byte),
-                    2 => changed.truncate(at),
-                    _ => changed.extend_from_slice(&seed[..at.min(seed.len())]),
-                }
-            }
-            changed_and_understood += usize::from(body(&changed, &mapping, &policies));
-        }
-    }
+    let (understood, changed_and_understood) = fuzzing::run("mcp", 60, |bytes| body(bytes, &mapping, &policies));
     assert!(
         understood >= 8 && changed_and_understood > 0,
         "{understood} and {changed_and_understood}: the corpus has rotted"

@@ -2,9 +2,7 @@
 //! over what a deterministic sequence makes of it.
 
 use super::*;
-
-/// Tokens and key sets, good and bad, one a file.
-const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/jwt");
+use crate::foundation::fuzzing;
 
 /// Whatever the bytes are: no panic, no token that passes, and words that a log line can hold.
 fn body(tokens: &Tokens, bytes: &[u8]) {
@@ -27,31 +25,8 @@ fn body(tokens: &Tokens, bytes: &[u8]) {
 #[test]
 fn the_corpus_and_what_becomes_of_it_neither_pass_nor_panic() {
     let tokens = tokens(&Key::p256());
-    let mut files: Vec<_> = std::fs::read_dir(CORPUS).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() > 10, "the corpus is there");
-    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut roll = |sides: usize| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        usize::try_from(dice % u64::try_from(sides.max(1)).unwrap()).unwrap()
-    };
-    for file in files {
-        let seed = std::fs::read(&file).unwrap();
-        body(&tokens, &seed);
-        for _ in 0..40 {
-            let mut changed = seed.clone();
-            for _ in 0..=roll(3) {
-                let (at, byte) = (roll(changed.len()), u8::try_from(roll(256)).unwrap());
-                match roll(4) {
-                    0 if !changed.is_empty() => changed[at] = byte,
-                    1 => changed.insert(at.min(changed.len()), byte),
-                    2 => changed.truncate(at),
-                    _ => changed.extend_from_slice(&seed[..at.min(seed.len())]),
-                }
-            }
-            body(&tokens, &changed);
-        }
-    }
+    fuzzing::run("jwt", 40, |bytes| {
+        body(&tokens, bytes);
+        true
+    });
 }
