@@ -188,3 +188,71 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
     let opening = format!("```{language}\n");
     document.split(&opening).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
 }
+
+/// Of each kind, a token as its issuer documents it: with more in it than anybody reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_clusters_and_of_jobs_name_whom_the_presets_say() {
+    let idp = Idp::start().await;
+    let home = home();
+    let keys = home.path().join("keys.json");
+    std::fs::write(&keys, idp.document()).unwrap();
+    let schema = std::fs::read_dir(home.policies()).unwrap().map(|file| file.unwrap().path());
+    let schema = schema.into_iter().find(|path| path.extension().is_some_and(|it| it == "cedarschema")).unwrap();
+    let declared = std::fs::read_to_string(&schema).unwrap();
+    let job =
+        "\nentity GitLabJob { project_path: String, ref: String, ref_protected: Bool, pipeline_source: String };\n";
+    let with_jobs =
+        declared.replace("GitHubJob,", "GitHubJob, GitLabJob,").replace("GitHubJob]", "GitHubJob, GitLabJob]");
+    assert_ne!(with_jobs, declared, "the schema names whom actions are for");
+    std::fs::write(&schema, format!("{with_jobs}{job}")).unwrap();
+    let policy = "@id(\"gitlab-deletes\")\npermit (principal is GitLabJob, action == Action::\"DELETE\", resource in Path::\"/prices\")\n\
+                  when { principal.project_path == \"shop/prices\" && principal.ref_protected };\n";
+    std::fs::write(home.policies().join("gitlab.cedar"), policy).unwrap();
+    let issuer = |preset: &str, issuer: Option<&str>| {
+        let mut told = json!({"preset": preset, "audiences": ["orders"], "jwks_file": keys});
+        if let Some(issuer) = issuer {
+            told["issuer"] = issuer.into();
+        }
+        told
+    };
+    let cluster = "https://kubernetes.default.svc.cluster.local";
+    let issuers = json!([issuer("kubernetes", Some(cluster)), issuer("github-actions", None), issuer("gitlab", None)]);
+    let issuers = issuers.to_string();
+    let settings = [("TOKENS__ISSUERS", issuers.as_str()), ("TOKENS__PRINCIPAL", "token")];
+    let mesh = Mesh::start_in(home, &settings, |backend| backend).await;
+
+    let pod = json!({
+        "iss": cluster, "aud": ["orders"], "sub": "system:serviceaccount:shop:cart",
+        "kubernetes.io": {
+            "namespace": "shop", "node": {"name": "node-3", "uid": "7a1c"}, "pod": {"name": "cart-0", "uid": "b0d1"},
+            "serviceaccount": {"name": "cart", "uid": "c5e2"}, "warnafter": 1_700_003_607,
+        },
+    });
+    let github = json!({
+        "iss": "https://token.actions.githubusercontent.com", "sub": "repo:example/shop:environment:production",
+        "environment": "production", "event_name": "push", "ref": "refs/heads/main", "ref_protected": "true",
+        "ref_type": "branch", "repository": "example/shop", "repository_owner": "example", "run_attempt": "1",
+        "job_workflow_ref": "example/shop/.github/workflows/release.yml@refs/heads/main", "sha": "f00d",
+    });
+    let gitlab = json!({
+        "iss": "https://gitlab.com", "sub": "project_path:shop/prices:ref_type:branch:ref:main", "ref": "main",
+        "project_path": "shop/prices", "ref_protected": "true", "ref_type": "branch", "pipeline_source": "push",
+        "namespace_path": "shop", "user_login": "alice", "groups_direct": ["shop"],
+    });
+    for (claims, method, principal) in [
+        (&pod, "GET", "ServiceAccount::\"shop/cart\""),
+        (&github, "PUT", "GitHubJob::\"repo:example/shop:environment:production\""),
+        (&gitlab, "DELETE", "GitLabJob::\"project_path:shop/prices:ref_type:branch:ref:main\""),
+    ] {
+        let answer = ask(&mesh, Some(&idp.token_with(claims)), method, "/prices/7").await;
+        assert_eq!(answer.status, 200, "{principal}: {answer:?}");
+        assert_eq!(mesh.home.decision(answer.decision_id()).await["principal"], principal);
+        let mut elsewhere = claims.clone();
+        elsewhere["aud"] = "billing".into();
+        let refused = ask(&mesh, Some(&idp.token_with(&elsewhere)), method, "/prices/7").await;
+        assert_eq!(reason(&refused), (401, json!("untrusted_token")), "{principal}");
+    }
+    let mut fork = github;
+    fork["repository"] = "mallory/shop".into();
+    assert_eq!(reason(&ask(&mesh, Some(&idp.token_with(&fork)), "PUT", "/prices/7").await), (403, json!("no_permit")));
+}
