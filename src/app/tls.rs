@@ -114,7 +114,8 @@ async fn follow(
     }
 }
 
-/// What is to be shown now; nothing if that is `current`, which is shown already. It signs, or reads from a disk, so it is done on a thread where that may take its time.
+/// What is to be shown now; nothing if that is `current`, which is shown already. It signs, or reads from a disk, so it is
+/// done on a thread where that may take its time.
 async fn look(source: &Arc<Source>, current: Option<Digest>) -> Result<Option<Shown>, String> {
     let source = Arc::clone(source);
     let read = tokio::task::spawn_blocking(move || source.read(current)).await;

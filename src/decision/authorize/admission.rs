@@ -7,8 +7,9 @@ use crate::decision::reason::Reason;
 use crate::decision::request::Refusal;
 
 impl Authorizer {
-    /// Whether `by` may ask `query`, which `question` goes on with: nothing if so, or if that is everybody's to ask; else the
-    /// answer that says which policies decided so. Nobody is there to do what a permit demands, so one that does is none. No fault of the question for the policies is anybody's permission.
+    /// Whether `by` may ask `query`, which `question` goes on with: nothing if so, or if that is everybody's to ask; else
+    /// the answer that says which policies decided so. Nobody is there to do what a permit demands, so one that demands
+    /// anything is none. No fault of the question for the policies is anybody's permission.
     pub(super) fn admit(
         &self,
         by: Asker<'_>,

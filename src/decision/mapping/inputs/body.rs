@@ -89,8 +89,8 @@ pub(in crate::decision::mapping) fn field<'b>(
     Ok(Some(at))
 }
 
-/// The members of an object, of which only those are found whose name no other has in another case: Go's `encoding/json` takes
-/// `"Amount"` for `amount`, and the last of them counts.
+/// The members of an object, of which only those are found whose name no other has in another case: Go's `encoding/json`
+/// takes `"Amount"` for `amount`, and the last of them counts.
 pub(in crate::decision::mapping) struct Spellings<'b> {
     members: &'b Map<String, Json>,
     /// How many names are the same but for case.

@@ -40,8 +40,8 @@ struct Told<'t> {
     remedy: Option<ToldRemedy<'t>>,
 }
 
-/// What who made a call is told in its own protocol. What the policies say of it is fit for a person to read, or was refused when
-/// it was loaded.
+/// What who made a call is told in its own protocol. What the policies say of it is fit for a person to read: it was checked
+/// when it was loaded.
 #[derive(Serialize)]
 pub(super) struct Data<'t> {
     reason: &'static str,
