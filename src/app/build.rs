@@ -42,7 +42,7 @@ use crate::foundation::watched::Watched;
 use crate::identity::authority::{Authority, Statement};
 use crate::identity::bundle::Bundles;
 use crate::identity::svid::LeafVerifier;
-use crate::server::{Admission, AdmissionLimits, InheritedSockets, Limits, Tls};
+use crate::server::{Admission, AdmissionLimits, InheritedSockets, Tls};
 use crate::store;
 
 /// What every part needs.

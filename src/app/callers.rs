@@ -40,7 +40,8 @@ pub(super) async fn callers(
         .with_keys(api_keys(&config.api_keys)?)
         .with_users(config.users.iter().cloned().collect());
     if config.mtls {
-        callers = callers.with_workloads(LeafVerifier::new(Arc::clone(bundles), LEAVES));
+        let leaves = LeafVerifier::new(Arc::clone(bundles), LEAVES);
+        callers = callers.with_workloads(leaves.with_keeper(Arc::clone(&common.certificates)));
     }
     if !config.issuers.is_empty() {
         let believed = (&*config.issuers, config.remembered, NOTICE);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use super::AppError;
 use super::build::Common;
@@ -25,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// A chain and its key, and which they are.
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    key: Zeroizing<PrivateKeyDer<'static>>,
     digest: Digest,
 }
 
@@ -67,8 +68,9 @@ pub(super) async fn server_tls(
     };
     let refused = |error: &dyn std::fmt::Display| AppError::Setting(format!("{}: {error}", of.setting));
     let source = Arc::new(source);
-    let Shown { chain, key, digest } = look(&source).await.map_err(|error| refused(&error))?;
-    let certificate = ServerCertificate::new(chain, key).map(Arc::new).map_err(|error| refused(&error))?;
+    let shown = look(&source, None).await.map_err(|error| refused(&error))?;
+    let Shown { chain, key, digest } = shown.ok_or_else(|| refused(&"there is nothing to show"))?;
+    let certificate = ServerCertificate::new(chain, &key).map(Arc::new).map_err(|error| refused(&error))?;
     let tls = Tls::new(Arc::clone(&certificate), of.ask_for_certificates).map_err(|error| refused(&error))?;
     let following = follow(of, source, (certificate, digest), common.readiness.clone(), shutdown.signal());
     tasks.spawn(of.name, following);
@@ -89,9 +91,9 @@ async fn follow(
             () = signal.draining() => return,
             () = sleep(PAUSE) => {}
         }
-        let replaced = match look(&source).await {
-            Ok(shown) if shown.digest == current => Ok(()),
-            Ok(Shown { chain, key, digest }) => certificate.replace(chain, key).map(|()| {
+        let replaced = match look(&source, Some(current)).await {
+            Ok(None) => Ok(()),
+            Ok(Some(Shown { chain, key, digest })) => certificate.replace(chain, &key).map(|()| {
                 current = digest;
                 tracing::info!(setting = of.setting, "listeners show another certificate");
             }),
@@ -112,21 +114,29 @@ async fn follow(
     }
 }
 
-/// What is to be shown now. It signs, or reads from a disk, so it is done on a thread where that may take its time.
-async fn look(source: &Arc<Source>) -> Result<Shown, String> {
+/// What is to be shown now; nothing if that is `current`, which is shown already. It signs, or reads from a disk, so it is
+/// done on a thread where that may take its time.
+async fn look(source: &Arc<Source>, current: Option<Digest>) -> Result<Option<Shown>, String> {
     let source = Arc::clone(source);
-    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    let read = tokio::task::spawn_blocking(move || source.read(current)).await;
     read.unwrap_or_else(|_panic| Err("it can't be read".to_owned()))
 }
 
 impl Source {
-    fn read(&self) -> Result<Shown, String> {
+    /// No copy of a key is made that is not wanted, and none is left in memory that is done with.
+    fn read(&self, current: Option<Digest>) -> Result<Option<Shown>, String> {
         match self {
-            Self::Files { certificate, key } => read_files(certificate, key),
+            Self::Files { certificate, key } => {
+                read_files(certificate, key).map(|shown| Some(shown).filter(|shown| Some(shown.digest) != current))
+            }
             Self::Svid(issuer, own) => {
                 let svid = issuer.own_svid(own).map_err(|error| error.to_string())?;
-                let key = PrivatePkcs8KeyDer::from(svid.key.expose().clone()).into();
-                Ok(Shown { digest: digest(&svid.chain, b""), chain: svid.chain.clone(), key })
+                // There is no other key to this leaf.
+                let digest = digest(&svid.chain, b"");
+                Ok((Some(digest) != current).then(|| {
+                    let key = PrivatePkcs8KeyDer::from(svid.key.expose().to_vec()).into();
+                    Shown { digest, chain: svid.chain.clone(), key: Zeroizing::new(key) }
+                }))
             }
         }
     }
@@ -139,7 +149,7 @@ fn read_files(certificate: &Path, key: &Path) -> Result<Shown, String> {
     if chain.is_empty() {
         return Err(failed(certificate, &"there is no certificate in it"));
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map(Zeroizing::new).map_err(|error| failed(key, &error))?;
     Ok(Shown { digest: digest(&chain, private.secret_der()), chain, key: private })
 }
 
@@ -151,3 +161,6 @@ fn digest(chain: &[CertificateDer<'_>], key: &[u8]) -> Digest {
     hasher.field(key);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,34 +1,34 @@
 //! The one place where the straight line is written: request → principal → cache → Cedar → decision → record.
 
-use std::borrow::Cow;
+mod admission;
+mod question;
+
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_spiffe::SpiffeId;
-
+use self::question::Question;
 use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
-use super::call::Call;
+use super::caller::Asker;
 use super::caller::admission::EVALUATE;
-use super::caller::{Asker, Caller};
 use super::check::Check;
 use super::guidance::in_header;
-use super::mapping::{Mapping, OnError, Routed, complete, connect_query, gateway, http_query};
+use super::mapping::{Mapping, complete, connect_query, gateway, http_query};
 use super::metrics::DecisionMetrics;
 use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
-use super::principal::{Callers, Principal, PrincipalRule, Principals};
-use super::query::{Entity, Query};
+use super::principal::{Callers, PrincipalRule, Principals};
+use super::query::Query;
 use super::reason::Reason;
-use super::recording::{HEADER, Recording, actors};
+use super::recording::Recording;
 use super::request::{HttpRequest, Refusal};
 use super::shadow::Shadow;
 use super::verdict::{Manner, Verdict};
-use crate::evidence::{Audit, CacheState, DecisionId, DecisionRecord, Edge, Field, Record, Taken, TraceId};
+use crate::evidence::{Audit, CacheState, DecisionId, Edge, Record, Taken};
 use crate::foundation::clock::{Clock, Timestamp};
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
-use crate::foundation::telemetry::{as_printable, printable};
-use crate::foundation::watched::{Epoch, Snapshot, Watched};
+use crate::foundation::telemetry::as_printable;
+use crate::foundation::watched::Watched;
 use crate::identity::svid::{LeafFault, LeafVerifier, VerifiedLeaf};
 use crate::identity::token::VerifiedToken;
 
@@ -120,7 +120,7 @@ impl Authorizer {
     /// Answers a proxy's question: who asks, then what exactly; only then is it put to the policies.
     pub fn check(&self, check: &Check<'_>) -> Verdict {
         let mut question = self.begin(Edge::ExtAuthz);
-        question.describe(check);
+        question.describe(check, self.recording.as_ref().is_some_and(Recording::redacts));
         if let (Some(recording), Some(id)) = (&self.recording, question.id) {
             question.fields = recording.headers(id, check);
         }
@@ -160,7 +160,7 @@ impl Authorizer {
             (_, Some(routed)) => {
                 let mapped = routed.query(subject, &policies)?;
                 if let Err(refusal) = mapped.registered {
-                    question.asked(&mapped.query);
+                    self.take_down(&mapped.query, question);
                     return Err(refusal);
                 }
                 mapped.query
@@ -192,7 +192,16 @@ impl Authorizer {
         self.conclude(question, answer)
     }
 
-    fn answer_to(&self, query: &mut Query<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
+    /// Whether the caller may ask comes first, so that it learns nothing by what it may not ask.
+    fn evaluate_for(
+        &self,
+        by: Asker<'_>,
+        query: &mut Query<'_>,
+        question: &mut Question<'_>,
+    ) -> Result<Answer, Refusal> {
+        if let Some(answer) = self.admit_to(by, query, question)? {
+            return Ok(answer);
+        }
         let mapping = self.mapping.as_ref().filter(|_| self.maps_questions && gateway::is_request(query));
         let understood = match mapping {
             Some(mapping) => {
@@ -203,29 +212,30 @@ impl Authorizer {
             None => complete(query).map(|()| None),
         };
         match understood {
-            Ok(Some(mapped)) => self.decide(&mapped, Proofs::default(), question),
+            // The caller chose the name of the route; what is decided on is what its request becomes.
+            Ok(Some(mapped)) => match self.admit_to(by, &mapped, question)? {
+                Some(answer) => Ok(answer),
+                None => self.decide(&mapped, Proofs::default(), question),
+            },
             Ok(None) => self.decide(query, Proofs::default(), question),
             Err(refusal) => {
-                question.asked(query);
+                self.take_down(query, question);
                 Err(refusal)
             }
         }
     }
 
-    /// Whether the caller may ask comes first, so that it learns nothing by what it may not ask.
-    fn evaluate_for(
+    fn admit_to(
         &self,
         by: Asker<'_>,
-        query: &mut Query<'_>,
+        query: &Query<'_>,
         question: &mut Question<'_>,
-    ) -> Result<Answer, Refusal> {
-        if question.policies.decides_on_callers() {
-            self.take_down(query, question);
-            if let Some(answer) = self.admit(by, EVALUATE, query, question)? {
-                return Ok(answer);
-            }
+    ) -> Result<Option<Answer>, Refusal> {
+        if !question.policies.decides_on_callers() {
+            return Ok(None);
         }
-        self.answer_to(query, question)
+        self.take_down(query, question);
+        self.admit(by, EVALUATE, query, question)
     }
 
     /// Records and answers a question that could not even be asked; `what` says what is known of it.
@@ -236,33 +246,10 @@ impl Authorizer {
         self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
     }
 
-    fn begin<'q>(&self, edge: Edge) -> Question<'q> {
+    pub(super) fn begin<'q>(&self, edge: Edge) -> Question<'q> {
         let now = self.ports.clock.now();
-        Question {
-            edge,
-            now,
-            started: self.ports.clock.elapsed(),
-            id: DecisionId::new(now, self.ports.entropy.as_ref()).ok(),
-            principal: None,
-            peer: None,
-            caller: None,
-            leaf: None,
-            token: None,
-            subject: Cow::default(),
-            action: Cow::default(),
-            resource: Cow::default(),
-            context_digest: None,
-            bundle_epoch: Epoch::default(),
-            policies: self.ports.policies.load(),
-            request_id: None,
-            route: None,
-            rule: None,
-            on_error: None,
-            call: None,
-            trace_id: None,
-            vouched: None,
-            fields: Vec::new(),
-        }
+        let id = DecisionId::new(now, self.ports.entropy.as_ref()).ok();
+        Question::new(edge, (now, self.ports.clock.elapsed()), id, self.ports.policies.load())
     }
 
     /// Envoy keeps a connection whose leaf expired or whose authority left the bundle, and reads only the first of
@@ -307,7 +294,11 @@ impl Authorizer {
     /// The cache, or else the policies.
     fn decide(&self, query: &Query<'_>, proofs: Proofs<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
         let digest = self.take_down(query, question);
-        self.settle(query, digest, proofs, question)
+        let answer = self.settle(query, digest, proofs, question)?;
+        if let (Some(shadow), Some(id)) = (&self.shadow, question.id) {
+            shadow.offer(id, query, &question.policies, &answer.evaluation);
+        }
+        Ok(answer)
     }
 
     /// The same for a query that is not what the record is about.
@@ -326,20 +317,12 @@ impl Authorizer {
             None => self.put(query, exact, proofs, question)?,
         };
         self.metrics.looked_up(lookup);
-        if let (Some(shadow), Some(id)) = (&self.shadow, question.id) {
-            shadow.offer(id, query, policies, &evaluation);
-        }
         Ok(Answer { reason: reason_of(evaluation.effect), evaluation, cache: lookup.into() })
     }
 
     /// Writes down what is asked, as far as it is to be kept. Says the digest of it.
     fn take_down(&self, query: &Query<'_>, question: &mut Question<'_>) -> Digest {
-        let digest = question.asked(query);
-        if let (Some(recording), Some(id)) = (&self.recording, question.id) {
-            question.fields.retain(|field| field.name.starts_with(HEADER));
-            question.context_digest = recording.add(&mut question.fields, (id, digest), query, &question.policies);
-        }
-        digest
+        question.take_down(query, self.recording.as_ref())
     }
 
     /// Puts the question to the policies, and to the cache under what they can read of it.
@@ -460,186 +443,12 @@ impl Answer {
     }
 }
 
-/// A question on its way, with what is known of it so far: what its record will say, wherever it ends.
-struct Question<'q> {
-    edge: Edge,
-    now: Timestamp,
-    started: Duration,
-    id: Option<DecisionId>,
-    principal: Option<Principal>,
-    peer: Option<SpiffeId>,
-    caller: Option<Cow<'q, str>>,
-    leaf: Option<Digest>,
-    token: Option<Arc<VerifiedToken>>,
-    subject: Cow<'q, str>,
-    action: Cow<'q, str>,
-    resource: Cow<'q, str>,
-    context_digest: Option<Digest>,
-    bundle_epoch: Epoch,
-    policies: Arc<Snapshot<PolicySet>>,
-    request_id: Option<Cow<'q, str>>,
-    /// The route that it takes, and what that says.
-    route: Option<Arc<str>>,
-    rule: Option<PrincipalRule>,
-    on_error: Option<OnError>,
-    call: Option<Call>,
-    trace_id: Option<TraceId>,
-    /// The authority that vouched for the leaf, and the sequence of its bundle.
-    vouched: Option<(Digest, u64)>,
-    /// What else is kept of it.
-    fields: Vec<Field>,
-}
-
-impl<'q> Question<'q> {
-    /// Takes down what the proxy says, for the record of a question that gets no further.
-    fn describe(&mut self, check: &Check<'q>) {
-        let Some(http) = &check.http else {
-            self.action = Cow::Borrowed("connect");
-            return;
-        };
-        self.action = as_printable(http.method, SHOWN);
-        self.resource = as_printable(http.path, SHOWN);
-        let lines = http.headers.as_deref().unwrap_or_default();
-        let named = lines.iter().find(|(name, _)| *name == "x-request-id");
-        self.request_id = named.map(|(_, value)| match String::from_utf8_lossy(value) {
-            Cow::Borrowed(id) => as_printable(id, SHOWN),
-            Cow::Owned(id) => Cow::Owned(printable(&id, SHOWN)),
-        });
-        let mut parents = lines.iter().filter(|(name, _)| *name == "traceparent").map(|(_, value)| value);
-        // One that is there twice counts for nothing (Trace Context section 3.2).
-        if let (Some(parent), None) = (parents.next(), parents.next()) {
-            self.trace_id = str::from_utf8(parent).ok().and_then(TraceId::of_traceparent);
-        }
-    }
-
-    /// Takes down who puts the question, if that was proved, and what they call it.
-    fn called(&mut self, by: Asker<'q>) {
-        self.request_id = by.request_id.map(|id| as_printable(id, SHOWN));
-        self.trace_id = by.traceparent.and_then(TraceId::of_traceparent);
-        self.caller = by.caller.map(|caller| as_printable(caller.name(), SHOWN));
-        self.bundle_epoch = by.caller.and_then(Caller::leaf).map(|leaf| leaf.bundle_epoch).unwrap_or_default();
-    }
-
-    /// The peer is the principal at once where no token can take its place.
-    fn authenticated(&mut self, leaf: Option<&VerifiedLeaf>, principals: Option<&Principals>) {
-        let Some(leaf) = leaf else { return };
-        self.leaf = Some(leaf.digest);
-        self.bundle_epoch = leaf.bundle_epoch;
-        self.vouched = Some((leaf.authority, leaf.bundle_sequence));
-        if principals.is_none_or(|principals| principals.rule() == PrincipalRule::Svid) {
-            self.principal = Some(leaf.id.clone().into());
-        } else {
-            self.peer = Some(leaf.id.clone());
-        }
-    }
-
-    /// It takes this route, which may have another principal.
-    fn takes(&mut self, routed: Option<&Routed<'_>>) {
-        let Some(routed) = routed else { return };
-        self.route = routed.name().cloned();
-        self.on_error = routed.on_error();
-        self.rule = routed.principal();
-        self.call = routed.call().cloned();
-        if let Some(method) = routed.method() {
-            self.action = Cow::Owned(printable(method, SHOWN));
-        }
-        match self.rule {
-            Some(PrincipalRule::Token | PrincipalRule::TokenOrSvid) => {
-                if let Some(Principal::Workload(peer)) = self.principal.take() {
-                    self.peer = Some(peer);
-                }
-            }
-            Some(PrincipalRule::Svid) => {
-                self.principal = self.principal.take().or_else(|| self.peer.take().map(Principal::from));
-            }
-            None => {}
-        }
-    }
-
-    fn settled(&mut self, subject: &Entity<'_>) {
-        if self.principal.is_some() {
-            return;
-        }
-        let principal = Principal::of(subject);
-        self.peer = self.peer.take().filter(|peer| principal != Principal::Workload(peer.clone()));
-        self.principal = Some(principal);
-    }
-
-    fn asked(&mut self, query: &Query<'_>) -> Digest {
-        self.subject = Cow::Owned(named(&query.subject.kind, &query.subject.id));
-        if self.action != query.action.name {
-            self.action = Cow::Owned(printable(&query.action.name, SHOWN));
-        }
-        self.resource = Cow::Owned(named(&query.resource.kind, &query.resource.id));
-        let digest = query.digest();
-        self.context_digest = Some(digest);
-        digest
-    }
-
-    fn record(
-        self,
-        (id, principal): (DecisionId, Option<&Principal>),
-        reason: Reason,
-        answer: &Answer,
-        took: Duration,
-    ) -> DecisionRecord<'q> {
-        let principal = match (&*self.subject, principal) {
-            // It was understood who asks, and not what.
-            ("", Some(Principal::Workload(workload))) => Cow::Owned(named("Workload", workload.as_str())),
-            ("", Some(Principal::Token(entity))) => Cow::Owned(printable(entity, SHOWN)),
-            _ => self.subject,
-        };
-        DecisionRecord {
-            decision_id: id,
-            time: self.now,
-            edge: self.edge,
-            principal,
-            leaf: self.leaf,
-            peer: self.peer.map(|peer| Cow::Owned(peer.as_str().to_owned())),
-            caller: self.caller,
-            token: self.token.as_ref().map(|token| token.digest),
-            token_issuer: self.token.as_ref().map(|token| Cow::Owned(printable(&token.issuer, SHOWN))),
-            action: self.action,
-            resource: self.resource,
-            context_digest: self.context_digest,
-            decision: reason.outcome(),
-            reason: Cow::Borrowed(reason.name()),
-            policies: Arc::clone(&answer.evaluation.policies),
-            policy_errors: Arc::clone(&answer.evaluation.errors),
-            policy_digest: Some(self.policies.policy_digest()),
-            entity_digest: Some(self.policies.entity_digest()),
-            policy_epoch: self.policies.epoch(),
-            bundle_epoch: self.bundle_epoch,
-            cache: answer.cache,
-            latency_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            request_id: self.request_id,
-            route: self.route,
-            schema_digest: Some(self.policies.schema_digest()),
-            authority: self.vouched.map(|(authority, _)| authority),
-            bundle_sequence: self.vouched.map(|(_, sequence)| sequence),
-            actors: self.token.as_deref().and_then(actors),
-            trace_id: self.trace_id,
-            fields: Some(self.fields).filter(|fields| !fields.is_empty()),
-        }
-    }
-}
-
 fn no_token() -> Refusal {
     Refusal::new(Reason::NoToken, "the route's principal is a token's, and no issuer of tokens is believed", "")
 }
 
 fn no_certificate() -> Refusal {
     Refusal::new(Reason::NoCertificate, "the client showed no certificate", "")
-}
-
-/// An entity as policies write it, `Type::"id"`, fit for a record. Most ids have nothing in them to escape.
-fn named(kind: &str, id: &str) -> String {
-    let plain = id.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
-    if plain && kind.len() + id.len() < SHOWN {
-        printable(&[kind, "::\"", id, "\""].concat(), SHOWN)
-    } else {
-        printable(&format!("{kind}::{id:?}"), SHOWN)
-    }
 }
 
 pub(super) const fn reason_of(effect: Effect) -> Reason {
@@ -650,8 +459,6 @@ pub(super) const fn reason_of(effect: Effect) -> Reason {
         Effect::ForbidFailed => Reason::ForbidFailed,
     }
 }
-
-mod admission;
 
 #[cfg(test)]
 mod tests;

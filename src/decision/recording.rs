@@ -62,6 +62,11 @@ impl Recording {
         Self { chosen: named.collect(), whole, key }
     }
 
+    /// Whether anything is redacted.
+    pub(super) const fn redacts(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// The headers that are kept of a proxy's question.
     pub(super) fn headers(&self, id: DecisionId, check: &Check<'_>) -> Vec<Field> {
         let lines = check.http.as_ref().and_then(|http| http.headers.as_deref()).unwrap_or_default();

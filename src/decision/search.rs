@@ -8,12 +8,13 @@
 mod record;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use self::record::Answer;
 use super::authorize::Authorizer;
 use super::caller::Asker;
 use super::query::{Action, Entity, Properties};
-use crate::evidence::{DecisionId, Record, Taken};
+use crate::evidence::{DecisionId, Edge, Record, Taken};
 
 /// How much one page may cost, in units of about a tenth of a microsecond: a look at one name is one, to put the question
 /// about it some ten, and one that Cedar itself has to answer a thousand.
@@ -132,18 +133,18 @@ impl Authorizer {
     /// Answers a search. It takes up to a second of CPU and never waits: not for an async thread. A type, an id or an
     /// action that nobody knows is no error: nothing is found.
     pub fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found {
-        let (now, started) = (self.ports.clock.now(), self.ports.clock.elapsed());
-        let Ok(id) = DecisionId::new(now, self.ports.entropy.as_ref()) else {
+        let mut question = self.begin(Edge::Authzen);
+        let Some(id) = question.id else {
             return Found { id: DecisionId::NIL, result: Err(SearchError::Internal), taken: Taken::NOW };
         };
-        let policies = self.ports.policies.load();
-        let result = if self.may_search(by, &search.query()) {
+        let policies = Arc::clone(&question.policies);
+        let result = if self.may_search(by, &search.query(), &mut question) {
             policies.search(search, MOST_WORK)
         } else {
             Err(SearchError::CallerNotPermitted)
         };
-        let took = self.ports.clock.elapsed().saturating_sub(started);
-        let answer = Answer { id, time: now, policies: &policies, result: &result, took };
+        let took = self.ports.clock.elapsed().saturating_sub(question.started);
+        let answer = Answer { id, time: question.now, policies: &policies, result: &result, took };
         let mut record = record::record(search, &answer, by);
         if let Some(recording) = &self.recording {
             record.context_digest = recording.blinded(id, record.context_digest);

@@ -78,6 +78,12 @@ impl Shadow {
         Ok(Self { one_in, decisions: AtomicU64::new(0), queue, metrics })
     }
 
+    /// How many decisions it was offered.
+    #[cfg(test)]
+    pub(super) fn offered(&self) -> u64 {
+        self.decisions.load(Ordering::Relaxed)
+    }
+
     /// Takes a decision into the sample if it is its turn. Never waits.
     pub(super) fn offer(
         &self,

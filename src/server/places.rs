@@ -2,65 +2,73 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A number of places. Of those one user of this machine gets three quarters at most: whoever may connect to a socket
-/// that is open to all must not be able to lock all others out.
+/// A number of places. Of those one `O`, which is a user of this machine unless it is said otherwise, gets a part at most:
+/// whoever may connect to a socket that is open to all must not be able to lock all others out.
 #[derive(Clone, Debug)]
-pub struct Places(Arc<Inner>);
+pub struct Places<O: Copy + Eq + Hash = u32>(Arc<Inner<O>>);
 
 #[derive(Debug)]
-struct Inner {
+struct Inner<O> {
     most: usize,
     most_of_one: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<Taken<O>>,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
+#[derive(Debug)]
+struct Taken<O> {
     all: usize,
-    by_user: HashMap<u32, usize>,
+    by_owner: HashMap<O, usize>,
 }
 
 /// One place, given back when dropped.
 #[derive(Debug)]
 #[must_use = "the place is held only while this lives"]
-pub struct Place {
-    places: Places,
-    user: Option<u32>,
+pub struct Place<O: Copy + Eq + Hash = u32> {
+    places: Places<O>,
+    owner: Option<O>,
 }
 
 impl Places {
-    /// `most` places, none of them taken.
+    /// `most` places, none of them taken, of which one user gets three quarters.
     pub fn new(most: usize) -> Self {
-        let most_of_one = most.saturating_sub(most / 4);
-        Self(Arc::new(Inner { most, most_of_one, taken: Mutex::default() }))
+        Self::shared(most, most.saturating_sub(most / 4))
+    }
+}
+
+impl<O: Copy + Eq + Hash> Places<O> {
+    /// `most` places, none of them taken, of which `most_of_one` are for the same owner.
+    pub(super) fn shared(most: usize, most_of_one: usize) -> Self {
+        let taken = Taken { all: 0, by_owner: HashMap::new() };
+        Self(Arc::new(Inner { most, most_of_one, taken: Mutex::new(taken) }))
     }
 
-    /// A place for `user`, if it is known who that is; `None` if there is none left for them.
-    pub fn take(&self, user: Option<u32>) -> Option<Place> {
+    /// A place for `owner`, if it is known who that is; `None` if there is none left for them.
+    pub fn take(&self, owner: Option<O>) -> Option<Place<O>> {
         let mut taken = self.taken();
-        let theirs = user.and_then(|user| taken.by_user.get(&user)).copied().unwrap_or_default();
+        let theirs = owner.and_then(|owner| taken.by_owner.get(&owner)).copied().unwrap_or_default();
         if taken.all >= self.0.most || theirs >= self.0.most_of_one {
             return None;
         }
         taken.all += 1;
-        if let Some(user) = user {
-            taken.by_user.insert(user, theirs + 1);
+        if let Some(owner) = owner {
+            taken.by_owner.insert(owner, theirs + 1);
         }
-        Some(Place { places: self.clone(), user })
+        Some(Place { places: Self(Arc::clone(&self.0)), owner })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, Taken<O>> {
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl<O: Copy + Eq + Hash> Drop for Place<O> {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         taken.all = taken.all.saturating_sub(1);
-        if let Some(Entry::Occupied(mut theirs)) = self.user.map(|user| taken.by_user.entry(user)) {
+        if let Some(Entry::Occupied(mut theirs)) = self.owner.map(|owner| taken.by_owner.entry(owner)) {
             *theirs.get_mut() = theirs.get().saturating_sub(1);
             if *theirs.get() == 0 {
                 theirs.remove();
@@ -86,7 +94,7 @@ mod tests {
         assert!(places.take(Some(1)).is_none());
         drop((mine, theirs, again));
         let taken = places.taken();
-        assert_eq!((taken.all, taken.by_user.len()), (0, 0));
+        assert_eq!((taken.all, taken.by_owner.len()), (0, 0));
     }
 
     #[test]

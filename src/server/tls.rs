@@ -17,11 +17,12 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, We
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connection::Owner;
+use super::places::Places;
 use crate::foundation::watched::Watched;
 
 /// How long a handshake may take.
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many handshakes may be under way at the same time.
 const UNDER_WAY: usize = 512;
+
+/// How many of these may be with the same host or user: who says nothing to many of them must not keep the others out.
+const OF_ONE: usize = UNDER_WAY / 4;
 
 /// The protocols that are spoken after the handshake (RFC 7301), ours first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -41,14 +45,14 @@ pub struct ServerCertificate(Watched<Arc<CertifiedKey>>);
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
-    handshakes: Arc<Semaphore>,
+    handshakes: Places<Owner>,
 }
 
 /// Why a connection that was accepted got no further.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
     /// There are enough of them.
-    #[error("{UNDER_WAY} handshakes are under way")]
+    #[error("{UNDER_WAY} handshakes are under way, or {OF_ONE} with this peer")]
     Full,
     /// The peer took its time.
     #[error("the handshake took longer than {PATIENCE:?}")]
@@ -63,7 +67,7 @@ impl ServerCertificate {
     ///
     /// # Errors
     /// The key is of no kind that TLS knows, or not that of the leaf.
-    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, rustls::Error> {
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>) -> Result<Self, rustls::Error> {
         Ok(Self(Watched::new(certified(chain, key)?)))
     }
 
@@ -71,11 +75,7 @@ impl ServerCertificate {
     ///
     /// # Errors
     /// As [`Self::new`]; then what was shown before stays.
-    pub fn replace(
-        &self,
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<(), rustls::Error> {
+    pub fn replace(&self, chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>) -> Result<(), rustls::Error> {
         self.0.replace(certified(chain, key)?);
         Ok(())
     }
@@ -102,18 +102,19 @@ impl Tls {
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), handshakes: Arc::new(Semaphore::new(UNDER_WAY)) })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), handshakes: Places::shared(UNDER_WAY, OF_ONE) })
     }
 
-    /// Shakes hands on `socket`, and gives the certificate that the client showed, if it did.
+    /// Shakes hands on `socket`, which is of `owner`, and gives the certificate that the client showed, if it did.
     pub(super) async fn accept<S>(
         &self,
         socket: S,
+        owner: Owner,
     ) -> Result<(TlsStream<S>, Option<CertificateDer<'static>>), HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let _place = self.handshakes.try_acquire().map_err(|_none| HandshakeError::Full)?;
+        let _place = self.handshakes.take(Some(owner)).ok_or(HandshakeError::Full)?;
         let stream = timeout(PATIENCE, self.acceptor.accept(socket)).await.map_err(|_late| HandshakeError::Late)??;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
         Ok((stream, shown.map(CertificateDer::into_owned)))
@@ -126,11 +127,13 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-fn certified(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<CertifiedKey>, rustls::Error> {
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map(Arc::new)
+fn certified(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    let certified = CertifiedKey::new(chain, aws_lc_rs::sign::any_supported_type(key)?);
+    match certified.keys_match() {
+        // A key that can't tell its public half is not to be doubted for it.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes any certificate whose key the client has.

@@ -5,17 +5,17 @@ use crate::decision::caller::admission::{self, SEARCH};
 use crate::decision::query::Query;
 use crate::decision::reason::Reason;
 use crate::decision::request::Refusal;
-use crate::evidence::Edge;
 
 impl Authorizer {
-    /// Whether `by` may ask `query`, which `question` goes on with: nothing if so, or if that is everybody's to ask; else the
-    /// answer that says which policies decided so. No fault of the question for the policies is anybody's permission.
+    /// Whether `by` may ask `query`, which `question` goes on with: nothing if so, or if that is everybody's to ask; else
+    /// the answer that says which policies decided so. Nobody is there to do what a permit demands, so one that demands
+    /// anything is none. No fault of the question for the policies is anybody's permission.
     pub(super) fn admit(
         &self,
         by: Asker<'_>,
         action: &'static str,
         query: &Query<'_>,
-        question: &Question<'_>,
+        question: &mut Question<'_>,
     ) -> Result<Option<Answer>, Refusal> {
         if !question.policies.decides_on_callers() {
             return Ok(None);
@@ -26,15 +26,21 @@ impl Authorizer {
         let asks = asks.map_err(|error| refused(&error))?;
         let proofs = Proofs { leaf: caller.leaf(), token: caller.token() };
         let answer = self.settle(&asks, asks.digest(), proofs, question).map_err(|error| refused(&error))?;
-        let permitted = answer.evaluation.effect == Effect::Permit;
-        Ok((!permitted).then_some(Answer { reason: Reason::CallerNotPermitted, ..answer }))
+        if answer.evaluation.effect == Effect::Permit && !answer.evaluation.has_obligations() {
+            question.errors_of_admission.extend(answer.evaluation.errors.iter().cloned());
+            return Ok(None);
+        }
+        Ok(Some(Answer { reason: Reason::CallerNotPermitted, ..answer }))
     }
 
-    /// Whether `by` may search for what `query` leaves open.
-    pub(in crate::decision) fn may_search(&self, by: Asker<'_>, query: &Query<'_>) -> bool {
-        let mut question = self.begin(Edge::Authzen);
-        question.called(by);
-        match self.admit(by, SEARCH, query, &question) {
+    /// Whether `by` may search for what `query` leaves open, by the policies of `question`, which is the search.
+    pub(in crate::decision) fn may_search(
+        &self,
+        by: Asker<'_>,
+        query: &Query<'_>,
+        question: &mut Question<'_>,
+    ) -> bool {
+        match self.admit(by, SEARCH, query, question) {
             Ok(answer) => answer.is_none(),
             Err(refusal) => {
                 tracing::debug!("refused a search: {}", refusal.detail());

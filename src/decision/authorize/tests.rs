@@ -13,8 +13,11 @@ use rcgen::{
 };
 
 use super::*;
+use crate::decision::Caller;
 use crate::decision::check::HttpAttributes;
-use crate::evidence::{AppendError, Outcome, Taken};
+use crate::decision::mapping::OnError;
+use crate::decision::query::Entity;
+use crate::evidence::{AppendError, DecisionRecord, Outcome};
 use crate::foundation::clock::ManualClock;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::telemetry::Registry;

@@ -82,7 +82,7 @@ impl MappingFiles {
 
     /// Files that are not on a disk.
     #[cfg(test)]
-    pub(super) fn of(files: &[(&str, &str)]) -> Self {
+    pub(in crate::decision) fn of(files: &[(&str, &str)]) -> Self {
         Self(files.iter().map(|(name, text)| (PathBuf::from(name), (*text).to_owned())).collect())
     }
 }

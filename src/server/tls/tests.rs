@@ -17,7 +17,11 @@ fn made(name: &str) -> Made {
 }
 
 fn shown((certificate, key): &Made) -> Arc<ServerCertificate> {
-    Arc::new(ServerCertificate::new(vec![certificate.clone()], key.clone_key()).unwrap())
+    Arc::new(ServerCertificate::new(vec![certificate.clone()], key).unwrap())
+}
+
+fn host(number: u8) -> Owner {
+    Owner::Host([192, 0, 2, number].into())
 }
 
 /// A client that believes `root` alone.
@@ -38,7 +42,7 @@ fn client(root: &CertificateDer<'static>, identity: Option<Made>) -> TlsConnecto
 async fn shake(tls: &Tls, client: TlsConnector) -> Result<Option<CertificateDer<'static>>, String> {
     let (ours, theirs) = duplex(64 * 1024);
     let name = ServerName::try_from("pdp.test").unwrap();
-    let (server, client) = tokio::join!(tls.accept(ours), async {
+    let (server, client) = tokio::join!(tls.accept(ours, host(1)), async {
         let mut stream = client.connect(name, theirs).await?;
         stream.write_all(b"hello").await?;
         Ok::<_, io::Error>(stream)
@@ -58,10 +62,10 @@ async fn a_certificate_is_replaced_between_two_handshakes() {
     let tls = Tls::new(Arc::clone(&certificate), false).unwrap();
     assert_eq!(shake(&tls, client(&old.0, None)).await, Ok(None));
     assert!(shake(&tls, client(&new.0, None)).await.is_err());
-    certificate.replace(vec![new.0.clone()], new.1.clone_key()).unwrap();
+    certificate.replace(vec![new.0.clone()], &new.1).unwrap();
     assert_eq!(shake(&tls, client(&new.0, None)).await, Ok(None));
     assert!(shake(&tls, client(&old.0, None)).await.is_err());
-    certificate.replace(vec![new.0.clone()], old.1.clone_key()).unwrap_err();
+    certificate.replace(vec![new.0.clone()], &old.1).unwrap_err();
     assert_eq!(shake(&tls, client(&new.0, None)).await, Ok(None), "a key of another certificate changes nothing");
 }
 
@@ -99,22 +103,26 @@ async fn who_does_not_have_the_key_of_its_certificate_is_refused() {
 async fn who_says_nothing_is_given_up() {
     let tls = Tls::new(shown(&made("pdp.test")), false).unwrap();
     let (ours, _theirs) = duplex(1024);
-    assert!(matches!(tls.accept(ours).await, Err(HandshakeError::Late)));
+    assert!(matches!(tls.accept(ours, host(1)).await, Err(HandshakeError::Late)));
 }
 
 #[tokio::test]
-async fn there_are_only_so_many_handshakes_at_a_time() {
+async fn there_are_only_so_many_handshakes_at_a_time_and_one_host_has_a_share_of_them() {
     let server = made("pdp.test");
     let tls = Tls::new(shown(&server), false).unwrap();
     let (mut clients, mut waiting): (Vec<DuplexStream>, Vec<_>) = (Vec::new(), Vec::new());
-    for _ in 0..UNDER_WAY {
-        let (ours, theirs) = duplex(64);
-        clients.push(theirs);
-        let mut handshake = Box::pin(tls.accept(ours));
-        assert!(handshake.as_mut().now_or_never().is_none());
-        waiting.push(handshake);
+    for from in 2..=5 {
+        assert_eq!(shake(&tls, client(&server.0, None)).await, Ok(None), "another host has its own");
+        for _ in 0..OF_ONE {
+            let (ours, theirs) = duplex(64);
+            clients.push(theirs);
+            let mut handshake = Box::pin(tls.accept(ours, host(from)));
+            assert!(handshake.as_mut().now_or_never().is_none());
+            waiting.push(handshake);
+        }
+        assert!(matches!(tls.accept(duplex(64).0, host(from)).await, Err(HandshakeError::Full)));
     }
-    assert!(matches!(tls.accept(duplex(64).0).await, Err(HandshakeError::Full)));
+    assert!(matches!(tls.accept(duplex(64).0, host(1)).await, Err(HandshakeError::Full)), "all are taken");
     waiting.pop();
     assert_eq!(shake(&tls, client(&server.0, None)).await, Ok(None), "a place that is free again is used");
 }
@@ -124,5 +132,5 @@ async fn noise_is_no_handshake() {
     let tls = Tls::new(shown(&made("pdp.test")), false).unwrap();
     let (ours, mut theirs) = duplex(1024);
     theirs.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    assert!(matches!(tls.accept(ours).await, Err(HandshakeError::Failed(_))));
+    assert!(matches!(tls.accept(ours, host(1)).await, Err(HandshakeError::Failed(_))));
 }

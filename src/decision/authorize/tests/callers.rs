@@ -51,6 +51,9 @@ fn a_caller_that_may_ask_gets_the_answer_and_stands_in_its_record() {
         assert_eq!(asked(&plane, Some(&caller), reads("record-1")), permitted);
         let record = plane.last();
         assert_eq!(record.caller.as_deref(), Some(caller.name()));
+        let leaf = caller.leaf().map(|leaf| (leaf.digest, leaf.authority, leaf.bundle_sequence));
+        let proof = record.leaf.zip(record.authority).zip(record.bundle_sequence);
+        assert_eq!(proof.map(|((leaf, authority), sequence)| (leaf, authority, sequence)), leaf, "what proved it");
         assert_eq!((&*record.principal, &*record.action), ("user::\"bob\"", "read"), "what was asked is on record");
     }
     assert_eq!(plane.log.records.lock().unwrap().len(), 2, "one record for one question");
@@ -76,6 +79,76 @@ fn a_caller_that_may_not_ask_learns_nothing_and_the_record_says_which_policy_kep
         assert_eq!((&*record.reason, record.request_id.as_deref()), ("caller_not_permitted", Some("r-1")));
         assert_eq!(&*record.principal, "user::\"bob\"");
     }
+}
+
+/// The example's policies, and these.
+fn plane_with(more: &str) -> Plane {
+    let home = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(example()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), home.path().join(file.file_name())).unwrap();
+    }
+    std::fs::write(home.path().join("more.cedar"), more).unwrap();
+    let plane = Plane::new();
+    plane.policies.replace(PolicySet::load(home.path()).unwrap().with_callers(home.path()).unwrap());
+    plane
+}
+
+#[test]
+fn a_permit_to_ask_that_demands_something_is_none() {
+    let demands = r#"@id("demands") @obligation("{\"id\": \"m\", \"type\": \"notification\", \"properties\": {}}")
+        permit (principal, action == Portcullis::Action::"evaluate", resource);"#;
+    let refused = (Outcome::Deny, Reason::CallerNotPermitted, policies(&["demands", "gateway-asks"]));
+    assert_eq!(asked(&plane_with(demands), Some(&gateway()), reads("record-1")), refused);
+}
+
+#[test]
+fn what_goes_wrong_when_a_caller_is_asked_about_is_on_record() {
+    let broken = r#"@id("broken") permit (principal, action == Portcullis::Action::"evaluate", resource)
+        when { 9223372036854775807 + 1 > 0 };"#;
+    let plane = plane_with(broken);
+    assert_eq!(asked(&plane, Some(&gateway()), reads("record-1")).1, Reason::Permitted);
+    let errors = plane.last().policy_errors;
+    assert!(errors.len() == 1 && errors[0].starts_with("broken: "), "{errors:?}");
+}
+
+/// Whoever may ask about a route by the name that they give it may not for that ask about anything.
+#[test]
+fn what_a_gateways_request_becomes_is_asked_about_too() {
+    let schema = r#"entity TrustDomain; entity Workload in [TrustDomain]; entity route; entity Todo;
+        action read appliesTo { principal: Workload, resource: Todo, context: {} };
+        namespace Portcullis { entity Caller;
+          action evaluate, search appliesTo { principal: Caller, resource: [route, Todo], context: {} }; }"#;
+    let rules = r#"@id("all-read") permit (principal, action == Action::"read", resource);
+        @id("routes") permit (principal, action == Portcullis::Action::"evaluate", resource is route);
+        @id("one") permit (principal, action == Portcullis::Action::"evaluate", resource == Todo::"1");"#;
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("s.cedarschema"), schema).unwrap();
+    std::fs::write(home.path().join("p.cedar"), rules).unwrap();
+    let mut plane = Plane::new();
+    plane.policies.replace(PolicySet::load(home.path()).unwrap().with_callers(home.path()).unwrap());
+    let routes = "version: 1\nroutes:\n  - {match: {path: '/todos/{id}', method: GET}, \
+                  resource: {type: Todo, id: '{path.id}'}, action: {name: read}}\n";
+    let mapping = Mapping::compile(&crate::decision::mapping::MappingFiles::of(&[("m.yaml", routes)])).unwrap();
+    let mapping = Some(Arc::new(Watched::new(mapping)));
+    plane.authorizer = plane.authorizer.with_mapping(mapping).with_questions_mapped(true);
+    for (id, reason) in [("1", Reason::Permitted), ("2", Reason::CallerNotPermitted)] {
+        let question = json!({"subject": {"type": "Workload", "id": WEB}, "action": {"name": "GET"},
+            "resource": {"type": "route", "id": "harmless", "properties": {
+                "service": "todos", "hostname": "todos", "path": format!("/todos/{id}")}}});
+        assert_eq!(asked(&plane, Some(&gateway()), question).1, reason, "{id}");
+        assert_eq!(plane.last().resource, format!("Todo::{id:?}"));
+    }
+}
+
+#[test]
+fn a_second_opinion_is_asked_of_decisions_alone() {
+    let mut plane = plane();
+    let metrics = crate::decision::shadow::ShadowMetrics::new(&mut Registry::default());
+    let shadow = Shadow::start(std::num::NonZeroU64::MIN, metrics).unwrap();
+    plane.authorizer = plane.authorizer.with_shadow(Some(shadow));
+    assert_eq!(asked(&plane, Some(&gateway()), reads("record-1")).1, Reason::Permitted);
+    assert_eq!(plane.authorizer.shadow.as_ref().unwrap().offered(), 1);
 }
 
 #[test]
@@ -106,10 +179,8 @@ fn what_is_decided_of_a_caller_is_cached_and_ends_with_what_proves_it() {
     );
 }
 
-#[test]
-fn a_search_is_asked_about_first_too() {
-    let plane = plane();
-    let search = Search {
+fn records_of_alice() -> Search<'static> {
+    Search {
         sought: Sought::Resources {
             subject: Entity::named("user", "alice"),
             action: crate::decision::query::Action::named("read"),
@@ -119,12 +190,41 @@ fn a_search_is_asked_about_first_too() {
         context: crate::decision::query::Properties::default(),
         after: None,
         limit: 10,
-    };
+    }
+}
+
+#[test]
+fn a_search_is_asked_about_first_too() {
+    let (plane, search) = (plane(), records_of_alice());
     let (gateway, backend) = (gateway(), workload(&plane, BACKEND));
     let found = |caller| plane.authorizer.search(&search, Asker { caller, ..Asker::default() }).result;
     assert_eq!(found(Some(&gateway)).unwrap().names, ["record-1", "record-2"]);
     assert_eq!(found(Some(&backend)), Err(SearchError::CallerNotPermitted));
     assert_eq!(found(None), Err(SearchError::CallerNotPermitted));
+}
+
+/// Counts how often it is asked.
+#[derive(Debug, Default)]
+struct Counted(std::sync::atomic::AtomicUsize);
+
+impl Entropy for Counted {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), crate::foundation::entropy::EntropyError> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        SystemEntropy::new().fill(bytes)
+    }
+}
+
+#[test]
+fn a_search_and_the_question_whether_it_may_be_are_one() {
+    let mut plane = plane();
+    let drawn = Arc::new(Counted::default());
+    plane.authorizer.ports.entropy = drawn.clone();
+    plane
+        .authorizer
+        .search(&records_of_alice(), Asker { caller: Some(&gateway()), ..Asker::default() })
+        .result
+        .unwrap();
+    assert_eq!(drawn.0.load(std::sync::atomic::Ordering::SeqCst), 1, "one name, that of the record");
 }
 
 #[test]

@@ -107,6 +107,57 @@ fn chosen_parts_of_the_context_are_kept_in_plain_or_only_as_commitments() {
     assert_eq!(digest.value, format!("\"{}\"", completed(query("Bonn")).digest()));
 }
 
+#[test]
+fn a_question_that_is_refused_is_redacted_like_any_other() {
+    let plane = keeping(chosen(true), Some(DisclosureKey::of_seed([1; 32])));
+    let query = json!({"subject": {"type": "Workload", "id": "nobody"}, "action": {"name": "connect"},
+        "resource": {"type": "Service", "id": "orders"}, "context": {"geo": {"city": "Bonn"}}});
+    let verdict = plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), Asker::default());
+    assert_eq!(verdict.reason, Reason::BadPrincipal);
+    let record = plane.last();
+    assert_eq!(record.context_digest, None);
+    assert_eq!(fields(&record), ["context.geo.city", "context_digest"].map(|name| (name.to_owned(), None)));
+}
+
+#[test]
+fn a_tool_that_is_not_registered_is_redacted_like_any_other() {
+    use crate::decision::check::Body;
+    use crate::decision::mapping::MappingFiles;
+    use crate::decision::policy::fixture::Directory;
+    const SCHEMA: &str = "entity TrustDomain; entity Workload in [TrustDomain]; entity McpServer;
+        entity Tool in [McpServer] { name: String };
+        action \"tools/call\" appliesTo { principal: Workload, resource: Tool, context: { arguments: { city?: String } } };";
+    let arguments = Part::Context(vec!["arguments".to_owned(), "city".to_owned()]);
+    let mut plane = keeping(vec![Chosen { part: arguments, redact: true }], Some(DisclosureKey::of_seed([1; 32])));
+    let permits = ("p.cedar", "permit (principal, action, resource);");
+    plane.policies.replace(Directory::new(&[("s.cedarschema", SCHEMA), permits]).load().unwrap());
+    let routes = "version: 1\nroutes:\n  - {match: {path: /mcp}, mcp: {server: files}}\n";
+    let mapping = Mapping::compile(&MappingFiles::of(&[("m.yaml", routes)])).unwrap();
+    plane.authorizer = plane.authorizer.with_mapping(Some(Arc::new(Watched::new(mapping))));
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "drop", "arguments": {"city": "Bonn"}}})
+    .to_string();
+    let mut question = plane.question(WEB, "POST", "/mcp");
+    let http = question.http.as_mut().unwrap();
+    http.body = Body::Bytes(body.as_bytes());
+    let lines = [("content-type", &b"application/json"[..]), ("x-envoy-auth-partial-body", b"false")];
+    http.headers.as_mut().unwrap().extend(lines);
+    assert_eq!(plane.authorizer.check(&question).reason, Reason::Unregistered);
+    let record = plane.last();
+    assert_eq!((&*record.resource, record.context_digest), ("Tool::\"drop\"", None));
+    assert_eq!(fields(&record), ["context.arguments.city", "context_digest"].map(|name| (name.to_owned(), None)));
+}
+
+#[test]
+fn the_query_of_a_target_is_left_out_where_anything_is_redacted() {
+    let target = "/orders/../x?card=4111#end";
+    for (key, expected) in [(Some(DisclosureKey::of_seed([1; 32])), "/orders/../x"), (None, target)] {
+        let plane = keeping(Vec::new(), key);
+        assert_eq!(plane.ask(WEB, "GET", target).reason, Reason::BadPath);
+        assert_eq!(plane.last().resource, expected);
+    }
+}
+
 fn completed(mut query: Query<'static>) -> Query<'static> {
     complete(&mut query).unwrap();
     query

@@ -261,7 +261,7 @@ fn a_jwt_svid_is_a_workload_as_a_certificate_is() {
     let svid = svid_of(BATCH);
     let verdict = door.ask(Some(&svid), "GET", "/healthz");
     assert_eq!(verdict.reason, Reason::NoPermit, "batch may not, though web carries its token");
-    assert_eq!(verdict.principal, Some(Principal::Workload(BATCH.parse().unwrap())));
+    assert_eq!(verdict.principal, Some(crate::decision::Principal::Workload(BATCH.parse().unwrap())));
     let record = door.plane.last();
     assert_eq!((&*record.principal, record.peer.as_deref()), (&*format!("Workload::{BATCH:?}"), Some(WEB)));
     assert_eq!(door.ask(Some(&svid_of(WEB)), "GET", "/healthz").reason, Reason::Permitted);
@@ -307,7 +307,11 @@ fn a_route_can_have_another_principal_than_all_others() {
             let verdict = door.ask(token, "GET", path);
             let record = door.plane.last();
             let named = verdict.principal.map(|principal| principal.as_str().to_owned());
-            (named.unwrap_or_default(), record.peer.map(Cow::into_owned), verdict.reason == Reason::NoToken)
+            (
+                named.unwrap_or_default(),
+                record.peer.map(std::borrow::Cow::into_owned),
+                verdict.reason == Reason::NoToken,
+            )
         };
         let human = ("Human::\"alice\"".to_owned(), Some(WEB.to_owned()), false);
         let workload = (WEB.to_owned(), None, false);

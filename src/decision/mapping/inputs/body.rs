@@ -1,6 +1,8 @@
 //! Fields of a JSON body: only of one that is here whole, that is called JSON, and that no reader could understand in
 //! another way.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::Inputs;
@@ -79,8 +81,7 @@ pub(in crate::decision::mapping) fn field<'b>(
         let Json::Object(members) = at else {
             return Err(bad(&format!("something that is not an object is where `{name}` would be a member of one")));
         };
-        unmistakable(members, name)?;
-        match members.get(name) {
+        match Spellings::of(members).get(name)? {
             Some(value) => at = value,
             None => return Ok(None),
         }
@@ -88,15 +89,40 @@ pub(in crate::decision::mapping) fn field<'b>(
     Ok(Some(at))
 }
 
-/// Go's `encoding/json` takes `"Amount"` for `amount`, and the last of them counts.
-pub(in crate::decision::mapping) fn unmistakable(members: &Map<String, Json>, name: &str) -> Result<(), Refusal> {
-    let folded =
-        |text: &str| -> String { text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect() };
-    let wanted = folded(name);
-    match members.keys().find(|key| *key != name && folded(key) == wanted) {
-        Some(_) => Err(bad(&format!("`{name}` is there in another case too"))),
-        None => Ok(()),
+/// The members of an object, of which only those are found whose name no other has in another case: Go's `encoding/json`
+/// takes `"Amount"` for `amount`, and the last of them counts.
+pub(in crate::decision::mapping) struct Spellings<'b> {
+    members: &'b Map<String, Json>,
+    /// How many names are the same but for case.
+    folded: HashMap<String, usize>,
+}
+
+impl<'b> Spellings<'b> {
+    /// Reads all names once, whatever is then looked for.
+    pub(in crate::decision::mapping) fn of(members: &'b Map<String, Json>) -> Self {
+        let mut folded = HashMap::with_capacity(members.len());
+        for name in members.keys() {
+            *folded.entry(fold(name)).or_default() += 1;
+        }
+        Self { members, folded }
     }
+
+    /// The member `name`; `None` if there is none.
+    ///
+    /// # Errors
+    /// It is there in another case, too or instead.
+    pub(in crate::decision::mapping) fn get(&self, name: &str) -> Result<Option<&'b Json>, Refusal> {
+        let found = self.members.get(name);
+        let spellings = self.folded.get(&fold(name)).copied().unwrap_or_default();
+        if spellings > usize::from(found.is_some()) {
+            return Err(bad(&format!("`{name}` is there in another case too")));
+        }
+        Ok(found)
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 fn bad(why: &str) -> Refusal {

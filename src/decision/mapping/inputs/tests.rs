@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::super::Mapping;
 use super::super::fixture::{Asked, mapping};
+use super::body::Spellings;
 use super::parameter;
 use crate::decision::reason::Reason;
 
@@ -26,6 +27,18 @@ fn fields_of_a_json_body_keep_their_types() {
     assert_eq!(became["context"], json!({"path": "/pay", "amount": 12, "tags": ["a", "b"], "note": "n7"}));
     let absent = pay().json(r#"{"order": {"id": "x"}}"#).by(&of_body()).unwrap();
     assert_eq!(absent["context"], json!({"path": "/pay", "note": "nx"}));
+}
+
+#[test]
+fn a_member_is_found_only_if_no_reader_could_find_another() {
+    let members = |json: serde_json::Value| json.as_object().unwrap().clone();
+    let object = members(json!({"amount": 1, "Tags": 2, "id": 3, "ID": 4, "Id": 5}));
+    let spellings = Spellings::of(&object);
+    assert_eq!(spellings.get("amount").unwrap(), Some(&json!(1)));
+    assert_eq!(spellings.get("absent").unwrap(), None);
+    for name in ["Amount", "tags", "id", "ID", "iD"] {
+        assert_eq!(spellings.get(name).unwrap_err().reason(), Reason::BadBody, "{name}");
+    }
 }
 
 #[test]

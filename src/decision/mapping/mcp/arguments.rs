@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use crate::decision::mapping::inputs::body::Spellings;
 use crate::decision::mapping::inputs::{Inputs, body};
 use crate::decision::query::Properties;
 use crate::decision::reason::Reason;
@@ -12,6 +13,9 @@ use crate::decision::schema::{RecordType, Type};
 /// The attributes of a context that follow from a message.
 pub(in crate::decision::mapping) const SUPPLIED: [&str; 4] = ["arguments", "level", "protocol_version", "session"];
 
+/// The method in which a client says which version of the protocol it wants.
+const INITIALIZE: &str = "initialize";
+
 /// Enters those that are declared.
 pub(super) fn enter<'q>(
     context: &mut Properties<'q>,
@@ -20,6 +24,7 @@ pub(super) fn enter<'q>(
 ) -> Result<(), Refusal> {
     let params = inputs.message.as_ref().map(|message| &message.params);
     let param = |name: &'static str| params.map_or(Ok(None), |params| body::field(params, &[name]));
+    let proposes = inputs.message.as_ref().is_some_and(|message| &*message.method == INITIALIZE);
     for name in SUPPLIED {
         let Some(attribute) = declared.get(name) else { continue };
         match (name, &attribute.kind) {
@@ -40,7 +45,8 @@ pub(super) fn enter<'q>(
                 }
             }
             ("protocol_version", _) => {
-                let proposed = param("protocolVersion")?.cloned();
+                // Only there does it mean anything: elsewhere servers go by the header alone.
+                let proposed = if proposes { param("protocolVersion")?.cloned() } else { None };
                 let said = inputs.header("mcp-protocol-version")?.map(Json::from);
                 if let Some(version) = proposed.or(said) {
                     context.insert(name, version);
@@ -59,10 +65,9 @@ pub(super) fn enter<'q>(
 
 /// The members that a record declares, of those that there are.
 fn members(declared: &RecordType, given: &Map<String, Json>) -> Result<Map<String, Json>, Refusal> {
-    let mut found = Map::new();
+    let (mut found, given) = (Map::new(), Spellings::of(given));
     for (name, attribute) in declared {
-        body::unmistakable(given, name)?;
-        let value = match (&attribute.kind, given.get(name)) {
+        let value = match (&attribute.kind, given.get(name)?) {
             (_, None) => continue,
             (Type::Record(record), Some(Json::Object(inner))) => Json::Object(members(record, inner)?),
             (_, Some(value)) => value.clone(),

@@ -137,6 +137,8 @@ fn the_context_has_what_the_action_declares() {
     assert_eq!(asks(&proposed).2, json!({"protocol_version": "2025-11-25", "path": "/mcp"}));
     let said = posted("ping", &json!({})).header("mcp-protocol-version", "2025-06-18").header("mcp-session-id", "s-1");
     assert_eq!(asks(&said).2, json!({"protocol_version": "2025-06-18", "session": "s-1", "path": "/mcp"}));
+    let smuggled = posted("ping", &json!({"protocolVersion": "new"})).header("mcp-protocol-version", "old");
+    assert_eq!(asks(&smuggled).2, json!({"protocol_version": "old", "path": "/mcp"}), "only `initialize` proposes one");
     assert_eq!(asks(&posted("logging/setLevel", &json!({"level": "info"}))).2["level"], "info");
     assert_eq!(refused(&called("read", &json!({"path": 1, "Path": 2}))), Reason::BadBody);
     assert_eq!(refused(&called("read", &json!({"deep": {"a": 1, "A": 2}}))), Reason::BadBody);

@@ -149,7 +149,7 @@ fn told(
     requested: &Requested,
 ) {
     let (text, content_type, language) = if let Some(call) = &verdict.manner.call {
-        (jsonrpc::error(call, verdict, decision_id), "application/json", None)
+        (jsonrpc::error(call, verdict, decision_id, &requested.wanted), "application/json", None)
     } else {
         let body = Body::of(verdict, status, decision_id, &config.answers, &requested.wanted);
         (body.text, body.form.content_type(), body.language)

@@ -105,7 +105,9 @@ impl ExtAuthz {
         let set = |name: &str| {
             guidance.is_some_and(|guidance| {
                 let demands = name == OBLIGATIONS && !guidance.obligations.is_empty();
-                demands || guidance.headers.iter().any(|header| header.name() == name)
+                // One that is ours the answer does not give.
+                let gives = || guidance.headers.iter().any(|header| header.name() == name);
+                demands || (!self.config.headers.is_ours(name) && gives())
             })
         };
         Requested { removed: self.config.headers.lookalikes_in(check, &others, set), wanted }

@@ -62,7 +62,7 @@ impl Batch {
     ///
     /// # Errors
     /// The answer to give if one of them could not be decided through a fault of ours: then there is no telling what
-    /// the rest would have been worth; or if `by` may ask none of them.
+    /// the rest would have been worth; or if `by` may ask none of those that are questions.
     pub(super) async fn put<E: Evaluate>(
         self,
         pdp: &E,
@@ -71,18 +71,18 @@ impl Batch {
         with_context: bool,
     ) -> Result<Decisions, Failure> {
         let mut evaluations = Vec::with_capacity(self.items.len());
-        let mut may_ask_any = false;
+        let (mut asked, mut may_ask_any) = (false, false);
         for item in self.items {
             let decision = match complete(item, &self.defaults).and_then(query) {
                 Ok(mut query) => {
                     statements.restrict(&mut query, by.caller);
                     let verdict = verdict(pdp, query, by, with_context).await;
+                    asked = true;
                     may_ask_any |= verdict.reason != Reason::CallerNotPermitted;
                     Decision::of_item(&verdict, with_context)?
                 }
                 Err(fault) => {
                     let verdict = pdp.refuse("an item of a batch that is no question", by).settled().await;
-                    may_ask_any = true;
                     Decision::of_bad_item(&verdict, &fault, with_context)?
                 }
             };
@@ -93,7 +93,7 @@ impl Batch {
             }
             tokio::task::yield_now().await;
         }
-        if may_ask_any { Ok(Decisions { evaluations }) } else { Err(answer::not_permitted()) }
+        if may_ask_any || !asked { Ok(Decisions { evaluations }) } else { Err(answer::not_permitted()) }
     }
 }
 

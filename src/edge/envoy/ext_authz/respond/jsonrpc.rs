@@ -3,6 +3,8 @@
 
 use serde_json::json;
 
+use super::super::wanted::Wanted;
+use super::refusal::Data;
 use crate::decision::{Call, Reason, Verdict};
 use crate::evidence::Outcome;
 
@@ -25,7 +27,7 @@ pub(super) fn status(verdict: &Verdict, status: u16) -> u16 {
 }
 
 /// The body. The id is the call's own, as it was read: a string or an integer.
-pub(super) fn error(call: &Call, verdict: &Verdict, decision_id: &str) -> String {
+pub(super) fn error(call: &Call, verdict: &Verdict, decision_id: &str, wanted: &Wanted) -> String {
     let reason = verdict.reason.name();
     let (code, what) = match (verdict.outcome, is_of_the_message(verdict.reason)) {
         (Outcome::Deny, false) => (DENIED, "access denied"),
@@ -33,7 +35,7 @@ pub(super) fn error(call: &Call, verdict: &Verdict, decision_id: &str) -> String
         (Outcome::Deny, true) => (INVALID_PARAMS, "invalid params"),
         (Outcome::Allow | Outcome::Error, _) => (INTERNAL, "no decision"),
     };
-    let data = json!({ "reason": reason, "decision_id": decision_id });
+    let data = Data::of(verdict, decision_id, wanted);
     let error = json!({ "code": code, "message": format!("{what}: {reason}"), "data": data });
     json!({ "jsonrpc": "2.0", "id": call.id, "error": error }).to_string()
 }

@@ -40,6 +40,20 @@ struct Told<'t> {
     remedy: Option<ToldRemedy<'t>>,
 }
 
+/// What who made a call is told in its own protocol. What the policies say of it is fit for a person to read: it was checked
+/// when it was loaded.
+#[derive(Serialize)]
+pub(super) struct Data<'t> {
+    reason: &'static str,
+    decision_id: &'t str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'t str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    advice: &'t [std::sync::Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<ToldRemedy<'t>>,
+}
+
 #[derive(Serialize)]
 struct ToldRemedy<'t> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,15 +105,27 @@ impl Body {
                     message: (!is_problem).then_some(message),
                     decision_id,
                     advice,
-                    remedy: guidance
-                        .and_then(|guidance| guidance.remedy.as_ref())
-                        .map(|remedy| ToldRemedy::of(remedy, verdict)),
+                    remedy: ToldRemedy::of(verdict),
                 };
                 // Texts and numbers always have a form in JSON.
                 serde_json::to_string(&told).unwrap_or_default()
             }
         };
         Self { form: wanted.form, language: language.map(str::to_owned), text }
+    }
+}
+
+impl<'t> Data<'t> {
+    /// What is told of `verdict`, which is no allow.
+    pub(super) fn of(verdict: &'t Verdict, decision_id: &'t str, wanted: &Wanted) -> Self {
+        let guidance = verdict.guidance();
+        Self {
+            reason: verdict.reason.name(),
+            decision_id,
+            message: guidance.and_then(|guidance| text_of_policy(guidance, wanted)).map(|(text, _)| text),
+            advice: guidance.map_or(&[][..], |guidance| &guidance.advice),
+            remedy: ToldRemedy::of(verdict),
+        }
     }
 }
 
@@ -110,19 +136,24 @@ fn message<'t>(
     answers: &'t Answers,
     wanted: &Wanted,
 ) -> (&'t str, Option<&'t str>) {
-    if let Some(text) = guidance.and_then(|guidance| guidance.text.as_ref()) {
-        let translated = |tag: &str| text.translations.iter().find(|(known, _)| **known == *tag);
-        return match look_up(&wanted.languages, translated) {
-            Some((tag, text)) => (text, Some(tag)),
-            None => (&text.plain, None),
-        };
-    }
-    let (text, language) = answers.messages.text(verdict.reason, &wanted.languages);
-    (text, Some(language))
+    guidance.and_then(|guidance| text_of_policy(guidance, wanted)).unwrap_or_else(|| {
+        let (text, language) = answers.messages.text(verdict.reason, &wanted.languages);
+        (text, Some(language))
+    })
+}
+
+fn text_of_policy<'t>(guidance: &'t Guidance, wanted: &Wanted) -> Option<(&'t str, Option<&'t str>)> {
+    let text = guidance.text.as_ref()?;
+    let translated = |tag: &str| text.translations.iter().find(|(known, _)| **known == *tag);
+    Some(match look_up(&wanted.languages, translated) {
+        Some((tag, text)) => (text, Some(tag)),
+        None => (&text.plain, None),
+    })
 }
 
 impl<'t> ToldRemedy<'t> {
-    fn of(remedy: &'t Remedy, verdict: &Verdict) -> Self {
+    fn of(verdict: &'t Verdict) -> Option<Self> {
+        let remedy: &Remedy = verdict.guidance()?.remedy.as_ref()?;
         let step_up = remedy.step_up.as_ref().map(|step_up| ToldStepUp {
             acr_values: step_up.acr_values.join(" "),
             amr_values: Some(step_up.amr_values.join(" ")).filter(|values| !values.is_empty()),
@@ -132,7 +163,7 @@ impl<'t> ToldRemedy<'t> {
             form_url: request.form_url(),
             expires_at: verdict.manner.time.after(AccessRequest::VALID_FOR),
         });
-        Self { step_up, access_request }
+        Some(Self { step_up, access_request })
     }
 }
 

@@ -473,3 +473,18 @@ proptest! {
         }
     }
 }
+
+/// A policy that gives a header which is ours gives nothing, so what a client sent in its place must go.
+#[test]
+fn a_header_that_the_answer_does_not_give_is_taken_from_the_client() {
+    let service = harness().service;
+    let lines = vec![("x_spiffe_id", &b"spiffe://example.org/admin"[..]), ("x-tier", b"gold")];
+    let http = crate::decision::HttpAttributes { headers: Some(lines), ..Default::default() };
+    let check = Check { http: Some(http), ..Check::default() };
+    let said = [("header_x_tier", "gold"), ("header_x_spiffe_id", "x")];
+    let mut verdict = verdict(Reason::Permitted, Some("spiffe://example.org/web"));
+    verdict.manner.guidance = Some(crate::decision::guidance::Guidance::of_annotations(true, &said));
+    let given = ["x-tier", "x_spiffe_id"].map(Box::from);
+    verdict.manner.backend_headers = Some(Arc::new(given));
+    assert_eq!(service.requested(&check, &verdict).removed, ["x_spiffe_id"]);
+}

@@ -165,3 +165,16 @@ async fn the_body_of_who_is_nobody_is_neither_waited_for_nor_read_to_its_end() {
         assert_error(&answer, 401);
     }
 }
+
+#[tokio::test]
+async fn an_item_that_is_no_question_opens_nothing() {
+    let bearer = format!("Bearer {KEY}");
+    let other = json!({"type": "record", "id": "x"});
+    let batch = |items: Value| {
+        json!({"subject": {"type": "user", "id": "alice"}, "action": {"name": "read"}, "evaluations": items})
+            .to_string()
+    };
+    assert_error(&with(EVALUATIONS_PATH, &[&bearer], &batch(json!([7, {"resource": other}]))).await, 403);
+    let answer = with(EVALUATIONS_PATH, &[&bearer], &batch(json!([7]))).await;
+    assert_eq!(answer.status, 200, "nothing was asked, so nothing was refused");
+}

@@ -65,6 +65,26 @@ fn a_policy_has_no_say_on_an_error() {
     assert_eq!((code, status, header_of(body, "x-why")), (14, 503, None));
 }
 
+/// What made the call shows it to whoever can do something about it.
+#[test]
+fn a_call_is_told_what_the_policies_say() {
+    let mut denied = forbidden(&[
+        ("deny_body", "Too much."),
+        ("deny_body_de", "Zu viel."),
+        ("advice", "Ask for less."),
+        ("access_request", "https://access.example.org/new"),
+    ]);
+    denied.manner.call = Some(crate::decision::Call { id: Some(7.into()), in_band: true });
+    let response = read(&answer(&denied, &config(), &wanting(Form::Json, &["de"])).into_bytes());
+    let told: Value = serde_json::from_str(&refused(&response).2.body).unwrap();
+    let request = json!({"form_url": "https://access.example.org/new", "expires_at": "2027-01-15T09:00:00.000000Z"});
+    assert_eq!(
+        told["error"]["data"],
+        json!({"reason": "forbidden", "decision_id": DecisionId::NIL.to_string(), "message": "Zu viel.",
+            "advice": ["Ask for less."], "remedy": {"access_request": request}})
+    );
+}
+
 #[test]
 fn a_step_up_is_a_challenge() {
     let response = written(&forbidden(&[("deny_status", "404"), ("step_up", "acr=urn:a urn:b, max_age=300")]));
