@@ -39,7 +39,7 @@ use self::checkpoints::CHECKPOINT;
 pub use self::checkpoints::Checkpoints;
 pub use self::error::LogError;
 use self::journal::Journal;
-pub use self::key::LogKey;
+pub use self::key::{LogKey, ML_DSA_44_VERIFIER};
 pub use self::metrics::LogMetrics;
 use self::publishing::Publisher;
 use self::queue::{Queue, Refused};

@@ -348,6 +348,26 @@ fn the_key_is_private_and_stays_the_same() {
     assert_eq!(format!("{:?}", Home::new().key()), "LogKey");
 }
 
+/// With another key nothing that was signed would be believed any more.
+#[test]
+fn no_key_is_made_where_there_was_one() {
+    let home = tempfile::tempdir().unwrap();
+    let (key, quantum) = (home.path().join("key"), home.path().join("key-ml-dsa-44"));
+    let load = || LogKey::load_or_create(&key, &SystemEntropy::new());
+    let load_both = || load()?.with_ml_dsa_44(&quantum, &SystemEntropy::new());
+    load().unwrap();
+    fs::write(home.path().join(CHECKPOINT), "signed").unwrap();
+    load_both().unwrap();
+    fs::write(home.path().join(ML_DSA_44_VERIFIER), "key").unwrap();
+    load_both().unwrap();
+    fs::remove_file(&quantum).unwrap();
+    assert!(matches!(load_both(), Err(LogError::LostKey { .. })));
+    load().unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(load(), Err(LogError::LostKey { .. })));
+    assert!(!key.exists() && !quantum.exists());
+}
+
 #[test]
 fn a_record_that_is_too_long_for_the_log_is_refused() {
     let home = Home::new();
