@@ -17,7 +17,8 @@ use crate::evidence::export::{
     Webhook, WebhookKey,
 };
 use crate::evidence::log::{
-    Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, Retention,
+    Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, ML_DSA_44_VERIFIER,
+    Retention,
 };
 use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::Writer;
@@ -28,11 +29,9 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::readiness::Readiness;
 
-/// The files of the log's key, below its directory, and of what verifies its checkpoints: by Ed25519, and by ML-DSA-44 if it
-/// signs so.
+/// The files of the log's key, below its directory, and of what verifies its checkpoints by Ed25519.
 pub(crate) const VERIFIER_FILE: &str = "verifier";
 pub(crate) const KEY_FILE: &str = "key";
-const ML_DSA_44_VERIFIER_FILE: &str = "verifier-ml-dsa-44";
 
 /// The file of what opens redacted fields, below the log's directory.
 pub(crate) const DISCLOSURE_FILE: &str = "disclosure.key";
@@ -66,7 +65,6 @@ impl Evidence {
         let key = log_key(&config.audit, &**entropy)?;
         let gateway = gateway(&config.audit, &key)?;
         let origin = format!("{}/audit/{gateway}", config.trust_domain);
-        write_verifier(directory, &key, &origin)?;
         let policy = Policy::log_only(&origin, key.verifier(&origin)?);
         let receipts = Receipts::new(directory, policy);
         let log_config = LogConfig {
@@ -79,6 +77,8 @@ impl Evidence {
             checkpoint_every: config.audit.checkpoint_every,
         };
         let (log, keeper) = Log::open(log_config, &key, Arc::clone(clock), readiness.clone(), metrics)?;
+        // Once it is known to be the key of this log.
+        write_verifier(directory, &key, &origin)?;
         let told = Told { readiness: readiness.clone(), metrics: export_metrics, entropy: Arc::clone(entropy) };
         let mut exports = Exports::new(LogReader::new(directory), log.published(), told);
         follow(&mut exports, &config.audit, &log)?;
@@ -103,7 +103,7 @@ fn recording(config: &config::Audit, entropy: &dyn Entropy) -> Result<Option<Rec
 
 /// What others need to verify the log, beside the log.
 fn write_verifier(directory: &Path, key: &LogKey, origin: &str) -> Result<(), AppError> {
-    let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER_FILE, verifier));
+    let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER, verifier));
     for (name, verifier) in [(VERIFIER_FILE, key.verifier(origin)?)].into_iter().chain(ml_dsa_44) {
         let path = directory.join(name);
         std::fs::write(&path, format!("{verifier}\n")).map_err(|source| LogError::Io { path, source })?;

@@ -67,6 +67,11 @@ pub enum ReplayError {
     /// It was not made by policies.
     #[error("no policy was asked: the question was refused before, as `{0}`")]
     NotAsked(String),
+    /// Policies decided about whoever asked. What they were asked about that is not in the record.
+    #[error(
+        "the policies did not let whoever asked ask this, so none was asked the question itself; what they were asked          about the caller is not recorded"
+    )]
+    Caller,
     /// The policies are gone.
     #[error("the policy set {0} is not kept any more")]
     NoPolicies(Digest),
@@ -121,7 +126,12 @@ impl Replayed<'_> {
             Reason::ForbidFailed,
             Reason::UnknownAction,
             Reason::SchemaMismatch,
+            // They permit, on conditions that could not be met.
+            Reason::UnmetObligation,
         ];
+        if self.record.reason == Reason::CallerNotPermitted.name() {
+            return Err(ReplayError::Caller);
+        }
         if !asked.iter().any(|reason| reason.name() == self.record.reason) {
             return Err(ReplayError::NotAsked(self.record.reason.clone().into_owned()));
         }
@@ -133,7 +143,11 @@ impl Replayed<'_> {
             Err(EvaluateError::UnknownAction(_)) => (Reason::UnknownAction, &[][..]),
             Err(EvaluateError::Schema(_)) => (Reason::SchemaMismatch, &[][..]),
         };
-        let agrees = reason.name() == self.record.reason && *policies == *self.record.policies;
+        let was = match &*self.record.reason {
+            unmet if unmet == Reason::UnmetObligation.name() => Reason::Permitted.name(),
+            other => other,
+        };
+        let agrees = reason.name() == was && *policies == *self.record.policies;
         Ok(Replay { request, entities, explanation, agrees })
     }
 

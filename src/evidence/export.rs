@@ -7,6 +7,7 @@ mod line;
 mod metrics;
 mod ocsf;
 mod otlp;
+mod pace;
 mod post;
 mod target;
 mod webhook;
@@ -35,7 +36,8 @@ pub struct Exported<'a> {
 
 /// Where records are given to.
 pub trait Sink: Send + 'static {
-    /// Gives records away, in order. If it fails, all of them are given again.
+    /// Gives records away, in order. If it fails, the same are given again; if they are [`SinkError::Unacceptable`], fewer
+    /// of them, and a single one no more.
     ///
     /// # Errors
     /// [`SinkError`].
@@ -76,6 +78,12 @@ pub enum SinkError {
     /// A server did not take what it was told.
     #[error("{0}")]
     Untold(String),
+    /// A server will never take what it was told.
+    #[error("{0}")]
+    Unacceptable(String),
+    /// A server wants to be told nothing any more.
+    #[error("{0}")]
+    Ended(String),
     /// Where it was is not known.
     #[error("`{0}` does not hold a position in the log")]
     Position(PathBuf),

@@ -39,7 +39,7 @@ use self::checkpoints::CHECKPOINT;
 pub use self::checkpoints::Checkpoints;
 pub use self::error::LogError;
 use self::journal::Journal;
-pub use self::key::LogKey;
+pub use self::key::{LogKey, ML_DSA_44_VERIFIER};
 pub use self::metrics::LogMetrics;
 use self::publishing::Publisher;
 use self::queue::{Queue, Refused};
@@ -124,6 +124,8 @@ struct Shared {
 #[derive(Debug)]
 struct Failure {
     message: String,
+    /// Whether a thread is gone, so that no write which goes well ends it.
+    is_final: bool,
     _not_ready: Blocker,
 }
 
@@ -279,11 +281,21 @@ impl Shared {
 
     /// Nothing is taken until [`Self::recovered`].
     fn failed(&self, message: String) {
+        self.fail(message, false);
+    }
+
+    /// Nothing is taken any more: a thread is gone.
+    fn ended(&self, message: &str) {
+        self.fail(message.to_owned(), true);
+        self.queue.close();
+    }
+
+    fn fail(&self, message: String, is_final: bool) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        if failure.as_ref().is_none_or(|known| known.message != message) {
+        if failure.as_ref().is_none_or(|known| !known.is_final && (is_final || known.message != message)) {
             tracing::error!("the audit log failed: {message}");
             let not_ready = self.readiness.block("audit", &message);
-            *failure = Some(Failure { message, _not_ready: not_ready });
+            *failure = Some(Failure { message, is_final, _not_ready: not_ready });
         }
         self.fails.store(true, Relaxed);
     }
@@ -299,9 +311,12 @@ impl Shared {
             self.readiness.clear_notice(UNRECORDED);
             tracing::warn!("answers have a record again; those without one are counted");
         }
-        if self.fails.swap(false, Relaxed) {
-            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            tracing::info!("the audit log is written again");
+        if self.fails.load(Relaxed) {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            if failure.take_if(|failure| !failure.is_final).is_some() {
+                self.fails.store(false, Relaxed);
+                tracing::info!("the audit log is written again");
+            }
         }
     }
 }

@@ -71,6 +71,8 @@ pub enum Found {
     Receipt(Box<Receipt>),
     /// Its record is written, or may be, and no checkpoint has it yet.
     Pending,
+    /// Nothing any more, if there was something: it is from before the entries that are left, or from among the first of them.
+    TakenOut,
     /// Nothing.
     Nothing,
 }
@@ -122,17 +124,42 @@ impl Receipts {
     /// # Errors
     /// [`ReceiptError`].
     pub fn find(&self, id: DecisionId, now: Timestamp) -> Result<Found, ReceiptError> {
+        self.found(id, now, Self::entry)
+    }
+
+    /// The same, of those that are in the log about where their own times are, so that an id that is nowhere costs little.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub fn find_near(&self, id: DecisionId, now: Timestamp) -> Result<Found, ReceiptError> {
+        self.found(id, now, |receipts, id, size| receipts.latest(id, receipts.near(id, size)?.1.rev(), size))
+    }
+
+    fn found(
+        &self,
+        id: DecisionId,
+        now: Timestamp,
+        look: impl FnOnce(&Self, DecisionId, u64) -> Result<Option<(u64, Vec<u8>)>, ReceiptError>,
+    ) -> Result<Found, ReceiptError> {
         let (size, checkpoint) = match self.checkpoint() {
             Ok(found) => found,
             Err(ReceiptError::NoCheckpoint) => return Ok(Found::Pending),
             Err(error) => return Err(error),
         };
-        if let Some((index, entry)) = self.entry(id, size)? {
+        if let Some((index, entry)) = look(self, id, size)? {
             return Ok(Found::Receipt(Box::new(self.prove(index, entry, checkpoint, size)?)));
         }
+        let (there, near) = self.near(id, size)?;
         let mut waits = now.unix_millis().saturating_sub(id.unix_millis()) < FRESH;
-        self.reader.unpublished(size, |entry| waits |= is_of(entry, id))?;
-        Ok(if waits { Found::Pending } else { Found::Nothing })
+        if near.end == there.end {
+            // It is as late as the last of those under a checkpoint.
+            self.reader.unpublished(size, |entry| waits |= is_of(entry, id))?;
+        }
+        Ok(match waits {
+            true => Found::Pending,
+            false if there.start > 0 && near.start == there.start => Found::TakenOut,
+            false => Found::Nothing,
+        })
     }
 
     /// The entry of a decision among the first `size`, with its number: the latest, if there are several.
@@ -140,14 +167,31 @@ impl Receipts {
     /// # Errors
     /// [`ReceiptError`].
     pub fn entry(&self, id: DecisionId, size: u64) -> Result<Option<(u64, Vec<u8>)>, ReceiptError> {
+        let (there, near) = self.near(id, size)?;
+        // Where it should be, and then, for clocks are set, where it could be.
+        let (later, earlier) = (near.end..there.end, there.start..near.start);
+        self.latest(id, near.rev().chain(later.rev()).chain(earlier.rev()), size)
+    }
+
+    /// The bundles that are there, and those of them in which a decision should be.
+    fn near(&self, id: DecisionId, size: u64) -> Result<(Range<u64>, Range<u64>), ReceiptError> {
         let first = Retention::of(self.reader.directory()).first().map_err(unproven)?;
         let bundles = first / BUNDLE..size.div_ceil(BUNDLE);
         let time = id.unix_millis();
         let end = self.first_after(time.saturating_add(NEAR), bundles.clone(), size)?;
         let start = self.first_after(time.saturating_sub(NEAR), bundles.start..end, size)?;
         let start = start.saturating_sub(1).max(bundles.start);
-        // Where it should be, and then, for clocks are set, where it could be.
-        for bundle in (start..end).rev().chain((end..bundles.end).rev()).chain((bundles.start..start).rev()) {
+        Ok((bundles, start..end))
+    }
+
+    /// The entry of a decision in these bundles.
+    fn latest(
+        &self,
+        id: DecisionId,
+        bundles: impl Iterator<Item = u64>,
+        size: u64,
+    ) -> Result<Option<(u64, Vec<u8>)>, ReceiptError> {
+        for bundle in bundles {
             let found = self.reader.entries(bundle * BUNDLE, size)?;
             let numbered: Vec<_> = (found.first..).zip(found.entries).collect();
             if let Some(found) = numbered.into_iter().rfind(|(_, entry)| is_of(entry, id)) {

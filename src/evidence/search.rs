@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use portcullis_tlog::tree::{TreeHead, TreeReader};
 
-use super::log::{LogError, LogReader, Tiles};
+use super::log::{LogError, LogReader, Retention, RetentionError, Tiles};
 use super::record::encoding::{self, OwnedRecord, ReadError};
 
 /// What a record must have. Times are compared as they are written, so a prefix such as `2026-11-22T01` will do.
@@ -66,6 +66,9 @@ pub enum IndexError {
     /// The log can't be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Where its entries begin is not known.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     /// An entry can't be read.
     #[error("entry {0}: {1}")]
     Entry(u64, ReadError),
@@ -134,13 +137,15 @@ impl Terms {
     }
 }
 
-/// Has `index` follow the log up to `place`, which must be under a checkpoint. Says how many entries were new.
+/// Has `index` follow the log up to `place`, which must be under a checkpoint. Says how many entries were new; those that were
+/// taken out of the log before are not.
 ///
 /// # Errors
 /// [`IndexError`]. What was taken in before stays, and the next call goes on from there.
 pub async fn follow(index: &dyn SearchIndex, reader: &LogReader, place: Place) -> Result<u64, IndexError> {
     let known = checked(index, reader, &place).await?;
-    let (start, size) = (known.map_or(0, |known| known.head.size), place.head.size);
+    let first = Retention::of(reader.directory()).first()?;
+    let (start, size) = (known.map_or(0, |known| known.head.size).max(first), place.head.size);
     let mut next = start;
     while next < size {
         let found = reader.entries(next, size)?;

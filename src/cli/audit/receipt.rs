@@ -26,6 +26,10 @@ pub(super) fn write(
             let why = format!("no checkpoint has the decision `{decision_id}` yet: try again in a moment");
             return Err(AuditError::Unproven(why));
         }
+        Found::TakenOut => {
+            let none = none_of(decision_id);
+            return Err(AuditError::Unproven(format!("{none}: those of its time may have been taken out")));
+        }
         Found::Nothing => return Err(none_of(decision_id)),
     };
     match file {

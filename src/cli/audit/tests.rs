@@ -190,3 +190,23 @@ fn an_index_of_another_log_is_refused_and_can_be_made_anew() {
     index(other.path(), true).unwrap();
     assert_eq!(search(other.path(), &everything, false), search(other.path(), &everything, true));
 }
+
+#[test]
+fn an_index_is_made_of_what_is_left_of_a_log() {
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), &mut Dice(5), 600);
+    let later = Timestamp::from_unix_nanos(u64::MAX / 2);
+    let plan = crate::evidence::log::Retention::of(&home.path().join("log")).prune(600, later, |_| Ok(())).unwrap();
+    assert_eq!(plan.end, 512);
+    assert!(index(home.path(), false).unwrap().contains("600 entries, 88 of them new"));
+    let everything = show::Wanted {
+        principal: None,
+        action: None,
+        resource: None,
+        decision: None,
+        policy: None,
+        from: None,
+        until: None,
+    };
+    assert_eq!(search(home.path(), &everything, false).unwrap().lines().count(), 88);
+}

@@ -126,6 +126,20 @@ fn a_question_of_which_all_parts_are_recorded_is_put_together_and_one_that_lacks
     assert_eq!((replay.request, replay.agrees), (Request::Incomplete, false));
 }
 
+/// What they permit on conditions is permitted by policies, whatever became of the conditions.
+#[test]
+fn a_permit_whose_conditions_were_not_met_is_explained_and_what_was_decided_of_the_caller_is_told() {
+    let plane = Plane::keeping(Vec::new(), true, None);
+    let mut record = plane.ask("alice", &json!({}));
+    record.reason = Reason::UnmetObligation.name().into();
+    let replay = plane.replay(&record, None);
+    assert!(replay.agrees);
+    assert_eq!(replay.explanation.unwrap().evaluation.effect, Effect::Permit);
+    record.reason = Reason::CallerNotPermitted.name().into();
+    let told = super::replay(&record, &plane.archive, None).unwrap_err().to_string();
+    assert!(told.contains("whoever asked") && !told.contains("no policy was asked"), "{told}");
+}
+
 #[test]
 fn what_is_redacted_is_replayed_with_the_key_and_without_it_is_missing() {
     let plane = Plane::keeping(n(true), true, Some(key()));

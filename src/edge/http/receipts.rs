@@ -16,7 +16,7 @@ use crate::evidence::DecisionId;
 use crate::evidence::receipt::{Found, ReceiptError, Receipts};
 use crate::foundation::clock::Clock;
 
-/// How many receipts are made at a time. An id that is nowhere takes as long as reading the log.
+/// How many receipts are made at a time, whether or not those who asked still wait.
 const AT_A_TIME: usize = 2;
 
 /// How many may wait for their turn.
@@ -30,14 +30,14 @@ const COME_AGAIN: HeaderValue = HeaderValue::from_static("1");
 pub struct ReceiptDesk {
     receipts: OnceLock<Receipts>,
     clock: Arc<dyn Clock>,
-    turns: Semaphore,
-    room: Semaphore,
+    turns: Arc<Semaphore>,
+    room: Arc<Semaphore>,
 }
 
 impl ReceiptDesk {
     /// A desk that is not open yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let (turns, room) = (Semaphore::new(AT_A_TIME), Semaphore::new(WAITING));
+        let (turns, room) = (Arc::new(Semaphore::new(AT_A_TIME)), Arc::new(Semaphore::new(WAITING)));
         Self { receipts: OnceLock::new(), clock, turns, room }
     }
 
@@ -51,10 +51,15 @@ impl ReceiptDesk {
         let closed = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the log is not open yet");
         let receipts = self.receipts.get().ok_or_else(closed)?.clone();
         let full = |_full| Failure::too_many("too many wait for receipts");
-        let _room = self.room.try_acquire().map_err(full)?;
-        let _turn = self.turns.acquire().await.map_err(|_closed| closed())?;
+        let room = Arc::clone(&self.room).try_acquire_owned().map_err(full)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_closed| closed())?;
         let now = self.clock.now();
-        let found = tokio::task::spawn_blocking(move || receipts.find(id, now)).await;
+        let find = move || {
+            // A client that hangs up ends the waiting and not the work, so the work has the places.
+            let _places = (room, turn);
+            receipts.find_near(id, now)
+        };
+        let found = tokio::task::spawn_blocking(find).await;
         let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(decision_id = %id, "no receipt could be made: {error}");
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the receipt could not be made")
@@ -79,6 +84,53 @@ async fn receipt(State(desk): State<Arc<ReceiptDesk>>, Path(id): Path<String>) -
             let later = [text, uncached, (RETRY_AFTER, COME_AGAIN)];
             (StatusCode::ACCEPTED, later, "no checkpoint has the decision yet\n").into_response()
         }
+        Found::TakenOut => {
+            let why = "there is no such decision any more: the log's entries of that time may have been taken out";
+            Failure::new(StatusCode::GONE, why).into_response()
+        }
         Found::Nothing => Failure::new(StatusCode::NOT_FOUND, "there is no such decision").into_response(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use portcullis_tlog::note::NoteSigner;
+    use portcullis_tlog::policy::Policy;
+
+    use super::*;
+    use crate::foundation::clock::{SystemClock, Timestamp};
+    use crate::foundation::entropy::SystemEntropy;
+
+    /// The log's checkpoint is a FIFO, so whoever reads it waits until somebody writes.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_hangs_up_leaves_no_place_to_another_before_the_work_is_done() {
+        let log = tempfile::tempdir().unwrap();
+        let checkpoint = log.path().join("checkpoint");
+        nix::unistd::mkfifo(&checkpoint, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let key = NoteSigner::from_seed("log.example".parse().unwrap(), &[1; 32]).unwrap();
+        let desk = Arc::new(ReceiptDesk::new(Arc::new(SystemClock::new())));
+        desk.open(Receipts::new(log.path(), Policy::log_only("log.example", key.verifier().clone())));
+        let id = DecisionId::new(Timestamp::default(), &SystemEntropy::new()).unwrap();
+        let asked = tokio::spawn({
+            let desk = Arc::clone(&desk);
+            async move { desk.find(id).await.map(drop).map_err(drop) }
+        });
+        // It can be opened for writing once it is being read.
+        let open =
+            || fs::OpenOptions::new().write(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(&checkpoint);
+        let writer = loop {
+            match open() {
+                Ok(writer) => break writer,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!((desk.turns.available_permits(), desk.room.available_permits()), (AT_A_TIME - 1, WAITING - 1));
+        drop(writer);
+        let _all = desk.turns.acquire_many(u32::try_from(AT_A_TIME).unwrap()).await.unwrap();
+    }
 }

@@ -161,7 +161,7 @@ impl AgentApi for AgentService {
         let alias = request.agent_id.map(|id| ids::workload(&self.0.trust_domain, Some(&id))).transpose();
         let alias = alias.map_err(|fault| status::invalid("invalid agent ID", fault))?;
         // Never the token itself: who reads records must not be able to join.
-        call.changing(alias.iter().map(ToString::to_string))?;
+        call.changing(alias.iter().map(ToString::to_string)).await?;
         let given = Some(request.token).filter(|token| !token.is_empty());
         let token = self.0.join_tokens.create(given, Duration::from_secs(seconds), self.0.clock.now()).await;
         let token = token.map_err(|error| refused(&error))?;

@@ -177,7 +177,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchCreateFederatedBundleResponse>, Status> {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.bundle.len())?;
-        call.changing(request.bundle.iter().map(|bundle| bundle.trust_domain.clone()))?;
+        call.changing(request.bundle.iter().map(|bundle| bundle.trust_domain.clone())).await?;
         let mut results = Vec::with_capacity(request.bundle.len());
         for given in request.bundle {
             let (status, bundle) = told(self.create(given).await, request.output_mask.as_ref());
@@ -193,7 +193,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchUpdateFederatedBundleResponse>, Status> {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.bundle.len())?;
-        call.changing(request.bundle.iter().map(|bundle| bundle.trust_domain.clone()))?;
+        call.changing(request.bundle.iter().map(|bundle| bundle.trust_domain.clone())).await?;
         let mut results = Vec::with_capacity(request.bundle.len());
         for given in request.bundle {
             let (status, bundle) = told(self.update(given, request.input_mask).await, request.output_mask.as_ref());
@@ -209,7 +209,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchSetFederatedBundleResponse>, Status> {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.bundle.len())?;
-        call.changing(request.bundle.iter().map(|bundle| bundle.trust_domain.clone()))?;
+        call.changing(request.bundle.iter().map(|bundle| bundle.trust_domain.clone())).await?;
         let mut results = Vec::with_capacity(request.bundle.len());
         for given in request.bundle {
             let (status, bundle) = told(self.set(given).await, request.output_mask.as_ref());
@@ -226,7 +226,7 @@ impl BundleApi for BundleService {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.trust_domains.len())?;
         let mode = mode(request.mode)?;
-        call.changing(request.trust_domains.iter().cloned())?;
+        call.changing(request.trust_domains.iter().cloned()).await?;
         let (mut results, mut changed) = (Vec::with_capacity(request.trust_domains.len()), Vec::new());
         for trust_domain in request.trust_domains {
             let status = match self.delete(&trust_domain, mode).await {

@@ -63,14 +63,15 @@ impl Call {
         *self.subjects() = fit.collect();
     }
 
-    /// Records that what is named is about to be changed. To be called before anything is.
+    /// Records that what is named is about to be changed, and waits until that is as durable as the operator wants it. To be
+    /// called before anything is changed.
     ///
     /// # Errors
     /// `Unavailable`: it could not be recorded, so it must not be done.
-    pub fn changing(&self, subjects: impl IntoIterator<Item = String>) -> Result<(), Status> {
+    pub async fn changing(&self, subjects: impl IntoIterator<Item = String>) -> Result<(), Status> {
         self.concerns(subjects);
         let subjects = self.subjects().clone();
-        self.record(subjects, None, None).map_err(|_logged| status::unrecorded())
+        self.record(subjects, None, None).await.map_err(|_logged| status::unrecorded())
     }
 
     /// Says what was changed, where that is not all that [`Self::changing`] named.
@@ -78,13 +79,13 @@ impl Call {
         self.concerns(subjects);
     }
 
-    /// Records how the call ended.
-    pub(super) fn end(&self, code: &'static str, error: Option<&str>) -> Result<(), AppendError> {
+    /// Records how the call ended, and waits for that as [`Self::changing`] does.
+    pub(super) async fn end(&self, code: &'static str, error: Option<&str>) -> Result<(), AppendError> {
         let subjects = std::mem::take(&mut *self.subjects());
-        self.record(subjects, Some(code), error)
+        self.record(subjects, Some(code), error).await
     }
 
-    fn record(
+    async fn record(
         &self,
         subjects: Vec<String>,
         code: Option<&'static str>,
@@ -99,14 +100,46 @@ impl Call {
             code: code.map(std::borrow::Cow::Borrowed),
             error: error.map(|error| printable(error, MAX_ERROR)),
         };
-        let appended = self.0.audit.append(Record::Administration(record.into()));
-        if let Err(error) = &appended {
+        let recorded = match self.0.audit.append(Record::Administration(record.into())) {
+            Ok(taken) => taken.durable().await,
+            Err(error) => Err(error),
+        };
+        recorded.inspect_err(|error| {
             tracing::error!(method = self.0.method, %error, "a call of the admin API could not be recorded");
-        }
-        appended.map(drop)
+        })
     }
 
     fn subjects(&self) -> MutexGuard<'_, Vec<String>> {
         self.0.subjects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::evidence::audit::{Progress, Taken};
+    use crate::foundation::clock::SystemClock;
+
+    /// A log whose disk has so much.
+    #[derive(Debug)]
+    struct Slow(watch::Receiver<Progress>);
+
+    impl Audit for Slow {
+        fn append(&self, _record: Record<'_>) -> Result<Taken, AppendError> {
+            Ok(Taken::at(1, self.0.clone()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_changed_or_told_before_its_record_is_on_the_disk() {
+        let (progress, seen) = watch::channel(Progress::default());
+        let call = Call::new("/service/Method", None, Arc::new(Slow(seen)), Arc::new(SystemClock::new()));
+        assert_eq!(call.changing([]).await.unwrap_err().code(), tonic::Code::Unavailable);
+        call.end("OK", None).await.unwrap_err();
+        progress.send_modify(|progress| progress.durable = 1);
+        call.changing([]).await.unwrap();
+        call.end("OK", None).await.unwrap();
     }
 }

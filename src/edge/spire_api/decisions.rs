@@ -32,7 +32,7 @@ impl Decisions for DecisionsService {
         let (call, request) = Call::open(request)?;
         let purge =
             purge(request).ok_or_else(|| Status::invalid_argument("say what to purge: all, principal or policy"))?;
-        call.changing([purge.to_string()])?;
+        call.changing([purge.to_string()]).await?;
         self.0.purge(purge);
         Ok(Response::new(PurgeCacheResponse {}))
     }

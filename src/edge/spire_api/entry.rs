@@ -114,7 +114,7 @@ impl EntryApi for EntryService {
         let mask = request.output_mask;
         let patches: Vec<_> = request.entries.into_iter().map(|entry| self.to_create(entry)).collect();
         let wanted = patches.iter().flatten().map(|(subject, _)| subject.clone());
-        call.changing(wanted)?;
+        call.changing(wanted).await?;
         let mut refused = Vec::with_capacity(patches.len());
         let changes = sift(patches.into_iter().map(|patch| patch.map(|(_, change)| change)), &mut refused);
         let made = self.apply(changes).await?;
@@ -134,7 +134,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchUpdateEntryResponse>, Status> {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.entries.len())?;
-        call.changing(request.entries.iter().map(|entry| entry.id.clone()))?;
+        call.changing(request.entries.iter().map(|entry| entry.id.clone())).await?;
         let (input, output) = (request.input_mask, request.output_mask);
         let mut refused = Vec::with_capacity(request.entries.len());
         let changes = request.entries.into_iter().map(|entry| self.to_update(entry, input.as_ref()));
@@ -156,7 +156,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchDeleteEntryResponse>, Status> {
         let (call, BatchDeleteEntryRequest { ids }) = Call::open(request)?;
         status::check_batch(ids.len())?;
-        call.changing(ids.iter().cloned())?;
+        call.changing(ids.iter().cloned()).await?;
         let mut refused = Vec::with_capacity(ids.len());
         let changes = sift(ids.iter().map(|id| to_delete(id)), &mut refused);
         let made = self.apply(changes).await?;

@@ -68,7 +68,7 @@ impl Gate {
             Err(refusal) => refusal.into_http(),
         };
         let (code, message) = outcome(&response);
-        match call.end(status::name(code), message.as_deref()) {
+        match call.end(status::name(code), message.as_deref()).await {
             Ok(()) => {
                 self.metrics.count(status::name(code));
                 response
@@ -105,16 +105,18 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
     request.extensions_mut().insert(call.clone());
     let (owner, begun) = (Arc::clone(&gate), call.clone());
     let answered = gate.under_way.spawn(async move { owner.answer(&begun, peer.as_ref(), request, next).await });
-    answered.await.unwrap_or_else(|error| {
-        let panic = printable(&error.to_string(), 200);
-        tracing::error!(panic, "a panic ended a call of the admin API");
-        gate.metrics.count(status::name(Code::Internal));
-        let told = Status::internal("the call failed");
-        match call.end(status::name(Code::Internal), Some(told.message())) {
-            Ok(()) => told.into_http(),
-            Err(_logged) => status::unrecorded().into_http(),
-        }
-    })
+    let error = match answered.await {
+        Ok(response) => return response,
+        Err(error) => error,
+    };
+    let panic = printable(&error.to_string(), 200);
+    tracing::error!(panic, "a panic ended a call of the admin API");
+    gate.metrics.count(status::name(Code::Internal));
+    let told = Status::internal("the call failed");
+    match call.end(status::name(Code::Internal), Some(told.message())).await {
+        Ok(()) => told.into_http(),
+        Err(_logged) => status::unrecorded().into_http(),
+    }
 }
 
 /// How a call ended. Of one that streams its answer, only how that began is known.

@@ -46,14 +46,14 @@ impl Logger for LoggerService {
         let wanted = wanted.map_err(|_unknown| Status::invalid_argument("unsupported log level"))?;
         let level = from_wire(wanted)
             .ok_or_else(|| Status::invalid_argument("newLevel value cannot be LogLevel_UNSPECIFIED"))?;
-        call.changing([level.to_string()])?;
+        call.changing([level.to_string()]).await?;
         self.0.set(level).map_err(ended)?;
         Ok(self.levels())
     }
 
     async fn reset_log_level(&self, request: Request<ResetLogLevelRequest>) -> Result<Response<types::Logger>, Status> {
         let (call, _) = Call::open(request)?;
-        call.changing([self.0.launch().to_string()])?;
+        call.changing([self.0.launch().to_string()]).await?;
         self.0.reset().map_err(ended)?;
         Ok(self.levels())
     }

@@ -158,7 +158,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchCreateFederationRelationshipResponse>, Status> {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.federation_relationships.len())?;
-        call.changing(request.federation_relationships.iter().map(|given| given.trust_domain.clone()))?;
+        call.changing(request.federation_relationships.iter().map(|given| given.trust_domain.clone())).await?;
         let mut results = Vec::with_capacity(request.federation_relationships.len());
         for given in request.federation_relationships {
             let (status, federation_relationship) = self.told(self.create(given).await, request.output_mask.as_ref());
@@ -174,7 +174,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchUpdateFederationRelationshipResponse>, Status> {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.federation_relationships.len())?;
-        call.changing(request.federation_relationships.iter().map(|given| given.trust_domain.clone()))?;
+        call.changing(request.federation_relationships.iter().map(|given| given.trust_domain.clone())).await?;
         let (input, output) = (request.input_mask.as_ref(), request.output_mask.as_ref());
         let mut results = Vec::with_capacity(request.federation_relationships.len());
         for given in request.federation_relationships {
@@ -191,7 +191,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchDeleteFederationRelationshipResponse>, Status> {
         let (call, request) = Call::open(request)?;
         status::check_batch(request.trust_domains.len())?;
-        call.changing(request.trust_domains.iter().cloned())?;
+        call.changing(request.trust_domains.iter().cloned()).await?;
         let (mut results, mut changed) = (Vec::with_capacity(request.trust_domains.len()), Vec::new());
         for given in request.trust_domains {
             let (trust_domain, status) = self.delete(&given).await;
@@ -208,7 +208,7 @@ impl TrustDomainApi for TrustDomainService {
     async fn refresh_bundle(&self, request: Request<RefreshBundleRequest>) -> Result<Response<()>, Status> {
         let (call, request) = Call::open(request)?;
         let trust_domain = parse(&request.trust_domain)?;
-        call.changing([trust_domain.to_string()])?;
+        call.changing([trust_domain.to_string()]).await?;
         match self.poller.refresh(&trust_domain).await {
             Ok(_taken) => Ok(Response::new(())),
             Err(RefreshError::Unknown(_)) => {

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use super::{ExportMetrics, Exported, Sink, SinkError};
+use super::pace::{Pace, Step, give_all};
+use super::{ExportMetrics, Sink, SinkError};
 use crate::evidence::log::LogReader;
-use crate::evidence::record::encoding;
 use crate::foundation::backoff::Backoff;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::files::{PrivateFileError, read_private, write_private};
@@ -48,27 +48,49 @@ pub const POSITION_PREFIX: &str = "export-";
 #[derive(Debug)]
 pub struct Position {
     path: PathBuf,
-    next: u64,
+    /// The first entry that it has not got.
+    pub(super) next: u64,
+    /// How many it is given at a time.
+    pub(super) pace: Pace,
+}
+
+impl Told {
+    /// Says how the sink of this name goes on, of `size` entries.
+    fn of(&self, name: &str, step: &Step, size: u64) {
+        match step {
+            Step::Given { count, next } => self.metrics.given(name, *count, (*next, size)),
+            Step::Skipped { index, why } => {
+                tracing::error!(sink = name, index, "a record is refused for good, and passed over: {why}");
+                self.metrics.skipped(name);
+                let what = format!("record {index} is refused for good, and was passed over: {why}");
+                self.readiness.notice(format!("{name}_skipped"), what);
+            }
+        }
+    }
 }
 
 impl Position {
-    /// That which the file says; a sink that is new begins with entry `start`.
+    /// That which the file says; a sink that is new begins with entry `start`, and the file says so from now on: whoever takes
+    /// entries away sees that the sink has not got them.
     ///
     /// # Errors
     /// [`SinkError`].
     pub fn load(path: &Path, start: u64) -> Result<Self, SinkError> {
-        let next = match read_private(path) {
+        let mut position = Self { path: path.to_owned(), next: start, pace: Pace::default() };
+        match read_private(path) {
             Ok(text) => {
                 let number = str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
-                number.ok_or_else(|| SinkError::Position(path.to_owned()))?
+                position.next = number.ok_or_else(|| SinkError::Position(path.to_owned()))?;
             }
-            Err(PrivateFileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => start,
+            Err(PrivateFileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                position.advance(start)?;
+            }
             Err(error) => return Err(error.into()),
-        };
-        Ok(Self { path: path.to_owned(), next })
+        }
+        Ok(position)
     }
 
-    fn advance(&mut self, next: u64) -> Result<(), SinkError> {
+    pub(super) fn advance(&mut self, next: u64) -> Result<(), SinkError> {
         write_private(&self.path, format!("{next}\n").as_bytes())?;
         self.next = next;
         Ok(())
@@ -126,10 +148,10 @@ impl Follower {
             let is_last = *self.finish.borrow_and_update();
             let size = *self.published.borrow_and_update();
             let (reader, (mut sink, mut position)) = (self.reader.clone(), work);
-            let (name, metrics) = (self.name.clone(), self.told.metrics.clone());
+            let (name, told) = (self.name.clone(), self.told.clone());
             let given = spawn_blocking(move || {
-                let given = give_all(&reader, size, (&mut sink, &mut position), |count, next| {
-                    metrics.given(&name, count, (next, size));
+                let given = give_all(&reader, size, (&mut sink, &mut position), |step| {
+                    told.of(&name, &step, size);
                 });
                 (given, (sink, position))
             });
@@ -151,6 +173,12 @@ impl Follower {
                         else => return,
                     }
                 }
+                Err(error @ SinkError::Ended(_)) => {
+                    tracing::error!(sink = self.name, "records are given away no more: {error}");
+                    self.told.metrics.failed(&self.name);
+                    self.told.readiness.notice(notice(), error.to_string());
+                    return;
+                }
                 Err(error) => {
                     tracing::error!(sink = self.name, "records can't be given away, and are kept for it: {error}");
                     self.told.metrics.failed(&self.name);
@@ -164,30 +192,4 @@ impl Follower {
             }
         }
     }
-}
-
-/// Gives away all below `size`, and says after each step how many were given and which is next.
-fn give_all(
-    reader: &LogReader,
-    size: u64,
-    (sink, position): (&mut impl Sink, &mut Position),
-    given: impl Fn(u64, u64),
-) -> Result<(), SinkError> {
-    given(0, position.next);
-    while position.next < size {
-        let entries = reader.entries(position.next, size)?;
-        let records: Result<Vec<_>, _> = (entries.first..)
-            .zip(&entries.entries)
-            .map(|(index, bytes)| match encoding::read(bytes) {
-                Ok(entry) => Ok(Exported { index, record: entry.record }),
-                Err(source) => Err(SinkError::Record { index, source }),
-            })
-            .collect();
-        let records = records?;
-        sink.give(&records)?;
-        let count = u64::try_from(records.len()).unwrap_or(0);
-        position.advance(entries.first + count)?;
-        given(count, position.next);
-    }
-    Ok(())
 }

@@ -12,6 +12,7 @@ use crate::foundation::telemetry::Registry;
 pub struct ExportMetrics {
     given: Family<SinkLabels, Counter>,
     failures: Family<SinkLabels, Counter>,
+    skipped: Family<SinkLabels, Counter>,
     behind: Family<SinkLabels, Gauge>,
 }
 
@@ -31,6 +32,11 @@ impl ExportMetrics {
             metrics.failures.clone(),
         );
         registry.register(
+            "portcullis_audit_export_skipped_records",
+            "Records that a sink has refused for good, and that were passed over",
+            metrics.skipped.clone(),
+        );
+        registry.register(
             "portcullis_audit_export_lag",
             "Records under a checkpoint that a sink has not taken yet",
             metrics.behind.clone(),
@@ -44,6 +50,10 @@ impl ExportMetrics {
         self.given.get_or_create_owned(&labels).inc_by(count);
         let behind = i64::try_from(size.saturating_sub(next)).unwrap_or(i64::MAX);
         self.behind.get_or_create_owned(&labels).set(behind);
+    }
+
+    pub(super) fn skipped(&self, sink: &str) {
+        self.skipped.get_or_create_owned(&SinkLabels { sink: sink.to_owned() }).inc();
     }
 
     pub(super) fn failed(&self, sink: &str) {

@@ -61,6 +61,20 @@ pub struct Posts {
     runtime: Handle,
 }
 
+impl Form {
+    /// What an answer means that is no success. For good is what is said of the records; what is said of the caller, of the
+    /// place or of the moment, such as 401, 404 or 429, may change. Webhooks have one answer that ends all (410).
+    const fn refusal(&self, status: u16) -> fn(String) -> SinkError {
+        match (self, status) {
+            (Self::Webhook(_), 410) => SinkError::Ended,
+            (_, 413) | (Self::Otlp(_), 400 | 406 | 409..=412 | 414..=424 | 426..=428 | 430..=499) => {
+                SinkError::Unacceptable
+            }
+            _ => SinkError::Untold,
+        }
+    }
+}
+
 impl Posts {
     /// Tells by `courier`, on this runtime.
     pub fn new(form: Form, courier: Box<dyn Courier>, clock: Arc<dyn Clock>, runtime: Handle) -> Self {
@@ -78,7 +92,7 @@ impl Sink for Posts {
         let answer = self.runtime.block_on(self.courier.tell(message)).map_err(SinkError::Untold)?;
         if !(200..300).contains(&answer.status) {
             let said = printable(String::from_utf8_lossy(&answer.body).trim_end(), SHOWN);
-            return Err(SinkError::Untold(format!("it answered with {}: {said}", answer.status)));
+            return Err(self.form.refusal(answer.status)(format!("it answered with {}: {said}", answer.status)));
         }
         if matches!(self.form, Form::Otlp(_)) {
             Otlp::look_at(&answer);

@@ -196,11 +196,19 @@ fn a_file_that_is_not_ours_or_not_in_a_private_directory_is_refused_and_left_alo
 struct Numbers {
     taken: Arc<Mutex<Vec<u64>>>,
     refuses: Arc<Mutex<bool>>,
+    /// The first and the last of each message that was refused.
+    refused: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// This one is never taken.
+    poison: Option<u64>,
 }
 
 impl Sink for Numbers {
     fn give(&mut self, records: &[Exported<'_>]) -> Result<(), SinkError> {
+        if records.iter().any(|record| Some(record.index) == self.poison) {
+            return Err(SinkError::Unacceptable("nonsense".into()));
+        }
         if *self.refuses.lock().unwrap() {
+            self.refused.lock().unwrap().push((records[0].index, records[records.len() - 1].index));
             return Err(SinkError::Position("refused".into()));
         }
         self.taken.lock().unwrap().extend(records.iter().map(|record| record.index));
@@ -244,4 +252,83 @@ async fn a_sink_is_given_every_record_in_order_across_failures_and_restarts() {
     assert_eq!(*numbers.taken.lock().unwrap(), (0..700).collect::<Vec<_>>());
     fs::write(&position, "many\n").unwrap();
     assert!(matches!(Position::load(&position, 0), Err(SinkError::Position(_))));
+}
+
+/// Else entries could be taken out of the log that it has not got.
+#[test]
+fn a_new_sink_has_a_position_that_others_see_before_it_is_given_anything() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("export-siem");
+    drop(Position::load(&path, 5).unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "5\n");
+    fs::write(&path, "9\n").unwrap();
+    drop(Position::load(&path, 5).unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "9\n");
+}
+
+/// Its id follows from its first and its last record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_failed_is_given_again_as_it_was_though_more_has_come() {
+    let (directory, _) = place();
+    let log = crate::evidence::log::tests::of_records(directory.path(), 256);
+    let (published, seen) = watch::channel(100_u64);
+    let (numbers, readiness) = (Numbers::default(), Readiness::default());
+    *numbers.refuses.lock().unwrap() = true;
+    let mut exports = Exports::new(LogReader::new(&log), seen, told(&readiness));
+    exports.follow("numbers", numbers.clone(), Position::load(&directory.path().join("position"), 150).unwrap());
+    published.send_replace(160);
+    while numbers.refused.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    published.send_replace(200);
+    while numbers.refused.lock().unwrap().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    *numbers.refuses.lock().unwrap() = false;
+    exports.finish(Duration::from_mins(1)).await;
+    let refused = numbers.refused.lock().unwrap().clone();
+    assert!(refused.iter().all(|message| *message == (150, 159)), "{refused:?}");
+    assert_eq!(*numbers.taken.lock().unwrap(), (150..200).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_never_taken_is_passed_over_alone_and_told() {
+    let (directory, _) = place();
+    let log = crate::evidence::log::tests::of_records(directory.path(), 700);
+    let (_published, seen) = watch::channel(700_u64);
+    let (numbers, readiness) = (Numbers { poison: Some(300), ..Numbers::default() }, Readiness::default());
+    let told = told(&readiness);
+    let mut registry = prometheus_client::registry::Registry::default();
+    let told = Told { metrics: ExportMetrics::new(&mut registry), ..told };
+    let mut exports = Exports::new(LogReader::new(&log), seen, told);
+    let position = directory.path().join("position");
+    exports.follow("numbers", numbers.clone(), Position::load(&position, 0).unwrap());
+    exports.finish(Duration::from_mins(1)).await;
+    assert_eq!(*numbers.taken.lock().unwrap(), (0..300).chain(301..700).collect::<Vec<_>>());
+    assert_eq!(fs::read_to_string(&position).unwrap(), "700\n");
+    let notices = serde_json::to_string(&readiness.report()).unwrap();
+    assert!(notices.contains("numbers_skipped") && notices.contains("record 300"), "{notices}");
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
+    assert!(metrics.contains("portcullis_audit_export_skipped_records_total{sink=\"numbers\"} 1"), "{metrics}");
+}
+
+/// However many there are, a message has a bound, and a record longer than that goes alone.
+#[test]
+fn a_message_has_a_bound_in_bytes() {
+    let (directory, _) = place();
+    let text = "x".repeat(50_000);
+    let decisions: Vec<_> = (0..20)
+        .map(|_| DecisionRecord { principal: text.as_str().into(), ..example::decision(Timestamp::default()) })
+        .collect();
+    let (log, _) = crate::evidence::log::tests::of_decisions(directory.path(), &decisions);
+    let sizes = std::cell::RefCell::new(Vec::new());
+    let mut position = Position::load(&directory.path().join("position"), 0).unwrap();
+    let given = |step| {
+        if let pace::Step::Given { count, .. } = step {
+            sizes.borrow_mut().push(count);
+        }
+    };
+    pace::give_all(&LogReader::new(&log), 20, (&mut Numbers::default(), &mut position), given).unwrap();
+    assert_eq!(sizes.into_inner(), [0, 5, 5, 5, 5]);
 }

@@ -90,6 +90,14 @@ pub enum LogError {
         "`{0}` has tiles and no checkpoint. Restore the checkpoint; to begin another log, give the gateway another name or directory"
     )]
     NoCheckpoint(PathBuf),
+    /// The key is gone, and another would begin another log.
+    #[error("`{key}` is not there, and `{sign}` shows that there was one. Restore the key from a backup; to begin another log, use another directory", key = .key.display(), sign = .sign.display())]
+    LostKey {
+        /// Where it was.
+        key: PathBuf,
+        /// What shows that.
+        sign: PathBuf,
+    },
     /// The key is not one.
     #[error("`{0}` does not hold the key of a log")]
     Key(PathBuf),

@@ -145,12 +145,11 @@ impl Journal {
         }
     }
 
+    /// Ends the segment and goes on in the next. If that can't be made now, the seal is there, and whoever appends next
+    /// makes it: it may be another process.
     fn begin_another(&mut self) -> Result<(), LogError> {
-        if let Some(seal) = Head::of(self.next, 0, &[]) {
-            self.segment.append(&seal.to_bytes(), &[]).map_err(|failed| failed.error)?;
-        }
-        self.segment = Segment::create(&self.directory, self.next)?;
-        Ok(())
+        self.segment.seal(self.next)?;
+        self.catch_up()
     }
 }
 

@@ -8,7 +8,7 @@ use portcullis_tlog::cosignature::Cosigner;
 use portcullis_tlog::note::{KeyName, NoteSigner, VerifierKey};
 use zeroize::Zeroizing;
 
-use super::{LogError, directory};
+use super::{CHECKPOINT, LogError, directory};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::entropy::{Entropy, random};
 use crate::foundation::files::{PrivateFileError, read_private, write_private};
@@ -16,6 +16,9 @@ use crate::foundation::files::{PrivateFileError, read_private, write_private};
 /// What a file of a key begins with, so that nobody takes it for that of another.
 const ED25519: &str = "portcullis-log-key-1 ";
 const ML_DSA_44: &str = "portcullis-log-ml-dsa-44-key-1 ";
+
+/// The file of what verifies the signatures of the ML-DSA-44 key, beside the log: there is one once the log was signed so.
+pub const ML_DSA_44_VERIFIER: &str = "verifier-ml-dsa-44";
 
 /// The seed of a key.
 pub(in crate::evidence) type Seed = Zeroizing<[u8; 32]>;
@@ -34,19 +37,21 @@ pub(super) struct Signer {
 }
 
 impl LogKey {
-    /// Reads the key from a file that only we may read; makes both if there is no such file.
+    /// Reads the key from a file that only we may read; makes both if there is no such file, and no checkpoint beside it.
     ///
     /// # Errors
-    /// [`LogError`]: the file is not private, or holds something else.
+    /// [`LogError`]: the file is not private, holds something else, or is lost.
     pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, LogError> {
+        refuse_if_lost(path, CHECKPOINT)?;
         Ok(Self { ed25519: load_or_create(path, ED25519, entropy)?, ml_dsa_44: None })
     }
 
-    /// The same with an ML-DSA-44 key beside it, in a file of its own.
+    /// The same with an ML-DSA-44 key beside it, in a file of its own. A log may get one at any time, but not a second one.
     ///
     /// # Errors
     /// As of [`Self::load_or_create`].
     pub fn with_ml_dsa_44(self, path: &Path, entropy: &dyn Entropy) -> Result<Self, LogError> {
+        refuse_if_lost(path, ML_DSA_44_VERIFIER)?;
         Ok(Self { ml_dsa_44: Some(load_or_create(path, ML_DSA_44, entropy)?), ..self })
     }
 
@@ -87,6 +92,16 @@ impl Signer {
         }
         Ok(signed)
     }
+}
+
+/// Refuses to make a key where `sign`, beside it, shows that there was one.
+fn refuse_if_lost(path: &Path, sign: &str) -> Result<(), LogError> {
+    let sign = path.with_file_name(sign);
+    // In this order: another process that starts at the same time makes the key first.
+    if sign.exists() && !path.exists() {
+        return Err(LogError::LostKey { key: path.to_owned(), sign });
+    }
+    Ok(())
 }
 
 /// Reads the seed in a private file that begins with `heading`; makes both if there is no such file.

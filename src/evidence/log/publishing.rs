@@ -102,7 +102,7 @@ pub(super) fn start(
 ) -> Result<(), LogError> {
     let work = move || {
         if catch_unwind(AssertUnwindSafe(|| publish_all(&shared, &publisher, &news))).is_err() {
-            shared.failed("the publishing thread panicked".into());
+            shared.ended("the publishing thread panicked");
         }
         drop(ending);
     };

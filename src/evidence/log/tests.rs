@@ -348,6 +348,26 @@ fn the_key_is_private_and_stays_the_same() {
     assert_eq!(format!("{:?}", Home::new().key()), "LogKey");
 }
 
+/// With another key nothing that was signed would be believed any more.
+#[test]
+fn no_key_is_made_where_there_was_one() {
+    let home = tempfile::tempdir().unwrap();
+    let (key, quantum) = (home.path().join("key"), home.path().join("key-ml-dsa-44"));
+    let load = || LogKey::load_or_create(&key, &SystemEntropy::new());
+    let load_both = || load()?.with_ml_dsa_44(&quantum, &SystemEntropy::new());
+    load().unwrap();
+    fs::write(home.path().join(CHECKPOINT), "signed").unwrap();
+    load_both().unwrap();
+    fs::write(home.path().join(ML_DSA_44_VERIFIER), "key").unwrap();
+    load_both().unwrap();
+    fs::remove_file(&quantum).unwrap();
+    assert!(matches!(load_both(), Err(LogError::LostKey { .. })));
+    load().unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(load(), Err(LogError::LostKey { .. })));
+    assert!(!key.exists() && !quantum.exists());
+}
+
 #[test]
 fn a_record_that_is_too_long_for_the_log_is_refused() {
     let home = Home::new();
@@ -373,4 +393,52 @@ pub(in crate::evidence) fn copy(from: &Path, to: &Path) {
 
 pub(in crate::evidence) fn remove(path: &Path) {
     if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+}
+
+/// Goes on until it is armed; then whoever asks waits until it is let go, and panics.
+#[derive(Debug, Default)]
+struct Trap {
+    clock: SystemClock,
+    is_armed: AtomicBool,
+    is_let_go: AtomicBool,
+}
+
+impl Clock for Trap {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        if self.is_armed.load(Relaxed) {
+            until(|| self.is_let_go.load(Relaxed));
+            panic!("the trap");
+        }
+        self.clock.elapsed()
+    }
+}
+
+#[test]
+fn what_is_written_after_the_publisher_is_gone_does_not_make_it_well() {
+    let home = Home::new();
+    let (trap, readiness) = (Arc::new(Trap::default()), Readiness::default());
+    let metrics = LogMetrics::new(&mut Registry::default());
+    let (log, keeper) =
+        Log::open(home.config(), &home.key(), Arc::clone(&trap) as Arc<dyn Clock>, readiness, metrics).unwrap();
+    until(|| home.path().join(CHECKPOINT).exists());
+    trap.is_armed.store(true, Relaxed);
+    drop(log.append(numbered(0)).unwrap());
+    until(|| log.0.progress.borrow().durable == 1);
+    // The second record is written once the publisher is gone.
+    let journal = fs::File::open(home.path().join("journal/lock")).unwrap();
+    journal.lock().unwrap();
+    drop(log.append(numbered(1)).unwrap());
+    trap.is_let_go.store(true, Relaxed);
+    until(|| log.0.fails.load(Relaxed));
+    journal.unlock().unwrap();
+    until(|| log.0.progress.borrow().is_over);
+    assert_eq!(log.0.progress.borrow().durable, 2);
+    assert!(matches!(log.append(numbered(2)), Err(AppendError::Failed(why)) if why.contains("panicked")));
+    assert!(matches!(keeper.finish(Duration::from_mins(1)), Err(FinishError::Failed(_))));
+    home.run(2..3);
+    assert_eq!(home.numbers(), [0, 1, 2]);
 }

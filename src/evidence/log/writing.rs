@@ -26,8 +26,7 @@ pub(super) fn start(
 ) -> Result<(), LogError> {
     let work = move || {
         if catch_unwind(AssertUnwindSafe(|| write_all(&shared, journal, &written))).is_err() {
-            shared.failed("the writing thread panicked".into());
-            shared.queue.close();
+            shared.ended("the writing thread panicked");
         }
         shared.progress.send_modify(|progress| progress.is_over = true);
         drop((written, ending));

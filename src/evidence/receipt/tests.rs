@@ -110,3 +110,25 @@ fn a_decision_is_found_wherever_it_is_and_whatever_the_clock_did() {
     // It may be of a record that is about to be written.
     assert!(matches!(receipts.find(unknown, at(4)).unwrap(), Found::Pending));
 }
+
+/// Whoever asks over the network can't have the whole log read, and is told if there may have been something.
+#[test]
+fn a_receipt_is_looked_for_around_the_time_of_its_decision_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |number: u64| NOW.after(Duration::from_millis(number * 100));
+    let mut records: Vec<_> = (0..1500).map(|number| record(at(number))).collect();
+    // Far from where it should be.
+    records[1400] = record(at(3));
+    let (path, key) = of_decisions(home.path(), &records);
+    let receipts = Receipts::new(&path, policy(key));
+    let found = |id| receipts.find_near(id, NOW.after(Duration::from_hours(1))).unwrap();
+    assert!(matches!(found(records[900].decision_id), Found::Receipt(_)));
+    assert!(matches!(found(records[1400].decision_id), Found::Nothing));
+    assert!(receipts.entry(records[1400].decision_id, 1500).unwrap().is_some());
+
+    let plan = Retention::of(&path).prune(1500, at(700), |_| Ok(())).unwrap();
+    assert_eq!(plan.end, 512);
+    assert!(matches!(found(records[100].decision_id), Found::TakenOut));
+    assert!(matches!(found(records[900].decision_id), Found::Receipt(_)));
+    assert!(matches!(found(record(at(1000)).decision_id), Found::Nothing));
+}

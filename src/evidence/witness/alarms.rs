@@ -1,19 +1,28 @@
 //! Tells all who must know when a log is found to be cut back or forked: the log of the process, the metrics, `/readyz`,
-//! and the audit log. Once for each finding, however often it is found: nobody can fill the audit log by asking.
+//! and the audit log. Once for each finding, however often it is found, and seldom if it comes and goes: nobody can fill the
+//! audit log by asking.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::WitnessMetrics;
 use crate::evidence::audit::Audit;
 use crate::evidence::record::{Record, WitnessFinding, WitnessRecord};
+use crate::foundation::clock::Timestamp;
 use crate::foundation::readiness::Readiness;
+
+/// How many records there are at most of a log and a witness in [`WINDOW`].
+const RECORDS: u32 = 4;
+const WINDOW: Duration = Duration::from_hours(1);
 
 /// Those that stand, by log and witness.
 #[derive(Debug)]
 pub(super) struct Alarms {
     notice: &'static str,
     standing: Mutex<BTreeMap<(String, String), Standing>>,
+    /// How many were recorded since when.
+    recorded: Mutex<BTreeMap<(String, String), (Timestamp, u32)>>,
     audit: Arc<dyn Audit>,
     readiness: Readiness,
     metrics: WitnessMetrics,
@@ -33,7 +42,7 @@ impl Alarms {
         readiness: Readiness,
         metrics: WitnessMetrics,
     ) -> Self {
-        Self { notice, standing: Mutex::default(), audit, readiness, metrics }
+        Self { notice, standing: Mutex::default(), recorded: Mutex::default(), audit, readiness, metrics }
     }
 
     /// Raises one, unless it stands.
@@ -47,13 +56,26 @@ impl Alarms {
         }
         tracing::error!(log = record.log, witness = record.witness, finding = record.finding.name(), "{text}");
         self.metrics.alarm(&record.log, &record.witness, record.finding);
-        standing.insert(key, Standing { finding: record.finding, text });
+        standing.insert(key.clone(), Standing { finding: record.finding, text });
         self.show(&standing);
         drop(standing);
+        if !self.may_record(key, record.time) {
+            return;
+        }
         // Nothing waits for this record: it is in the process's own log as well.
         if let Err(error) = self.audit.append(Record::Witness(Box::new(record))) {
             tracing::error!("what a witness found can't be recorded: {error}");
         }
+    }
+
+    fn may_record(&self, key: (String, String), now: Timestamp) -> bool {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = recorded.entry(key).or_insert((now, 0));
+        if now.since(*since) >= WINDOW {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= RECORDS
     }
 
     /// All is well again between this log and this witness. A fork is never undone.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use portcullis_tlog::Hash;
 use portcullis_tlog::checkpoint::SignedCheckpoint;
@@ -32,6 +33,10 @@ const LOCK: &str = "lock";
 /// The name of the notice while a log that we watch is not what it should be.
 const NOTICE: &str = "witness";
 
+/// For how long checkpoints of a log may come with proofs that fail, and none that is proved, before that is an alarm. Anyone
+/// can send a log's checkpoint with nonsense beside it; a log that can prove it does so at its next one.
+const UNPROVED: Duration = Duration::from_mins(10);
+
 /// The logs that we cosign.
 #[derive(Debug)]
 pub struct Book {
@@ -42,6 +47,8 @@ pub struct Book {
     logs: BTreeMap<String, Vec<VerifierKey>>,
     /// Logs that showed a smaller tree the last time: a request that came late looks the same, once.
     smaller: Mutex<BTreeMap<String, u64>>,
+    /// Logs of which a checkpoint came with a proof that fails, and when the first did since one was cosigned.
+    unproved: Mutex<BTreeMap<String, Duration>>,
     clock: Arc<dyn Clock>,
     alarms: Alarms,
     metrics: WitnessMetrics,
@@ -103,8 +110,8 @@ impl Book {
         }
         let alarms = Alarms::new(NOTICE, audit, readiness, metrics.clone());
         let (directory, name) = (directory.to_owned(), name.to_owned());
-        let (cosigners, smaller) = (key.cosigners(&name)?, Mutex::default());
-        let book = Self { directory, name, cosigners, logs, smaller, clock, alarms, metrics };
+        let (cosigners, smaller, unproved) = (key.cosigners(&name)?, Mutex::default(), Mutex::default());
+        let book = Self { directory, name, cosigners, logs, smaller, unproved, clock, alarms, metrics };
         for origin in book.logs.keys() {
             directory::create(&book.of(origin))?;
             let latest = book.latest(origin)?;
@@ -157,6 +164,7 @@ impl Book {
                 let (note, lines) = self.cosign(keys, &request.checkpoint)?;
                 directory::write_through(&place.join(CHECKPOINT), note.as_bytes()).map_err(BookError::from)?;
                 self.smaller.lock().unwrap_or_else(PoisonError::into_inner).remove(origin);
+                self.unproved.lock().unwrap_or_else(PoisonError::into_inner).remove(origin);
                 self.alarms.clear(origin, &self.name);
                 Ok(lines)
             }
@@ -199,7 +207,14 @@ impl Book {
             }
             self.alarm(WitnessFinding::Forked, signed, Some(latest));
         } else if matches!(refusal, Refusal::Inconsistent(_)) {
-            self.alarm(WitnessFinding::Inconsistent, signed, Some(latest));
+            let now = self.clock.elapsed();
+            let mut unproved = self.unproved.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = *unproved.entry(origin.to_owned()).or_insert(now);
+            drop(unproved);
+            tracing::debug!(log = origin, size = head.size, "a checkpoint came with a proof that fails: {refusal}");
+            if now.saturating_sub(since) >= UNPROVED {
+                self.alarm(WitnessFinding::Inconsistent, signed, Some(latest));
+            }
         } else if head.size < latest.size {
             let mut smaller = self.smaller.lock().unwrap_or_else(PoisonError::into_inner);
             let again = smaller.insert(origin.to_owned(), head.size).is_some();
@@ -221,7 +236,8 @@ impl Book {
                 format!("`{origin}` has signed two different trees of {} entries: `{place}` has both", head.size)
             }
             WitnessFinding::Inconsistent => format!(
-                "`{origin}` can't prove that its tree of {} entries continues the one of {cosigned} that was cosigned",
+                "nobody has proved for {UNPROVED:?} that the tree of {} entries, which `{origin}` has signed, continues the \
+                 one of {cosigned} that was cosigned",
                 head.size
             ),
             WitnessFinding::Shrunk => format!(

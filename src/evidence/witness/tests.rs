@@ -67,6 +67,7 @@ struct Witness {
     directory: TempDir,
     name: String,
     told: Told,
+    clock: Arc<ManualClock>,
 }
 
 /// A witness need not read what others have signed: some take no more than 16 KiB.
@@ -97,7 +98,7 @@ async fn a_witness_is_given_what_the_log_has_signed_and_no_more() {
 
 impl Witness {
     fn new(name: &str) -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), name: name.to_owned(), told: Told::default() }
+        Self { directory: tempfile::tempdir().unwrap(), name: name.to_owned(), told: Told::default(), clock: clock() }
     }
 
     /// Opens its book on the log of `home`.
@@ -106,7 +107,8 @@ impl Witness {
         let path = self.directory.path();
         let key = WitnessKey::load_or_create(&path.join("key"), &SystemEntropy::new()).unwrap();
         let key = key.with_ml_dsa_44(&path.join("key-ml-dsa-44"), &SystemEntropy::new()).unwrap();
-        let ports = (clock() as Arc<dyn crate::foundation::clock::Clock>, self.told.audit.clone() as Arc<dyn Audit>);
+        let ports =
+            (self.clock.clone() as Arc<dyn crate::foundation::clock::Clock>, self.told.audit.clone() as Arc<dyn Audit>);
         let told = (self.told.readiness.clone(), metrics);
         Book::open(path, (&self.name, &key), &[home.verifier()], ports, told).map(Arc::new)
     }
@@ -300,7 +302,9 @@ async fn a_log_that_is_cut_back_is_found_out_by_both_sides() {
 
     home.run(100..112);
     asked.round().await;
+    assert_eq!(witness.told.findings(), ["shrunk"], "one proof that fails may be anyone's");
     clock.advance(Duration::from_mins(2));
+    witness.clock.advance(Duration::from_mins(10));
     asked.round().await;
     assert_eq!(told.findings(), ["shrunk", "inconsistent"]);
     assert_eq!(witness.told.findings(), ["shrunk", "inconsistent"]);
@@ -345,6 +349,60 @@ async fn a_fork_is_kept_with_its_proof() {
     let mut again = Witness { told: Told::default(), ..witness };
     again.open(&home).unwrap();
     assert_eq!(again.told.findings(), ["forked"]);
+}
+
+/// Anyone can send what a log has signed, with any proof.
+#[tokio::test]
+async fn a_stranger_with_a_false_proof_raises_no_alarm_on_a_log_that_goes_on_to_prove_itself() {
+    let home = Home::new();
+    home.run(0..3);
+    let mut witness = Witness::new("example.org/w");
+    let book = witness.open(&home).unwrap();
+    let mut told = Told::default();
+    let asking = clock();
+    let mut asked = asked(&home, 1, vec![near(&book)], &mut told, &asking);
+    asked.round().await;
+    let nonsense = |count: usize| "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".repeat(count);
+    for start in (3..60).step_by(3) {
+        home.run(start..start + 3);
+        for count in 0..6 {
+            let body = format!("old {start}\n{}\n{}", nonsense(count), latest(&home));
+            let refused = book.add_checkpoint(body.as_bytes());
+            assert!(matches!(refused, Err(Declined::Refusal(Refusal::Inconsistent(_)))), "{refused:?}");
+        }
+        witness.clock.advance(Duration::from_mins(9));
+        asking.advance(Duration::from_mins(2));
+        asked.round().await;
+    }
+    assert_eq!(witnessed(&home), Some(60));
+    assert!(witness.told.findings().is_empty() && witness.told.readiness.report().notices.is_empty());
+}
+
+/// Whoever can make an alarm come and go can't fill the log with it.
+#[test]
+fn an_alarm_that_comes_and_goes_is_recorded_a_few_times_an_hour() {
+    let mut told = Told::default();
+    let metrics = WitnessMetrics::new(&mut told.registry);
+    let alarms = alarms::Alarms::new("witness", told.audit.clone(), told.readiness.clone(), metrics);
+    let raise = |seconds| {
+        let record = crate::evidence::record::WitnessRecord {
+            time: Timestamp::from_unix_seconds(seconds),
+            log: ORIGIN.to_owned(),
+            witness: "w".to_owned(),
+            finding: crate::evidence::record::WitnessFinding::Shrunk,
+            size: 1,
+            root: crate::foundation::digest::Digest::of(b""),
+            cosigned_size: None,
+            cosigned_root: None,
+        };
+        alarms.raise(record, "shrunk".to_owned());
+        assert!(told.notice("witness").is_some());
+        alarms.clear(ORIGIN, "w");
+    };
+    (0..100).for_each(raise);
+    assert_eq!(told.findings().len(), 4);
+    (4000..4100).for_each(raise);
+    assert_eq!(told.findings().len(), 8);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ impl Revoker {
             given => Some(given.to_owned()),
         };
         let id = id.ok_or_else(|| Status::unavailable("no authority signs at the moment"))?;
-        call.changing([format!("{id}/{serial}")])?;
+        call.changing([format!("{id}/{serial}")]).await?;
         let revoked = self.authority.revoke_leaf(&id, &serial, self.clock.now()).await;
         let leaf = revoked.map_err(|error| refused(&error))?;
         let all = self.authority.revoked_leaves();

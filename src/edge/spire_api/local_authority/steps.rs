@@ -39,7 +39,7 @@ impl Steps {
         call: &Call,
         kind: AuthorityKind,
     ) -> Result<Option<wire::AuthorityState>, Status> {
-        call.changing([])?;
+        call.changing([]).await?;
         let prepared = self.authority.prepare(kind, self.clock.now()).await;
         let prepared = prepared.map_err(|error| ours(prepare_failed(kind), &error))?;
         call.changed([prepared.id.clone()]);
@@ -57,7 +57,7 @@ impl Steps {
         if id.is_empty() {
             return Err(refused(step, kind, &LifecycleError::NoId));
         }
-        call.changing([id.to_owned()])?;
+        call.changing([id.to_owned()]).await?;
         let now = self.clock.now();
         let taken = match step {
             Step::Activate => self.authority.activate(kind, id, now).await,

@@ -161,6 +161,25 @@ fn what_is_not_taken_is_told_again_and_what_is_refused_for_good_is_not() {
 }
 
 #[test]
+fn what_is_said_of_the_records_is_for_good_and_what_is_said_of_us_is_not() {
+    let lines = secret();
+    let meant = |status| {
+        [otlp(), webhook(Shape::Records, &lines)].map(|form| match form.refusal(status)(String::new()) {
+            SinkError::Unacceptable(_) => "never",
+            SinkError::Ended(_) => "ended",
+            _ => "again",
+        })
+    };
+    assert_eq!(meant(413), ["never", "never"]);
+    assert_eq!(meant(400), ["never", "again"]);
+    assert_eq!(meant(422), ["never", "again"]);
+    assert_eq!(meant(410), ["never", "ended"]);
+    for status in [301, 401, 403, 404, 405, 407, 408, 425, 429, 500, 502, 503, 504] {
+        assert_eq!(meant(status), ["again", "again"], "{status}");
+    }
+}
+
+#[test]
 fn a_webhook_is_signed_by_all_its_keys_and_keeps_its_id() {
     let whole = STANDARD.encode(hex::decode(format!("{SEED}{PUBLIC}")).unwrap());
     let lines = format!("{}\n\nwhsk_{whole}\n", secret());

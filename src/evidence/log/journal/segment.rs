@@ -110,13 +110,29 @@ impl Segment {
         Ok(())
     }
 
+    /// Says, once, that another segment goes on with entry `next`: [`Self::scan`] finds it as it finds that of another process.
+    pub(super) fn seal(&mut self, next: u64) -> Result<(), LogError> {
+        let Some(seal) = Head::of(next, 0, &[]) else { return Ok(()) };
+        let known = self.length;
+        let sealed = self.append(&seal.to_bytes(), &[]).map_err(|failed| failed.error);
+        self.length = known;
+        sealed
+    }
+
     /// Takes back a batch that was left right after what is known. `false` if another process has appended after it, and so
-    /// found it whole: then it is there for good.
+    /// found it whole: then it is there for good. What another process has put in its place stays.
     pub(super) fn take_back(&self, head: &Head) -> Result<bool, LogError> {
         let end = self.file.metadata().map_err(LogError::at(&self.path))?.len();
         let left = self.length + u64::try_from(HEAD).unwrap_or(0) + u64::from(head.length);
-        if end > left {
-            return Ok(false);
+        if end < self.length {
+            return Ok(true);
+        }
+        match self.batch(end)? {
+            Some(found) if found != *head => return Ok(true),
+            Some(_) if end > left => return Ok(false),
+            // What that is, [`Self::scan`] says.
+            None if end > left => return Ok(true),
+            _ => {}
         }
         let undone = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
         undone.map(|()| true).map_err(LogError::at(&self.path))
@@ -149,10 +165,11 @@ impl Segment {
                 return Err(LogError::OutOfOrder { path, offset, found: head.first, expected: next });
             }
             next = head.end();
-            self.length += u64::try_from(HEAD).unwrap_or(0) + u64::from(head.length);
             if head.is_seal() {
+                // Not passed: if the other segment can't be opened now, this is where to look again.
                 return Ok(Scan::Sealed { next });
             }
+            self.length += u64::try_from(HEAD).unwrap_or(0) + u64::from(head.length);
         }
         Ok(Scan::End { next, torn: 0 })
     }

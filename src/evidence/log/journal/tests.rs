@@ -178,6 +178,36 @@ fn a_batch_whose_sync_failed_is_never_there_twice() {
     }
 }
 
+/// The other process has cut off what was left of ours, and what it put there is synced, however long it is.
+#[test]
+fn what_another_has_put_in_the_place_of_a_batch_is_not_taken_for_it() {
+    for theirs in [&["d"][..], &["a much longer one than ours", "and another"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path(), 0).unwrap();
+        append(&mut journal, &["a"]);
+        append(&mut Journal::open(directory.path(), 0).unwrap(), theirs);
+        journal.doubtful = Head::of(1, 2, &entries(&["b", "c"]));
+        assert_eq!(append(&mut journal, &["b", "c"]), 1 + u64::try_from(theirs.len()).unwrap());
+        assert_eq!(read(directory.path(), 0), [&["a"], theirs, &["b", "c"]].concat());
+    }
+}
+
+#[test]
+fn a_segment_that_could_not_be_begun_is_begun_by_whoever_comes_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    let mut other = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["a"]);
+    let next = Segment::path(directory.path(), 1);
+    fs::create_dir(&next).unwrap();
+    journal.begin_another().unwrap_err();
+    fs::remove_dir(&next).unwrap();
+    assert_eq!(append(&mut other, &["b"]), 1);
+    assert_eq!(append(&mut journal, &["c"]), 2);
+    assert_eq!(append(&mut other, &["d"]), 3);
+    assert_eq!(read(directory.path(), 0), ["a", "b", "c", "d"]);
+}
+
 /// Else what comes next would be numbered as if nothing were missing.
 #[test]
 fn a_segment_that_is_cut_while_it_is_written_takes_no_more() {
