@@ -95,14 +95,8 @@ impl App {
         retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
         let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 
-        let identity = IdentityPlane::build(
-            config,
-            &common,
-            &store,
-            (metrics.authority, metrics.issue, metrics.federation),
-            &metrics.attest,
-        )
-        .await?;
+        let counted = (metrics.authority, metrics.issue, metrics.federation);
+        let identity = IdentityPlane::build(config, &common, &store, counted, &metrics.attest).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
         let served = (metrics.sds, metrics.workload_api);
         let workloads = identity.workload_router(config, &common, served, &shutdown)?;

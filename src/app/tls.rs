@@ -134,7 +134,7 @@ impl Source {
                 // There is no other key to this leaf.
                 let digest = digest(&svid.chain, b"");
                 Ok((Some(digest) != current).then(|| {
-                    let key = PrivatePkcs8KeyDer::from(svid.key.expose().to_vec()).into();
+                    let key = PrivatePkcs8KeyDer::from(svid.key.expose().clone()).into();
                     Shown { digest, chain: svid.chain.clone(), key: Zeroizing::new(key) }
                 }))
             }

@@ -115,10 +115,10 @@ fn what_goes_wrong_when_a_caller_is_asked_about_is_on_record() {
 /// Whoever may ask about a route by the name that they give it may not for that ask about anything.
 #[test]
 fn what_a_gateways_request_becomes_is_asked_about_too() {
-    let schema = r#"entity TrustDomain; entity Workload in [TrustDomain]; entity route; entity Todo;
+    let schema = r"entity TrustDomain; entity Workload in [TrustDomain]; entity route; entity Todo;
         action read appliesTo { principal: Workload, resource: Todo, context: {} };
         namespace Portcullis { entity Caller;
-          action evaluate, search appliesTo { principal: Caller, resource: [route, Todo], context: {} }; }"#;
+          action evaluate, search appliesTo { principal: Caller, resource: [route, Todo], context: {} }; }";
     let rules = r#"@id("all-read") permit (principal, action == Action::"read", resource);
         @id("routes") permit (principal, action == Portcullis::Action::"evaluate", resource is route);
         @id("one") permit (principal, action == Portcullis::Action::"evaluate", resource == Todo::"1");"#;

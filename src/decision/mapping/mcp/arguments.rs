@@ -24,7 +24,7 @@ pub(super) fn enter<'q>(
 ) -> Result<(), Refusal> {
     let params = inputs.message.as_ref().map(|message| &message.params);
     let param = |name: &'static str| params.map_or(Ok(None), |params| body::field(params, &[name]));
-    let proposes = inputs.message.as_ref().is_some_and(|message| &*message.method == INITIALIZE);
+    let is_initialize = inputs.message.as_ref().is_some_and(|message| &*message.method == INITIALIZE);
     for name in SUPPLIED {
         let Some(attribute) = declared.get(name) else { continue };
         match (name, &attribute.kind) {
@@ -46,7 +46,7 @@ pub(super) fn enter<'q>(
             }
             ("protocol_version", _) => {
                 // Only there does it mean anything: elsewhere servers go by the header alone.
-                let proposed = if proposes { param("protocolVersion")?.cloned() } else { None };
+                let proposed = if is_initialize { param("protocolVersion")?.cloned() } else { None };
                 let said = inputs.header("mcp-protocol-version")?.map(Json::from);
                 if let Some(version) = proposed.or(said) {
                     context.insert(name, version);

@@ -106,8 +106,8 @@ impl ExtAuthz {
             guidance.is_some_and(|guidance| {
                 let demands = name == OBLIGATIONS && !guidance.obligations.is_empty();
                 // One that is ours the answer does not give.
-                let gives = || guidance.headers.iter().any(|header| header.name() == name);
-                demands || (!self.config.headers.is_ours(name) && gives())
+                let in_answer = || guidance.headers.iter().any(|header| header.name() == name);
+                demands || (!self.config.headers.is_ours(name) && in_answer())
             })
         };
         Requested { removed: self.config.headers.lookalikes_in(check, &others, set), wanted }
