@@ -251,6 +251,11 @@ impl LogArgs {
         self.trust.policy()?.map_or_else(beside, Ok)
     }
 
+    /// The same, if there is any checkpoint.
+    fn believed(&self) -> Result<Option<SignedCheckpoint>, AuditError> {
+        Checkpoints::of(&self.log).believed(&self.policy()?).map_err(unproven)
+    }
+
     /// The checkpoint that is believed: the latest, unless only an earlier one is cosigned by enough witnesses.
     fn checkpoint(&self, policy: &Policy) -> Result<SignedCheckpoint, AuditError> {
         let none = || AuditError::Unproven(format!("`{}` has no checkpoint", self.log.display()));

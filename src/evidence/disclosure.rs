@@ -7,6 +7,7 @@
 //! the secret makes what was never disclosed unreadable for ever, and leaves every proof as it is.
 
 use std::fmt;
+use std::io::ErrorKind::NotFound;
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -14,7 +15,7 @@ use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::log::LogError;
+use super::log::{LogError, directory};
 use super::record::{DecisionId, DecisionRecord, Field, Sealed};
 use crate::foundation::digest::{Digest, Hasher};
 use crate::foundation::entropy::{Entropy, random};
@@ -84,23 +85,25 @@ impl DisclosureKey {
     /// # Errors
     /// [`LogError`]: the file is not private, or holds something else.
     pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, LogError> {
+        let is_missing = |error: &LogError| matches!(error, LogError::NotPrivate(PrivateFileError::Io { source, .. }) if source.kind() == NotFound);
         match Self::load(path) {
-            Err(LogError::NotPrivate(PrivateFileError::Io { source, .. }))
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                if let Some(parent) = path.parent() {
-                    private_directory(parent)?;
-                }
-                let seed = random::<32>(entropy).map_err(|error| LogError::Entropy(error.to_string()))?;
-                let seed = Zeroizing::new(seed);
-                let digits = Zeroizing::new(hex::encode(seed.as_slice()));
-                let text = Zeroizing::new(format!("{HEADING}{}\n", digits.as_str()));
-                write_private(path, text.as_bytes())?;
-                // Of two processes that start at the same time, both go on with what is there in the end.
-                Self::load(path)
-            }
-            loaded => loaded,
+            Err(error) if is_missing(&error) => {}
+            loaded => return loaded,
         }
+        if let Some(parent) = path.parent() {
+            private_directory(parent)?;
+        }
+        // Of two processes that start at the same time, one makes the key and the other reads it.
+        let _locked = directory::lock(&path.with_extension("lock"))?;
+        match Self::load(path) {
+            Err(error) if is_missing(&error) => {}
+            loaded => return loaded,
+        }
+        let seed = Zeroizing::new(random::<32>(entropy).map_err(|error| LogError::Entropy(error.to_string()))?);
+        let digits = Zeroizing::new(hex::encode(seed.as_slice()));
+        let text = Zeroizing::new(format!("{HEADING}{}\n", digits.as_str()));
+        write_private(path, text.as_bytes())?;
+        Self::load(path)
     }
 
     /// Reads the key.

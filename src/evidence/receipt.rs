@@ -155,10 +155,11 @@ impl Receipts {
             // It is as late as the last of those under a checkpoint.
             self.reader.unpublished(size, |entry| waits |= is_of(entry, id))?;
         }
-        Ok(match waits {
-            true => Found::Pending,
-            false if there.start > 0 && near.start == there.start => Found::TakenOut,
-            false => Found::Nothing,
+        let may_be_gone = there.start > 0 && near.start == there.start;
+        Ok(match (waits, may_be_gone) {
+            (true, _) => Found::Pending,
+            (false, true) => Found::TakenOut,
+            (false, false) => Found::Nothing,
         })
     }
 

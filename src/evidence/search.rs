@@ -9,7 +9,7 @@ use portcullis_tlog::tree::{TreeHead, TreeReader};
 use super::log::{LogError, LogReader, Retention, RetentionError, Tiles};
 use super::record::encoding::{self, OwnedRecord, ReadError};
 
-/// What a record must have. Times are compared as they are written, so a prefix such as `2026-11-22T01` will do.
+/// What a record must have. Times are compared as records have them written, so a prefix such as `2026-11-22T01` will do.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wanted {
     /// Who asked, or a part of that.

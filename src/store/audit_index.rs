@@ -63,6 +63,11 @@ impl AuditIndex {
         Ok(Self(pool))
     }
 
+    /// Waits until all of it is in the file and nothing of ours has it open.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
     async fn read_place(&self) -> Result<Option<Place>, IndexError> {
         let row: Option<(String, i64, Vec<u8>)> =
             sqlx::query_as("SELECT origin, size, root FROM place").fetch_optional(&self.0).await.map_err(failed)?;

@@ -33,13 +33,14 @@ pub(super) fn run(
         return Err(AuditError::Unproven(format!("`{}` has no checkpoint", log.log.display())));
     };
     let path = file.map_or_else(|| beside(log), Path::to_owned);
-    let Open { runtime, index } = Open::at(&path)?;
+    let open = Open::at(&path)?;
+    let Open { runtime, index } = &open;
     let size = place.head.size;
     let done = runtime.block_on(async {
         if rebuild {
             index.clear().await?;
         }
-        follow(&index, &LogReader::new(&log.log), place).await
+        follow(index, &LogReader::new(&log.log), place).await
     });
     let new = done.map_err(unproven)?;
     Ok(output.print(&format!("{}: {size} entries, {new} of them new\n", path.display())))
@@ -75,15 +76,21 @@ impl Open {
     }
 }
 
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.runtime.block_on(self.index.close());
+    }
+}
+
 fn beside(log: &LogArgs) -> PathBuf {
     log.log.join(FILE)
 }
 
 /// What is under the checkpoint.
 fn place(log: &LogArgs) -> Result<Option<Place>, AuditError> {
-    let policy = log.policy()?;
-    let Some(checkpoint) = LogReader::new(&log.log).checkpoint().map_err(unproven)? else { return Ok(None) };
-    let signed = SignedCheckpoint::parse(&checkpoint).map_err(unproven)?;
-    let head = *policy.verify(&signed).map_err(unproven)?.checkpoint.head();
-    Ok(Some(Place { origin: signed.unverified().origin().to_string(), head }))
+    let place = |signed: SignedCheckpoint| {
+        let checkpoint = signed.unverified();
+        Place { origin: checkpoint.origin().to_string(), head: *checkpoint.head() }
+    };
+    Ok(log.believed()?.map(place))
 }

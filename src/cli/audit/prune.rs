@@ -131,7 +131,7 @@ fn record(log: &LogArgs, origin: &str, plan: &Plan, before: Timestamp) -> Result
     if taken.is_durable() { Ok(()) } else { Err("the record did not reach the disk".to_owned()) }
 }
 
-fn time(text: &str) -> Result<Timestamp, AuditError> {
+pub(super) fn time(text: &str) -> Result<Timestamp, AuditError> {
     let parsed = OffsetDateTime::parse(text, &Rfc3339).ok();
     let nanos = parsed.and_then(|time| u64::try_from(time.unix_timestamp_nanos()).ok());
     nanos

@@ -57,10 +57,16 @@ pub(super) fn verify(file: &Path, trust: &TrustArgs, output: &mut Output<'_>) ->
     Ok(output.print(&line(&told)?))
 }
 
-/// Whom the certificates proved at the time of the decision. Null if there are none.
-fn certificates(proved: &Proved<'_>) -> Result<Value, AuditError> {
+/// Whom the certificates proved at the time of the decision. Null if the record names none; without them a receipt still proves
+/// the record, so it is said that they are missing.
+pub(super) fn certificates(proved: &Proved<'_>) -> Result<Value, AuditError> {
     let (Some([leaf, authority]), OwnedRecord::Decision(record)) = (proved.chain, &proved.entry.record) else {
-        return Ok(Value::Null);
+        let names_any = matches!(&proved.entry.record, OwnedRecord::Decision(record) if record.leaf.is_some());
+        return Ok(if names_any {
+            json!({"absent": "the record names certificates that are not here"})
+        } else {
+            Value::Null
+        });
     };
     let id = verify_chain(leaf, authority, record.time).map_err(unproven)?;
     if record.edge == Edge::ExtAuthz && !names(record, id.as_str()) {

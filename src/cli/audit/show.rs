@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use portcullis_tlog::checkpoint::SignedCheckpoint;
 use serde_json::{Value, json};
 
 use super::index::Open;
+use super::prune::time;
 use super::{AuditError, Exit, LogArgs, Output, unproven};
 use crate::evidence::log::{Entries, LogReader, Retention};
 use crate::evidence::record::encoding::{self, Entry, OwnedRecord};
@@ -31,7 +31,7 @@ pub(in crate::cli) struct Wanted {
     /// The id of a policy that decided.
     #[arg(long, value_name = "ID")]
     pub(super) policy: Option<String>,
-    /// Not before this time, e.g. `2026-11-22T01:49`.
+    /// Not before this time, in RFC 3339 or the beginning of one in UTC, e.g. `2026-11-22T01:49`.
     #[arg(long, value_name = "TIME")]
     pub(super) from: Option<String>,
     /// Before this time.
@@ -54,7 +54,7 @@ pub(super) fn search(
     index: Option<&Open>,
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
-    let (wanted, size) = (wanted.to_search(), size(log)?);
+    let (wanted, size) = (wanted.to_search()?, size(log)?);
     let mut from = Retention::of(&log.log).first().map_err(unproven)?;
     if let Some(index) = index {
         let reach = index.reach(log)?;
@@ -75,10 +75,7 @@ pub(super) fn search(
 
 /// How many entries are under the checkpoint.
 fn size(log: &LogArgs) -> Result<u64, AuditError> {
-    let policy = log.policy()?;
-    let Some(checkpoint) = LogReader::new(&log.log).checkpoint().map_err(unproven)? else { return Ok(0) };
-    let signed = SignedCheckpoint::parse(&checkpoint).map_err(unproven)?;
-    Ok(policy.verify(&signed).map_err(unproven)?.checkpoint.head().size)
+    Ok(log.believed()?.map_or(0, |signed| signed.unverified().head().size))
 }
 
 fn each(
@@ -160,8 +157,22 @@ pub(super) fn fields(entry: &Entry<'_>) -> Result<Value, AuditError> {
 }
 
 impl Wanted {
-    fn to_search(&self) -> search::Wanted {
+    fn to_search(&self) -> Result<search::Wanted, AuditError> {
         let Self { principal, action, resource, decision, policy, from, until } = self.clone();
-        search::Wanted { principal, action, resource, decision, policy, from, until }
+        let (from, until) = (from.map(moment).transpose()?, until.map(moment).transpose()?);
+        Ok(search::Wanted { principal, action, resource, decision, policy, from, until })
+    }
+}
+
+/// A time as records have it, or the beginning of one.
+fn moment(text: String) -> Result<String, AuditError> {
+    const SHAPE: &str = "0000-00-00T00:00:00.000000Z";
+    match time(&text) {
+        Ok(moment) => Ok(moment.to_string()),
+        Err(error) => {
+            let fits = |(c, shape): (char, char)| if shape == '0' { c.is_ascii_digit() } else { c == shape };
+            let is_beginning = text.len() < SHAPE.len() && text.chars().zip(SHAPE.chars()).all(fits);
+            if is_beginning { Ok(text) } else { Err(error) }
+        }
     }
 }

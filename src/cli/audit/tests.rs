@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_tlog::cosignature::Cosigner;
+
 use super::*;
 use crate::evidence::log::{Durability, Keeper, Log, LogConfig, LogKey, LogMetrics, Unavailable};
+use crate::evidence::receipt::Proved;
 use crate::evidence::record::encoding::Writer;
 use crate::evidence::{Audit as _, CacheState, Edge, MappingLoadRecord, Outcome, Record};
 use crate::foundation::clock::{SystemClock, Timestamp};
@@ -209,4 +212,61 @@ fn an_index_is_made_of_what_is_left_of_a_log() {
         until: None,
     };
     assert_eq!(search(home.path(), &everything, false).unwrap().lines().count(), 88);
+}
+
+/// However it is written, a moment is the same.
+#[test]
+fn times_are_compared_as_moments() {
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), &mut Dice(7), 100);
+    let found = |from: &str| {
+        let nothing = || None::<String>;
+        let (principal, action, resource, decision) = (nothing(), nothing(), nothing(), nothing());
+        let (policy, from, until) = (nothing(), Some(from.to_owned()), nothing());
+        search(home.path(), &show::Wanted { principal, action, resource, decision, policy, from, until }, true)
+    };
+    let whole = found("2026-11-18T11:06:42.000000Z").unwrap();
+    assert!((10..100).contains(&whole.lines().count()), "{whole}");
+    for same in ["2026-11-18T11:06:42Z", "2026-11-18T12:06:42+01:00", "2026-11-18T11:06:42"] {
+        assert_eq!(found(same).unwrap(), whole, "{same}");
+    }
+    for wrong in ["yesterday", "2026-11-18 11", "2026-11-18T11:06:42+01"] {
+        found(wrong).unwrap_err();
+    }
+}
+
+#[test]
+fn certificates_that_are_named_and_not_there_are_told() {
+    let writer = Writer { gateway: "gate".into(), config: Digest::of(b"") };
+    for named in [false, true] {
+        let record = DecisionRecord { leaf: named.then(|| Digest::of(b"leaf")), ..decision(&mut Dice(1)) };
+        let mut bytes = Vec::new();
+        encoding::write(&mut bytes, &writer, &Record::Decision(&record)).unwrap();
+        let proved = Proved { index: 0, entry: encoding::read(&bytes).unwrap(), chain: None };
+        let told = receipt::certificates(&proved).unwrap();
+        assert_eq!((told["absent"].is_string(), told.is_null()), (named, !named), "{told}");
+    }
+}
+
+/// What too few witnesses have seen is not shown to whoever believes no less.
+#[test]
+fn a_policy_shows_what_enough_witnesses_have_cosigned() {
+    let home = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::of(&home.path().join("log"));
+    write(home.path(), &mut Dice(2), 300);
+    let mut signed = checkpoints.latest().unwrap().unwrap();
+    let witness = Cosigner::ed25519("witness.example/w".parse().unwrap(), &[2; 32]).unwrap();
+    signed.add(witness.cosign(signed.unverified(), 7).unwrap()).unwrap();
+    checkpoints.keep_witnessed(&signed).unwrap();
+    write(home.path(), &mut Dice(3), 300);
+    let key = std::fs::read_to_string(home.path().join("log").join(VERIFIER_FILE)).unwrap();
+    let policy = home.path().join("policy");
+    let text = format!("log {}\nwitness w {}\nquorum w\n", key.trim_end(), witness.verifier());
+    std::fs::write(&policy, text).unwrap();
+    let trusting =
+        || LogArgs { trust: TrustArgs { key: None, trust_policy: Some(policy.clone()) }, ..log(home.path()) };
+    let shown = said(AuditCommand::Tail { log: trusting(), lines: 1000 }).unwrap();
+    assert_eq!(shown.lines().count(), 300);
+    let made = said(AuditCommand::Index { log: trusting(), index: None, rebuild: false }).unwrap();
+    assert!(made.contains("300 entries, 300 of them new"), "{made}");
 }

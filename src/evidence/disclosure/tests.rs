@@ -28,6 +28,21 @@ fn a_key_is_made_once_and_read_from_then_on() {
     assert!(matches!(DisclosureKey::load_or_create(&path, &SystemEntropy::new()), Err(LogError::Key(_))));
 }
 
+/// What one of them redacts, the other must be able to disclose.
+#[test]
+fn those_who_start_at_the_same_time_have_one_key() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("private/key");
+        let make = || DisclosureKey::load_or_create(&path, &SystemEntropy::new()).unwrap().salt(DecisionId::NIL, "a");
+        let salts: Vec<_> = std::thread::scope(|scope| {
+            let made: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            made.into_iter().map(|made| made.join().unwrap()).collect()
+        });
+        assert!(salts.iter().all(|salt| *salt == salts[0]));
+    }
+}
+
 #[test]
 fn what_is_plain_not_there_not_kept_or_of_another_key_is_told_apart() {
     let long = format!("\"{}\"", "x".repeat(MAX_SEALED));
