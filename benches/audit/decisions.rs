@@ -77,6 +77,14 @@ impl Decisions {
             cache: CacheState::Miss,
             latency_us: 41,
             request_id: None,
+            caller: None,
+            route: None,
+            schema_digest: None,
+            authority: None,
+            bundle_sequence: None,
+            actors: None,
+            trace_id: None,
+            fields: None,
         }
     }
 }

@@ -221,6 +221,27 @@ async fn tokens_of_clusters_and_of_jobs_name_whom_the_presets_say() {
     let settings = [("TOKENS__ISSUERS", issuers.as_str()), ("TOKENS__PRINCIPAL", "token")];
     let mesh = Mesh::start_in(home, &settings, |backend| backend).await;
 
+    let (pod, github, gitlab) = documented(cluster);
+    for (claims, method, principal) in [
+        (&pod, "GET", "ServiceAccount::\"shop/cart\""),
+        (&github, "PUT", "GitHubJob::\"repo:example/shop:environment:production\""),
+        (&gitlab, "DELETE", "GitLabJob::\"project_path:shop/prices:ref_type:branch:ref:main\""),
+    ] {
+        let answer = ask(&mesh, Some(&idp.token_with(claims)), method, "/prices/7").await;
+        assert_eq!(answer.status, 200, "{principal}: {answer:?}");
+        assert_eq!(mesh.home.decision(answer.decision_id()).await["principal"], principal);
+        let mut elsewhere = claims.clone();
+        elsewhere["aud"] = "billing".into();
+        let refused = ask(&mesh, Some(&idp.token_with(&elsewhere)), method, "/prices/7").await;
+        assert_eq!(reason(&refused), (401, json!("untrusted_token")), "{principal}");
+    }
+    let mut fork = github;
+    fork["repository"] = "mallory/shop".into();
+    assert_eq!(reason(&ask(&mesh, Some(&idp.token_with(&fork)), "PUT", "/prices/7").await), (403, json!("no_permit")));
+}
+
+/// What a pod's token says, one of a job on GitHub, and one of a job on GitLab.
+fn documented(cluster: &str) -> (Value, Value, Value) {
     let pod = json!({
         "iss": cluster, "aud": ["orders"], "sub": "system:serviceaccount:shop:cart",
         "kubernetes.io": {
@@ -239,20 +260,5 @@ async fn tokens_of_clusters_and_of_jobs_name_whom_the_presets_say() {
         "project_path": "shop/prices", "ref_protected": "true", "ref_type": "branch", "pipeline_source": "push",
         "namespace_path": "shop", "user_login": "alice", "groups_direct": ["shop"],
     });
-    for (claims, method, principal) in [
-        (&pod, "GET", "ServiceAccount::\"shop/cart\""),
-        (&github, "PUT", "GitHubJob::\"repo:example/shop:environment:production\""),
-        (&gitlab, "DELETE", "GitLabJob::\"project_path:shop/prices:ref_type:branch:ref:main\""),
-    ] {
-        let answer = ask(&mesh, Some(&idp.token_with(claims)), method, "/prices/7").await;
-        assert_eq!(answer.status, 200, "{principal}: {answer:?}");
-        assert_eq!(mesh.home.decision(answer.decision_id()).await["principal"], principal);
-        let mut elsewhere = claims.clone();
-        elsewhere["aud"] = "billing".into();
-        let refused = ask(&mesh, Some(&idp.token_with(&elsewhere)), method, "/prices/7").await;
-        assert_eq!(reason(&refused), (401, json!("untrusted_token")), "{principal}");
-    }
-    let mut fork = github;
-    fork["repository"] = "mallory/shop".into();
-    assert_eq!(reason(&ask(&mesh, Some(&idp.token_with(&fork)), "PUT", "/prices/7").await), (403, json!("no_permit")));
+    (pod, github, gitlab)
 }

@@ -99,6 +99,7 @@ mod tests {
 
     use portcullis_tlog::note::NoteSigner;
     use portcullis_tlog::policy::Policy;
+    use tokio::task::JoinSet;
 
     use super::*;
     use crate::foundation::clock::{SystemClock, Timestamp};
@@ -114,7 +115,8 @@ mod tests {
         let desk = Arc::new(ReceiptDesk::new(Arc::new(SystemClock::new())));
         desk.open(Receipts::new(log.path(), Policy::log_only("log.example", key.verifier().clone())));
         let id = DecisionId::new(Timestamp::default(), &SystemEntropy::new()).unwrap();
-        let asked = tokio::spawn({
+        let mut asked = JoinSet::new();
+        asked.spawn({
             let desk = Arc::clone(&desk);
             async move { desk.find(id).await.map(drop).map_err(drop) }
         });
@@ -127,8 +129,8 @@ mod tests {
                 Err(_) => tokio::task::yield_now().await,
             }
         };
-        asked.abort();
-        assert!(asked.await.unwrap_err().is_cancelled());
+        asked.abort_all();
+        assert!(asked.join_next().await.unwrap().unwrap_err().is_cancelled());
         assert_eq!((desk.turns.available_permits(), desk.room.available_permits()), (AT_A_TIME - 1, WAITING - 1));
         drop(writer);
         let _all = desk.turns.acquire_many(u32::try_from(AT_A_TIME).unwrap()).await.unwrap();

@@ -34,9 +34,9 @@ fn those_who_start_at_the_same_time_have_one_key() {
     for _ in 0..20 {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("private/key");
-        let make = || DisclosureKey::load_or_create(&path, &SystemEntropy::new()).unwrap().salt(DecisionId::NIL, "a");
+        let load = || DisclosureKey::load_or_create(&path, &SystemEntropy::new()).unwrap().salt(DecisionId::NIL, "a");
         let salts: Vec<_> = std::thread::scope(|scope| {
-            let made: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            let made: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
             made.into_iter().map(|made| made.join().unwrap()).collect()
         });
         assert!(salts.iter().all(|salt| *salt == salts[0]));

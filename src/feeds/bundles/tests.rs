@@ -75,7 +75,7 @@ async fn serve(config: ServerConfig, answer: fn(&str) -> Option<Vec<u8>>) -> (Jo
             let request = String::from_utf8(request).unwrap();
             let path = request.split(' ').nth(1).unwrap();
             let Some(answer) = answer(path) else {
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_mins(1)).await;
                 continue;
             };
             // Who has read enough hangs up.
@@ -91,12 +91,12 @@ fn refused(answer: Result<String, String>, why: &str) {
     assert!(error.contains(why), "{error}");
 }
 
-fn ok(body: &str) -> Option<Vec<u8>> {
-    Some(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes())
+fn ok(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-fn redirect(to: &str) -> Option<Vec<u8>> {
-    Some(format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").into_bytes())
+fn redirect(to: &str) -> Vec<u8> {
+    format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }
 
 struct Asking {
@@ -129,9 +129,10 @@ impl Asking {
 async fn a_server_of_the_web_must_have_the_name_and_an_authority_that_is_believed() {
     let web = Issuer::new(None);
     let local = || vec![SanType::IpAddress([127, 0, 0, 1].into())];
-    let (_serving, good) = serve(web.server(local()), |_| ok("{}")).await;
-    let (_serving, other_name) = serve(web.server(vec![SanType::DnsName("h".try_into().unwrap())]), |_| ok("{}")).await;
-    let (_serving, stranger) = serve(Issuer::new(None).server(local()), |_| ok("{}")).await;
+    let (_serving, good) = serve(web.server(local()), |_| Some(ok("{}"))).await;
+    let (_serving, other_name) =
+        serve(web.server(vec![SanType::DnsName("h".try_into().unwrap())]), |_| Some(ok("{}"))).await;
+    let (_serving, stranger) = serve(Issuer::new(None).server(local()), |_| Some(ok("{}"))).await;
     let asking = Asking::new(&web, []);
     let ask = async |address| asking.ask(&format!("https://{address}/b?x=1"), EndpointProfile::Web).await;
     assert_eq!(ask(good).await.unwrap(), "{}");
@@ -144,9 +145,9 @@ async fn a_server_with_an_svid_must_be_the_one_that_was_named_by_the_bundle_of_i
     let (web, peer, other) = (Issuer::new(None), Issuer::new(Some("peer.org")), Issuer::new(Some("other.org")));
     let id: SpiffeId = "spiffe://peer.org/server".parse().unwrap();
     let named = || vec![uri("spiffe://peer.org/server")];
-    let (_serving, good) = serve(peer.server(named()), |_| ok("{}")).await;
-    let (_serving, forged) = serve(other.server(named()), |_| ok("{}")).await;
-    let (_serving, somebody) = serve(peer.server(vec![uri("spiffe://peer.org/web")]), |_| ok("{}")).await;
+    let (_serving, good) = serve(peer.server(named()), |_| Some(ok("{}"))).await;
+    let (_serving, forged) = serve(other.server(named()), |_| Some(ok("{}"))).await;
+    let (_serving, somebody) = serve(peer.server(vec![uri("spiffe://peer.org/web")]), |_| Some(ok("{}"))).await;
     let bundles = || [peer.bundle("peer.org"), other.bundle("other.org")];
     let asking = Asking::new(&web, bundles());
     let ask = async |address| asking.ask(&format!("https://{address}/"), EndpointProfile::Spiffe(id.clone())).await;
@@ -161,20 +162,22 @@ async fn a_server_with_an_svid_must_be_the_one_that_was_named_by_the_bundle_of_i
 #[tokio::test]
 async fn a_redirect_leads_to_https_or_nowhere() {
     let web = Issuer::new(None);
-    let (_serving, address) = serve(web.server(vec![SanType::IpAddress([127, 0, 0, 1].into())]), |path| match path {
-        "/once" => redirect("/b"),
-        "/b" => ok("{}"),
-        "/http" => redirect("http://127.0.0.1:1/b"),
-        "/user" => redirect("https://user@127.0.0.1:1/b"),
-        "/file" => redirect("file:///etc/passwd"),
-        "/inside" => redirect("https://169.254.169.254/latest/"),
-        "/nowhere" => Some(b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".to_vec()),
-        "/loop" => redirect("/loop"),
-        "/error" => Some(b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n".to_vec()),
-        "/large" => ok(&"x".repeat(10 << 20)),
-        "/cut" => Some(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{}".to_vec()),
-        "/noise" => Some(b"\0\0\0\0".to_vec()),
-        _ => None,
+    let (_serving, address) = serve(web.server(vec![SanType::IpAddress([127, 0, 0, 1].into())]), |path| {
+        Some(match path {
+            "/once" => redirect("/b"),
+            "/b" => ok("{}"),
+            "/http" => redirect("http://127.0.0.1:1/b"),
+            "/user" => redirect("https://user@127.0.0.1:1/b"),
+            "/file" => redirect("file:///etc/passwd"),
+            "/inside" => redirect("https://169.254.169.254/latest/"),
+            "/nowhere" => b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
+            "/loop" => redirect("/loop"),
+            "/error" => b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n".to_vec(),
+            "/large" => ok(&"x".repeat(10 << 20)),
+            "/cut" => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{}".to_vec(),
+            "/noise" => b"\0\0\0\0".to_vec(),
+            _ => return None,
+        })
     })
     .await;
     let asking = Asking::new(&web, []);
