@@ -150,7 +150,7 @@ async fn each_follows_the_other_through_three_changes_of_its_authority() {
         eventually("the old authority is gone", async || (held(ours, "other.org") == expected).then_some(())).await;
         assert!(passes(&checks, &leaf).await);
     }
-    let shown = said(&admin(ours, &["federation", "show", "-trustDomain", "other.org"]));
+    let shown = said(&admin(ours, &["federation", "show", "-trustDomain", "other.org", "-state"]));
     assert!(shown.contains("Bundle                    : current\n"), "{shown}");
     assert!(shown.contains("the configuration"), "{shown}");
 }
@@ -163,7 +163,7 @@ async fn a_peer_that_goes_away_keeps_its_bundle_and_is_told_of() {
     assert!(passes(&ours.ext_authz_socket(), &leaf).await);
     drop(peers.theirs.1);
     let shown = eventually("the failure is shown", async || {
-        let shown = said(&admin(ours, &["federation", "list"]));
+        let shown = said(&admin(ours, &["federation", "list", "-state"]));
         shown.contains(": failing\n").then_some(shown)
     })
     .await;

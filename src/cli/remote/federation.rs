@@ -62,12 +62,31 @@ pub(in crate::cli) struct Show {
     /// The trust domain.
     #[arg(long = "trustDomain", value_name = "NAME")]
     trust_domain: String,
+    #[command(flatten)]
+    more: More,
 }
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
     admin: AdminArgs,
+    #[command(flatten)]
+    more: More,
+}
+
+/// What is beyond SPIRE's, whose output scripts read.
+#[derive(Args, Debug)]
+struct More {
+    /// How fetching the bundle goes, too: its state, its sequence, when it was last fetched, the last error.
+    #[arg(long)]
+    state: bool,
+}
+
+impl More {
+    /// What the server knows of fetching, if it is wanted.
+    async fn ask(&self, channel: Channel) -> Result<Peers, Failure> {
+        if self.state { Peers::ask(channel).await } else { Ok(Peers::default()) }
+    }
 }
 
 impl Command {
@@ -165,7 +184,7 @@ impl Show {
         let failed = |status| Failure::of("error showing federation relationship", Failure::from(status));
         let relationship = answer.map_err(failed)?.into_inner();
         if !console.json(&relationship)? {
-            let peers = Peers::ask(channel).await?;
+            let peers = self.more.ask(channel).await?;
             console.say(format!("Found a federation relationship with trust domain {}:\n\n", self.trust_domain));
             console.say(lines(&relationship));
             console.say(peers.lines(&relationship.trust_domain));
@@ -194,7 +213,7 @@ impl List {
         if console.json(&found)? {
             return Ok(());
         }
-        let peers = Peers::ask(channel).await?;
+        let peers = self.more.ask(channel).await?;
         let number = found.federation_relationships.len();
         let number = go::count(number, "federation relationship", "federation relationships");
         console.say(format!("Found {number}\n"));

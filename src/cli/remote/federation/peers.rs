@@ -13,6 +13,7 @@ use crate::cli::remote::go;
 use crate::foundation::clock::Timestamp;
 
 /// All that the server says of its peers, by trust domain; nothing, if it is SPIRE's.
+#[derive(Default)]
 pub(super) struct Peers(BTreeMap<String, Peer>);
 
 impl Peers {
