@@ -191,7 +191,7 @@ pub struct DecisionRecord<'a> {
     /// Who asked, as `Type::"id"`; empty if the caller could not be authenticated.
     #[b(3)]
     pub principal: Cow<'a, str>,
-    /// SHA-256 of the leaf certificate that proved the principal, if one did.
+    /// SHA-256 of the leaf certificate that proved the principal, or over AuthZEN the caller, if one did.
     #[n(4)]
     pub leaf: Option<Digest>,
     /// The workload that leaf is of, if the principal is another.
