@@ -1,6 +1,7 @@
 //! What every room stands on and nothing of ours is below: time, randomness, secrets, JSON, snapshots, shutdown,
 //! telemetry.
 
+pub mod aside;
 pub mod backoff;
 pub mod clock;
 pub mod digest;

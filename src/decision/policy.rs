@@ -52,13 +52,14 @@ pub use self::watch::{PolicyEvents, PolicyTarget, watch};
 use crate::decision::caller::admission;
 use crate::decision::entity::Entities;
 use crate::decision::schema::SchemaTypes;
+use crate::foundation::aside::Aside;
 use crate::foundation::digest::Digest;
 
 /// Policies, schema and entities that belong together, strictly validated. Immutable: a change is a new one, which shares
 /// with the old what did not change.
 #[derive(Clone, Debug)]
 pub struct PolicySet {
-    rules: Arc<Rules>,
+    rules: Arc<Aside<Rules>>,
     vocabulary: Arc<Vocabulary>,
     /// All entities.
     entities: Entities,

@@ -17,6 +17,7 @@ use super::rule::Rule;
 use super::rules::Rules;
 use super::source::{File, Kind, Sources};
 use super::vocabulary::Vocabulary;
+use crate::foundation::aside::Aside;
 
 /// The longest policy id, in bytes: ids travel in every answer and record.
 const ID_LIMIT: usize = 256;
@@ -47,7 +48,7 @@ fn load(sources: &Sources, before: Option<&PolicySet>) -> Result<PolicySet, Load
     let fragments = if before.is_some() { Vec::new() } else { Vocabulary::fragments(sources, &mut problems) };
     let drafts = Drafts::of(sources, &mut problems);
     let nobody = Rules::default();
-    let (kept, new) = split(&drafts, before.map_or(&nobody, |set| &*set.rules));
+    let (kept, new) = split(&drafts, before.map_or(&nobody, |set| &**set.rules));
     let parsed = parse(sources, new, &mut problems);
     check_ids(&kept, &parsed, &mut problems);
     refuse_if_any(problems)?;
@@ -72,7 +73,7 @@ fn load(sources: &Sources, before: Option<&PolicySet>) -> Result<PolicySet, Load
     let rules = rules(before, &kept, compiled.into_iter().map(|(_, rule)| rule));
     Ok(PolicySet {
         backend_headers: rules.backend_headers(),
-        rules: Arc::new(rules),
+        rules: Arc::new(Aside::new(rules)),
         vocabulary,
         entities: own.clone(),
         own,

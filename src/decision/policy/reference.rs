@@ -13,11 +13,12 @@ use super::stock::{Translator, own};
 use super::{PolicySet, Question};
 use crate::decision::entity::{Uid, View};
 use crate::decision::query::Query;
+use crate::foundation::aside::Aside;
 
 /// All policies of one state, as Cedar has them.
 #[derive(Debug)]
 pub struct Reference {
-    rules: Arc<Rules>,
+    rules: Arc<Aside<Rules>>,
     policies: Policies,
     /// What the policies name.
     named: Vec<Uid>,

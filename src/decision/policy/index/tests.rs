@@ -1,6 +1,7 @@
 use crate::decision::policy::PolicySet;
 use crate::decision::policy::fixture::{Directory, SCHEMA, parent, question};
 use crate::decision::query::Query;
+use crate::foundation::aside::Aside;
 
 /// The ids of the policies that a question is put to.
 fn candidates(set: &PolicySet, query: &Query<'static>) -> Vec<String> {
@@ -104,7 +105,7 @@ fn rules_in_a_new_index_are_found_as_before() {
         (0..60).map(of).collect::<Vec<_>>()
     };
     let before = asked(&set);
-    set.rules = std::sync::Arc::new(set.rules.anew());
+    set.rules = std::sync::Arc::new(Aside::new(set.rules.anew()));
     assert_eq!(asked(&set), before);
     assert_eq!((before[7].as_slice(), before[55].len()), (["p#7".to_owned()].as_slice(), 0));
 }

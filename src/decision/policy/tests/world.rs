@@ -15,6 +15,7 @@ use crate::decision::policy::rules::Rules;
 use crate::decision::policy::source::Sources;
 use crate::decision::policy::{Effect, Evaluation, PolicySet};
 use crate::decision::query::{Action, Entity, EntityRef, Query};
+use crate::foundation::aside::Aside;
 
 /// The names of attributes.
 pub(super) const ATTRIBUTES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -138,7 +139,7 @@ impl World {
             let policy = policy.unwrap_or_else(|error| panic!("{error}\n{}", draft.text));
             rules.insert(workshop.rule(&policy, draft.id.as_str().into(), draft, Vec::new()).unwrap().into());
         }
-        self.set.rules = std::sync::Arc::new(rules);
+        self.set.rules = std::sync::Arc::new(Aside::new(rules));
     }
 
     /// A question that the schema allows, about entities that are stored, brought along, or not there at all.
