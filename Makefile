@@ -38,12 +38,12 @@ test: envoy postgres
 	$(CARGO) test --workspace
 
 test-pkcs11:
-	tests/tools/softhsm.sh $(CARGO) test --lib --features pkcs11 custody::token -- --ignored --test-threads 1
+	tests/tools/softhsm.sh $(CARGO) test --workspace --lib --features pkcs11 custody::token -- --ignored --test-threads 1
 
 envoy-minors: $(ENVOY_MINORS:%=target/envoy-%/envoy)
 	@for version in $(ENVOY_MINORS); do \
 	  echo "== Envoy $$version"; \
-	  ENVOY=$(CURDIR)/target/envoy-$$version/envoy $(CARGO) test --test it -- \
+	  ENVOY=$(CURDIR)/target/envoy-$$version/envoy $(CARGO) test --workspace --test it -- \
 	    mtls:: sds_envoy:: sds_revocation:: rotation:: revocation:: tcp:: \
 	    $$(case $$version in 1.36.*) echo --skip on_demand;; esac) || exit 1; \
 	done
@@ -53,7 +53,7 @@ $(ENVOY_MINORS:%=target/envoy-%/envoy): target/envoy-%/envoy:
 
 vectors: envoy
 	@test -d "$(VECTORS)" || { echo "no vectors at $(VECTORS): set VECTORS to the folder that has cedar-corpus.tar.gz" >&2; exit 1; }
-	VECTORS="$(abspath $(VECTORS))" $(CARGO) test --test it vectors -- --ignored --nocapture
+	VECTORS="$(abspath $(VECTORS))" $(CARGO) test --workspace --test it vectors -- --ignored --nocapture
 
 bench:
 	$(CARGO) bench --bench identity
