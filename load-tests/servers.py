@@ -70,7 +70,6 @@ def portcullis(ground: Ground, estate: Estate, tcp: bool = False) -> Running:
     (home / "run").mkdir()
     # Its authority outlives this process, and so do the certificates that it signed.
     data = ground.home / "portcullis-data"
-    (data / "audit.jsonl").unlink(missing_ok=True)
     shutil.rmtree(data / "log", ignore_errors=True)
     address = f"tcp:127.0.0.1:{free_port()}" if tcp else f"unix:{home}/run/ext_authz.sock"
     config = {

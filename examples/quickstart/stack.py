@@ -72,6 +72,7 @@ class Stack:
         environment = {
             "PORTCULLIS_DATA_DIR": str(self.run / "data"),
             "PORTCULLIS_AUDIT__CHECKPOINT_EVERY": "100ms",  # so that a record can be shown at once
+            "PORTCULLIS_AUDIT__FILE": str(self.audit),
             "PORTCULLIS_LISTEN__WORKLOAD": f"unix:{self.run}/workload.sock",
             "PORTCULLIS_LISTEN__EXT_AUTHZ": f"unix:{self.run}/ext_authz.sock?mode=0666",
             "PORTCULLIS_LISTEN__AUTHZEN": f"tcp:127.0.0.1:{self.ports['authzen']}",

@@ -99,7 +99,7 @@ impl Audit {
         let unavailable = section.value("unavailable", "refuse");
         let checkpoint_every = section.bounded("checkpoint_every", "1s", (SECOND / 100, MINUTE));
         let queue = section.bounded("queue", "65536", (1, 1 << 20));
-        let file = section.value_or("file", Value::Text(format!("{}/audit.jsonl", data_dir.display())));
+        let file = section.value("file", "none");
         let ml_dsa_44 = section.value("ml_dsa_44", "false");
         let witnesses = section.section("witnesses", Witnesses::read);
         let witness = section.section("witness", |section| Witness::read(section, data_dir));

@@ -46,7 +46,7 @@ fn a_trust_domain_is_all_it_takes() {
     assert_eq!(config.store.url.to_string(), "sqlite:/etc/portcullis/data/portcullis.db");
     let seal_key_file = "/etc/portcullis/data/seal.key".into();
     assert_eq!(config.identity.keys, KeyCustody::Sealed { seal_key_file });
-    assert_eq!(config.audit.file, AuditFile::Path("/etc/portcullis/data/audit.jsonl".into()));
+    assert_eq!(config.audit.file, AuditFile::Nowhere);
     assert_eq!(config.listen.workload[0].to_string(), "unix:/etc/portcullis/run/workload.sock?mode=0666");
     assert_eq!(config.listen.ext_authz[0].to_string(), "unix:/etc/portcullis/run/ext_authz.sock?mode=0660");
     assert!(config.identity.entries.is_empty());

@@ -169,6 +169,7 @@ impl Home {
             .arg(root().join("examples/quickstart/portcullis.yaml"))
             .env("PORTCULLIS_DATA_DIR", at("data"))
             .env("PORTCULLIS_AUDIT__CHECKPOINT_EVERY", "20ms")
+            .env("PORTCULLIS_AUDIT__FILE", at("data/audit.jsonl"))
             .env("PORTCULLIS_LISTEN__WORKLOAD", format!("unix:{}", self.workload_socket().display()))
             .env("PORTCULLIS_LISTEN__EXT_AUTHZ", format!("unix:{}", self.ext_authz_socket().display()))
             .env("PORTCULLIS_LISTEN__AUTHZEN", format!("unix:{}", self.authzen_socket().display()))
