@@ -3,6 +3,16 @@
 //!
 //! Only the subject and the current actor count where access is decided; earlier actors say how the token came to be, and
 //! whom a revocation reaches.
+//!
+//! A token that delegates is not a bearer's: [`Delegation::check_holder`] says who may show it, and [`Revocations`] whether it
+//! still counts.
+
+mod holder;
+#[cfg(test)]
+pub(crate) mod memory;
+mod revocation;
+mod revocations;
+mod store;
 
 use std::collections::BTreeSet;
 
@@ -10,7 +20,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+pub use self::holder::HolderError;
+pub use self::revocation::{Revocation, Revoked, RevokedError, RevokedKind};
+pub use self::revocations::{MAX_REVOCATIONS, Revocations, RevokeError};
+pub use self::store::{KeptRevocations, RevocationFuture, RevocationStore, RevocationStoreError};
 use super::token::VerifiedToken;
+
+/// The type of a transaction token, as [`VerifiedToken::kind`] has it (draft-ietf-oauth-transaction-tokens section 7).
+pub const TRANSACTION_TOKEN: &str = "txntoken+jwt";
 
 /// The most actors of one chain. Each costs whoever sends them, and every reader of the record.
 pub const MAX_ACTORS: usize = 8;
@@ -34,8 +51,13 @@ pub struct Party {
 pub struct Delegation {
     /// Whom the token is about.
     pub subject: Party,
+    /// The same under the name of who vouched for it before the token's issuer did: `sub_id` (RFC 9493 section 3.2.3). It is no
+    /// more than what the issuer says.
+    pub origin: Option<Party>,
     /// Who acts, the current one first. None acts for a subject that acts itself.
     pub actors: Vec<Party>,
+    /// The workload that asked for a transaction token: `req_wl`. Who acts, if no actor is named.
+    pub requester: Option<Party>,
     /// What was granted; nothing, if the token names no scope.
     pub scope: BTreeSet<String>,
     /// The token's own name, by which it alone is revoked: `jti`.
@@ -62,9 +84,18 @@ pub enum DelegationError {
     /// A claim of another type than it has.
     #[error("`{0}` is no text")]
     NotText(&'static str),
+    /// A transaction token of which it can't be told who may show it.
+    #[error("a transaction token names neither an actor in `act` nor the workload that asked for it in `req_wl`")]
+    NoRequester,
     /// A binding that can't be checked here: who shows such a token could be anybody.
     #[error("`cnf` binds the token to something else than the SHA-256 of a certificate")]
     Confirmation,
+}
+
+/// Whether `token` says of itself that it is about more than its subject: that somebody acts, that it is bound to who may
+/// show it, or that it is of a transaction.
+pub fn is_delegated(token: &VerifiedToken) -> bool {
+    token.kind == TRANSACTION_TOKEN || ["act", "cnf"].iter().any(|claim| token.claims.contains_key(*claim))
 }
 
 impl Delegation {
@@ -74,13 +105,19 @@ impl Delegation {
     /// [`DelegationError`]: such a token must not count at all, not even as one that delegates nothing.
     pub fn read(token: &VerifiedToken) -> Result<Self, DelegationError> {
         let claims = &token.claims;
+        let (actors, requester) = (actors(claims)?, requester(token)?);
+        if token.kind == TRANSACTION_TOKEN && actors.is_empty() && requester.is_none() {
+            return Err(DelegationError::NoRequester);
+        }
         Ok(Self {
             subject: Party {
                 issuer: Some(token.issuer.to_string()),
                 subject: token.subject.clone(),
                 profile: text(claims, "sub_profile")?,
             },
-            actors: actors(claims)?,
+            origin: origin(token),
+            actors,
+            requester,
             scope: scopes(claims)?,
             id: text(claims, "jti")?,
             transaction: text(claims, "txn")?,
@@ -88,15 +125,33 @@ impl Delegation {
         })
     }
 
-    /// Who acts: the current actor, or the subject itself.
+    /// Who acts: the current actor, or who asked for the transaction token, or the subject itself.
     pub fn current(&self) -> &Party {
-        self.actors.first().unwrap_or(&self.subject)
+        self.actors.first().or(self.requester.as_ref()).unwrap_or(&self.subject)
     }
 
-    /// Everyone that the chain rests on, the subject last.
+    /// Everyone that the chain rests on, under every name that they have in it; the subject last.
     pub fn members(&self) -> impl Iterator<Item = &Party> {
-        self.actors.iter().chain([&self.subject])
+        self.actors.iter().chain(&self.requester).chain(&self.origin).chain([&self.subject])
     }
+}
+
+/// The subject under the name of who vouched for it before the token's issuer did, as that says: `sub_id`, if it is about the
+/// subject at all.
+pub fn origin(token: &VerifiedToken) -> Option<Party> {
+    let text = |name: &str| token.claims.get("sub_id")?.get(name).and_then(Value::as_str);
+    let is_subject = text("format") == Some("iss_sub") && text("sub") == Some(&token.subject);
+    let issuer = text("iss").filter(|_| is_subject)?.to_owned();
+    Some(Party { issuer: Some(issuer), subject: token.subject.clone(), profile: None })
+}
+
+/// Of a transaction token alone: another's `req_wl` is no word of any standard.
+fn requester(token: &VerifiedToken) -> Result<Option<Party>, DelegationError> {
+    if token.kind != TRANSACTION_TOKEN {
+        return Ok(None);
+    }
+    let workload = text(&token.claims, "req_wl")?.filter(|workload| !workload.is_empty());
+    Ok(workload.map(|subject| Party { issuer: None, subject, profile: None }))
 }
 
 /// The chain of `act`, from the outermost in.
