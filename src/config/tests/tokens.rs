@@ -97,7 +97,7 @@ tokens:
     assert!(own.rules.algorithms.contains(&Algorithm::Es384));
     for (more, complaint) in [
         ("jwks_file: x", "must have exactly one of"),
-        ("spiffe: true", "must have exactly one of"),
+        ("spiffe: true", "of SPIFFE the trust domains are the issuers"),
         ("discovery: true", "must have exactly one of"),
         ("refresh: 1m", "has no use with `delegated: true`"),
         ("ca_file: x", "has no use with `delegated: true`"),
