@@ -18,7 +18,7 @@ use portcullis_spiffe::SpiffeId;
 use serde_json::json;
 
 pub use self::claims::{ClaimMapping, GroupMapping, Mapping};
-pub(super) use self::delegated::{delegation, enter_delegation};
+pub(super) use self::delegated::{DELEGATION, delegation, enter_delegation};
 pub use self::presets::Preset;
 pub use self::template::{ClaimPath, Template, TemplateError};
 use super::mapping::{WORKLOAD, workload};

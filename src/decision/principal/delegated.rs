@@ -14,8 +14,8 @@ use crate::identity::delegation::{Delegation, HolderError, Revocations, is_deleg
 use crate::identity::svid::VerifiedLeaf;
 use crate::identity::token::VerifiedToken;
 
-/// The attribute of a context that says who acts for whom.
-const DELEGATION: &str = "delegation";
+/// The attribute of a context that says who acts for whom, by the word of a verified token alone.
+pub(in crate::decision) const DELEGATION: &str = "delegation";
 
 /// What `token` delegates, if whoever showed `leaf` may show it now; nothing if it is simply its subject's own.
 pub(in crate::decision) fn delegation(
