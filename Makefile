@@ -33,6 +33,7 @@ help:
 demo: envoy
 	$(CARGO) build --release --bin portcullis
 	python3 examples/quickstart/demo.py --portcullis target/release/portcullis --envoy $(ENVOY) $(if $(KEEP),--keep)
+	$(if $(KEEP),,python3 examples/agent-delegation/demo.py --portcullis target/release/portcullis --envoy $(ENVOY))
 
 test: envoy postgres
 	$(CARGO) test --workspace

@@ -36,6 +36,7 @@ use crate::evidence::witness::BookError;
 use crate::foundation::shutdown::{Phase, Shutdown, TaskGroup};
 use crate::foundation::telemetry::{LogError, start_logging};
 use crate::identity::authority::AuthorityError;
+use crate::identity::delegation::RevocationStoreError;
 use crate::identity::federation::FederationStoreError;
 use crate::identity::registry::{ReconcileError, RegistryError};
 use crate::server::{BindError, InheritedSockets};
@@ -87,6 +88,9 @@ pub enum AppError {
     /// The bundles of others, or the relationships with them, can't be read.
     #[error("the federation can't be read: {0}")]
     Federation(#[from] FederationStoreError),
+    /// What is revoked of delegations can't be read.
+    #[error("the revocations of delegations can't be read: {0}")]
+    Revocations(#[from] RevocationStoreError),
     /// The authority can't be opened.
     #[error(transparent)]
     Authority(#[from] AuthorityError),

@@ -3,6 +3,7 @@
 
 mod audit_index;
 mod authorities;
+mod delegations;
 mod entities;
 mod entries;
 mod federation;
@@ -19,6 +20,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::{Pool, Postgres, Sqlite};
 
 pub use self::audit_index::AuditIndex;
+pub use self::delegations::DelegationTables;
 pub use self::entities::EntityTable;
 pub use self::entries::EntryStore;
 pub use self::federation::FederationTables;

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::decision::cache::Purges;
 use crate::edge::grpc::with_introspection;
 use crate::edge::spire_api::{
-    AgentPorts, AgentService, BundleService, DebugService, DecisionsService, EntryService, FederationService,
-    IdentityService, LocalAuthorityService, LoggerService, SvidService, TrustDomainService,
+    AgentPorts, AgentService, BundleService, DebugService, DecisionsService, DelegationService, EntryService,
+    FederationService, IdentityService, LocalAuthorityService, LoggerService, SvidService, TrustDomainService,
 };
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::telemetry::LogLevels;
@@ -22,6 +22,7 @@ use crate::identity::join_token::JoinTokens;
 /// The services of the admin API, for reflection and health.
 const ADMIN_SERVICES: &[&str] = &[
     "portcullis.decision.v1.Decisions",
+    "portcullis.delegation.v1.Delegation",
     "portcullis.federation.v1.Federation",
     "portcullis.identity.v1.Identity",
     "spire.api.server.agent.v1.Agent",
@@ -79,6 +80,7 @@ impl IdentityPlane {
             .add_service(foreign.into_server())
             .add_service(relationships.into_server())
             .add_service(peers.into_server())
+            .add_service(DelegationService::new(Arc::clone(&self.revocations), Arc::clone(clock)).into_server())
             .add_service(about.into_server())
             .add_service(entries.into_server())
             .add_service(authorities.into_server())

@@ -110,8 +110,11 @@ impl App {
         let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
         let bundles = identity.authority.bundles();
         let tokens = metrics.tokens;
-        let principals = principals(&config.tokens, &common, bundles, tokens.clone(), (&mut tasks, &shutdown)).await;
-        let callers = callers(config, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
+        let trusted = (&config.trust_domain, bundles);
+        let principals = principals(&config.tokens, &common, trusted, tokens.clone(), (&mut tasks, &shutdown)).await;
+        let revocations = &identity.revocations;
+        let principals = principals.map(|principals| principals.with_revocations(Arc::clone(revocations)));
+        let callers = callers(config, &common, (bundles, revocations), tokens, (&mut tasks, &shutdown)).await?;
         let encryption = Encryption::build(config, &common, &identity, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let authorizer = authorizer(config, ports, (metrics.decision, metrics.shadow))?;

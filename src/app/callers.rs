@@ -13,6 +13,7 @@ use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::foundation::watched::Watched;
 use crate::identity::api_key::{ApiKey, ApiKeys};
 use crate::identity::bundle::Bundles;
+use crate::identity::delegation::Revocations;
 use crate::identity::svid::LeafVerifier;
 
 /// The name of the notice while keys of an issuer of callers' tokens can't be had.
@@ -25,27 +26,28 @@ const LEAVES: u64 = 10_000;
 pub(super) async fn callers(
     config: &Config,
     common: &Common,
-    bundles: &Arc<Watched<Bundles>>,
+    (bundles, revocations): (&Arc<Watched<Bundles>>, &Arc<Revocations>),
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<Option<Callers>, AppError> {
     if config::is_open_to_the_network(&config.listen, &config.authzen.callers) {
         tracing::warn!("anybody who reaches `listen.authzen` may ask: `authzen.callers` says who may");
     }
-    let config = &config.authzen.callers;
+    let (trust_domain, config) = (&config.trust_domain, &config.authzen.callers);
     if config.is_nobody() {
         return Ok(None);
     }
     let mut callers = Callers::new(Arc::clone(&common.clock))
         .with_keys(api_keys(&config.api_keys)?)
-        .with_users(config.users.iter().cloned().collect());
+        .with_users(config.users.iter().cloned().collect())
+        .with_revocations(Arc::clone(revocations));
     if config.mtls {
         let leaves = LeafVerifier::new(Arc::clone(bundles), LEAVES);
         callers = callers.with_workloads(leaves.with_keeper(Arc::clone(&common.certificates)));
     }
     if !config.issuers.is_empty() {
         let believed = (&*config.issuers, config.remembered, NOTICE);
-        let verifier = verifier(believed, common, bundles, metrics, (tasks, shutdown)).await;
+        let verifier = verifier(believed, common, (trust_domain, bundles), metrics, (tasks, shutdown)).await;
         let mappings = config.issuers.iter().map(|issuer| issuer.mapping.clone()).collect();
         callers = callers.with_tokens(Arc::new(verifier), mappings);
     }

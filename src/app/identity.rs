@@ -24,6 +24,7 @@ use crate::identity::attest::attestors::{self, Attestors};
 use crate::identity::attest::container::Containers;
 use crate::identity::attest::unix::{UnixAttestConfig, UnixAttestor};
 use crate::identity::authority::{self, Authority, AuthorityConfig};
+use crate::identity::delegation::Revocations;
 use crate::identity::federation::{Federation, Poller};
 use crate::identity::issue::{self, IssueConfig, Issuer, Ports};
 use crate::identity::registry::Registry;
@@ -48,6 +49,7 @@ pub(super) struct IdentityPlane {
     pub(super) federation: Arc<Federation>,
     pub(super) poller: Arc<Poller>,
     pub(super) issuer: Arc<Issuer>,
+    pub(super) revocations: Arc<Revocations>,
     pub(super) store: Arc<Store>,
 }
 
@@ -88,8 +90,9 @@ impl IdentityPlane {
         let attestor = Arc::new(UnixAttestor::new(attest, Arc::clone(&common.clock)));
         let others = attestors(&config.identity.attestors, common, attest_metrics);
         let workloads = Workloads::new(Arc::clone(&issuer), attestor).with_attestors(others, Containers::default());
+        let revocations = Arc::new(Revocations::load(Arc::new(store.delegations(config.trust_domain.clone()))).await?);
         let (workloads, store) = (Arc::new(workloads), Arc::clone(store));
-        Ok(Self { authority, registry, workloads, federation, poller, issuer, store })
+        Ok(Self { authority, registry, workloads, federation, poller, issuer, revocations, store })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -100,6 +103,8 @@ impl IdentityPlane {
         tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });
         let (federation, signal) = (Arc::clone(&self.federation), shutdown.signal());
         tasks.spawn("the federation", async move { federation.follow(signal).await });
+        let (revocations, signal) = (Arc::clone(&self.revocations), shutdown.signal());
+        tasks.spawn("the revocations of delegations", async move { revocations.follow(signal).await });
         tasks.spawn("the bundles of others", Arc::clone(&self.poller).run(shutdown.signal()));
     }
 

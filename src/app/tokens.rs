@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
+use portcullis_spiffe::TrustDomain;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -55,7 +56,7 @@ struct KeyNews {
 pub(super) async fn principals(
     config: &config::Tokens,
     common: &Common,
-    bundles: &Arc<Watched<Bundles>>,
+    trusted: (&TrustDomain, &Arc<Watched<Bundles>>),
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Option<Principals> {
@@ -63,7 +64,7 @@ pub(super) async fn principals(
         return None;
     }
     let believed = (&*config.issuers, config.remembered, NOTICE);
-    let verifier = verifier(believed, common, bundles, metrics, (tasks, shutdown)).await;
+    let verifier = verifier(believed, common, trusted, metrics, (tasks, shutdown)).await;
     let mappings = config.issuers.iter().map(|issuer| issuer.mapping.clone()).collect();
     Some(Principals::new(config.rules.clone(), Arc::new(verifier), mappings))
 }
@@ -73,7 +74,7 @@ pub(super) async fn principals(
 pub(super) async fn verifier(
     (issuers, remembered, notice): (&[config::TokenIssuer], usize, &'static str),
     common: &Common,
-    bundles: &Arc<Watched<Bundles>>,
+    (trust_domain, bundles): (&TrustDomain, &Arc<Watched<Bundles>>),
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Tokens {
@@ -93,7 +94,11 @@ pub(super) async fn verifier(
             ..issuer.rules.clone()
         };
         let Some(source) = source(&issuer.keys, &common.clock) else {
-            believed.push(Issuer::spiffe(rules, Arc::clone(bundles)));
+            let bundles = Arc::clone(bundles);
+            believed.push(match &issuer.keys {
+                KeyPlace::Own => Issuer::own(rules, trust_domain.clone(), bundles),
+                _ => Issuer::spiffe(rules, bundles),
+            });
             continue;
         };
         let (name, keys) = (Arc::clone(&rules.issuer), Arc::new(PublishedKeys::new(issuer.max_stale)));
@@ -108,14 +113,14 @@ pub(super) async fn verifier(
     Tokens::new(believed, u64::try_from(remembered).unwrap_or(u64::MAX))
 }
 
-/// Nothing of SPIFFE, whose bundles are here already.
+/// Nothing of SPIFFE and ourselves, whose bundles are here already.
 fn source(place: &KeyPlace, clock: &Arc<dyn Clock>) -> Option<Box<dyn KeySource>> {
     match place {
         KeyPlace::Server(address, fetch) => {
             Some(Box::new(KeyFeed::new(address.clone(), fetch.clone(), Arc::clone(clock))))
         }
         KeyPlace::File(path) => Some(Box::new(KeyFile::new(path.clone()))),
-        KeyPlace::Bundles => None,
+        KeyPlace::Bundles | KeyPlace::Own => None,
     }
 }
 

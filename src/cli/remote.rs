@@ -7,6 +7,7 @@ mod bundle;
 mod cache;
 mod connection;
 mod console;
+mod delegation;
 mod entry;
 mod explain;
 mod federation;
@@ -46,6 +47,9 @@ pub(super) enum RemoteCommand {
     /// Federation relationships with other trust domains.
     #[command(subcommand)]
     Federation(federation::Command),
+    /// Tokens that say who acts for whom, and an end to them.
+    #[command(subcommand)]
+    Delegation(delegation::Command),
     /// The agents that hand out identities.
     #[command(subcommand)]
     Agent(agent::Command),
@@ -109,6 +113,7 @@ async fn dispatch(
         RemoteCommand::Bundle(command) => command.run(console).await,
         RemoteCommand::Token(command) => command.run(console).await,
         RemoteCommand::Federation(command) => command.run(console).await,
+        RemoteCommand::Delegation(command) => command.run(console).await,
         RemoteCommand::Agent(command) => command.run(console).await,
         RemoteCommand::X509(command) => command.run(console).await,
         RemoteCommand::Jwt(command) => command.run(console).await,

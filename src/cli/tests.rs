@@ -147,6 +147,9 @@ fn every_command_that_speaks_to_a_gateway_says_which_socket_it_can_not_reach_and
         &[&["agent", "show"], &id[..]].concat(),
         &[&["x509", "mint", "-ttl", "1h", "-dns", "web"], &id[..]].concat(),
         &["x509", "revoke", "-serial", "0a"],
+        &["delegation", "revoke", "-jti", "b3f1", "-ttl", "24h"],
+        &["delegation", "list"],
+        &["delegation", "restore", "-member", "alice", "-issuer", "https://idp.example"],
         &[&["jwt", "mint", "-audience", "a"], &id[..]].concat(),
         &["localauthority", "x509", "show"],
         &["localauthority", "jwt", "activate", "-authorityID", "a"],
@@ -179,9 +182,14 @@ fn what_can_not_be_asked_is_refused_before_anyone_is_asked() {
         assert_eq!(said.exit, Exit::Refused, "{command:?}");
         assert!(said.complaints.contains(complaint), "{command:?}: {}", said.complaints);
     }
-    for command in
-        [&["x509", "mint", "-spiffeID", "spiffe://x/a", "-ttl", "1d"][..], &["logger", "set"], &["bundle", "set"]]
-    {
+    let usage: &[&[&str]] = &[
+        &["x509", "mint", "-spiffeID", "spiffe://x/a", "-ttl", "1d"],
+        &["logger", "set"],
+        &["bundle", "set"],
+        &["delegation", "revoke"],
+        &["delegation", "revoke", "-jti", "a", "-member", "b"],
+    ];
+    for command in usage {
         assert_eq!(portcullis(command).exit, Exit::Usage, "{command:?}");
     }
 }

@@ -59,7 +59,11 @@ impl Callers {
             let issuers = read_issuers(section);
             let remembered = section.bounded("remembered", "10000", (1, 1_000_000));
             for issuer in issuers.iter().flatten() {
-                if matches!(&issuer.mapping, Mapping::Claims(claims) if claims.kind == CALLER) {
+                let claims = match &issuer.mapping {
+                    Mapping::Claims(claims) | Mapping::Delegated(claims) => Some(claims),
+                    Mapping::Spiffe => None,
+                };
+                if claims.is_some_and(|claims| claims.kind == CALLER) {
                     section.fault("issuers", format!("whom a token names can't be a `{CALLER}`"));
                 }
             }

@@ -16,7 +16,7 @@ use super::guidance::in_header;
 use super::mapping::{Mapping, complete, connect_query, gateway, http_query};
 use super::metrics::DecisionMetrics;
 use super::policy::{Asked, Effect, Epochs, EvaluateError, Evaluation, PolicySet};
-use super::principal::{Callers, PrincipalRule, Principals};
+use super::principal::{Callers, PrincipalRule, Principals, enter_delegation};
 use super::query::Query;
 use super::reason::Reason;
 use super::recording::Recording;
@@ -29,6 +29,7 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::telemetry::as_printable;
 use crate::foundation::watched::Watched;
+use crate::identity::delegation::Delegation;
 use crate::identity::svid::{LeafFault, LeafVerifier, VerifiedLeaf};
 use crate::identity::token::VerifiedToken;
 
@@ -139,6 +140,7 @@ impl Authorizer {
         question.authenticated(leaf.as_deref(), self.principals.as_ref());
         let request = check.http.as_ref().map(HttpRequest::from_attributes).transpose()?;
         let token = self.token(request.as_ref(), question)?;
+        let delegation = self.delegation(token.as_deref(), leaf.as_deref(), question.now)?;
         let policies = Arc::clone(&question.policies);
         let mapping = self.mapping.as_ref().map(|mapping| mapping.load());
         let routed = match (&request, &mapping) {
@@ -169,6 +171,9 @@ impl Authorizer {
             (None, _) => connect_query(subject, check, policies.shape())?,
         };
         callers.enter(&mut query, policies.types());
+        if let Some(delegation) = &delegation {
+            enter_delegation(delegation, &mut query, policies.types());
+        }
         let proofs = Proofs { leaf: leaf.as_deref(), token: token.as_deref() };
         let answer = self.decide(&query, proofs, question)?;
         Ok(if self.forwards_obligations { answer.within_a_header() } else { answer.without_obligations() })
@@ -289,6 +294,17 @@ impl Authorizer {
         let token = principals.token(request.headers(), question.now)?;
         question.token.clone_from(&token);
         Ok(token)
+    }
+
+    /// What that token delegates, if anything, to whoever shows it.
+    fn delegation(
+        &self,
+        token: Option<&VerifiedToken>,
+        leaf: Option<&VerifiedLeaf>,
+        now: Timestamp,
+    ) -> Result<Option<Delegation>, Refusal> {
+        let Some((principals, token)) = self.principals.as_ref().zip(token) else { return Ok(None) };
+        principals.delegation(token, leaf, now)
     }
 
     /// The cache, or else the policies.

@@ -15,12 +15,13 @@ use rustls_pki_types::CertificateDer;
 
 pub use self::statements::{Allowed, Statements};
 use super::mapping::workload;
-use super::principal::Mapping;
+use super::principal::{self, Mapping};
 use super::query::Entity;
 use super::request::Refusal;
 use super::schema::SchemaTypes;
 use crate::foundation::clock::Clock;
 use crate::identity::api_key::ApiKeys;
+use crate::identity::delegation::{Delegation, Revocations};
 use crate::identity::svid::{LeafError, LeafVerifier, VerifiedLeaf};
 use crate::identity::token::{TokenError, TokenVerifier, VerifiedToken};
 
@@ -85,6 +86,7 @@ pub struct Callers {
     tokens: Option<Tokens>,
     keys: ApiKeys,
     users: BTreeMap<u32, Arc<str>>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 /// Whose tokens are believed, and what becomes of the claims of each of these issuers.
@@ -97,7 +99,14 @@ struct Tokens {
 impl Callers {
     /// Nobody yet.
     pub const fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, leaves: None, tokens: None, keys: ApiKeys::new(Vec::new()), users: BTreeMap::new() }
+        let keys = ApiKeys::new(Vec::new());
+        Self { clock, leaves: None, tokens: None, keys, users: BTreeMap::new(), revocations: None }
+    }
+
+    /// But nobody by a token that `revocations` has.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self { revocations: Some(revocations), ..self }
     }
 
     /// And workloads, by the certificates that `leaves` verifies.
@@ -131,7 +140,7 @@ impl Callers {
     /// [`CallerError`]
     pub fn authenticate(&self, shown: Credentials<'_>) -> Result<Caller, CallerError> {
         match (shown.certificate, shown.bearer) {
-            (Some(_), Some(_)) => Err(CallerError::Several),
+            (Some(certificate), Some(bearer)) => self.by_both(certificate, bearer),
             (Some(certificate), None) => self.by_certificate(certificate),
             (None, Some(bearer)) => self.by_bearer(bearer),
             (None, None) => {
@@ -151,13 +160,44 @@ impl Callers {
         if let Some(name) = self.keys.find(bearer) {
             return Ok(Caller::named(Arc::clone(name)));
         }
+        let (token, mapping) = self.verified(bearer)?;
+        self.delegation(&token, &mapping, None)?;
+        Ok(Caller::of_token(token, mapping)?)
+    }
+
+    /// The certificate says who may show the token, which says who asks: of a token that was made for whoever shows it, the two
+    /// are one credential. Of any other they are two.
+    fn by_both(&self, certificate: &CertificateDer<'_>, bearer: &str) -> Result<Caller, CallerError> {
+        let Some(leaves) = self.leaves.as_ref().filter(|_| self.keys.find(bearer).is_none()) else {
+            return Err(CallerError::Several);
+        };
+        let (token, mapping) = self.verified(bearer).map_err(|_unproved| CallerError::Several)?;
+        let leaf = leaves.verify_der(certificate, self.clock.now())?;
+        match self.delegation(&token, &mapping, Some(&leaf))? {
+            Some(_) => Ok(Caller::of_token(token, mapping)?),
+            None => Err(CallerError::Several),
+        }
+    }
+
+    fn verified(&self, bearer: &str) -> Result<(Arc<VerifiedToken>, Arc<Mapping>), CallerError> {
         let Some(Tokens { verifier, mappings }) = &self.tokens else {
             return Err(CallerError::Unproved("it is no API key of ours".into()));
         };
         let token = verifier.verify(bearer, self.clock.now())?;
         let mapping = mappings.get(token.issuer_index).ok_or("an issuer without a mapping");
         let mapping = mapping.map_err(|error| CallerError::Unproved(error.into()))?;
-        Ok(Caller::of_token(token, Arc::clone(mapping))?)
+        Ok((token, Arc::clone(mapping)))
+    }
+
+    /// What the token delegates to whoever shows it, if anything; no token that was revoked counts.
+    fn delegation(
+        &self,
+        token: &VerifiedToken,
+        mapping: &Mapping,
+        leaf: Option<&VerifiedLeaf>,
+    ) -> Result<Option<Delegation>, CallerError> {
+        let now = self.clock.now();
+        Ok(principal::delegation((token, mapping.is_delegated()), leaf, self.revocations.as_ref(), now)?)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod claims;
+mod delegated;
 mod presets;
 mod shown;
 mod template;
@@ -17,6 +18,7 @@ use portcullis_spiffe::SpiffeId;
 use serde_json::json;
 
 pub use self::claims::{ClaimMapping, GroupMapping, Mapping};
+pub(super) use self::delegated::{DELEGATION, delegation, enter_delegation};
 pub use self::presets::Preset;
 pub use self::template::{ClaimPath, Template, TemplateError};
 use super::mapping::{WORKLOAD, workload};
@@ -25,6 +27,8 @@ use super::reason::Reason;
 use super::request::{Headers, Refusal};
 use super::schema::{SchemaTypes, Type};
 use crate::foundation::clock::Timestamp;
+use crate::identity::delegation::{Delegation, Revocations, TRANSACTION_TOKEN};
+use crate::identity::svid::VerifiedLeaf;
 use crate::identity::token::{TokenFault, TokenVerifier, VerifiedToken};
 
 /// The attribute of a context that holds the peer's workload if a token's entity is the principal.
@@ -32,6 +36,12 @@ const PEER: &str = "peer";
 
 /// The attribute of a context that holds the token's entity if the peer's workload is the principal.
 const TOKEN: &str = "token";
+
+/// The header of transaction tokens, which stand in no other (draft-ietf-oauth-transaction-tokens section 8.2).
+const TXN_TOKEN: &str = "txn-token";
+
+/// The header in which a token stands after a scheme (RFC 6750 section 2.1).
+const AUTHORIZATION: &str = "authorization";
 
 /// Who was proved to ask.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,6 +86,7 @@ pub struct Principals {
     verifier: Arc<dyn TokenVerifier>,
     /// What becomes of the claims of each of the verifier's issuers.
     mappings: Vec<Mapping>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 /// Who asks, in the terms of policies.
@@ -107,7 +118,13 @@ impl FromStr for PrincipalRule {
 impl Principals {
     /// Tokens are verified by `verifier`, whose every issuer has a mapping here, in the same order.
     pub fn new(rules: PrincipalRules, verifier: Arc<dyn TokenVerifier>, mappings: Vec<Mapping>) -> Self {
-        Self { rules, verifier, mappings }
+        Self { rules, verifier, mappings, revocations: None }
+    }
+
+    /// The same, but what `revocations` has counts no more.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        Self { revocations: Some(revocations), ..self }
     }
 
     /// Who is the principal wherever no route says otherwise.
@@ -122,9 +139,9 @@ impl Principals {
 
     /// What the token among `headers` proves at `now`; nothing if there is none.
     pub(super) fn token(&self, headers: Headers<'_>, now: Timestamp) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
-        let Some(shown) = shown::token(headers, &self.rules.headers)? else { return Ok(None) };
+        let Some((header, shown)) = shown::token(headers, &self.rules.headers)? else { return Ok(None) };
         match self.verifier.verify(shown, now) {
-            Ok(token) => Ok(Some(token)),
+            Ok(token) => check_place(&token, header).map(|()| Some(token)),
             Err(error) if self.rules.ignore_unverified => {
                 tracing::debug!("a token that proves nothing counts as none: {error}");
                 Ok(None)
@@ -141,6 +158,18 @@ impl Principals {
                 Err(Refusal::new(reason, error, ""))
             }
         }
+    }
+
+    /// What `token` delegates to whoever showed `leaf`, if it is not simply its subject's own. One that was stolen, revoked or
+    /// can't be relied on is never as good as none.
+    pub(super) fn delegation(
+        &self,
+        token: &VerifiedToken,
+        leaf: Option<&VerifiedLeaf>,
+        now: Timestamp,
+    ) -> Result<Option<Delegation>, Refusal> {
+        let delegates = self.mappings.get(token.issuer_index).is_some_and(Mapping::is_delegated);
+        delegation((token, delegates), leaf, self.revocations.as_ref(), now)
     }
 
     /// Who of the two is the principal, by `rule`.
@@ -175,6 +204,16 @@ impl Principals {
             None => Err(Refusal::new(Reason::Internal, "an issuer without a mapping", &token.issuer)),
         }
     }
+}
+
+/// Refuses a transaction token in the place of an access token, and any other in the place of a transaction token: what is
+/// made for one must not pass for the other.
+fn check_place(token: &VerifiedToken, header: &str) -> Result<(), Refusal> {
+    let is_transaction = token.kind == TRANSACTION_TOKEN;
+    if (header == AUTHORIZATION && is_transaction) || (header == TXN_TOKEN && !is_transaction) {
+        return Err(Refusal::new(Reason::BadToken, "a transaction token stands in `txn-token`, and no other does", ""));
+    }
+    Ok(())
 }
 
 impl<'c> Callers<'c> {

@@ -40,6 +40,10 @@ pub enum Reason {
     UntrustedToken,
     /// The token is good for one use, and was used or may have been.
     ReplayedToken,
+    /// The token was made for another than whoever shows it.
+    OtherHolder,
+    /// The token, or somebody whom it rests on, was revoked.
+    RevokedToken,
     /// The token is good for one use, and there is no room to remember one more as used.
     TokensFull,
     /// No policy lets the caller ask what it asks.
@@ -91,7 +95,7 @@ const _: () = assert!(Reason::ALL.len() == Reason::Internal as usize + 1, "a rea
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::Permitted,
         Self::NoPermit,
         Self::Forbidden,
@@ -109,6 +113,8 @@ impl Reason {
         Self::ExpiredToken,
         Self::UntrustedToken,
         Self::ReplayedToken,
+        Self::OtherHolder,
+        Self::RevokedToken,
         Self::TokensFull,
         Self::CallerNotPermitted,
         Self::BadMethod,
@@ -153,6 +159,8 @@ impl Reason {
             Self::ExpiredToken => "expired_token",
             Self::UntrustedToken => "untrusted_token",
             Self::ReplayedToken => "replayed_token",
+            Self::OtherHolder => "other_holder",
+            Self::RevokedToken => "revoked_token",
             Self::TokensFull => "tokens_full",
             Self::CallerNotPermitted => "caller_not_permitted",
             Self::BadMethod => "bad_method",

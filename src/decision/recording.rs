@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::check::Check;
 use super::policy::PolicySet;
 use super::query::{Properties, Property, Query};
-use crate::evidence::record::Actor;
+use crate::evidence::record::{Actor, TokenClaims};
 use crate::evidence::{DecisionId, DisclosureKey, Field};
 use crate::foundation::digest::Digest;
 use crate::foundation::telemetry::printable;
@@ -153,6 +153,12 @@ pub(super) fn actors(token: &VerifiedToken) -> Option<Vec<Actor>> {
         next = inner(act);
     }
     (!actors.is_empty()).then_some(actors)
+}
+
+/// What a token says of itself, for its record.
+pub(super) fn token_claims(token: &VerifiedToken) -> TokenClaims {
+    let text = |name: &str| token.claims.get(name).and_then(Value::as_str).map(|text| printable(text, SHOWN));
+    TokenClaims { subject: printable(&token.subject, SHOWN), id: text("jti"), transaction: text("txn") }
 }
 
 fn inner(act: &Map<String, Value>) -> Option<&Map<String, Value>> {

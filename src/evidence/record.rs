@@ -14,7 +14,7 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
-pub use self::detail::{Actor, Field, Sealed, TraceId};
+pub use self::detail::{Actor, Field, Sealed, TokenClaims, TraceId};
 pub use self::search::{SearchKind, SearchRecord};
 pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 
@@ -273,6 +273,9 @@ pub struct DecisionRecord<'a> {
     /// What else of the question is kept, by the configuration.
     #[n(37)]
     pub fields: Option<Vec<Field>>,
+    /// What the token says of itself.
+    #[n(38)]
+    pub token_claims: Option<TokenClaims>,
 }
 
 impl DecisionRecord<'_> {
@@ -290,6 +293,7 @@ impl DecisionRecord<'_> {
             || self.actors.is_some()
             || self.trace_id.is_some()
             || self.fields.is_some()
+            || self.token_claims.is_some()
     }
 
     /// The same record, borrowing nothing.
@@ -326,6 +330,7 @@ impl DecisionRecord<'_> {
             actors: self.actors,
             trace_id: self.trace_id,
             fields: self.fields,
+            token_claims: self.token_claims,
         }
     }
 }

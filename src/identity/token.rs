@@ -46,6 +46,8 @@ pub struct VerifiedToken {
     pub issuer: Arc<str>,
     /// Which of the verifier's issuers that is, counted from 0.
     pub issuer_index: usize,
+    /// What it is for: `typ`, in lower case and without `application/`; `jwt` if it names none.
+    pub kind: String,
     /// Whom it is about: `sub`, never empty.
     pub subject: String,
     /// Whom it is for: `aud`, one of ours among them.

@@ -1,6 +1,7 @@
 //! What every store must do, run over both kinds.
 
 mod authorities;
+mod delegations;
 mod entities;
 mod entries;
 mod federation;
@@ -21,6 +22,7 @@ async fn keeps_the_contract(url: impl AsyncFn(&str) -> String) {
     authorities::keep_the_contract(&url).await;
     revocations::keep_the_contract(&url).await;
     federation::keeps_the_contract(&url).await;
+    delegations::keep_the_contract(&url).await;
 }
 
 #[tokio::test]

@@ -38,5 +38,10 @@ pub(super) fn migrator() -> Migrator {
         migration(3, "entries", include_str!("../../migrations/postgres/0003_entries.sql")),
         migration(4, "federation", include_str!("../../migrations/postgres/0004_federation.sql")),
         migration(5, "revoked leaves", include_str!("../../migrations/postgres/0005_revoked_leaves.sql")),
+        migration(
+            6,
+            "delegation revocations",
+            include_str!("../../migrations/postgres/0006_delegation_revocations.sql"),
+        ),
     ])
 }

@@ -27,6 +27,7 @@ mod authzen_vectors;
 mod bad_input;
 mod churn;
 mod cli;
+mod delegation_checks;
 mod drain;
 mod entities;
 mod entity_sources;

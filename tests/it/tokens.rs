@@ -167,7 +167,7 @@ async fn what_the_document_shows_works() {
 /// Runs a script as the document's reader does: `portcullis` is installed, `$SOCKET` is the admin socket, and
 /// `$SIDECAR` is where the caller's sidecar takes plain HTTP.
 #[expect(clippy::disallowed_methods, reason = "a script needs the programs that this test's user has")]
-fn run(mesh: &Mesh, script: &str) {
+pub(crate) fn run(mesh: &Mesh, script: &str) {
     let mut path = OsString::from(Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap());
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
@@ -184,7 +184,7 @@ fn run(mesh: &Mesh, script: &str) {
 }
 
 /// The blocks of a language.
-fn blocks(document: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(document: &str, language: &str) -> Vec<String> {
     let opening = format!("```{language}\n");
     document.split(&opening).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
 }

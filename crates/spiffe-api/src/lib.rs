@@ -86,6 +86,13 @@ pub mod portcullis {
             include!(concat!(env!("OUT_DIR"), "/portcullis.decision.v1.rs"));
         }
     }
+    /// Who acts for whom.
+    pub mod delegation {
+        /// Version 1.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/portcullis.delegation.v1.rs"));
+        }
+    }
     /// Those we federate with.
     pub mod federation {
         /// Version 1.

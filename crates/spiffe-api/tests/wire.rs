@@ -28,6 +28,7 @@ const SERVICES: &[(&str, &str)] = &[
         "FetchX509SVID> FetchX509Bundles> FetchJWTSVID FetchJWTBundles> ValidateJWTSVID FetchWITSVID> FetchWITBundles>",
     ),
     ("portcullis.decision.v1.Decisions", "PurgeCache"),
+    ("portcullis.delegation.v1.Delegation", "RevokeToken RevokeMember ListRevocations Restore"),
     ("portcullis.federation.v1.Federation", "ListPeers"),
     ("portcullis.identity.v1.Identity", "Explain RevokeX509SVID ListRevokedX509SVIDs"),
     (

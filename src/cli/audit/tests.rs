@@ -76,6 +76,7 @@ fn decision(dice: &mut Dice) -> DecisionRecord<'static> {
         bundle_sequence: None,
         actors: None,
         trace_id: None,
+        token_claims: None,
         fields: None,
     }
 }

@@ -68,8 +68,8 @@ tokens:
     p.yaml:7:83: tokens.issuers[2].algorithms: `none` is not an asymmetric signature algorithm of JOSE; known are `ES256`, `ES384`, `ES512`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`
     p.yaml:7:89: tokens.issuers[2].algorithms: `HS256` is not an asymmetric signature algorithm of JOSE; known are `ES256`, `ES384`, `ES512`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`
     p.yaml:7:96: tokens.issuers[2].algorithms: `es256` is not an asymmetric signature algorithm of JOSE; known are `ES256`, `ES384`, `ES512`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`
-    p.yaml:8:7: tokens.issuers[3]: must have exactly one of `jwks_url`, `jwks_file`, `discovery: true` and `spiffe: true`
-    p.yaml:9:7: tokens.issuers[4]: must have exactly one of `jwks_url`, `jwks_file`, `discovery: true` and `spiffe: true`
+    p.yaml:8:7: tokens.issuers[3]: must have exactly one of `jwks_url`, `jwks_file`, `discovery: true`, `spiffe: true` and `delegated: true`
+    p.yaml:9:7: tokens.issuers[4]: must have exactly one of `jwks_url`, `jwks_file`, `discovery: true`, `spiffe: true` and `delegated: true`
     p.yaml:10:55: tokens.issuers[5].discovery: to be asked for its metadata, the issuer's name must be `https://…`; `http://…` is for a loopback address alone
     p.yaml:11:7: tokens.issuers[6]: needs an `issuer`: the `iss` of its tokens, to the letter
     p.yaml:12:32: tokens.issuers[7].issuer: of SPIFFE the trust domains are the issuers, so there is no name to give
@@ -78,6 +78,36 @@ tokens:
     p.yaml:14:46: tokens.issuers[9].leeway: has no use with `spiffe: true`: the standard and the bundles settle it
     p.yaml:14:58: tokens.issuers[9].claims: have no use with `spiffe: true`: a JWT-SVID is the `Workload` of its subject
     ");
+}
+
+#[test]
+fn our_own_exchange_is_believed_by_our_own_bundle_and_for_what_it_makes() {
+    let yaml = "trust_domain: a
+tokens:
+  headers: [authorization, Txn-Token]
+  issuers:
+    - {preset: oidc, issuer: 'https://login.example', audiences: [o]}
+    - {delegated: true, issuer: 'https://gate.example', audiences: [o, a]}
+";
+    let tokens = load(yaml).config.tokens;
+    assert_eq!(tokens.rules.headers, ["authorization", "txn-token"]);
+    let own = &tokens.issuers[1];
+    assert!(matches!((&own.keys, &own.mapping), (KeyPlace::Own, Mapping::Delegated(_))));
+    assert_eq!(own.rules.types, ["at+jwt", "txntoken+jwt"]);
+    assert!(own.rules.algorithms.contains(&Algorithm::Es384));
+    for (more, complaint) in [
+        ("jwks_file: x", "must have exactly one of"),
+        ("spiffe: true", "of SPIFFE the trust domains are the issuers"),
+        ("discovery: true", "must have exactly one of"),
+        ("refresh: 1m", "has no use with `delegated: true`"),
+        ("ca_file: x", "has no use with `delegated: true`"),
+        ("claims: {type: Workload}", "a `Workload` is whom a trust domain vouches for"),
+    ] {
+        let told = complaints(&sources(&yaml.replace("delegated: true", &format!("delegated: true, {more}"))));
+        assert!(told.contains(complaint), "{more}: {told}");
+    }
+    let nameless = complaints(&sources(&yaml.replace(", issuer: 'https://gate.example'", "")));
+    assert!(nameless.contains("needs an `issuer`"), "{nameless}");
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::identity::token::{Algorithm, IssuerRules, KeySchedule, MAX_DOCUMENT_B
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
+/// What says how keys are fetched.
+const FETCHING: [&str; 5] = ["refresh", "min_refresh", "max_stale", "timeout", "ca_file"];
+
 /// The name of SPIFFE's trust domains among the issuers.
 const SPIFFE: &str = "spiffe";
 
@@ -48,6 +51,8 @@ pub enum KeyPlace {
     File(PathBuf),
     /// In the bundles of trust domains.
     Bundles,
+    /// In our own bundle: the tokens are those of our own exchange.
+    Own,
 }
 
 /// What says where the keys are, of which there is but one.
@@ -56,13 +61,14 @@ struct Places {
     file: Option<PathBuf>,
     discovery: bool,
     spiffe: bool,
+    delegated: bool,
 }
 
 pub(super) fn read(section: &mut Section<'_>) -> Option<TokenIssuer> {
     let preset = section.optional::<Preset>("preset");
     let issuer = section.optional::<IssuerName>("issuer");
     let places = read_places(section, preset.given().copied());
-    let rules = read_rules(section);
+    let rules = read_rules(section, places.as_ref().is_some_and(|places| places.delegated));
     let refresh = section.bounded("refresh", "5m", (SECOND, DAY));
     let pause = section.bounded("min_refresh", "10s", (SECOND, DAY));
     let max_stale = section.bounded("max_stale", "24h", (SECOND, 30 * DAY));
@@ -84,11 +90,16 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<TokenIssuer> {
         }
     };
     let keys = place(section, places, &issuer, fetch?)?;
-    let mapping = if matches!(keys, KeyPlace::Bundles) {
-        refuse_what_is_settled(section, &claims?);
-        Mapping::Spiffe
-    } else {
-        Mapping::Claims(claims?)
+    let mapping = match keys {
+        KeyPlace::Bundles => {
+            refuse_what_is_settled(section, &claims?);
+            Mapping::Spiffe
+        }
+        KeyPlace::Own => {
+            refuse(section, &FETCHING, "has no use with `delegated: true`: the keys are those of our own bundle");
+            Mapping::Delegated(claims?)
+        }
+        KeyPlace::Server(..) | KeyPlace::File(_) => Mapping::Claims(claims?),
     };
     let schedule = KeySchedule { refresh: refresh?, pause: pause? };
     Some(TokenIssuer { rules: IssuerRules { issuer, ..rules? }, keys, schedule, max_stale: max_stale?, mapping })
@@ -96,15 +107,19 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<TokenIssuer> {
 
 /// What the standard settles for JWT-SVIDs is nothing to be set: it would be ignored.
 fn refuse_what_is_settled(section: &mut Section<'_>, claims: &ClaimMapping) {
-    const SETTLED: [&str; 8] =
-        ["algorithms", "types", "leeway", "refresh", "min_refresh", "max_stale", "timeout", "ca_file"];
-    for key in SETTLED {
-        if section.origin(key) != Origin::Default {
-            section.fault(key, "has no use with `spiffe: true`: the standard and the bundles settle it");
-        }
-    }
+    let settled = ["algorithms", "types", "leeway"].into_iter().chain(FETCHING).collect::<Vec<_>>();
+    refuse(section, &settled, "has no use with `spiffe: true`: the standard and the bundles settle it");
     if !claims.attributes.is_empty() || claims.groups.is_some() || claims.id.to_string() != Preset::Spiffe.id() {
         section.fault("claims", "have no use with `spiffe: true`: a JWT-SVID is the `Workload` of its subject");
+    }
+}
+
+/// Tells of each of `keys` that is written down that it would be ignored.
+fn refuse(section: &mut Section<'_>, keys: &[&str], why: &str) {
+    for key in keys {
+        if section.origin(key) != Origin::Default {
+            section.fault(key, why);
+        }
     }
 }
 
@@ -113,37 +128,54 @@ fn read_places(section: &mut Section<'_>, preset: Option<Preset>) -> Option<Plac
     let file = section.optional::<PathBuf>("jwks_file");
     let by_preset = |default: bool| if default { "true" } else { "false" };
     let is_spiffe = preset == Some(Preset::Spiffe);
-    let elsewhere = url.given().is_some() || file.given().is_some();
+    let delegated = section.value("delegated", "false");
+    let elsewhere = url.given().is_some() || file.given().is_some() || delegated == Some(true);
     let discovery = section.value("discovery", by_preset(preset.is_some() && !is_spiffe && !elsewhere));
     let spiffe = section.value("spiffe", by_preset(is_spiffe));
-    Some(Places { url: url.valid()?, file: file.valid()?, discovery: discovery?, spiffe: spiffe? })
+    let (discovery, spiffe, delegated) = (discovery?, spiffe?, delegated?);
+    Some(Places { url: url.valid()?, file: file.valid()?, discovery, spiffe, delegated })
 }
 
 fn place(section: &mut Section<'_>, places: Places, issuer: &str, fetch: FetchConfig) -> Option<KeyPlace> {
     match places {
-        Places { url: Some(url), file: None, discovery: false, spiffe: false } => {
+        Places { url: Some(url), file: None, discovery: false, spiffe: false, delegated: false } => {
             Some(KeyPlace::Server(KeyAddress::Keys(url), fetch))
         }
-        Places { url: None, file: Some(path), discovery: false, spiffe: false } => Some(KeyPlace::File(path)),
-        Places { url: None, file: None, discovery: true, spiffe: false } => match KeyAddress::discovered(issuer) {
-            Ok(address) => Some(KeyPlace::Server(address, fetch)),
-            Err(error) => {
-                section.fault("discovery", format!("to be asked for its metadata, the issuer's name {error}"));
-                None
+        Places { url: None, file: Some(path), discovery: false, spiffe: false, delegated: false } => {
+            Some(KeyPlace::File(path))
+        }
+        Places { url: None, file: None, discovery: true, spiffe: false, delegated: false } => {
+            match KeyAddress::discovered(issuer) {
+                Ok(address) => Some(KeyPlace::Server(address, fetch)),
+                Err(error) => {
+                    section.fault("discovery", format!("to be asked for its metadata, the issuer's name {error}"));
+                    None
+                }
             }
-        },
-        Places { url: None, file: None, discovery: false, spiffe: true } => Some(KeyPlace::Bundles),
+        }
+        Places { url: None, file: None, discovery: false, spiffe: true, delegated: false } => Some(KeyPlace::Bundles),
+        Places { url: None, file: None, discovery: false, spiffe: false, delegated: true } => Some(KeyPlace::Own),
         _ => {
-            section.fault("", "must have exactly one of `jwks_url`, `jwks_file`, `discovery: true` and `spiffe: true`");
+            section.fault(
+                "",
+                "must have exactly one of `jwks_url`, `jwks_file`, `discovery: true`, `spiffe: true` and `delegated: true`",
+            );
             None
         }
     }
 }
 
-fn read_rules(section: &mut Section<'_>) -> Option<IssuerRules> {
+/// Of our own exchange, `delegated`, any algorithm that an authority of ours can have, and the types that are for showing to
+/// services: a JWT-SVID is taken where those are, and by their rules.
+fn read_rules(section: &mut Section<'_>, delegated: bool) -> Option<IssuerRules> {
+    let (signed, made) = if delegated {
+        ("[ES256, ES384, RS256, RS384, RS512]", "[at+jwt, txntoken+jwt]")
+    } else {
+        ("[ES256, RS256, EdDSA]", "[JWT]")
+    };
     let audiences = section.required_list::<String>("audiences");
-    let algorithms = section.list::<Algorithm>("algorithms", "[ES256, RS256, EdDSA]");
-    let types = section.list::<String>("types", "[JWT]");
+    let algorithms = section.list::<Algorithm>("algorithms", signed);
+    let types = section.list::<String>("types", made);
     let leeway = section.bounded("leeway", "30s", (Duration::ZERO, 300 * SECOND));
     let single_use = section.value::<bool>("single_use", "false");
     let capacity = section.bounded::<usize>("single_use_capacity", "100000", (1, 10_000_000));

@@ -15,7 +15,7 @@ use crate::decision::policy::PolicySet;
 use crate::decision::principal::{Principal, PrincipalRule, Principals};
 use crate::decision::query::{Entity, Query};
 use crate::decision::reason::Reason;
-use crate::decision::recording::{HEADER, Recording, actors};
+use crate::decision::recording::{HEADER, Recording, actors, token_claims};
 use crate::evidence::{DecisionId, DecisionRecord, Edge, Field, TraceId};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
@@ -240,6 +240,7 @@ impl<'q> Question<'q> {
             actors: self.token.as_deref().and_then(actors),
             trace_id: self.trace_id,
             fields: Some(self.fields).filter(|fields| !fields.is_empty()),
+            token_claims: self.token.as_deref().map(token_claims),
         }
     }
 }

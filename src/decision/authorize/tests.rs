@@ -1,4 +1,5 @@
 mod callers;
+mod delegation;
 mod manner;
 mod recording;
 mod tokens;

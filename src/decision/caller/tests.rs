@@ -53,3 +53,5 @@ fn a_certificate_that_proves_nobody_is_not_passed_over() {
     let credentials = Credentials { certificate: Some(&noise), bearer: None, user: Some(1000) };
     assert_eq!(shown(&callers, credentials), Err("unproved".to_owned()));
 }
+
+mod delegated;

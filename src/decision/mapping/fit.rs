@@ -9,6 +9,7 @@ use super::{PATH, ROUTE};
 use crate::decision::policy::problem::refuse_if_any;
 use crate::decision::policy::shape::is_supplied;
 use crate::decision::policy::{LoadError, PolicySet, Problem};
+use crate::decision::principal::DELEGATION;
 use crate::decision::schema::{ActionType, RecordType, SchemaTypes, Type};
 use crate::decision::value::read::{Place, read};
 
@@ -96,6 +97,10 @@ impl Route {
         problems: &mut Vec<Problem>,
     ) {
         for (attribute, value) in own {
+            if **attribute == *DELEGATION {
+                let what = "`context.delegation` is what a verified token says, so no route can say it";
+                problems.push(self.problem(value.position, what));
+            }
             self.misfit(&format!("the context of action `{name}`"), &action.context, attribute, value, problems);
         }
         for (attribute, kind) in &action.context {

@@ -10,6 +10,7 @@ use crate::decision::query::{Entity, EntityRef, Properties};
 use crate::decision::reason::Reason;
 use crate::decision::request::Refusal;
 use crate::decision::schema::SchemaTypes;
+use crate::identity::delegation::origin;
 use crate::identity::token::VerifiedToken;
 use portcullis_spiffe::SpiffeId;
 use serde_json::Value;
@@ -22,6 +23,8 @@ const MAX_GROUPS: usize = 256;
 pub enum Mapping {
     /// JWT-SVIDs: the workload of their subject, as a certificate's.
     Spiffe,
+    /// Tokens of our own exchange: the workload of their subject, if a trust domain vouched for it; else as others.
+    Delegated(ClaimMapping),
     /// Others.
     Claims(ClaimMapping),
 }
@@ -66,9 +69,26 @@ impl Mapping {
                 let id: SpiffeId = token.subject.parse().map_err(|why| Refusal::new(Reason::BadToken, why, ""))?;
                 Ok(workload(&id).into_owned())
             }
+            Self::Delegated(mapping) => match vouched_workload(token) {
+                Some(id) => Ok(workload(&id).into_owned()),
+                None => mapping.entity(token, types),
+            },
             Self::Claims(mapping) => mapping.entity(token, types),
         }
     }
+
+    /// Whether all tokens of this issuer are of those that were exchanged.
+    pub(in crate::decision) const fn is_delegated(&self) -> bool {
+        matches!(self, Self::Delegated(_))
+    }
+}
+
+/// The subject of a token that was exchanged, if it is a workload: that it looks like one does not say so, for issuers of people
+/// name them as they like.
+fn vouched_workload(token: &VerifiedToken) -> Option<SpiffeId> {
+    let id: SpiffeId = token.subject.parse().ok()?;
+    let vouched = origin(token)?.issuer?;
+    (vouched.strip_prefix("spiffe://") == Some(id.trust_domain().as_str())).then_some(id)
 }
 
 impl ClaimMapping {

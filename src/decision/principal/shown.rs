@@ -1,16 +1,15 @@
 //! Where in a request a token stands: in raw header lines, and never in the path or the query, which are logged.
 
+use super::AUTHORIZATION;
 use crate::decision::reason::Reason;
 use crate::decision::request::{Headers, Refusal};
-
-/// The header in which a token stands after a scheme (RFC 6750 section 2.1).
-const AUTHORIZATION: &str = "authorization";
 
 /// The only scheme under which there is one. Its case does not matter (RFC 9110 section 11.1).
 const BEARER: &str = "bearer";
 
-/// The token among `headers`, in one of those with these `names`. Another scheme than `Bearer` is the backend's business.
-pub(super) fn token<'h>(headers: Headers<'h>, names: &[String]) -> Result<Option<&'h str>, Refusal> {
+/// The token among `headers`, in one of those with these `names`, and in which. Another scheme than `Bearer` is the backend's
+/// business.
+pub(super) fn token<'h, 'n>(headers: Headers<'h>, names: &'n [String]) -> Result<Option<(&'n str, &'h str)>, Refusal> {
     let mut found = None;
     for name in names {
         let value = headers.unique(name).map_err(|why| Refusal::new(Reason::BadHeader, why, ""))?;
@@ -18,7 +17,7 @@ pub(super) fn token<'h>(headers: Headers<'h>, names: &[String]) -> Result<Option
         if shown.is_some() && found.is_some() {
             return Err(Refusal::new(Reason::BadToken, "there are tokens in two headers", name));
         }
-        found = found.or(shown);
+        found = found.or(shown.map(|shown| (name.as_str(), shown)));
     }
     Ok(found)
 }
@@ -36,7 +35,7 @@ mod tests {
     fn found(lines: &[HeaderLine<'_>]) -> Result<Option<String>, Reason> {
         let names = ["authorization".to_owned(), "x-forwarded-access-token".to_owned()];
         let headers = Headers::parse(lines).unwrap();
-        token(headers, &names).map(|found| found.map(str::to_owned)).map_err(|refusal| refusal.reason())
+        token(headers, &names).map(|found| found.map(|(_, shown)| shown.to_owned())).map_err(|refusal| refusal.reason())
     }
 
     #[test]

@@ -20,6 +20,21 @@ pub struct Actor {
     pub issuer: Option<String>,
 }
 
+/// What a token says of itself, beside who issued it.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+#[cbor(map)]
+pub struct TokenClaims {
+    /// Whom it is about: its `sub`.
+    #[n(0)]
+    pub subject: String,
+    /// Its own name, `jti`, if it has one.
+    #[n(1)]
+    pub id: Option<String>,
+    /// The transaction that it is of, `txn`, if it is of one.
+    #[n(2)]
+    pub transaction: Option<String>,
+}
+
 /// A trace (W3C Trace Context, section 3.2.2.3). Displays and serialises as 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct TraceId(pub(super) [u8; 16]);

@@ -69,6 +69,7 @@ pub(in crate::evidence) fn decision(time: Timestamp) -> DecisionRecord<'static> 
         actors: Some(vec![Actor { subject: "robot-7".into(), issuer: Some("https://login.example.org".into()) }]),
         trace_id: TraceId::of_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         fields: Some(fields()),
+        token_claims: Some(TokenClaims { subject: "alice".into(), id: Some("b3f1".into()), transaction: None }),
     }
 }
 

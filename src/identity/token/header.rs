@@ -7,6 +7,9 @@ use crate::foundation::telemetry::printable;
 use crate::identity::svid::jwt;
 use crate::identity::svid::jwt::parts::object;
 
+/// The type of a token that names none, as [`Header::check_kind`] has it.
+pub(super) const JWT: &str = "jwt";
+
 /// How much of a token's own words an error repeats, in bytes.
 const SHOWN: usize = 64;
 
@@ -39,14 +42,19 @@ impl Header {
         Ok(Self { algorithm, key_id: text("kid")?, kind: text("typ")? })
     }
 
-    /// Refuses a type that is none of `wanted`; a token that names none is a `JWT`.
-    pub(super) fn check_kind(&self, wanted: &[String]) -> Result<(), TokenError> {
-        let kind = self.kind.as_deref().unwrap_or("JWT");
-        // RFC 7515 section 4.1.9: a media type, whose first part may be left out.
-        let without = |kind: &str| kind.to_ascii_lowercase().trim_start_matches("application/").to_owned();
-        if wanted.iter().any(|wanted| without(wanted) == without(kind)) {
-            return Ok(());
+    /// Its type, in the one spelling that [`kind`] gives it. Refuses one that is none of `wanted`; a token that names none
+    /// is a `JWT`.
+    pub(super) fn check_kind(&self, wanted: &[String]) -> Result<String, TokenError> {
+        let shown = self.kind.as_deref().unwrap_or(JWT);
+        let read = kind(shown);
+        if wanted.iter().any(|wanted| kind(wanted) == read) {
+            return Ok(read);
         }
-        Err(TokenError::Type(printable(kind, SHOWN)))
+        Err(TokenError::Type(printable(shown, SHOWN)))
     }
+}
+
+/// A type in lower case, and without the first part of a media type, which may be left out (RFC 7515 section 4.1.9).
+fn kind(text: &str) -> String {
+    text.to_ascii_lowercase().trim_start_matches("application/").to_owned()
 }

@@ -109,6 +109,10 @@ fn what_can_never_fit_the_schema_is_told() {
             "{match: {path: /a, method: GET}, context: {x: y}}",
             "m.yaml:3:51: route `GET /a`: the context of action `GET` declares no `x`",
         ),
+        (
+            "{match: {path: /a, method: GET}, context: {delegation: {subject: '{query.s}'}}}",
+            "`context.delegation` is what a verified token says, so no route can say it",
+        ),
     ] {
         let said = refusal(&[route]);
         assert!(said.contains(told), "{route}\n{said}");

@@ -67,6 +67,8 @@ pub(super) const fn english(reason: Reason) -> &'static str {
         Reason::ExpiredToken => "The token has expired or is not valid yet.",
         Reason::UntrustedToken => "The token is not of an issuer that is trusted here, or not for this service.",
         Reason::ReplayedToken => "The token was used before.",
+        Reason::OtherHolder => "The token was made for another than its sender.",
+        Reason::RevokedToken => "The token was revoked.",
         Reason::TokensFull => "No more tokens for one use can be taken at the moment.",
         Reason::CallerNotPermitted => "The caller may not ask this.",
         Reason::BadMethod => "The method can't be understood.",

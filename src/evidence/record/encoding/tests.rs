@@ -102,6 +102,7 @@ fn what_an_earlier_version_wrote_is_read_as_it_stands_and_has_nothing_that_came_
         actors: None,
         trace_id: None,
         fields: None,
+        token_claims: None,
         ..decision(Timestamp::default())
     };
     let mut bytes = written(&Record::Decision(&old));

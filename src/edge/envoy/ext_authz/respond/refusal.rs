@@ -180,9 +180,12 @@ pub(super) fn challenge(verdict: &Verdict, answers: &Answers) -> String {
         | Reason::RevokedCertificate
         | Reason::UntrustedCertificate
         | Reason::PrincipalMismatch => format!("X509-SVID realm=\"{}\"", answers.realm),
-        Reason::BadToken | Reason::ExpiredToken | Reason::UntrustedToken | Reason::ReplayedToken => {
-            bearer(answers, Some(("invalid_token", english(verdict.reason))), None)
-        }
+        Reason::BadToken
+        | Reason::ExpiredToken
+        | Reason::UntrustedToken
+        | Reason::ReplayedToken
+        | Reason::OtherHolder
+        | Reason::RevokedToken => bearer(answers, Some(("invalid_token", english(verdict.reason))), None),
         // To who has shown no token, no error is told (RFC 6750 section 3.1).
         _ => bearer(answers, None, None),
     }
@@ -241,7 +244,9 @@ const fn of_reason(reason: Reason) -> u16 {
         | Reason::BadToken
         | Reason::ExpiredToken
         | Reason::UntrustedToken
-        | Reason::ReplayedToken => 401,
+        | Reason::ReplayedToken
+        | Reason::OtherHolder
+        | Reason::RevokedToken => 401,
         Reason::BadPrincipal
         | Reason::BadMethod
         | Reason::BadPath

@@ -113,7 +113,9 @@ fn each_reason_to_deny_has_its_status() {
             | Reason::BadToken
             | Reason::ExpiredToken
             | Reason::UntrustedToken
-            | Reason::ReplayedToken => (16, 401),
+            | Reason::ReplayedToken
+            | Reason::OtherHolder
+            | Reason::RevokedToken => (16, 401),
             Reason::BadPrincipal
             | Reason::BadMethod
             | Reason::BadPath

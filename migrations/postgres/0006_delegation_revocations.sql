@@ -1,0 +1,29 @@
+-- Delegated tokens, and members of their chains, that count no more. Times are nanoseconds since 1970-01-01T00:00:00Z.
+CREATE TABLE delegation_revocations (
+    trust_domain TEXT   NOT NULL,
+    kind         TEXT   NOT NULL CHECK (kind IN ('token', 'member')),
+    name         TEXT   NOT NULL,
+    -- Who gave the name; '' if that does not matter.
+    issuer       TEXT   NOT NULL,
+    revoked_at   BIGINT NOT NULL,
+    -- NULL: until it is taken back.
+    ends_at      BIGINT,
+    PRIMARY KEY (trust_domain, kind, name, issuer)
+);
+
+-- Counts the changes to them. It only ever rises.
+CREATE TABLE delegation_sequences (
+    trust_domain TEXT   NOT NULL PRIMARY KEY,
+    sequence     BIGINT NOT NULL CHECK (sequence > 0)
+);
+
+-- Tells every process that listens, once a change is committed.
+CREATE FUNCTION notify_delegation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('delegation_changed', '');
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER delegation_changed AFTER INSERT OR UPDATE ON delegation_sequences
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_delegation();

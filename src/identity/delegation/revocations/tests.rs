@@ -1,0 +1,124 @@
+use serde_json::json;
+
+use super::*;
+use crate::identity::delegation::memory::MemoryRevocations;
+use crate::identity::delegation::tests::{ROBOT, WEB, chain, verified};
+use crate::identity::token::tests::{ISSUER, NOW, claims, with};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+async fn empty() -> Revocations {
+    Revocations::load(Arc::new(MemoryRevocations::default())).await.unwrap()
+}
+
+fn token(id: &str, issuer: Option<&str>) -> Revoked {
+    Revoked::new(RevokedKind::Token, id, issuer).unwrap()
+}
+
+fn member(name: &str, issuer: Option<&str>) -> Revoked {
+    Revoked::new(RevokedKind::Member, name, issuer).unwrap()
+}
+
+fn delegation() -> Delegation {
+    let origin = json!({"format": "iss_sub", "iss": "https://first.example", "sub": "alice"});
+    Delegation::read(&verified("JWT", &with(&chain(), "sub_id", origin))).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_name_and_with_anybody_in_its_chain() {
+    for (revoked, ends) in [
+        (token("a-number", None), true),
+        (token("a-number", Some(ISSUER)), true),
+        (token("a-number", Some("https://other.example")), false),
+        (token("another", None), false),
+        (token("alice", None), false),
+        (member(ROBOT, None), true),
+        (member(WEB, None), true),
+        (member(WEB, Some("https://whoever.example")), true),
+        (member("alice", None), true),
+        (member("alice", Some(ISSUER)), true),
+        (member("alice", Some("https://first.example")), true),
+        (member("alice", Some("https://other.example")), false),
+        (member("bob", None), false),
+        (member("a-number", None), false),
+    ] {
+        let revocations = empty().await;
+        assert!(!revocations.is_revoked(&delegation(), NOW));
+        revocations.revoke(revoked.clone(), None, NOW).await.unwrap();
+        assert_eq!(revocations.is_revoked(&delegation(), NOW), ends, "{revoked}");
+        assert!(revocations.restore(&revoked).await.unwrap());
+        assert!(!revocations.is_revoked(&delegation(), NOW), "{revoked}");
+        assert!(!revocations.restore(&revoked).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_subjects_own_token_ends_with_its_subject_too() {
+    let own = verified("JWT", &claims());
+    for (revoked, ends) in [
+        (token("a-number", None), true),
+        (member("alice", Some(ISSUER)), true),
+        (member("alice", Some("https://other.example")), false),
+        (member(WEB, None), false),
+    ] {
+        let revocations = empty().await;
+        revocations.revoke(revoked.clone(), None, NOW).await.unwrap();
+        assert_eq!(revocations.is_token_revoked(&own, NOW), ends, "{revoked}");
+    }
+    let numbered = verified("JWT", &with(&claims(), "jti", 7));
+    assert!(!empty().await.is_token_revoked(&numbered, NOW));
+}
+
+#[tokio::test]
+async fn who_is_named_by_nobody_in_particular_may_be_the_one_who_is_revoked() {
+    let nameless = Delegation::read(&verified("JWT", &with(&claims(), "act", json!({"sub": "robot-7"})))).unwrap();
+    let revocations = empty().await;
+    revocations.revoke(member("robot-7", Some("https://factory.example")), None, NOW).await.unwrap();
+    assert!(revocations.is_revoked(&nameless, NOW));
+}
+
+#[tokio::test]
+async fn a_revocation_has_an_end_if_it_is_given_one() {
+    let revocations = empty().await;
+    let end = NOW.after(MINUTE);
+    let made = revocations.revoke(member(ROBOT, None), Some(end), NOW).await.unwrap();
+    assert_eq!((made.revoked_at, made.until), (NOW, Some(end)));
+    assert!(revocations.is_revoked(&delegation(), end.before(Duration::from_nanos(1))));
+    assert!(!revocations.is_revoked(&delegation(), end));
+    assert_eq!(revocations.list(end), []);
+
+    // A new end takes the place of the old one.
+    revocations.revoke(member(ROBOT, None), None, NOW).await.unwrap();
+    assert!(revocations.is_revoked(&delegation(), end));
+    assert_eq!(revocations.list(end).len(), 1);
+    for past in [NOW, NOW.before(MINUTE)] {
+        let refused = revocations.revoke(member(WEB, None), Some(past), NOW).await;
+        assert!(matches!(refused, Err(RevokeError::Over(at)) if at == past));
+    }
+}
+
+#[tokio::test]
+async fn there_is_an_end_to_how_much_is_kept_and_what_is_over_makes_room() {
+    let revocations = empty().await;
+    let all = (0..MAX_REVOCATIONS).map(|number| {
+        let until = Some(NOW.after(MINUTE));
+        Revocation { revoked: token(&number.to_string(), None), revoked_at: NOW, until }
+    });
+    revocations.known.replace(all.collect());
+    let refused = revocations.revoke(token("one more", None), None, NOW).await;
+    assert!(matches!(refused, Err(RevokeError::TooMany)));
+    revocations.revoke(token("7", None), None, NOW).await.unwrap();
+    revocations.revoke(token("one more", None), None, NOW.after(MINUTE)).await.unwrap();
+    let left: Vec<String> = revocations.list(NOW).iter().map(|known| known.revoked.name().to_owned()).collect();
+    assert_eq!(left, ["7", "one more"], "those that are over are dropped");
+}
+
+#[tokio::test]
+async fn what_a_process_finds_at_its_start_holds() {
+    let store = Arc::new(MemoryRevocations::default());
+    let one = Revocations::load(Arc::clone(&store) as _).await.unwrap();
+    one.revoke(member(WEB, None), None, NOW).await.unwrap();
+    let other = Revocations::load(store).await.unwrap();
+    assert!(other.is_revoked(&delegation(), NOW));
+    assert_eq!(other.list(NOW), one.list(NOW));
+}
