@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::signature::ParsedPublicKey;
+use portcullis_spiffe::TrustDomain;
 use serde_json::Value;
 
 use super::header::Header;
@@ -14,7 +15,7 @@ use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::telemetry::printable;
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
-use crate::identity::bundle::{Bundle, Bundles};
+use crate::identity::bundle::{Bundle, Bundles, JwtAuthority};
 use crate::identity::svid::jwt::parts::{Claims, Parts};
 use crate::identity::svid::jwt::{self, TokenError as JwtError};
 
@@ -50,6 +51,8 @@ pub struct Issuer {
 enum Keys {
     Published(Arc<PublishedKeys>),
     Bundles(Arc<Watched<Bundles>>),
+    /// Those of one trust domain, for tokens that name their issuer.
+    Own(TrustDomain, Arc<Watched<Bundles>>),
 }
 
 impl Issuer {
@@ -64,6 +67,12 @@ impl Issuer {
         Self::of(rules, Keys::Bundles(bundles))
     }
 
+    /// Ourselves, under a name of our own: the tokens that we exchange, signed by an authority of `trust_domain` as its bundle
+    /// has it now.
+    pub fn own(rules: IssuerRules, trust_domain: TrustDomain, bundles: Arc<Watched<Bundles>>) -> Self {
+        Self::of(rules, Keys::Own(trust_domain, bundles))
+    }
+
     fn of(rules: IssuerRules, keys: Keys) -> Self {
         let single_use = rules.single_use.map(|(capacity, since)| SingleUse::new(capacity, since));
         Self { rules, keys, single_use }
@@ -72,7 +81,7 @@ impl Issuer {
     /// Whether it is the one whose keys must have signed a token that says this of itself.
     pub(super) fn is_of(&self, issuer: Option<&Value>, subject: &str) -> bool {
         match &self.keys {
-            Keys::Published(_) => issuer.and_then(Value::as_str) == Some(&*self.rules.issuer),
+            Keys::Published(_) | Keys::Own(..) => issuer.and_then(Value::as_str) == Some(&*self.rules.issuer),
             // The trust domain vouches for its subjects; whom a JWT-SVID names as its issuer says nothing.
             Keys::Bundles(_) => subject.starts_with("spiffe://"),
         }
@@ -87,7 +96,7 @@ impl Issuer {
     pub(super) fn still_vouches(&self, token: &VerifiedToken, now: Timestamp) -> bool {
         let keys = match &self.keys {
             Keys::Published(keys) => keys.usable(now).map(|keys| keys.epoch()),
-            Keys::Bundles(bundles) => Some(bundles.load().epoch()),
+            Keys::Bundles(bundles) | Keys::Own(_, bundles) => Some(bundles.load().epoch()),
         };
         let leeway = self.rules.leeway;
         let begun = token.not_before.is_none_or(|begin| begin.before(leeway) <= now);
@@ -112,21 +121,51 @@ impl Issuer {
             Keys::Published(keys) => {
                 let epoch = self.verify_signature(parts, keys, now)?;
                 self.check(&claims, now)?;
-                Ok(VerifiedToken {
-                    issuer: Arc::clone(&self.rules.issuer),
-                    issuer_index: index,
-                    subject: claims.subject,
-                    audience: claims.audience,
-                    not_after: claims.expires_at,
-                    claims: claims.all,
-                    digest: Digest::of(token.as_bytes()),
-                    not_before: claims.not_before,
-                    issued_at: claims.issued_at,
-                    keys: epoch,
-                })
+                Ok(self.named(token, claims, index, epoch))
+            }
+            Keys::Own(trust_domain, bundles) => {
+                let bundles = bundles.load();
+                let own = bundles.get(trust_domain).map(|bundle| &*bundle.jwt_authorities);
+                self.verify_own(parts, own.unwrap_or_default(), now)?;
+                self.check(&claims, now)?;
+                Ok(self.named(token, claims, index, bundles.epoch()))
             }
             Keys::Bundles(bundles) => self.verify_svid(token, claims, &bundles.load(), index, now),
         }
+    }
+
+    /// What a token proves that names this issuer.
+    fn named(&self, token: &str, claims: Claims, index: usize, keys: Epoch) -> VerifiedToken {
+        VerifiedToken {
+            issuer: Arc::clone(&self.rules.issuer),
+            issuer_index: index,
+            subject: claims.subject,
+            audience: claims.audience,
+            not_after: claims.expires_at,
+            claims: claims.all,
+            digest: Digest::of(token.as_bytes()),
+            not_before: claims.not_before,
+            issued_at: claims.issued_at,
+            keys,
+        }
+    }
+
+    fn verify_own(&self, parts: &Parts<'_>, own: &[JwtAuthority], now: Timestamp) -> Result<(), TokenError> {
+        let header = Header::parse(&parts.header)?;
+        let algorithm = header.algorithm.parse().ok().filter(|algorithm| self.rules.algorithms.contains(algorithm));
+        let algorithm = algorithm.ok_or_else(|| TokenError::Algorithm(printable(&header.algorithm, SHOWN)))?;
+        header.check_kind(&self.rules.types)?;
+        let is_meant = |key: &&JwtAuthority| {
+            Some(&*key.key_id) == header.key_id.as_deref() && key.expires_at.is_none_or(|end| now < end)
+        };
+        let Some(key) = own.iter().find(is_meant) else {
+            let key_id = header.key_id.map(|key_id| printable(&key_id, SHOWN));
+            return Err(TokenError::UnknownKey { issuer: Arc::clone(&self.rules.issuer), key_id });
+        };
+        let mismatch = |_reason| JwtError::KeyKind { algorithm: algorithm.name(), key_id: key.key_id.clone() };
+        let public = ParsedPublicKey::new(algorithm.verification(), &key.public_key).map_err(mismatch)?;
+        public.verify_sig(parts.signed.as_bytes(), &parts.signature).map_err(|_unspecified| JwtError::Signature)?;
+        Ok(())
     }
 
     fn verify_signature(&self, parts: &Parts<'_>, keys: &PublishedKeys, now: Timestamp) -> Result<Epoch, TokenError> {
