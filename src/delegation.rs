@@ -18,6 +18,12 @@ mod request;
 mod scope;
 mod transaction;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_spiffe::{SpiffeId, TrustDomain};
+
 pub use self::client::{Client, ClientError, Clients, Credentials};
 pub use self::error::{ErrorCode, ExchangeError};
 pub use self::exchange::{Exchange, Exchanged, Ports};
@@ -25,12 +31,6 @@ pub use self::grant::Grants;
 pub use self::input::Revoked;
 pub use self::metrics::ExchangeMetrics;
 pub use self::request::{ExchangeRequest, ShownToken, TokenType, UnknownTokenType};
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
-
-use portcullis_spiffe::{SpiffeId, TrustDomain};
 
 /// The kind of an actor that the configuration says nothing else of (draft-mcguinness-oauth-actor-profile).
 pub const SERVICE: &str = "service";

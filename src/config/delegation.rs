@@ -79,7 +79,7 @@ impl Delegation {
         let subjects = section.section("subjects", Subjects::read);
         let (issuer, audiences) = (issuer?, audiences?);
         let mut names = BTreeSet::new();
-        if let Some((name, _)) = audiences.iter().find(|(name, _)| !names.insert(name)) {
+        if let Some(name) = audiences.iter().map(|(name, _)| name).find(|name| !names.insert(*name)) {
             section.fault("audiences", format!("`{name}` is there twice"));
         }
         let delegation = Self {

@@ -72,9 +72,7 @@ impl Account {
     /// Its end.
     pub(super) fn concluded(self, ended: &Result<Exchanged, ExchangeError>) -> ExchangeRecord {
         match ended {
-            Err(error) => {
-                ExchangeRecord { outcome: error.outcome(), reason: Cow::Borrowed(error.reason()), ..self.0 }
-            }
+            Err(error) => ExchangeRecord { outcome: error.outcome(), reason: Cow::Borrowed(error.reason()), ..self.0 },
             Ok(issued) => ExchangeRecord {
                 outcome: Outcome::Allow,
                 reason: Cow::Borrowed(ISSUED),

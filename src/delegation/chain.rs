@@ -38,7 +38,7 @@ pub(super) fn extended(subject: &Input, actor: Party, most: usize) -> Result<Vec
 pub(super) fn check_may_act(subject: &Input, actor: &Party) -> Result<(), ExchangeError> {
     let Some(may_act) = subject.token.claims.get("may_act") else { return Ok(()) };
     let said = |members: &Map<String, Value>| {
-        let is_actor = members.get("sub").and_then(Value::as_str) == Some(&actor.subject);
+        let is_actor = members.get("sub").and_then(Value::as_str) == Some(actor.subject.as_str());
         let by_issuer = members.get("iss").is_none_or(|issuer| issuer.as_str() == actor.issuer.as_deref());
         let known = members.keys().all(|name| matches!(name.as_str(), "sub" | "iss"));
         is_actor && by_issuer && known
@@ -58,10 +58,7 @@ pub(super) fn claim(actors: &[Party]) -> Option<Value> {
 
 /// `iss`, `sub` and `sub_profile`.
 pub(super) fn named(party: &Party) -> Map<String, Value> {
-    let members = [
-        ("iss", party.issuer.as_ref()),
-        ("sub", Some(&party.subject)),
-        ("sub_profile", party.profile.as_ref()),
-    ];
+    let members =
+        [("iss", party.issuer.as_ref()), ("sub", Some(&party.subject)), ("sub_profile", party.profile.as_ref())];
     members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect()
 }

@@ -98,7 +98,7 @@ impl Clients {
         if token.claims.contains_key("act") {
             return Err(ClientError::Unproved("the assertion is of one who acts for another".into()));
         }
-        let id = token.subject.parse().map_err(unproved)?;
+        let id: SpiffeId = token.subject.parse().map_err(unproved)?;
         let caller = Caller::of_token(token, Arc::new(Mapping::Spiffe)).map_err(unproved)?;
         Ok(Client { id, certificate: None, caller })
     }

@@ -204,11 +204,8 @@ impl Exchange {
     ) -> Result<BTreeSet<String>, ExchangeError> {
         let Understood { subject, actors, audience, wanted, .. } = understood;
         let asked = Asked { client, subject, actors, audience, kind: request.wanted };
-        let by = Asker {
-            caller: Some(&client.caller),
-            request_id: request.request_id,
-            traceparent: request.traceparent,
-        };
+        let by =
+            Asker { caller: Some(&client.caller), request_id: request.request_id, traceparent: request.traceparent };
         // All are asked before any is waited for: their records then reach the disk together.
         let verdicts = wanted.iter().map(|scope| self.ports.grants.grant(asked.about(scope), by, &subject.token));
         let verdicts: Vec<_> = verdicts.collect();
@@ -241,8 +238,7 @@ impl Exchange {
         let (jti, scope, signed) = (self.name()?, text(granted), kind.signed().ok_or(ExchangeError::NotIssued)?);
         let id = transaction.as_ref().map(|transaction| transaction.id.clone());
         let (subject, actors, scope_text) = (&subject, &*actors, &*scope);
-        let draft =
-            Draft { kind, client, subject, actors, audience, scope: scope_text, jti: &jti, transaction };
+        let draft = Draft { kind, client, subject, actors, audience, scope: scope_text, jti: &jti, transaction };
         if not_after.unix_seconds() <= now.unix_seconds() {
             return Err(ExchangeError::TooShort);
         }

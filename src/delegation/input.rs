@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::chain::is_same;
 use super::{Client, ExchangeConfig, ExchangeError, ShownToken, TokenType};
 use crate::foundation::clock::Timestamp;
 use crate::identity::delegation::{Delegation, Party};
@@ -75,7 +76,7 @@ impl Input {
         actor: &Party,
         config: &ExchangeConfig,
     ) -> Result<(), ExchangeError> {
-        let acts = super::chain::is_same(self.actors.first().unwrap_or(&self.subject), actor);
+        let acts = is_same(self.actors.first().unwrap_or(&self.subject), actor);
         let is_meant = self.is_made_for(client, config);
         if self.is_own && !is_meant && !acts {
             return Err(ExchangeError::MadeForOthers);
@@ -108,7 +109,7 @@ impl Input {
 /// Whom a token of ours is about: `sub_id` says who vouched for the name before we did (RFC 9493 section 3.2.3).
 fn origin(token: &VerifiedToken, subject: Party) -> Party {
     let text = |name: &str| token.claims.get("sub_id")?.get(name).and_then(Value::as_str);
-    let is_same = text("format") == Some("iss_sub") && text("sub") == Some(&subject.subject);
+    let is_same = text("format") == Some("iss_sub") && text("sub") == Some(subject.subject.as_str());
     let issuer = text("iss").filter(|_| is_same).map(str::to_owned);
     Party { issuer: issuer.or(subject.issuer), ..subject }
 }

@@ -28,7 +28,7 @@ impl Draft<'_> {
     pub(super) fn claims(self, config: &ExchangeConfig) -> Map<String, Value> {
         let subject = &self.subject.subject;
         let mut claims = named(subject);
-        claims.insert("iss".to_owned(), json!(*config.issuer));
+        claims.insert("iss".to_owned(), json!(&*config.issuer));
         // Under our own name, two issuers' alice would be one.
         let vouched = json!({"format": "iss_sub", "iss": subject.issuer, "sub": subject.subject});
         claims.insert("sub_id".to_owned(), vouched);

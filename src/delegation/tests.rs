@@ -16,16 +16,14 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::decision::{Asker, Caller, Query, Reason, Verdict};
-use crate::evidence::{
-    AppendError, Audit, CacheState, DecisionId, ExchangeRecord, Outcome, Record, Taken,
-};
+use crate::evidence::{AppendError, Audit, CacheState, DecisionId, ExchangeRecord, Outcome, Record, Taken};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::SystemEntropy;
-use crate::identity::authority::{self, Authority, AuthorityConfig, DelegatedKind, Hash, KeyCustody, KeyType};
-use crate::identity::delegation::Delegation;
 use crate::foundation::watched::Watched;
+use crate::identity::authority::{self, Authority, AuthorityConfig, DelegatedKind, Hash, KeyCustody, KeyType};
 use crate::identity::bundle::{Bundle, Bundles};
+use crate::identity::delegation::Delegation;
 use crate::identity::journal::memory::MemoryJournal;
 use crate::identity::token::tests::{Key, bundle, header, published, rules, token};
 use crate::identity::token::{Issuer, IssuerRules, Tokens, VerifiedToken};
@@ -164,7 +162,8 @@ impl House {
         let mut config = config();
         change(&mut config);
         let directory = tempfile::tempdir().unwrap();
-        let (log, policies, entropy) = (Arc::<Log>::default(), Arc::<Policies>::default(), Arc::new(SystemEntropy::new()));
+        let (log, policies, entropy) =
+            (Arc::<Log>::default(), Arc::<Policies>::default(), Arc::new(SystemEntropy::new()));
         *policies.granted.lock().unwrap() = config.scopes.clone();
         let authority = AuthorityConfig {
             trust_domain: config.trust_domain.clone(),
@@ -175,8 +174,11 @@ impl House {
             data_dir: directory.path().join("data"),
             custody: KeyCustody::Sealed { seal_key_file: directory.path().join("data/seal.key") },
         };
-        let ports =
-            authority::Ports { journal: Arc::new(MemoryJournal::default()), audit: log.clone(), entropy: entropy.clone() };
+        let ports = authority::Ports {
+            journal: Arc::new(MemoryJournal::default()),
+            audit: log.clone(),
+            entropy: entropy.clone(),
+        };
         let authority = Authority::open(authority, ports, authority::Metrics::default(), NOW).await.unwrap();
         let (people, strangers, workloads) = (Key::p256(), Key::p256(), Key::p256());
         let svids = Bundles::new([Bundle::clone(&bundle("example.org", [("kid-1", &workloads)]))]);
@@ -351,7 +353,8 @@ async fn what_is_revoked_goes_no_further() {
     let first = first.token.expose();
     let onward = ExchangeRequest { audience: Some(CALENDAR), ..wanted(first) };
     house.ask(&client("tool"), &onward).await.unwrap();
-    for (gone, ends) in [("alice", true), ("spiffe://example.org/coordinator", true), ("spiffe://example.org/x", false)] {
+    for (gone, ends) in [("alice", true), ("spiffe://example.org/coordinator", true), ("spiffe://example.org/x", false)]
+    {
         *house.gone.0.lock().unwrap() = gone;
         let ended = house.ask(&client("tool"), &onward).await;
         assert_eq!(ended.err().map(|error| error.reason()), ends.then_some("revoked"), "{gone}");

@@ -52,7 +52,9 @@ async fn a_chain_shows_both_hops_and_only_narrows() {
     assert_eq!(decision["policies"], json!(["tool-reads-for-the-coordinator"]));
     assert_eq!(decision["principal"], r#"Workload::"spiffe://example.org/tool""#);
 
-    for (scope, code) in [("calendar:write", None), ("mail:send", Some("invalid_scope")), ("admin", Some("invalid_scope"))] {
+    for (scope, code) in
+        [("calendar:write", None), ("mail:send", Some("invalid_scope")), ("admin", Some("invalid_scope"))]
+    {
         let answer = desk.ask(Some(&tool), &form(&first, CALENDAR, &[("scope", scope)])).await;
         assert_eq!(refused(&answer), invalid(code.unwrap_or("unauthorized_client")), "{scope}");
     }
@@ -71,7 +73,11 @@ async fn a_stolen_token_is_of_no_use_to_others() {
     for (subject, code, reason) in [
         (first.clone(), "invalid_request", "made_for_others"),
         (alice.clone(), "unauthorized_client", "not_granted"),
-        (desk.idp.token_with(&json!({"aud": "orders", "scope": "calendar:read"})), "invalid_request", "bad_subject_token"),
+        (
+            desk.idp.token_with(&json!({"aud": "orders", "scope": "calendar:read"})),
+            "invalid_request",
+            "bad_subject_token",
+        ),
         (desk.alice(&json!({"iat": 1_700_000_000, "exp": 1_700_000_300})), "invalid_request", "bad_subject_token"),
         (desk.alice(&json!({"iss": desk.issuer, "aud": TOOL})), "invalid_request", "bad_subject_token"),
         (format!("{first}x"), "invalid_request", "bad_subject_token"),
@@ -105,7 +111,8 @@ async fn an_assertion_is_good_once() {
     let mut workload = Client::connect(&desk.home.workload_socket()).await;
     let alice = desk.alice(&json!({}));
     let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
-    let shown = |assertion: &str| [("client_assertion_type", kind.to_owned()), ("client_assertion", assertion.to_owned())];
+    let shown =
+        |assertion: &str| [("client_assertion_type", kind.to_owned()), ("client_assertion", assertion.to_owned())];
     let ask = async |assertion: &str, client: Option<&_>| {
         let shown = shown(assertion);
         let shown: Vec<(&str, &str)> = shown.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -139,7 +146,10 @@ async fn a_transaction_token_is_replaced_and_not_widened() {
     ];
     let answer = desk.ask(Some(&coordinator), &form(&alice, "example.org", &begins)).await;
     let first = token(&answer);
-    assert_eq!((&answer.json()["token_type"], &answer.json()["issued_token_type"]), (&json!("N_A"), &json!(TRANSACTION)));
+    assert_eq!(
+        (&answer.json()["token_type"], &answer.json()["issued_token_type"]),
+        (&json!("N_A"), &json!(TRANSACTION))
+    );
     let begun = claims(&first);
     assert_eq!(desk.last()["transaction"], begun["txn"]);
 
@@ -152,7 +162,10 @@ async fn a_transaction_token_is_replaced_and_not_widened() {
     for name in ["txn", "sub", "aud", "scope", "rctx"] {
         assert_eq!(next[name], begun[name], "{name}");
     }
-    assert_eq!((&next["tctx"], &next["req_wl"]), (&json!({"event": 17, "room": "blue"}), &json!("spiffe://example.org/tool")));
+    assert_eq!(
+        (&next["tctx"], &next["req_wl"]),
+        (&json!({"event": 17, "room": "blue"}), &json!("spiffe://example.org/tool"))
+    );
     assert_eq!(next["act"]["act"]["sub"], "spiffe://example.org/coordinator");
     for (more, audience, code) in [
         (&[("request_details", r#"{"event":18}"#)][..], "example.org", "invalid_request"),
@@ -190,7 +203,8 @@ async fn what_is_no_form_is_no_request() {
 async fn a_schema_that_knows_of_no_exchange_lets_nothing_be_exchanged() {
     let desk = TokenDesk::start_in(Home::new(), &[]).await;
     let coordinator = desk.workload("coordinator");
-    let answer = desk.ask(Some(&coordinator), &form(&desk.alice(&json!({})), TOOL, &[("scope", "calendar:read")])).await;
+    let answer =
+        desk.ask(Some(&coordinator), &form(&desk.alice(&json!({})), TOOL, &[("scope", "calendar:read")])).await;
     assert_eq!(refused(&answer), invalid("unauthorized_client"));
     let record = desk.last();
     let decision = desk.home.decision(record["decisions"][0].as_str().unwrap()).await;

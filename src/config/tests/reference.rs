@@ -109,7 +109,8 @@ fn the_documented_defaults_are_in_force() {
     let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
     let (mut callers_issuer, mut callers_claims, mut vocabulary) =
         (issuer.clone(), String::new(), "caller: g".to_owned());
-    let (mut subjects_issuer, mut subjects_claims, mut audience) = (issuer.clone(), String::new(), "name: h".to_owned());
+    let (mut subjects_issuer, mut subjects_claims, mut audience) =
+        (issuer.clone(), String::new(), "name: h".to_owned());
     for (key, default) in &stated {
         let default = default.replace("<data_dir>", "data");
         if let Some(name) = key.strip_prefix("identity.entries[].") {
@@ -157,11 +158,8 @@ fn the_documented_defaults_are_in_force() {
         "issuers: [{{{subjects_issuer}, claims: {{{subjects_claims}}}}}], unscoped: [{{issuer: 'https://b', scopes: []}}]"
     );
     let profiles = "{spiffe_id: 'spiffe://a/b', profile: ai_agent}";
-    writeln!(
-        yaml,
-        "delegation: {{audiences: [{{{audience}}}], profiles: [{profiles}], subjects: {{{subjects}}}}}"
-    )
-    .unwrap();
+    writeln!(yaml, "delegation: {{audiences: [{{{audience}}}], profiles: [{profiles}], subjects: {{{subjects}}}}}")
+        .unwrap();
     let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
     let mut said = BTreeMap::new();
     flat("", &explicit.effective, &mut said);

@@ -10,7 +10,8 @@ async fn coordinators(house: &House, alice: &str) -> String {
 async fn the_chain_shows_every_hop_and_policies_see_it() {
     let house = House::new().await;
     // A chain that came from elsewhere, one member of it without an issuer and all of it with more than anybody reads.
-    let before = json!({"sub": "desk", "client_id": "x", "act": {"iss": "https://far.example", "sub": "phone", "exp": 1}});
+    let before =
+        json!({"sub": "desk", "client_id": "x", "act": {"iss": "https://far.example", "sub": "phone", "exp": 1}});
     let first = coordinators(&house, &house.alice(&json!({"act": before}))).await;
     house.asked();
     let issued = house.ask(&client("tool"), &ExchangeRequest { audience: Some(CALENDAR), ..wanted(&first) }).await;
@@ -31,15 +32,20 @@ async fn the_chain_shows_every_hop_and_policies_see_it() {
     assert_eq!(claims_of(&issued)["act"], act);
     let member = |iss: &str, sub: &str| json!({"iss": iss, "sub": sub});
     let actors = json!([
-        member("spiffe://example.org", &ours("tool")), member("spiffe://example.org", &ours("coordinator")), member(IDP, "desk"),
+        member("spiffe://example.org", &ours("tool")),
+        member("spiffe://example.org", &ours("coordinator")),
+        member(IDP, "desk"),
     ]);
-    assert_eq!(house.asked(), [json!({
-        "principal": ours("tool"), "action": "Portcullis::exchange", "caller": ours("tool"),
-        "resource": format!("Portcullis::Audience::{CALENDAR:?}"),
-        "context": {
-            "actors": actors, "depth": 3, "kind": "access_token", "scope": "read", "subject": {"iss": IDP, "sub": "alice"},
-        },
-    })]);
+    assert_eq!(
+        house.asked(),
+        [json!({
+            "principal": ours("tool"), "action": "Portcullis::exchange", "caller": ours("tool"),
+            "resource": format!("Portcullis::Audience::{CALENDAR:?}"),
+            "context": {
+                "actors": actors, "depth": 3, "kind": "access_token", "scope": "read", "subject": {"iss": IDP, "sub": "alice"},
+            },
+        })]
+    );
 }
 
 #[tokio::test]
@@ -108,7 +114,8 @@ async fn an_actor_token_is_the_clients_own() {
 async fn a_token_of_ours_is_exchanged_by_whom_it_was_made_for_or_who_acts_in_it() {
     let house = House::new().await;
     let first = coordinators(&house, &house.alice(&json!({}))).await;
-    for (who, may) in [("tool", true), ("coordinator", true), ("calendar", false), ("thief", false), ("tool/x", false)] {
+    for (who, may) in [("tool", true), ("coordinator", true), ("calendar", false), ("thief", false), ("tool/x", false)]
+    {
         let ended = house.ask(&client(who), &ExchangeRequest { audience: Some(CALENDAR), ..wanted(&first) }).await;
         assert_eq!(ended.err().map(|error| error.reason()), (!may).then_some("made_for_others"), "{who}");
     }

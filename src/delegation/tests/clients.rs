@@ -60,7 +60,11 @@ fn an_assertion_is_for_us_alone_and_good_once() {
         fresh(json!({"sub": "spiffe://other.org/tool"})),
         assertion(&key, &json!({"jti": null})),
         assertion(&Key::p256(), &json!({"jti": "forged"})),
-        token(&with(&header("ES256"), "typ", "at+jwt"), &json!({"sub": "spiffe://example.org/tool", "aud": US, "iat": SECOND, "exp": SECOND + 60, "jti": "typed"}), &key),
+        token(
+            &with(&header("ES256"), "typ", "at+jwt"),
+            &json!({"sub": "spiffe://example.org/tool", "aud": US, "iat": SECOND, "exp": SECOND + 60, "jti": "typed"}),
+            &key,
+        ),
     ] {
         assert!(matches!(known(&bad, None), Err(ClientError::Unproved(_))), "{bad}");
     }

@@ -27,7 +27,8 @@ async fn a_scope_is_never_wider_than_any_token_that_went_in() {
     let issued = std::cell::Cell::new(0);
     TestRunner::default()
         .run(&cases, |(held, asked, granted)| {
-            let mut subject = house.alice(&json!({"scope": if held.is_empty() { Value::Null } else { json!(text(&held)) }}));
+            let mut subject =
+                house.alice(&json!({"scope": if held.is_empty() { Value::Null } else { json!(text(&held)) }}));
             let mut before = scopes(&held);
             for ((hop, audience), (asked, granted)) in
                 [("coordinator", TOOL), ("tool", CALENDAR)].into_iter().zip(asked.into_iter().zip(granted))
@@ -38,7 +39,12 @@ async fn a_scope_is_never_wider_than_any_token_that_went_in() {
                 let Ok(new) = house.ask(&client(hop), &request).now_or_never().unwrap() else { return Ok(()) };
                 let after = set(&new.scope);
                 prop_assert!(!after.is_empty());
-                prop_assert!(after.is_subset(&before) && after.is_subset(&config().scopes), "{:?} of {:?}", after, before);
+                prop_assert!(
+                    after.is_subset(&before) && after.is_subset(&config().scopes),
+                    "{:?} of {:?}",
+                    after,
+                    before
+                );
                 prop_assert!(after.is_subset(&scopes(&granted)));
                 if let Some(asked) = asked {
                     prop_assert!(after.is_subset(&scopes(&asked)));

@@ -32,7 +32,10 @@ async fn a_transaction_goes_on_unchanged() {
     let issued = house.ask(&client("coordinator"), &begins).await.unwrap();
     let first = claims_of(&issued);
     assert_eq!(part(&issued, 0)["typ"], "txntoken+jwt");
-    assert_eq!((&first["aud"], &first["sub"], &first["req_wl"]), (&json!("example.org"), &json!("alice"), &json!("spiffe://example.org/coordinator")));
+    assert_eq!(
+        (&first["aud"], &first["sub"], &first["req_wl"]),
+        (&json!("example.org"), &json!("alice"), &json!("spiffe://example.org/coordinator"))
+    );
     assert_eq!((&first["tctx"], &first["rctx"]), (&json!({"event": 17}), &json!({"ip": "192.0.2.1"})));
     assert_eq!(URL_SAFE_NO_PAD.decode(first["txn"].as_str().unwrap()).unwrap().len(), 16, "it is ours to name");
     assert!(first.get("client_id").is_none());
@@ -108,7 +111,10 @@ async fn a_jwt_svid_is_for_its_own_subject_alone() {
     let issued = house.ask(&client("tool"), &ExchangeRequest { scope: Some("read"), ..request(&own) }).await.unwrap();
     let claims = claims_of(&issued);
     assert_eq!(part(&issued, 0)["typ"], "JWT");
-    assert_eq!((&claims["sub"], &claims["aud"], claims.get("act")), (&json!("spiffe://example.org/tool"), &json!([TOOL]), None));
+    assert_eq!(
+        (&claims["sub"], &claims["aud"], claims.get("act")),
+        (&json!("spiffe://example.org/tool"), &json!([TOOL]), None)
+    );
     // All else is of a type that no verifier of JWT-SVIDs takes, though it is signed by the same key.
     let ours = house.exchange_bundle();
     let verify = |token: &str| jwt::verify(token, TOOL, &[Arc::clone(&ours)], NOW);

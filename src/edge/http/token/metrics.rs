@@ -28,7 +28,11 @@ impl Metrics {
         for status in [200, 400, 401, 413, 429, 500, 503] {
             requests.get_or_create_owned(&RequestLabels { status });
         }
-        registry.register("portcullis_token_requests", "Requests for tokens answered, by HTTP status", requests.clone());
+        registry.register(
+            "portcullis_token_requests",
+            "Requests for tokens answered, by HTTP status",
+            requests.clone(),
+        );
         Self { requests }
     }
 }

@@ -161,9 +161,15 @@ async fn what_is_no_request_for_a_token_is_refused_before_anybody_is_asked() {
         (request().body(Body::from("a=%zz")), (400, "invalid_request")),
         (request().body(Body::from("{}")), (400, "invalid_request")),
         (request().body(Body::from(vec![b'a'; MAX_BODY_BYTES + 1])), (413, "invalid_request")),
-        (Request::post("/token?scope=read").header(CONTENT_TYPE, FORM).body(form(&desk.good())), (400, "invalid_request")),
+        (
+            Request::post("/token?scope=read").header(CONTENT_TYPE, FORM).body(form(&desk.good())),
+            (400, "invalid_request"),
+        ),
         (Request::post("/token").body(form(&desk.good())), (400, "invalid_request")),
-        (Request::post("/token").header(CONTENT_TYPE, "application/json").body(Body::from("{}")), (400, "invalid_request")),
+        (
+            Request::post("/token").header(CONTENT_TYPE, "application/json").body(Body::from("{}")),
+            (400, "invalid_request"),
+        ),
         (request().header(CONTENT_TYPE, FORM).body(form(&desk.good())), (400, "invalid_request")),
         (request().header(AUTHORIZATION, "Basic eDp5").body(form(&desk.good())), (401, "invalid_client")),
     ] {
