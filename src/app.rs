@@ -8,6 +8,7 @@
 mod admin;
 mod build;
 mod callers;
+mod delegation;
 mod entities;
 pub(crate) mod evidence;
 mod federation;

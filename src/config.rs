@@ -7,6 +7,7 @@ mod answers;
 mod attestors;
 mod audit;
 mod callers;
+mod delegation;
 mod entities;
 mod entries;
 mod fault;
@@ -34,6 +35,7 @@ pub use answers::Answers;
 pub use attestors::Attestors;
 pub use audit::{Audit, AuditFile, AuditRequest, Export, ExportTo, GatewayName, Witness, WitnessAt, Witnesses};
 pub use callers::{Callers, KeyDigest, KeySetting};
+pub use delegation::{Delegation, Subjects};
 pub(crate) use entities::POLICY_DIRECTORY;
 pub use entities::{EntityPlace, EntitySource};
 pub use fault::{ConfigError, Fault};
@@ -84,6 +86,8 @@ pub struct Config {
     pub authzen: Authzen,
     /// The face of an OpenID provider.
     pub oidc: Oidc,
+    /// The exchange of tokens.
+    pub delegation: Delegation,
     /// The admin API.
     pub admin: Admin,
     /// Decision records.
@@ -159,6 +163,10 @@ impl Config {
             let jwt_issuer = identity.as_ref().and_then(|identity| identity.jwt_issuer.as_deref());
             oidc.check(section, listen, jwt_issuer);
         }
+        let delegation = section.section("delegation", |section| Delegation::read(section, trust_domain.as_ref()));
+        if let (Some(listen), Some(identity), Some(delegation)) = (&listen, &identity, &delegation) {
+            delegation.check(section, listen, identity);
+        }
         let admin = section.section("admin", Admin::read);
         let audit = section.section("audit", |section| Audit::read(section, data));
         let log = section.section("log", sections::read_log);
@@ -178,6 +186,7 @@ impl Config {
             answers: answers?,
             authzen: authzen?,
             oidc: oidc?,
+            delegation: delegation?,
             admin: admin?,
             audit: audit?,
             log: log?,

@@ -13,6 +13,7 @@ pub use audit::{AppendError, Audit, Taken};
 pub use disclosure::DisclosureKey;
 pub use record::{
     Actor, AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
-    DecisionRecord, Edge, Field, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome,
-    PolicyLoadRecord, PruneRecord, Record, SearchKind, SearchRecord, TraceId, WitnessFinding, WitnessRecord,
+    DecisionRecord, Edge, ExchangeRecord, ExchangedToken, Field, Initiator, IssuanceRecord, JwtIssuanceRecord,
+    MappingLoadRecord, Outcome, PolicyLoadRecord, PruneRecord, Record, SearchKind, SearchRecord, TraceId,
+    WitnessFinding, WitnessRecord,
 };

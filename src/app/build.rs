@@ -8,6 +8,7 @@ use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
 use super::callers::callers;
+use super::delegation::token_endpoint;
 use super::entities::{EntityMetrics, entities};
 use super::evidence::Evidence;
 use super::identity::IdentityPlane;
@@ -114,7 +115,7 @@ impl App {
         let principals = principals(&config.tokens, &common, trusted, tokens.clone(), (&mut tasks, &shutdown)).await;
         let revocations = &identity.revocations;
         let principals = principals.map(|principals| principals.with_revocations(Arc::clone(revocations)));
-        let callers = callers(config, &common, (bundles, revocations), tokens, (&mut tasks, &shutdown)).await?;
+        let callers = callers(config, &common, (bundles, revocations), tokens.clone(), (&mut tasks, &shutdown)).await?;
         let encryption = Encryption::build(config, &common, &identity, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let authorizer = authorizer(config, ports, (metrics.decision, metrics.shadow))?;
@@ -122,12 +123,15 @@ impl App {
         let authorizer = Arc::new(authorizer.with_recording(evidence.recording));
         let checks = checks(config, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
         let authzen = authzen_config(&config.authzen, callers, &identity.authority, &common.clock);
-        let questions = authzen_router(authorizer, authzen, metrics.authzen);
+        let questions = authzen_router(Arc::clone(&authorizer), authzen, metrics.authzen);
+        let (counted, running) = ((tokens, metrics.exchange, metrics.token), (&mut tasks, &shutdown));
+        let exchange = token_endpoint(config, &common, &identity, authorizer, counted, running).await;
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
         publish(&mut listeners, config, (&common, bundles), &encryption)?;
         listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions, encryption.authzen))?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
+        listeners.prepare("token", &config.listen.token, &Served::Http(exchange, encryption.token))?;
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
         std::mem::take(&mut listeners.inherited).finish()?;

@@ -34,6 +34,7 @@ pub(super) struct Encryption {
     pub(super) web: Option<Tls>,
     pub(super) spiffe: Option<Tls>,
     pub(super) oidc: Option<Tls>,
+    pub(super) token: Option<Tls>,
 }
 
 /// What is behind a listener.
@@ -63,6 +64,7 @@ impl Encryption {
             web: build("bundle_web_tls", "federation.endpoint.web", web, false).await?,
             spiffe: build("bundle_spiffe_tls", "federation.endpoint.spiffe_id", spiffe.as_ref(), false).await?,
             oidc: build("oidc_tls", "oidc.tls", config.oidc.tls.as_ref(), false).await?,
+            token: build("token_tls", "delegation.tls", config.delegation.tls.as_ref(), true).await?,
         })
     }
 }

@@ -12,8 +12,9 @@ use super::mapping::MappingMetrics;
 use super::policies::PolicyMetrics;
 use super::tokens::TokenMetrics;
 use crate::decision::{DecisionMetrics, ShadowMetrics};
+use crate::delegation::ExchangeMetrics;
 use crate::edge::envoy::{ext_authz, sds};
-use crate::edge::http::authzen;
+use crate::edge::http::{authzen, token};
 use crate::edge::spire_api;
 use crate::edge::workload_api;
 use crate::evidence::export::ExportMetrics;
@@ -34,6 +35,7 @@ pub(super) struct Metrics {
     pub(super) authzen: authzen::Metrics,
     pub(super) decision: DecisionMetrics,
     pub(super) entities: EntityMetrics,
+    pub(super) exchange: ExchangeMetrics,
     pub(super) exports: ExportMetrics,
     pub(super) ext_authz: ext_authz::Metrics,
     pub(super) federation: FederationMetrics,
@@ -43,6 +45,7 @@ pub(super) struct Metrics {
     pub(super) sds: sds::Metrics,
     pub(super) server: ServerMetrics,
     pub(super) shadow: ShadowMetrics,
+    pub(super) token: token::Metrics,
     pub(super) tokens: TokenMetrics,
     pub(super) witness: WitnessMetrics,
     pub(super) workload_api: workload_api::Metrics,
@@ -65,6 +68,7 @@ impl Metrics {
             authzen: authzen::Metrics::new(&mut registry),
             decision: DecisionMetrics::new(&mut registry),
             entities: EntityMetrics::new(&mut registry),
+            exchange: ExchangeMetrics::new(&mut registry),
             exports: ExportMetrics::new(&mut registry),
             ext_authz: ext_authz::Metrics::new(&mut registry),
             federation: FederationMetrics::new(&mut registry),
@@ -74,6 +78,7 @@ impl Metrics {
             sds: sds::Metrics::new(&mut registry),
             server: ServerMetrics::new(&mut registry),
             shadow: ShadowMetrics::new(&mut registry),
+            token: token::Metrics::new(&mut registry),
             tokens: TokenMetrics::new(&mut registry),
             witness: WitnessMetrics::new(&mut registry),
             workload_api: workload_api::Metrics::new(&mut registry),

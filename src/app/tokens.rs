@@ -72,12 +72,24 @@ pub(super) async fn principals(
 /// What verifies tokens of these issuers, in their order, and remembers so many, while their keys are followed; what is wrong
 /// with these is told under `notice`.
 pub(super) async fn verifier(
-    (issuers, remembered, notice): (&[config::TokenIssuer], usize, &'static str),
+    (configured, remembered, notice): (&[config::TokenIssuer], usize, &'static str),
+    common: &Common,
+    bundles: &Arc<Watched<Bundles>>,
+    metrics: TokenMetrics,
+    running: (&mut TaskGroup, &Shutdown),
+) -> Tokens {
+    let believed = issuers((configured, notice), common, bundles, metrics, running).await;
+    Tokens::new(believed, u64::try_from(remembered).unwrap_or(u64::MAX))
+}
+
+/// These issuers, in their order, while their keys are followed; what is wrong with these is told under `notice`.
+pub(super) async fn issuers(
+    (issuers, notice): (&[config::TokenIssuer], &'static str),
     common: &Common,
     (trust_domain, bundles): (&TrustDomain, &Arc<Watched<Bundles>>),
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
-) -> Tokens {
+) -> Vec<Issuer> {
     let _asking = common.readiness.block(notice, "asking the issuers of tokens for their keys");
     let news = Arc::new(KeyNews {
         metrics,
@@ -110,7 +122,7 @@ pub(super) async fn verifier(
     for follower in followers {
         tasks.spawn("the watch over keys of tokens", follower.run(shutdown.signal()));
     }
-    Tokens::new(believed, u64::try_from(remembered).unwrap_or(u64::MAX))
+    believed
 }
 
 /// Nothing of SPIFFE and ourselves, whose bundles are here already.

@@ -40,6 +40,8 @@ pub struct Listen {
     pub bundle_spiffe: Vec<Address>,
     /// The metadata and keys of an OpenID provider.
     pub oidc: Vec<Address>,
+    /// Tokens for tokens.
+    pub token: Vec<Address>,
     /// Cosignatures for other logs.
     pub witness: Vec<Address>,
     /// Whether a TCP address may be other than loopback, although nothing is encrypted there.
@@ -69,6 +71,7 @@ impl Listen {
         let bundle_web = addresses::<DEFAULT_MODE>(section, "bundle_web", "[]");
         let bundle_spiffe = addresses::<DEFAULT_MODE>(section, "bundle_spiffe", "[]");
         let oidc = addresses::<DEFAULT_MODE>(section, "oidc", "[]");
+        let token = addresses::<DEFAULT_MODE>(section, "token", "[]");
         let witness = addresses::<DEFAULT_MODE>(section, "witness", "[]");
         let plaintext_beyond_loopback = section.value("plaintext_beyond_loopback", "false");
         let unauthenticated_beyond_loopback = section.value("unauthenticated_beyond_loopback", "false");
@@ -82,6 +85,7 @@ impl Listen {
             ("bundle_web", &bundle_web),
             ("bundle_spiffe", &bundle_spiffe),
             ("oidc", &oidc),
+            ("token", &token),
             ("witness", &witness),
         ];
         let all: Vec<(&'static str, &Address)> = services
@@ -100,6 +104,7 @@ impl Listen {
             bundle_web: bundle_web?,
             bundle_spiffe: bundle_spiffe?,
             oidc: oidc?,
+            token: token?,
             witness: witness?,
             plaintext_beyond_loopback: plaintext_beyond_loopback?,
             unauthenticated_beyond_loopback: unauthenticated_beyond_loopback?,
@@ -118,9 +123,9 @@ fn check_reach(section: &mut Section<'_>, all: &[(&'static str, &Address)], plai
             format!("`{address}`: a caller over TCP can't be attested; use a Unix socket")
         } else if *service == "admin" {
             format!("`{address}`: over TCP it can't be told who calls; use a Unix socket")
-        } else if address.tls && !is_bundle && !matches!(*service, "authzen" | "oidc") {
+        } else if address.tls && !is_bundle && !matches!(*service, "authzen" | "oidc" | "token") {
             format!(
-                "`{address}`: this can't be encrypted; `listen.authzen`, `bundle_web`, `bundle_spiffe` and `oidc` can"
+                "`{address}`: this can't be encrypted; `listen.authzen`, `bundle_web`, `bundle_spiffe`, `oidc` and `token` can"
             )
         } else if is_bundle && !address.tls {
             format!("`{address}`: a bundle that is not encrypted proves nothing; write `tls:`")

@@ -15,6 +15,7 @@ use crate::identity::registry::Parents;
 
 mod answers;
 mod callers;
+mod delegation;
 mod entities;
 mod faults;
 mod jwt;

@@ -1,6 +1,7 @@
 //! The one place where the straight line is written: request → principal → cache → Cedar → decision → record.
 
 mod admission;
+mod granting;
 mod question;
 
 use std::panic::{self, AssertUnwindSafe};

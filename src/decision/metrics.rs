@@ -33,7 +33,7 @@ struct Decisions {
 }
 
 /// How many there are of each, to be places in a table.
-const EDGES: usize = Edge::ExtAuthz as usize + 1;
+const EDGES: usize = Edge::Token as usize + 1;
 const REASONS: usize = Reason::Internal as usize + 1;
 const CACHE_STATES: usize = CacheState::Bypass as usize + 1;
 
@@ -101,8 +101,8 @@ impl DecisionMetrics {
             "From the decoded search to the recorded page",
             search_latency.clone(),
         );
-        let latency =
-            [Edge::Authzen, Edge::ExtAuthz].map(|edge| latency.get_or_create_owned(&EdgeLabels { edge: edge.name() }));
+        let latency = [Edge::Authzen, Edge::ExtAuthz, Edge::Token]
+            .map(|edge| latency.get_or_create_owned(&EdgeLabels { edge: edge.name() }));
         Self { decisions, latency, policy_errors, misses, refreshes, searches, search_latency }
     }
 

@@ -1,4 +1,4 @@
-//! What is served over plain HTTP: decisions for those who ask in `AuthZEN`, what others need to trust us, cosignatures for other
+//! What is served over plain HTTP: decisions for those who ask in `AuthZEN`, tokens for tokens, what others need to trust us, cosignatures for other
 //! logs, and the process's own state for those who run it.
 
 pub mod authzen;
@@ -6,8 +6,10 @@ pub mod bundle;
 pub mod oidc;
 pub mod operations;
 pub mod receipts;
+pub mod token;
 pub mod witness;
 
+mod body;
 mod failure;
 mod identifier;
 mod published;

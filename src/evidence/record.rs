@@ -15,11 +15,13 @@ use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
 pub use self::detail::{Actor, Field, Sealed, TokenClaims, TraceId};
+pub use self::exchange::{ExchangeRecord, ExchangedToken};
 pub use self::search::{SearchKind, SearchRecord};
 pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 
 mod detail;
 pub mod encoding;
+mod exchange;
 mod search;
 pub(in crate::evidence) mod shorten;
 mod upkeep;
@@ -83,6 +85,9 @@ pub enum Edge {
     /// Envoy's `ext_authz`.
     #[n(1)]
     ExtAuthz,
+    /// The exchange of tokens.
+    #[n(2)]
+    Token,
 }
 
 impl Edge {
@@ -91,6 +96,7 @@ impl Edge {
         match self {
             Self::Authzen => "authzen",
             Self::ExtAuthz => "ext_authz",
+            Self::Token => "token",
         }
     }
 }
@@ -173,6 +179,8 @@ pub enum Record<'a> {
     Witness(Box<WitnessRecord>),
     /// Entries were taken out of the log.
     Prune(Box<PruneRecord>),
+    /// A token was exchanged, or was not.
+    Exchange(Box<ExchangeRecord>),
 }
 
 /// A question and its answer.

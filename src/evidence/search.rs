@@ -132,6 +132,14 @@ impl Terms {
                 resource: owned(&record.resource),
                 ..Self::default()
             },
+            OwnedRecord::Exchange(record) => Self {
+                time,
+                principal: owned(&record.client),
+                action: owned("exchange"),
+                resource: record.audience.clone().unwrap_or_default(),
+                decision: record.outcome.name(),
+                ..Self::default()
+            },
             _ => Self { time, ..Self::default() },
         }
     }

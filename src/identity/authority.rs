@@ -6,6 +6,7 @@
 //! an old one can't be read: it refuses, and says what to restore.
 
 mod custody;
+mod delegated;
 mod jwt;
 mod keys;
 mod lifecycle;
@@ -29,6 +30,7 @@ use portcullis_spiffe::{SpiffeId, TrustDomain};
 use prometheus_client::metrics::gauge::Gauge;
 
 pub use self::custody::{CustodyError, KeyCustody, TokenConfig};
+pub use self::delegated::{DelegatedKind, DelegatedToken};
 pub use self::keys::{Hash, KeyType};
 pub use self::lifecycle::{AuthoritySlots, AuthorityState, LifecycleError};
 pub use self::lint::LintError;

@@ -1,4 +1,4 @@
-//! Writing JWT-SVIDs: JSON Web Signatures in their compact form (RFC 7515 section 7.1), with the header and the claims
+//! Writing tokens: JSON Web Signatures in their compact form (RFC 7515 section 7.1). JWT-SVIDs have the header and the claims
 //! that the JWT-SVID standard (sections 2 and 3) and SPIRE's tokens have, and no others.
 
 use aws_lc_rs::error::Unspecified;
@@ -46,13 +46,16 @@ pub(super) struct Claims<'a> {
     pub(super) sub: &'a str,
 }
 
+/// The type of JWT-SVIDs.
+pub(super) const JWT: &str = "JWT";
+
 /// What is signed: header and payload.
 pub(super) fn signing_input(
     algorithm: Algorithm,
-    kid: &str,
+    (kid, typ): (&str, &'static str),
     claims: &impl Serialize,
 ) -> Result<String, serde_json::Error> {
-    let header = serde_json::to_vec(&Header { alg: algorithm, kid, typ: "JWT" })?;
+    let header = serde_json::to_vec(&Header { alg: algorithm, kid, typ })?;
     let payload = serde_json::to_vec(claims)?;
     Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload)))
 }
@@ -113,7 +116,7 @@ mod tests {
             jti: None,
             sub: "spiffe://example.org/m",
         };
-        let input = signing_input(Algorithm::ES256, "bNYdMfxXUT6dhbTw96Vd8DJlnZy9Vg97", &claims).unwrap();
+        let input = signing_input(Algorithm::ES256, ("bNYdMfxXUT6dhbTw96Vd8DJlnZy9Vg97", JWT), &claims).unwrap();
         // What SPIRE 1.15 signed for `jwt mint -spiffeID spiffe://example.org/m -audience x -audience y -ttl 30s`.
         assert_eq!(
             input,

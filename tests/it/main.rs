@@ -52,6 +52,7 @@ mod sds_envoy;
 mod sds_revocation;
 mod sds_streams;
 mod tcp;
+mod token_exchange;
 mod tokens;
 mod vectors;
 mod witness;

@@ -13,6 +13,7 @@ pub(crate) mod pdp;
 pub(crate) mod process;
 pub(crate) mod sds;
 pub(crate) mod tls;
+pub(crate) mod token;
 pub(crate) mod workload_api;
 
 use std::path::{Path, PathBuf};

@@ -36,7 +36,7 @@ fn tls_and_its_listener_come_together() {
     p.yaml:2:10: authzen: `callers.mtls` has no use without an address `tls:IP:PORT` in `listen.authzen`: certificates are shown nowhere else
     p.yaml:2:10: authzen: `tls` has no use without an address `tls:IP:PORT` in `listen.authzen`
     ");
-    insta::assert_snapshot!(complaint("listen: {operations: 'tls:127.0.0.1:8443'}"), @"p.yaml:2:22: listen.operations: `tls:127.0.0.1:8443`: this can't be encrypted; `listen.authzen`, `bundle_web`, `bundle_spiffe` and `oidc` can");
+    insta::assert_snapshot!(complaint("listen: {operations: 'tls:127.0.0.1:8443'}"), @"p.yaml:2:22: listen.operations: `tls:127.0.0.1:8443`: this can't be encrypted; `listen.authzen`, `bundle_web`, `bundle_spiffe`, `oidc` and `token` can");
     insta::assert_snapshot!(complaint("listen: {authzen: 'tls:127.0.0.1:1'}\nauthzen: {tls: {certificate_file: a}}"), @"p.yaml:3:16: authzen.tls: must have either `certificate_file` and `key_file`, or `svid`");
     let foreign =
         complaint("listen: {authzen: 'tls:127.0.0.1:1'}\nauthzen: {tls: {svid: {spiffe_id: 'spiffe://b/pdp'}}}");

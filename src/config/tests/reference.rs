@@ -18,6 +18,12 @@ federation:
   relationships: [{trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d}]
 audit:
   context: [{path: ip}]
+delegation:
+  audiences: [{name: h}]
+  profiles: [{spiffe_id: 'spiffe://a/b', profile: ai_agent}]
+  subjects:
+    issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
+    unscoped: [{issuer: 'https://b', scopes: []}]
 authzen:
   callers:
     bearer: {issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]}
@@ -74,7 +80,7 @@ const PEER: &str =
     "trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d";
 
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 8] = [
+const LISTS: [&str; 12] = [
     "identity.entries",
     "federation.relationships",
     "decision.entities",
@@ -83,6 +89,10 @@ const LISTS: [&str; 8] = [
     "authzen.callers.api_keys",
     "authzen.callers.users",
     "authzen.callers.properties",
+    "delegation.audiences",
+    "delegation.profiles",
+    "delegation.subjects.issuers",
+    "delegation.subjects.unscoped",
 ];
 
 #[test]
@@ -99,6 +109,8 @@ fn the_documented_defaults_are_in_force() {
     let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
     let (mut callers_issuer, mut callers_claims, mut vocabulary) =
         (issuer.clone(), String::new(), "caller: g".to_owned());
+    let (mut subjects_issuer, mut subjects_claims, mut audience) =
+        (issuer.clone(), String::new(), "name: h".to_owned());
     for (key, default) in &stated {
         let default = default.replace("<data_dir>", "data");
         if let Some(name) = key.strip_prefix("identity.entries[].") {
@@ -115,12 +127,19 @@ fn the_documented_defaults_are_in_force() {
             write!(callers_claims, "{name}: {default}, ").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].") {
             write!(callers_issuer, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("delegation.subjects.issuers[].claims.") {
+            write!(subjects_claims, "{name}: {default}, ").unwrap();
+        } else if let Some(name) = key.strip_prefix("delegation.subjects.issuers[].") {
+            write!(subjects_issuer, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("delegation.audiences[].") {
+            write!(audience, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.properties[].") {
             write!(vocabulary, ", {name}: {default}").unwrap();
         } else if !["audit.context"].contains(key)
             && !LISTS.contains(key)
             && !key.starts_with("authzen.tls.")
             && !key.starts_with("oidc.tls.")
+            && !key.starts_with("delegation.tls.")
         {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
@@ -135,6 +154,12 @@ fn the_documented_defaults_are_in_force() {
          api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]"
     );
     writeln!(yaml, "authzen: {{callers: {{{callers}}}}}").unwrap();
+    let subjects = format!(
+        "issuers: [{{{subjects_issuer}, claims: {{{subjects_claims}}}}}], unscoped: [{{issuer: 'https://b', scopes: []}}]"
+    );
+    let profiles = "{spiffe_id: 'spiffe://a/b', profile: ai_agent}";
+    writeln!(yaml, "delegation: {{audiences: [{{{audience}}}], profiles: [{profiles}], subjects: {{{subjects}}}}}")
+        .unwrap();
     let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
     let mut said = BTreeMap::new();
     flat("", &explicit.effective, &mut said);

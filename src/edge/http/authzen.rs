@@ -18,9 +18,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::asking::Asking;
 use self::batch::Batch;
-use self::body::Bodies;
 use self::options::{ContextPolicy, Semantic};
 use self::question::{Members, QuestionError};
+use super::body::Bodies;
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
 use super::request_id::echo;
 use crate::decision::search::{Found, Search};
@@ -34,7 +34,6 @@ pub use metrics::Metrics;
 mod answer;
 mod asking;
 mod batch;
-mod body;
 mod metadata;
 mod metrics;
 mod options;

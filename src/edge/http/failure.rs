@@ -58,15 +58,14 @@ impl Failure {
         self.body
     }
 
-    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.body.status).unwrap()
+        StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let mut response = (status, Json(Envelope { error: self.body })).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);

@@ -23,7 +23,11 @@ pub(super) struct RequestId {
 impl RequestId {
     /// That of `request`.
     pub(super) fn of(request: &Request) -> Self {
-        let headers = request.headers();
+        Self::of_headers(request.headers())
+    }
+
+    /// That of a request with these headers.
+    pub(super) fn of_headers(headers: &HeaderMap) -> Self {
         Self { id: request_id(headers).cloned(), traceparent: only(headers, &TRACEPARENT).cloned() }
     }
 

@@ -109,7 +109,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-pub(in crate::evidence) fn examples() -> [Record<'static>; 10] {
+pub(in crate::evidence) fn examples() -> [Record<'static>; 11] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -166,6 +166,7 @@ pub(in crate::evidence) fn examples() -> [Record<'static>; 10] {
         Record::Administration(administration.into()),
         Record::Witness(witness(time).into()),
         Record::Prune(prune(time).into()),
+        Record::Exchange(exchange(time).into()),
     ]
 }
 
@@ -179,6 +180,34 @@ fn witness(time: Timestamp) -> WitnessRecord {
         root: Digest::of(b"one root"),
         cosigned_size: Some(4711),
         cosigned_root: Some(Digest::of(b"another root")),
+    }
+}
+
+fn exchange(time: Timestamp) -> ExchangeRecord {
+    let (alice, tool) = ("alice".to_owned(), "spiffe://example.org/tool".to_owned());
+    ExchangeRecord {
+        time,
+        client: tool.clone(),
+        outcome: Outcome::Allow,
+        reason: "issued".into(),
+        subject: Some(Actor { subject: alice, issuer: Some("https://login.example.org".into()) }),
+        actors: vec![Actor { subject: tool, issuer: Some("spiffe://example.org".into()) }],
+        inputs: vec![ExchangedToken {
+            token: Digest::of(b"the subject's token in compact form"),
+            issuer: "https://login.example.org".into(),
+            jti: Some("8a1f".into()),
+        }],
+        wanted: "access_token".into(),
+        audience: Some("https://orders.example.org".into()),
+        requested: Some("orders:read orders:write".into()),
+        scope: "orders:read".into(),
+        decisions: vec![DecisionId::new(time, &Sevens).unwrap()],
+        token: Some(Digest::of(b"the new token in compact form")),
+        jti: Some("3q2-7wAAAAAAAAAAAAAAAA".into()),
+        transaction: None,
+        authority: Some("9b1deb4d3b7d4bad9b1deb4d3b7d4bad9b1deb4d".into()),
+        not_after: Some(time.after(std::time::Duration::from_mins(5))),
+        request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
     }
 }
 
@@ -231,7 +260,7 @@ fn the_document_has_a_row_for_every_field_in_its_order_and_for_no_other() {
 
 #[test]
 fn the_document_has_every_value_of_the_fixed_lists() {
-    let edges = [Edge::Authzen, Edge::ExtAuthz].map(Edge::name);
+    let edges = [Edge::Authzen, Edge::ExtAuthz, Edge::Token].map(Edge::name);
     let outcomes = [Outcome::Allow, Outcome::Deny, Outcome::Error].map(Outcome::name);
     let states = [CacheState::Hit, CacheState::Miss, CacheState::Bypass].map(CacheState::name);
     for name in edges.iter().chain(&outcomes).chain(&states) {
@@ -276,7 +305,7 @@ fn the_document_has_all_that_a_witness_can_find() {
 
 #[test]
 fn names_in_records_are_those_in_metrics_and_metadata() {
-    for edge in [Edge::Authzen, Edge::ExtAuthz] {
+    for edge in [Edge::Authzen, Edge::ExtAuthz, Edge::Token] {
         assert_eq!(serde_json::to_value(edge).unwrap(), edge.name());
     }
     for outcome in [Outcome::Allow, Outcome::Deny, Outcome::Error] {

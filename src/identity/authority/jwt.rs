@@ -76,6 +76,17 @@ impl Authority {
         now: Timestamp,
         claims: impl FnOnce(u64, u64) -> C,
     ) -> Result<SignedToken, AuthorityError> {
+        self.sign_typed(jwt::JWT, ttl, now, claims)
+    }
+
+    /// The same as a token of another type (RFC 8725 section 3.11).
+    pub(super) fn sign_typed<C: Serialize>(
+        &self,
+        typ: &'static str,
+        ttl: Duration,
+        now: Timestamp,
+        claims: impl FnOnce(u64, u64) -> C,
+    ) -> Result<SignedToken, AuthorityError> {
         let signers = self.signers.load();
         let held = current(&signers.jwt, now).ok_or(AuthorityError::NoSigner(now))?;
         let not_after = whole_seconds(now.after(ttl)).min(held.term.validity.not_after);
@@ -83,7 +94,7 @@ impl Authority {
             return Err(AuthorityError::TooShort(ttl));
         }
         let claims = claims(now.unix_seconds(), not_after.unix_seconds());
-        let token = held.signer.sign(&held.id, &claims)?;
+        let token = held.signer.sign((&held.id, typ), &claims)?;
         Ok(SignedToken { token, authority: held.id.clone(), issued_at: whole_seconds(now), not_after })
     }
 
@@ -127,8 +138,8 @@ impl Authority {
 }
 
 impl JwtSigner {
-    fn sign(&self, kid: &str, claims: &impl Serialize) -> Result<Secret<String>, AuthorityError> {
-        let input = jwt::signing_input(self.algorithm, kid, claims)?;
+    fn sign(&self, named: (&str, &'static str), claims: &impl Serialize) -> Result<Secret<String>, AuthorityError> {
+        let input = jwt::signing_input(self.algorithm, named, claims)?;
         let key = self.key.as_ref().ok_or(AuthorityError::Crypto)?;
         let signature = self.algorithm.encode(key.sign_with(input.as_bytes(), self.hash)?)?;
         Ok(Secret::new(jwt::token(&input, &signature)))

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::{Delegation, Revocation, RevocationStore, RevocationStoreError, Revoked, RevokedKind};
+use super::{Delegation, Party, Revocation, RevocationStore, RevocationStoreError, Revoked, RevokedKind};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::watched::Watched;
@@ -73,6 +73,11 @@ impl Revocations {
         let issuer = delegation.subject.issuer.as_deref();
         delegation.id.as_deref().is_some_and(|id| reach(&known.tokens, id, issuer, now))
             || delegation.members().any(|party| reach(&known.members, &party.subject, party.issuer.as_deref(), now))
+    }
+
+    /// Whether any chain counts no more at `now` that somebody is in.
+    pub fn is_member_revoked(&self, party: &Party, now: Timestamp) -> bool {
+        reach(&self.known.load().members, &party.subject, party.issuer.as_deref(), now)
     }
 
     /// The same of a token that delegates nothing: it is its subject's own.

@@ -1,4 +1,4 @@
-//! Reads the body of a question, with bounds on how long it is, on how long it takes, and on what all that are being
+//! Reads the body of a request, with bounds on how long it is, on how long it takes, and on what all that are being
 //! read hold together: streams and connections are many, and each could bring its body byte by byte, for ever.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::super::failure::Failure;
+use super::failure::Failure;
 
 /// What all bodies that are being read may hold together, in bytes, unless one alone may be longer.
 const TOGETHER: usize = 64 << 20;

@@ -1,0 +1,213 @@
+//! The section `delegation`: tokens that are exchanged for others, whose they may be, for whom and how far.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_spiffe::{SpiffeId, TrustDomain};
+
+use super::identity::Identity;
+use super::listen::Listen;
+use super::node::Node;
+use super::reader::{Section, Setting};
+use super::server_tls::{self, ServerTls};
+use super::tokens::{KeyPlace, TokenIssuer, read_issuers};
+use super::values::text;
+use crate::edge::http::authzen::Identifier;
+use crate::edge::http::token::TOKEN_PATH;
+use crate::identity::delegation::{MAX_ACTORS, parse_scope};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The longest name of an audience, in bytes.
+const LONGEST_NAME: usize = 512;
+
+/// The section `delegation`.
+#[derive(Clone, Debug)]
+pub struct Delegation {
+    /// `iss` of what is issued. Without one, nothing is.
+    pub issuer: Option<Identifier>,
+    /// What addresses `tls:IP:PORT` of `listen.token` show.
+    pub tls: Option<ServerTls>,
+    /// For whom tokens are made, and which workloads each of these is.
+    pub audiences: BTreeMap<String, BTreeSet<SpiffeId>>,
+    /// All scopes that there are.
+    pub scopes: BTreeSet<String>,
+    /// What kind of actor workloads are.
+    pub profiles: BTreeMap<SpiffeId, String>,
+    /// How long a token lives at most.
+    pub max_ttl: Duration,
+    /// The most actors of a chain.
+    pub max_actors: usize,
+    /// Whether tokens are bound to the certificates of who gets them.
+    pub bind_to_certificate: bool,
+    /// Requests that are not answered yet, on all listeners together.
+    pub max_concurrent_requests: usize,
+    /// How many used assertions of clients are remembered.
+    pub assertions: usize,
+    /// Whose tokens may be exchanged, beside our own.
+    pub subjects: Subjects,
+}
+
+/// The section `delegation.subjects`.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    /// The issuers.
+    pub issuers: Vec<TokenIssuer>,
+    /// How many verified tokens are remembered.
+    pub remembered: usize,
+    /// What tokens without a `scope` are worth, by their issuer.
+    pub unscoped: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Delegation {
+    pub(super) fn read(section: &mut Section<'_>, ours: Option<&TrustDomain>) -> Option<Self> {
+        let issuer = section.optional::<Identifier>("issuer").valid();
+        let tls = section.optional_section("tls", |section| server_tls::read(section, ours)).valid();
+        let audiences = section.mappings("audiences", read_audience);
+        let scopes = section.list::<Scope>("scopes", "[]");
+        let profiles = section.mappings("profiles", |section| {
+            let spiffe_id = section.required::<SpiffeId>("spiffe_id");
+            let profile = section.required::<Profile>("profile");
+            Some((spiffe_id?, profile?.0))
+        });
+        let max_ttl = section.bounded("max_ttl", "5m", (10 * SECOND, 3600 * SECOND));
+        let max_actors = section.bounded("max_actors", "4", (1, MAX_ACTORS));
+        let bind_to_certificate = section.value("bind_to_certificate", "false");
+        let max_concurrent_requests = section.bounded("max_concurrent_requests", "256", (1, 1 << 20));
+        let assertions = section.bounded("assertions", "100000", (1, 10_000_000));
+        let subjects = section.section("subjects", Subjects::read);
+        let (issuer, audiences) = (issuer?, audiences?);
+        let mut names = BTreeSet::new();
+        if let Some(name) = audiences.iter().map(|(name, _)| name).find(|name| !names.insert(*name)) {
+            section.fault("audiences", format!("`{name}` is there twice"));
+        }
+        let delegation = Self {
+            issuer,
+            tls: tls?,
+            audiences: audiences.into_iter().collect(),
+            scopes: scopes?.into_iter().map(|Scope(name)| name).collect(),
+            profiles: profiles?.into_iter().collect(),
+            max_ttl: max_ttl?,
+            max_actors: max_actors?,
+            bind_to_certificate: bind_to_certificate?,
+            max_concurrent_requests: max_concurrent_requests?,
+            assertions: assertions?,
+            subjects: subjects?,
+        };
+        delegation.check_names(section, ours);
+        Some(delegation)
+    }
+
+    /// For whom a client's assertion must be: us, by our name or that of the endpoint. Empty if nothing is issued.
+    pub fn assertion_audiences(&self) -> Vec<String> {
+        let issuer = self.issuer.iter();
+        issuer.flat_map(|issuer| [issuer.as_str().to_owned(), format!("{issuer}{TOKEN_PATH}")]).collect()
+    }
+
+    /// No token that is good for one thing may be good for another: whoever is shown a token of a workload so that it acts for
+    /// that could else be the workload.
+    fn check_names(&self, section: &mut Section<'_>, ours: Option<&TrustDomain>) {
+        let own = self.assertion_audiences();
+        for name in self.audiences.keys() {
+            if own.contains(name) || ours.is_some_and(|ours| ours.as_str() == name) {
+                let message = format!("`{name}` is what client assertions, or transaction tokens, are for");
+                section.fault("audiences", message);
+            }
+        }
+        for issuer in &self.subjects.issuers {
+            if self.issuer.as_ref().is_some_and(|own| own.as_str() == &*issuer.rules.issuer) {
+                section.fault("subjects", "`issuers`: our own tokens are believed without being named");
+            }
+            let is_svid = matches!(issuer.keys, KeyPlace::Bundles);
+            if let Some(name) = issuer.rules.audiences.iter().find(|name| is_svid && own.contains(name)) {
+                let message = format!(
+                    "`issuers`: `{name}` is what client assertions are for; whoever is given such a token to act on \
+                     behalf of its subject could be the subject"
+                );
+                section.fault("subjects", message);
+            }
+        }
+        for scopes in self.subjects.unscoped.values() {
+            if let Some(scope) = scopes.iter().find(|scope| !self.scopes.contains(*scope)) {
+                section.fault("subjects", format!("`unscoped`: `{scope}` is not in `delegation.scopes`"));
+            }
+        }
+    }
+
+    /// Whether what listens has something to serve and to show, and no other token of ours has the same issuer.
+    pub(super) fn check(&self, section: &mut Section<'_>, listen: &Listen, identity: &Identity) {
+        const LISTENERS: &str = "listen.token";
+        let issuer = self.issuer.as_ref().map(Identifier::as_str);
+        if issuer.is_some() && identity.jwt_issuer.as_deref() == issuer {
+            let message = "`issuer` must not be `identity.jwt_issuer`: what workloads are given is no exchanged token";
+            section.fault("delegation", message);
+        }
+        if let Some(address) = listen.token.first().filter(|_| issuer.is_none()) {
+            let message = "needs `delegation.issuer`: the name of who issues tokens there";
+            section.complain(address.origin.clone(), LISTENERS, message.to_owned());
+        }
+        if let Some(address) = listen.token.iter().find(|address| address.tls && self.tls.is_none()) {
+            let message = format!("`{address}` needs `delegation.tls`, which says what certificate is shown");
+            section.complain(address.origin.clone(), LISTENERS, message);
+        }
+    }
+}
+
+impl Subjects {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let issuers = read_issuers(section);
+        let remembered = section.bounded("remembered", "10000", (1, 1_000_000));
+        let unscoped = section.mappings("unscoped", |section| {
+            let issuer = section.required::<String>("issuer");
+            let scopes = section.required_list::<Scope>("scopes");
+            Some((issuer?, scopes?.into_iter().map(|Scope(name)| name).collect()))
+        });
+        Some(Self { issuers: issuers?, remembered: remembered?, unscoped: unscoped?.into_iter().collect() })
+    }
+}
+
+fn read_audience(section: &mut Section<'_>) -> Option<(String, BTreeSet<SpiffeId>)> {
+    let name = section.required::<Audience>("name");
+    let workloads = section.list::<SpiffeId>("workloads", "[]");
+    Some((name?.0, workloads?.into_iter().collect()))
+}
+
+/// The name of whom tokens are for.
+struct Audience(String);
+
+/// A scope.
+struct Scope(String);
+
+/// A kind of actor.
+struct Profile(String);
+
+impl Setting for Audience {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let name = text(node, "the name of an audience such as `https://orders.example.org`")?;
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("must be 1 to {LONGEST_NAME} visible ASCII characters"));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl Setting for Scope {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let name = text(node, "the name of a scope such as `orders:read`")?;
+        let is_one = parse_scope(name).is_some_and(|scopes| scopes.contains(name));
+        if is_one { Ok(Self(name.to_owned())) } else { Err(format!("`{name}` is not the name of one scope")) }
+    }
+}
+
+impl Setting for Profile {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let name = text(node, "a kind of actor such as `ai_agent`")?;
+        let is_name = !name.is_empty() && name.len() <= 64;
+        let is_plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if is_name && is_plain {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(format!("`{name}` is not 1 to 64 lower-case letters, digits and `_`"))
+    }
+}

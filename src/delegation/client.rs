@@ -1,0 +1,109 @@
+//! Who asks for tokens: a workload, by the certificate of its TLS handshake or by a JWT-SVID as client assertion
+//! (draft-ietf-oauth-spiffe-client-auth). Exactly one of the two makes a [`Client`].
+
+use std::error::Error;
+use std::sync::Arc;
+
+use portcullis_spiffe::SpiffeId;
+use rustls_pki_types::CertificateDer;
+
+use crate::decision::Caller;
+use crate::decision::principal::Mapping;
+use crate::foundation::clock::Timestamp;
+use crate::foundation::digest::Digest;
+use crate::identity::svid::LeafVerifier;
+use crate::identity::token::TokenVerifier;
+
+/// A workload that asks, proved.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Who.
+    pub id: SpiffeId,
+    /// The same, as records and policies know those who ask.
+    pub(super) caller: Caller,
+    /// SHA-256 of the certificate that proved it, if one did.
+    pub(super) certificate: Option<Digest>,
+}
+
+/// What came with a request that may say whose it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credentials<'r> {
+    /// The certificate of the TLS handshake.
+    pub certificate: Option<&'r CertificateDer<'static>>,
+    /// A JWT-SVID.
+    pub assertion: Option<&'r str>,
+    /// Whom the client says that it is, if it says so.
+    pub client_id: Option<&'r str>,
+}
+
+/// Why nobody is known to ask. Its words are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nothing was shown that could say so.
+    #[error("neither a certificate nor an assertion was shown")]
+    Missing,
+    /// Two things say so, and it is not for us to choose.
+    #[error("both a certificate and an assertion were shown")]
+    Several,
+    /// What was shown is of another than the client says.
+    #[error("what was shown is of `{0}`, and not of the `client_id`")]
+    OtherName(SpiffeId),
+    /// What was shown proves nobody.
+    #[error("{0}")]
+    Unproved(Box<dyn Error + Send + Sync>),
+}
+
+/// What verifies clients.
+#[derive(Debug)]
+pub struct Clients {
+    leaves: LeafVerifier,
+    assertions: Arc<dyn TokenVerifier>,
+}
+
+impl Clients {
+    /// Believes the leaves that `leaves` verifies, and the JWT-SVIDs that `assertions` does: each of these for us alone, and
+    /// but once.
+    pub const fn new(leaves: LeafVerifier, assertions: Arc<dyn TokenVerifier>) -> Self {
+        Self { leaves, assertions }
+    }
+
+    /// Whose request it is that came with these credentials at `now`. An assertion is used up by it.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn authenticate(&self, shown: Credentials<'_>, now: Timestamp) -> Result<Client, ClientError> {
+        let client = match (shown.certificate, shown.assertion) {
+            (Some(_), Some(_)) => return Err(ClientError::Several),
+            (None, None) => return Err(ClientError::Missing),
+            (Some(certificate), None) => self.by_certificate(certificate, now)?,
+            (None, Some(assertion)) => self.by_assertion(assertion, now)?,
+        };
+        match shown.client_id {
+            Some(name) if name != client.id.as_str() => Err(ClientError::OtherName(client.id)),
+            _ => Ok(client),
+        }
+    }
+
+    fn by_certificate(&self, certificate: &CertificateDer<'_>, now: Timestamp) -> Result<Client, ClientError> {
+        let leaf = self.leaves.verify_der(certificate, now).map_err(unproved)?;
+        Ok(Client { id: leaf.id.clone(), certificate: Some(leaf.digest), caller: Caller::workload(leaf) })
+    }
+
+    fn by_assertion(&self, assertion: &str, now: Timestamp) -> Result<Client, ClientError> {
+        let token = self.assertions.verify(assertion, now).map_err(unproved)?;
+        // Whoever else it is for holds it too, and could be the client here.
+        if token.audience.len() != 1 {
+            return Err(ClientError::Unproved("the assertion is for others, too".into()));
+        }
+        if token.claims.contains_key("act") {
+            return Err(ClientError::Unproved("the assertion is of one who acts for another".into()));
+        }
+        let id: SpiffeId = token.subject.parse().map_err(unproved)?;
+        let caller = Caller::of_token(token, Arc::new(Mapping::Spiffe)).map_err(unproved)?;
+        Ok(Client { id, certificate: None, caller })
+    }
+}
+
+fn unproved(error: impl Error + Send + Sync + 'static) -> ClientError {
+    ClientError::Unproved(Box::new(error))
+}

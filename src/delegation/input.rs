@@ -1,0 +1,99 @@
+//! A token that goes in: verified, for us, not revoked, and shown by who may show it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::chain::is_same;
+use super::{Client, ExchangeConfig, ExchangeError, ShownToken, TokenType};
+use crate::foundation::clock::Timestamp;
+use crate::identity::delegation::{Delegation, Party, Revocations};
+use crate::identity::token::{TokenError, TokenVerifier, VerifiedToken};
+
+/// A token that goes in.
+#[derive(Clone, Debug)]
+pub(super) struct Input {
+    pub(super) token: Arc<VerifiedToken>,
+    /// Whom it is about, under the name of who first vouched for that.
+    pub(super) subject: Party,
+    /// Who acts, the current one first, each under the name of who vouches for it.
+    pub(super) actors: Vec<Party>,
+    /// What it grants.
+    pub(super) scope: BTreeSet<String>,
+    /// Its own name.
+    pub(super) id: Option<String>,
+    /// The transaction, if it is a transaction token of ours.
+    pub(super) transaction: Option<String>,
+    is_own: bool,
+    confirmation: Option<[u8; 32]>,
+}
+
+impl Input {
+    /// What `shown` proves at `now`; `refused` says whose token it is that proves nothing.
+    pub(super) fn verify(
+        shown: ShownToken<'_>,
+        (verifier, revocations): (&dyn TokenVerifier, &Revocations),
+        config: &ExchangeConfig,
+        refused: fn(TokenError) -> ExchangeError,
+        now: Timestamp,
+    ) -> Result<Self, ExchangeError> {
+        let token = verifier.verify(shown.token, now).map_err(refused)?;
+        let delegation = Delegation::read(&token).map_err(ExchangeError::Delegation)?;
+        if revocations.is_revoked(&delegation, now) {
+            return Err(ExchangeError::Revoked);
+        }
+        let is_own = *token.issuer == *config.issuer;
+        let transaction = delegation.transaction.filter(|_| is_own);
+        if transaction.is_some() != (shown.kind == TokenType::TransactionToken) {
+            return Err(ExchangeError::OtherType);
+        }
+        let origin = delegation.origin.filter(|_| is_own).and_then(|origin| origin.issuer);
+        let subject = Party { issuer: origin.or(delegation.subject.issuer), ..delegation.subject };
+        let scope = match config.unscoped.get(&*token.issuer) {
+            Some(worth) if !token.claims.contains_key("scope") => worth.clone(),
+            _ => delegation.scope,
+        };
+        // Who is named without an issuer is named by whoever issued the token: so nobody can name another's.
+        let vouched = |actor: Party| Party { issuer: actor.issuer.or_else(|| Some(token.issuer.to_string())), ..actor };
+        let actors = delegation.actors.into_iter().map(vouched).collect();
+        let (id, confirmation) = (delegation.id, delegation.confirmation);
+        Ok(Self { subject, actors, scope, id, transaction, is_own, confirmation, token })
+    }
+
+    /// Whether `client` may show it as the subject's token. One of ours was made for somebody: it is they who exchange it, or
+    /// who acts in it already. One that is bound to a certificate is shown with that, or by whom it was made for: they
+    /// have seen the certificate when they were given the token.
+    pub(super) fn check_shown_by(
+        &self,
+        client: &Client,
+        actor: &Party,
+        config: &ExchangeConfig,
+    ) -> Result<(), ExchangeError> {
+        let acts = is_same(self.actors.first().unwrap_or(&self.subject), actor);
+        let is_meant = self.is_made_for(client, config);
+        if self.is_own && !is_meant && !acts {
+            return Err(ExchangeError::MadeForOthers);
+        }
+        if is_meant { Ok(()) } else { self.check_held_by(client) }
+    }
+
+    /// Whether `client` has shown the certificate that the token is bound to, if it is bound.
+    pub(super) fn check_held_by(&self, client: &Client) -> Result<(), ExchangeError> {
+        let shown = client.certificate.as_ref().map(|digest| *digest.as_bytes());
+        match self.confirmation {
+            Some(bound) if Some(bound) != shown => Err(ExchangeError::OtherHolder),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether one of its audiences is the client: a transaction token is for all of our trust domain.
+    fn is_made_for(&self, client: &Client, config: &ExchangeConfig) -> bool {
+        if !self.is_own {
+            return false;
+        }
+        let is_ours = *client.id.trust_domain() == config.trust_domain;
+        self.token.audience.iter().any(|name| match config.audiences.get(name) {
+            Some(workloads) => workloads.contains(&client.id),
+            None => self.transaction.is_some() && is_ours && name == config.trust_domain.as_str(),
+        })
+    }
+}

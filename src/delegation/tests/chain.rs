@@ -1,0 +1,170 @@
+//! Who acts, who may, and what others can make of that.
+
+use super::*;
+
+async fn coordinators(house: &House, alice: &str) -> String {
+    house.ask(&client("coordinator"), &wanted(alice)).await.unwrap().token.expose().clone()
+}
+
+#[tokio::test]
+async fn the_chain_shows_every_hop_and_policies_see_it() {
+    let house = House::new().await;
+    // A chain that came from elsewhere, one member of it without an issuer and all of it with more than anybody reads.
+    let before =
+        json!({"sub": "desk", "client_id": "x", "act": {"iss": "https://far.example", "sub": "phone", "exp": 1}});
+    let first = coordinators(&house, &house.alice(&json!({"act": before}))).await;
+    house.asked();
+    let issued = house.ask(&client("tool"), &ExchangeRequest { audience: Some(CALENDAR), ..wanted(&first) }).await;
+    assert_eq!(issued.unwrap_err().reason(), "too_deep", "three are enough here");
+
+    let first = coordinators(&house, &house.alice(&json!({"act": {"sub": "desk"}}))).await;
+    house.asked();
+    let request = ExchangeRequest { audience: Some(CALENDAR), scope: Some("read"), ..wanted(&first) };
+    let issued = house.ask(&client("tool"), &request).await.unwrap();
+    let ours = |name: &str| format!("spiffe://example.org/{name}");
+    let act = json!({
+        "iss": "spiffe://example.org", "sub": ours("tool"), "sub_profile": "ai_agent",
+        "act": {
+            "iss": "spiffe://example.org", "sub": ours("coordinator"), "sub_profile": "service",
+            "act": {"iss": IDP, "sub": "desk"},
+        },
+    });
+    assert_eq!(claims_of(&issued)["act"], act);
+    let member = |iss: &str, sub: &str| json!({"iss": iss, "sub": sub});
+    let actors = json!([
+        member("spiffe://example.org", &ours("tool")),
+        member("spiffe://example.org", &ours("coordinator")),
+        member(IDP, "desk"),
+    ]);
+    assert_eq!(
+        house.asked(),
+        [json!({
+            "principal": ours("tool"), "action": "Portcullis::exchange", "caller": ours("tool"),
+            "resource": format!("Portcullis::Audience::{CALENDAR:?}"),
+            "context": {
+                "actors": actors, "depth": 3, "kind": "access_token", "scope": "read", "subject": {"iss": IDP, "sub": "alice"},
+            },
+        })]
+    );
+}
+
+#[tokio::test]
+async fn a_chain_ends() {
+    let house = House::with(|config| {
+        let everybody = ["a", "b", "c", "d"].map(id).into();
+        config.audiences = BTreeMap::from([(TOOL.to_owned(), everybody)]);
+    })
+    .await;
+    let mut token = house.alice(&json!({}));
+    for hop in ["a", "b", "c"] {
+        token = house.ask(&client(hop), &wanted(&token)).await.unwrap().token.expose().clone();
+    }
+    assert_eq!(house.refusal(&client("d"), &wanted(&token)).await, "too_deep");
+    house.ask(&client("c"), &wanted(&token)).await.expect("who acts already is not there twice");
+    let nine = (0..9).fold(json!({"sub": "x"}), |inner, _| json!({"sub": "x", "act": inner}));
+    let deep = house.alice(&json!({"act": nine}));
+    assert_eq!(house.refusal(&client("a"), &wanted(&deep)).await, "bad_delegation");
+}
+
+#[tokio::test]
+async fn who_may_act_is_who_acts() {
+    let house = House::new().await;
+    let tool = "spiffe://example.org/tool";
+    for (may_act, may) in [
+        (json!({"sub": tool}), true),
+        (json!({"sub": tool, "iss": "spiffe://example.org"}), true),
+        (json!({"sub": "spiffe://example.org/coordinator"}), false),
+        (json!({"sub": tool, "iss": IDP}), false),
+        (json!({"sub": tool, "client_id": "x"}), false),
+        (json!({"iss": "spiffe://example.org"}), false),
+        (json!({}), false),
+        (json!(tool), false),
+        (json!([tool]), false),
+    ] {
+        let alice = house.alice(&json!({"may_act": may_act}));
+        let ended = house.ask(&client("tool"), &wanted(&alice)).await;
+        assert_eq!(ended.as_ref().err().map(ExchangeError::reason), (!may).then_some("may_not_act"), "{may_act}");
+        if let Ok(issued) = ended {
+            assert!(claims_of(&issued).get("may_act").is_none(), "it speaks of the token that has it");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_actor_token_is_the_clients_own() {
+    let house = House::new().await;
+    let alice = house.alice(&json!({}));
+    let delegated = house.ask(&client("tool"), &wanted(&alice)).await.unwrap();
+    for (token, reason) in [
+        (house.svid("tool", &json!({})), None),
+        (house.svid("coordinator", &json!({})), Some("actor_is_not_client")),
+        (house.svid("tool", &json!({"act": {"sub": "x"}})), Some("actor_is_not_client")),
+        (house.svid("tool", &json!({"cnf": {"x5t#S256": "x"}})), Some("bad_delegation")),
+        (house.alice(&json!({"sub": "spiffe://example.org/tool"})), Some("actor_is_not_client")),
+        (delegated.token.expose().clone(), Some("actor_is_not_client")),
+        ("rubbish".to_owned(), Some("bad_actor_token")),
+    ] {
+        let actor = Some(ShownToken { token: &token, kind: TokenType::Jwt });
+        let ended = house.ask(&client("tool"), &ExchangeRequest { actor, ..wanted(&alice) }).await;
+        assert_eq!(ended.err().map(|error| error.reason()), reason, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_ours_is_exchanged_by_whom_it_was_made_for_or_who_acts_in_it() {
+    let house = House::new().await;
+    let first = coordinators(&house, &house.alice(&json!({}))).await;
+    for (who, may) in [("tool", true), ("coordinator", true), ("calendar", false), ("thief", false), ("tool/x", false)]
+    {
+        let ended = house.ask(&client(who), &ExchangeRequest { audience: Some(CALENDAR), ..wanted(&first) }).await;
+        assert_eq!(ended.err().map(|error| error.reason()), (!may).then_some("made_for_others"), "{who}");
+    }
+    let foreign = Client { id: "spiffe://other.org/tool".parse().unwrap(), ..client("tool") };
+    assert_eq!(house.refusal(&foreign, &wanted(&first)).await, "made_for_others");
+}
+
+#[tokio::test]
+async fn a_bound_token_is_exchanged_by_its_holder_or_by_whom_it_was_made_for() {
+    let house = House::with(|config| config.bind_to_certificate = true).await;
+    let alice = house.alice(&json!({}));
+    assert_eq!(house.refusal(&client("coordinator"), &wanted(&alice)).await, "no_certificate");
+    let issued = house.ask(&holder("coordinator", b"one"), &wanted(&alice)).await.unwrap();
+    let thumbprint = URL_SAFE_NO_PAD.encode(Digest::of(b"one").as_bytes());
+    assert_eq!(claims_of(&issued)["cnf"], json!({"x5t#S256": thumbprint}));
+    let bound = issued.token.expose();
+    for (who, reason) in [
+        (holder("coordinator", b"one"), None),
+        (holder("coordinator", b"another of its own"), Some("other_holder")),
+        (holder("tool", b"its own"), None),
+        (holder("thief", b"one"), Some("made_for_others")),
+    ] {
+        let ended = house.ask(&who, &ExchangeRequest { audience: Some(CALENDAR), ..wanted(bound) }).await;
+        assert_eq!(ended.err().map(|error| error.reason()), reason, "{}", who.id);
+    }
+    let elsewhere = house.alice(&json!({"cnf": {"x5t#S256": thumbprint}}));
+    house.ask(&holder("tool", b"one"), &wanted(&elsewhere)).await.unwrap();
+    assert_eq!(house.refusal(&holder("tool", b"two"), &wanted(&elsewhere)).await, "other_holder");
+}
+
+/// Two issuers have an alice, and one of them says that she is a workload of ours.
+#[tokio::test]
+async fn a_subject_stays_its_issuers() {
+    let house = House::new().await;
+    let coordinator = client("coordinator");
+    for (alice, issuer) in [(house.alice(&json!({})), IDP), (house.other_alice(&json!({})), OTHER_IDP)] {
+        let first = coordinators(&house, &alice).await;
+        house.asked();
+        let request = ExchangeRequest { audience: Some(CALENDAR), scope: Some("read"), ..wanted(&first) };
+        let issued = house.ask(&client("tool"), &request).await.unwrap();
+        assert_eq!(claims_of(&issued)["sub_id"]["iss"], issuer);
+        assert_eq!(house.asked()[0]["context"]["subject"], json!({"iss": issuer, "sub": "alice"}));
+    }
+    let posing = house.other_alice(&json!({"sub": "spiffe://example.org/coordinator"}));
+    let issued = house.ask(&coordinator, &wanted(&posing)).await.unwrap();
+    assert_eq!(claims_of(&issued)["act"]["sub"], "spiffe://example.org/coordinator", "it is not she who acts");
+    assert_eq!(claims_of(&issued)["sub_id"]["iss"], OTHER_IDP);
+    // What another issuer says of `sub_id` is no word of ours.
+    let lying = json!({"sub_id": {"format": "iss_sub", "iss": IDP, "sub": "alice"}});
+    let issued = house.ask(&coordinator, &wanted(&house.other_alice(&lying))).await.unwrap();
+    assert_eq!(claims_of(&issued)["sub_id"]["iss"], OTHER_IDP);
+}

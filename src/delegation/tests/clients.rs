@@ -1,0 +1,80 @@
+//! Who is a client, by an assertion.
+
+use super::*;
+use crate::foundation::watched::Watched;
+use crate::identity::bundle::{Bundle, Bundles};
+use crate::identity::svid::LeafVerifier;
+use crate::identity::token::tests::bundle;
+
+/// What knows clients by the assertions that `key` signs, made after `since`.
+pub(crate) fn clients(key: &Key, since: Timestamp) -> Clients {
+    let ours = Bundle::clone(&bundle("example.org", [("kid-1", key)]));
+    let bundles = Arc::new(Watched::new(Bundles::new([ours])));
+    let rules = IssuerRules {
+        audiences: vec![US.to_owned(), format!("{US}/token")],
+        leeway: Duration::ZERO,
+        single_use: Some((10, since)),
+        ..rules("spiffe")
+    };
+    let assertions = Tokens::new(vec![Issuer::spiffe(rules, Arc::clone(&bundles))], 1);
+    Clients::new(LeafVerifier::new(bundles, 10), Arc::new(assertions))
+}
+
+/// An assertion of the tool with these claims on top.
+pub(crate) fn assertion(key: &Key, claims: &Value) -> String {
+    let mut all = json!({
+        "sub": "spiffe://example.org/tool", "aud": US, "iat": SECOND, "exp": SECOND + 60, "jti": "one",
+    });
+    for (name, value) in claims.as_object().unwrap() {
+        match value {
+            Value::Null => drop(all.as_object_mut().unwrap().remove(name)),
+            value => all[name] = value.clone(),
+        }
+    }
+    token(&header("ES256"), &all, key)
+}
+
+#[test]
+fn an_assertion_is_for_us_alone_and_good_once() {
+    let key = Key::p256();
+    let clients = clients(&key, NOW.before(Duration::from_secs(10)));
+    let known = |assertion: &str, client_id: Option<&str>| {
+        clients.authenticate(Credentials { assertion: Some(assertion), client_id, ..Credentials::default() }, NOW)
+    };
+    let good = assertion(&key, &json!({}));
+    let client = known(&good, Some("spiffe://example.org/tool")).unwrap();
+    assert_eq!((client.id.as_str(), client.certificate), ("spiffe://example.org/tool", None));
+    assert_eq!(client.caller.name(), "spiffe://example.org/tool");
+    assert!(known(&good, None).is_err(), "once");
+    let fresh = |claims: Value| assertion(&key, &with(&claims, "jti", format!("{claims}")));
+    known(&fresh(json!({"aud": format!("{US}/token")})), None).unwrap();
+    for bad in [
+        fresh(json!({"aud": "https://elsewhere.example"})),
+        fresh(json!({"aud": [US, "https://elsewhere.example"]})),
+        fresh(json!({"aud": [US, format!("{US}/token")]})),
+        fresh(json!({"act": {"sub": "x"}})),
+        fresh(json!({"exp": SECOND})),
+        fresh(json!({"iat": SECOND - 10})),
+        fresh(json!({"iat": null})),
+        fresh(json!({"sub": "alice"})),
+        fresh(json!({"sub": "spiffe://other.org/tool"})),
+        assertion(&key, &json!({"jti": null})),
+        assertion(&Key::p256(), &json!({"jti": "forged"})),
+        token(
+            &with(&header("ES256"), "typ", "at+jwt"),
+            &json!({"sub": "spiffe://example.org/tool", "aud": US, "iat": SECOND, "exp": SECOND + 60, "jti": "typed"}),
+            &key,
+        ),
+    ] {
+        assert!(matches!(known(&bad, None), Err(ClientError::Unproved(_))), "{bad}");
+    }
+    let other = known(&fresh(json!({"x": 1})), Some("spiffe://example.org/coordinator"));
+    assert!(matches!(other, Err(ClientError::OtherName(_))), "{other:?}");
+    let none = clients.authenticate(Credentials::default(), NOW);
+    assert!(matches!(none, Err(ClientError::Missing)));
+    let certificate = rustls_pki_types::CertificateDer::from(vec![1]);
+    let both = Credentials { certificate: Some(&certificate), assertion: Some("x"), client_id: None };
+    assert!(matches!(clients.authenticate(both, NOW), Err(ClientError::Several)));
+    let bad = Credentials { certificate: Some(&certificate), ..Credentials::default() };
+    assert!(matches!(clients.authenticate(bad, NOW), Err(ClientError::Unproved(_))));
+}
