@@ -15,6 +15,7 @@ mod identity;
 mod listeners;
 mod mapping;
 mod metrics;
+mod outbound;
 mod policies;
 mod retention;
 mod tls;

@@ -17,6 +17,7 @@ mod listen;
 mod node;
 mod oidc;
 mod origin;
+mod outbound;
 mod reader;
 mod sections;
 mod server_tls;
@@ -43,6 +44,7 @@ pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use oidc::Oidc;
 pub use origin::Origin;
+pub use outbound::{Outbound, OutboundTarget};
 pub use sections::{Admin, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
 pub use server_tls::{ServerTls, is_open_to_the_network};
 pub use show::ShowError;
@@ -84,6 +86,8 @@ pub struct Config {
     pub authzen: Authzen,
     /// The face of an OpenID provider.
     pub oidc: Oidc,
+    /// Services outside.
+    pub outbound: Outbound,
     /// The admin API.
     pub admin: Admin,
     /// Decision records.
@@ -159,6 +163,7 @@ impl Config {
             let jwt_issuer = identity.as_ref().and_then(|identity| identity.jwt_issuer.as_deref());
             oidc.check(section, listen, jwt_issuer);
         }
+        let outbound = section.section("outbound", |section| Outbound::read(section, trust_domain.as_ref()));
         let admin = section.section("admin", Admin::read);
         let audit = section.section("audit", |section| Audit::read(section, data));
         let log = section.section("log", sections::read_log);
@@ -178,6 +183,7 @@ impl Config {
             answers: answers?,
             authzen: authzen?,
             oidc: oidc?,
+            outbound: outbound?,
             admin: admin?,
             audit: audit?,
             log: log?,

@@ -13,6 +13,6 @@ pub use audit::{AppendError, Audit, Taken};
 pub use disclosure::DisclosureKey;
 pub use record::{
     Actor, AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
-    DecisionRecord, Edge, Field, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, Outcome,
-    PolicyLoadRecord, PruneRecord, Record, SearchKind, SearchRecord, TraceId, WitnessFinding, WitnessRecord,
+    DecisionRecord, Edge, Field, Initiator, IssuanceRecord, JwtIssuanceRecord, MappingLoadRecord, OutboundRecord,
+    Outcome, PolicyLoadRecord, PruneRecord, Record, SearchKind, SearchRecord, TraceId, WitnessFinding, WitnessRecord,
 };

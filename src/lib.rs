@@ -10,6 +10,7 @@
 //! | [`evidence`] | what happened, provable |
 //! | [`identity`] | who someone is |
 //! | [`decision`] | what they may do |
+//! | [`delegation`] | on whose behalf |
 //! | [`edge`] | wire in, wire out |
 //! | [`store`] | SQL behind the rooms' ports |
 //! | [`daemons`] | attestors that ask daemons of the machine |
@@ -25,6 +26,7 @@ pub mod evidence;
 pub mod identity;
 
 pub mod decision;
+pub mod delegation;
 
 pub mod edge;
 pub mod store;

@@ -15,11 +15,13 @@ use crate::foundation::entropy::{Entropy, EntropyError, random};
 use crate::foundation::watched::Epoch;
 
 pub use self::detail::{Actor, Field, Sealed, TraceId};
+pub use self::outbound::OutboundRecord;
 pub use self::search::{SearchKind, SearchRecord};
 pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 
 mod detail;
 pub mod encoding;
+mod outbound;
 mod search;
 pub(in crate::evidence) mod shorten;
 mod upkeep;
@@ -173,6 +175,8 @@ pub enum Record<'a> {
     Witness(Box<WitnessRecord>),
     /// Entries were taken out of the log.
     Prune(Box<PruneRecord>),
+    /// A token of others was asked for.
+    Outbound(Box<OutboundRecord>),
 }
 
 /// A question and its answer.

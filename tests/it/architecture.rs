@@ -7,12 +7,13 @@ use std::process::Command;
 use crate::support::root;
 
 /// The rooms from the ground up; each may import from those before it, and from itself.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "foundation",
     "server",
     "evidence",
     "identity",
     "decision",
+    "delegation",
     "edge",
     "store",
     "daemons",
@@ -23,10 +24,11 @@ const ROOMS: [&str; 12] = [
 ];
 
 /// Crates that a room must never name, for they belong to another room's trade.
-const FOREIGN: [(&str, &[&str]); 8] = [
+const FOREIGN: [(&str, &[&str]); 9] = [
     ("evidence", &["tonic", "axum", "sqlx", "cedar_policy", "envoy_types"]),
     ("identity", &["tonic", "axum", "sqlx", "cedar_policy", "envoy_types", "hyper", "zbus"]),
     ("decision", &["tonic", "axum", "sqlx", "envoy_types"]),
+    ("delegation", &["tonic", "axum", "sqlx", "cedar_policy", "envoy_types", "hyper"]),
     ("edge", &["sqlx", "cedar_policy"]),
     ("store", &["tonic", "axum", "cedar_policy", "envoy_types"]),
     ("daemons", &["tonic", "axum", "sqlx", "cedar_policy", "envoy_types"]),

@@ -66,6 +66,8 @@ pub enum OwnedRecord<'a> {
     Witness(Box<super::WitnessRecord>),
     /// See [`Record::Prune`].
     Prune(Box<super::PruneRecord>),
+    /// See [`Record::Outbound`].
+    Outbound(Box<super::OutboundRecord>),
 }
 
 impl OwnedRecord<'_> {
@@ -82,6 +84,7 @@ impl OwnedRecord<'_> {
             Self::Administration(record) => record.time,
             Self::Witness(record) => record.time,
             Self::Prune(record) => record.time,
+            Self::Outbound(record) => record.time,
         }
     }
 }
@@ -135,6 +138,7 @@ fn write_as(
         Record::Administration(record) => encoder.encode(record)?,
         Record::Witness(record) => encoder.encode(record)?,
         Record::Prune(record) => encoder.encode(record)?,
+        Record::Outbound(record) => encoder.encode(record)?,
     };
     Ok(())
 }
@@ -151,6 +155,7 @@ const fn kind(record: &Record<'_>) -> u8 {
         Record::MappingLoad(_) => 7,
         Record::Witness(_) => 16,
         Record::Prune(_) => 17,
+        Record::Outbound(_) => 25,
     }
 }
 
@@ -181,6 +186,7 @@ pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
         7 => OwnedRecord::MappingLoad(decoder.decode()?),
         16 => OwnedRecord::Witness(decoder.decode()?),
         17 => OwnedRecord::Prune(decoder.decode()?),
+        25 => OwnedRecord::Outbound(decoder.decode()?),
         kind => return Err(ReadError::Kind(kind)),
     };
     if let (1, OwnedRecord::Decision(record)) = (version, &record)
@@ -210,6 +216,7 @@ impl Entry<'_> {
             OwnedRecord::Administration(record) => Record::Administration(record.clone()),
             OwnedRecord::Witness(record) => Record::Witness(record.clone()),
             OwnedRecord::Prune(record) => Record::Prune(record.clone()),
+            OwnedRecord::Outbound(record) => Record::Outbound(record.clone()),
         };
         write_as(self.version, buffer, &self.writer, &record)
     }

@@ -108,7 +108,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-pub(in crate::evidence) fn examples() -> [Record<'static>; 10] {
+pub(in crate::evidence) fn examples() -> [Record<'static>; 11] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -165,6 +165,7 @@ pub(in crate::evidence) fn examples() -> [Record<'static>; 10] {
         Record::Administration(administration.into()),
         Record::Witness(witness(time).into()),
         Record::Prune(prune(time).into()),
+        Record::Outbound(outbound(time).into()),
     ]
 }
 
@@ -188,6 +189,21 @@ fn prune(time: Timestamp) -> PruneRecord {
         end: 102_400,
         before: Timestamp::from_unix_seconds(1_756_000_000),
         by: "command".into(),
+    }
+}
+
+fn outbound(time: Timestamp) -> OutboundRecord {
+    OutboundRecord {
+        time,
+        target: "billing".into(),
+        client: "spiffe://example.org/web".into(),
+        endpoint: "https://login.example.com/token".into(),
+        outcome: Outcome::Allow,
+        reason: None,
+        assertion: Some(Digest::of(b"the assertion in compact form")),
+        token: Some(Digest::of(b"the token")),
+        scope: Some("invoices:read".into()),
+        not_after: Some(time.after(std::time::Duration::from_hours(1))),
     }
 }
 

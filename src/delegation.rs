@@ -1,0 +1,4 @@
+//! On whose behalf others are asked: tokens of theirs for workloads of ours.
+
+pub mod cloud;
+pub mod outbound;
