@@ -48,3 +48,6 @@ impl TokenEndpoint for HttpTokenEndpoint {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

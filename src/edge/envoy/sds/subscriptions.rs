@@ -180,3 +180,6 @@ impl Subscription {
         Some(notice(shown(name), missing))
     }
 }
+
+#[cfg(test)]
+mod tests;
