@@ -81,13 +81,13 @@ async fn a_request_carries_a_token_that_is_renewed_and_none_that_is_over() {
 
     for mood in [Mood::Refusing, Mood::Down] {
         server.feel(mood);
-        let last = server.given();
         eventually("a request without a token is refused by the sidecar", async || {
             let answer = call(port).await;
-            assert!(answer.status == 401 || last.contains(&shown(&answer)), "{answer:?}");
+            assert!(answer.status == 401 || server.given().contains(&shown(&answer)), "{answer:?}");
             (answer.status == 401).then_some(())
         })
         .await;
+        let last = server.given();
         assert!(gateway.operations("/readyz").await.body.contains("the token of `billing`"));
         server.feel(Mood::Giving(4));
         eventually("there is a token again", async || {

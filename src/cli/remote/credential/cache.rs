@@ -12,7 +12,7 @@ use super::super::console::Failure;
 use super::Environment;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::{Digest, Hasher};
-use crate::foundation::files::{private_directory, read_private, write_private};
+use crate::foundation::files::{PrivateFileError, private_directory, read_private, write_private};
 use crate::foundation::lock::FileLock;
 
 /// What is nearer to its end is not used any more, but no more than a third of its life is lost so.
@@ -36,19 +36,24 @@ struct Kept {
 }
 
 impl Cache {
-    /// The place of what depends on `parts`; `None` if the environment names no directory of the user's.
+    /// The place of what depends on `parts`; `None` if the environment names no directory of the user's, or one that nothing can
+    /// be kept in.
     pub(super) fn open(environment: &Environment, parts: &[&str]) -> Result<Option<Self>, Failure> {
         let named = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || named("HOME").map(|home| home.join(".cache"));
         let Some(above) = named("XDG_RUNTIME_DIR").or_else(|| named("XDG_CACHE_HOME")).or_else(home) else {
             return Ok(None);
         };
-        Self::within(&above.join("portcullis/credentials"), parts).map(Some)
+        match Self::within(&above.join("portcullis/credentials"), parts) {
+            Ok(cache) => Ok(Some(cache)),
+            Err(PrivateFileError::Io { .. }) => Ok(None),
+            Err(error) => Err(Failure::of("credentials can't be kept", error)),
+        }
     }
 
     /// The place in `directory` of what depends on `parts`.
-    pub(super) fn within(directory: &Path, parts: &[&str]) -> Result<Self, Failure> {
-        private_directory(directory).map_err(|error| Failure::of("credentials can't be kept", error))?;
+    pub(super) fn within(directory: &Path, parts: &[&str]) -> Result<Self, PrivateFileError> {
+        private_directory(directory)?;
         let mut hasher = Hasher::new();
         for part in parts {
             hasher.field(part.as_bytes());

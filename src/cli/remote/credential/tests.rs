@@ -77,8 +77,11 @@ fn nothing_is_kept_where_the_user_has_no_directory() {
     };
     assert!(open(&[]).unwrap().is_none());
     assert!(open(&[("HOME", ""), ("XDG_RUNTIME_DIR", "relative")]).unwrap().is_none());
+    assert!(open(&[("HOME", "/proc/nowhere")]).unwrap().is_none());
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path().to_str().unwrap();
     assert!(open(&[("HOME", home)]).unwrap().is_some());
-    assert!(directory.path().join(".cache/portcullis/credentials").is_dir());
+    let at = directory.path().join(".cache/portcullis/credentials");
+    std::fs::set_permissions(&at, Permissions::from_mode(0o755)).unwrap();
+    assert!(open(&[("HOME", home)]).is_err(), "others could have put something there");
 }
