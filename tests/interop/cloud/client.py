@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -46,15 +47,13 @@ def aws(portcullis: str, socket: str, _bundle: str) -> None:
 
 
 def gcp(portcullis: str, socket: str, bundle: str) -> None:
-    import google.auth
+    from google.auth import pluggable
     from google.auth.exceptions import RefreshError
     from google.auth.transport.requests import Request
 
     with TokenService(json.loads(Path(bundle).read_text())) as service:
         output = Path(os.environ["HOME"], "google.json")
         options = ["--print-config", "--provider", PROVIDER, "--socketPath", socket, "--token-url", service.url]
-        import subprocess
-
         made = subprocess.run(
             [portcullis, "credential", "gcp", *options, "--output-file", str(output)], check=True, capture_output=True
         )
@@ -62,14 +61,15 @@ def gcp(portcullis: str, socket: str, bundle: str) -> None:
         config.write_bytes(made.stdout)
         os.environ["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"] = "1"
         scopes = ["https://www.googleapis.com/auth/cloud-platform"]
-        credentials, _project = google.auth.load_credentials_from_file(str(config), scopes=scopes)
+        # The general loader would ask Google for the name of the project.
+        credentials = pluggable.Credentials.from_file(str(config), scopes=scopes)
         credentials.refresh(Request())
         print("token", credentials.token)
         print("subject", service.subject)
         print("output file", json.loads(output.read_text())["success"])
         output.unlink()
         config.write_text(config.read_text().replace(socket, "/nowhere/workload.sock"))
-        broken, _project = google.auth.load_credentials_from_file(str(config), scopes=scopes)
+        broken = pluggable.Credentials.from_file(str(config), scopes=scopes)
         try:
             broken.refresh(Request())
         except RefreshError as error:
