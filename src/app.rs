@@ -16,6 +16,7 @@ mod identity;
 mod listeners;
 mod mapping;
 mod metrics;
+mod outbound;
 mod policies;
 mod retention;
 mod tls;

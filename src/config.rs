@@ -18,6 +18,7 @@ mod listen;
 mod node;
 mod oidc;
 mod origin;
+mod outbound;
 mod reader;
 mod sections;
 mod server_tls;
@@ -45,6 +46,7 @@ pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
 pub use oidc::Oidc;
 pub use origin::Origin;
+pub use outbound::{Outbound, OutboundTarget};
 pub use sections::{Admin, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
 pub use server_tls::{ServerTls, is_open_to_the_network};
 pub use show::ShowError;
@@ -88,6 +90,8 @@ pub struct Config {
     pub oidc: Oidc,
     /// The exchange of tokens.
     pub delegation: Delegation,
+    /// Services outside.
+    pub outbound: Outbound,
     /// The admin API.
     pub admin: Admin,
     /// Decision records.
@@ -167,6 +171,7 @@ impl Config {
         if let (Some(listen), Some(identity), Some(delegation)) = (&listen, &identity, &delegation) {
             delegation.check(section, listen, identity);
         }
+        let outbound = section.section("outbound", |section| Outbound::read(section, trust_domain.as_ref()));
         let admin = section.section("admin", Admin::read);
         let audit = section.section("audit", |section| Audit::read(section, data));
         let log = section.section("log", sections::read_log);
@@ -187,6 +192,7 @@ impl Config {
             authzen: authzen?,
             oidc: oidc?,
             delegation: delegation?,
+            outbound: outbound?,
             admin: admin?,
             audit: audit?,
             log: log?,

@@ -1,5 +1,6 @@
 //! On whose behalf: a token is exchanged for another that says who acts for whom, and grants no more than the first
-//! (RFC 8693; transaction tokens: draft-ietf-oauth-transaction-tokens).
+//! (RFC 8693; transaction tokens: draft-ietf-oauth-transaction-tokens); and tokens of others are got for workloads of ours, by
+//! [`outbound`] and [`cloud`].
 //!
 //! [`Exchange`] is the use case, in one line: verify what is shown → who acts → which scope → what the policies grant → sign →
 //! record. Whatever the new token says of anybody was verified; its scope and its end are never wider than those of any
@@ -8,12 +9,14 @@
 mod account;
 mod chain;
 mod client;
+pub mod cloud;
 mod error;
 mod exchange;
 mod grant;
 mod input;
 mod metrics;
 mod mint;
+pub mod outbound;
 mod request;
 mod scope;
 mod transaction;

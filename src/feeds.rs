@@ -3,11 +3,13 @@
 //! [`identity::token::KeySource`](crate::identity::token::KeySource) and
 //! [`identity::federation::BundleSource`](crate::identity::federation::BundleSource). And what we tell them: adapters to
 //! [`evidence::witness::WitnessPort`](crate::evidence::witness::WitnessPort) and
-//! [`evidence::export::Courier`](crate::evidence::export::Courier).
+//! [`evidence::export::Courier`](crate::evidence::export::Courier) and
+//! [`delegation::outbound::TokenEndpoint`](crate::delegation::outbound::TokenEndpoint).
 
 pub mod bundles;
 pub mod courier;
 pub mod entities;
 pub mod fetch;
 pub mod jwks;
+pub mod token_endpoint;
 pub mod witness;

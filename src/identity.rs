@@ -5,6 +5,7 @@ pub mod api_key;
 pub mod attest;
 pub mod authority;
 pub mod bundle;
+pub mod credential;
 pub mod delegation;
 pub mod explain;
 pub mod federation;

@@ -99,8 +99,8 @@ impl App {
         let counted = (metrics.authority, metrics.issue, metrics.federation);
         let identity = IdentityPlane::build(config, &common, &store, counted, &metrics.attest).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
-        let served = (metrics.sds, metrics.workload_api);
-        let workloads = identity.workload_router(config, &common, served, &shutdown)?;
+        let served = (metrics.sds, metrics.workload_api, metrics.outbound);
+        let workloads = identity.workload_router(config, &common, served, (&mut tasks, &shutdown))?;
         let (admin, purges) = (admin_api(&config.admin, &common, metrics.admin), Arc::new(Purges::default()));
         let administration = admin.router(identity.admin_services(config, &common, log, &purges, shutdown.signal())?);
         tasks.spawn("the calls of the admin API", admin.finish(shutdown.signal()));

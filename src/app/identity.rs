@@ -10,10 +10,12 @@ use tonic::service::Routes;
 use super::AppError;
 use super::build::Common;
 use super::federation::{self, FederationMetrics};
+use super::outbound::{self, OutboundMetrics};
 use crate::config::{self, Config};
 use crate::daemons::docker::Docker;
 use crate::daemons::kubelet::Kubelet;
 use crate::daemons::systemd::Systemd;
+use crate::delegation::outbound::Tokens;
 use crate::edge::envoy::sds::{self, SdsConfig, SecretService};
 use crate::edge::grpc::{with_bounds, with_introspection};
 use crate::edge::workload_api::{self, WorkloadApiConfig, WorkloadService};
@@ -113,10 +115,12 @@ impl IdentityPlane {
         &self,
         config: &Config,
         common: &Common,
-        (sds, workload_api): (sds::Metrics, workload_api::Metrics),
-        shutdown: &Shutdown,
+        (sds, workload_api, outbound): (sds::Metrics, workload_api::Metrics, OutboundMetrics),
+        (tasks, shutdown): (&mut TaskGroup, &Shutdown),
     ) -> Result<Router, AppError> {
-        let secrets = self.secret_service(config, common, sds, shutdown.signal());
+        let assertions = Arc::clone(&self.issuer) as _;
+        let outbound = outbound::start(&config.outbound, common, assertions, outbound, (tasks, shutdown));
+        let secrets = self.secret_service(config, common, (sds, outbound), shutdown.signal());
         let workload_api = self.workload_api(config, common, workload_api, shutdown.signal());
         let routes = Routes::new(secrets.into_server()).add_service(workload_api.into_server());
         let readiness = common.readiness.clone();
@@ -129,7 +133,7 @@ impl IdentityPlane {
         &self,
         config: &Config,
         common: &Common,
-        metrics: sds::Metrics,
+        (metrics, outbound): (sds::Metrics, Arc<Tokens>),
         signal: ShutdownSignal,
     ) -> SecretService {
         let settings = &config.identity.sds;
@@ -142,7 +146,7 @@ impl IdentityPlane {
             unknown_names: settings.unknown_names,
         };
         let (clock, entropy) = (Arc::clone(&common.clock), Arc::clone(&common.entropy));
-        SecretService::new(names, Arc::clone(&self.workloads), clock, entropy, signal, metrics)
+        SecretService::new(names, (Arc::clone(&self.workloads), outbound), clock, entropy, signal, metrics)
     }
 
     /// The Workload API over these parts.

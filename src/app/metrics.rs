@@ -9,6 +9,7 @@ use prometheus_client::metrics::info::Info;
 use super::entities::EntityMetrics;
 use super::federation::FederationMetrics;
 use super::mapping::MappingMetrics;
+use super::outbound::OutboundMetrics;
 use super::policies::PolicyMetrics;
 use super::tokens::TokenMetrics;
 use crate::decision::{DecisionMetrics, ShadowMetrics};
@@ -41,6 +42,7 @@ pub(super) struct Metrics {
     pub(super) federation: FederationMetrics,
     pub(super) issue: issue::Metrics,
     pub(super) mapping: MappingMetrics,
+    pub(super) outbound: OutboundMetrics,
     pub(super) policies: PolicyMetrics,
     pub(super) sds: sds::Metrics,
     pub(super) server: ServerMetrics,
@@ -74,6 +76,7 @@ impl Metrics {
             federation: FederationMetrics::new(&mut registry),
             issue: issue::Metrics::new(&mut registry),
             mapping: MappingMetrics::new(&mut registry),
+            outbound: OutboundMetrics::new(&mut registry),
             policies: PolicyMetrics::new(&mut registry),
             sds: sds::Metrics::new(&mut registry),
             server: ServerMetrics::new(&mut registry),

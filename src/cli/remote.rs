@@ -7,6 +7,7 @@ mod bundle;
 mod cache;
 mod connection;
 mod console;
+mod credential;
 mod delegation;
 mod entry;
 mod explain;
@@ -35,6 +36,9 @@ pub(super) enum RemoteCommand {
     /// Ask the Workload API, as this process.
     #[command(subcommand)]
     Api(api::Command),
+    /// Credentials of clouds, for this process's JWT-SVID.
+    #[command(subcommand)]
+    Credential(credential::Command),
     /// Registration entries: which workload gets which identity.
     #[command(subcommand)]
     Entry(entry::Command),
@@ -109,6 +113,7 @@ async fn dispatch(
 ) -> Outcome {
     match command {
         RemoteCommand::Api(command) => command.run(environment, console).await,
+        RemoteCommand::Credential(command) => command.run(environment, console).await,
         RemoteCommand::Entry(command) => command.run(console).await,
         RemoteCommand::Bundle(command) => command.run(console).await,
         RemoteCommand::Token(command) => command.run(console).await,

@@ -156,6 +156,8 @@ fn every_command_that_speaks_to_a_gateway_says_which_socket_it_can_not_reach_and
         &["logger", "set", "-level", "WARN"],
         &["healthcheck"],
         &["explain", "identity", "--pid", "1"],
+        &["credential", "aws", "-role-arn", "arn:aws:iam::1:role/r", "-region", "eu-west-1"],
+        &["credential", "azure", "-file", "/nowhere/token"],
     ];
     for command in commands {
         let said = portcullis(&[command, &["-socketPath", "/nowhere/a.sock"][..]].concat());

@@ -20,6 +20,7 @@ mod entities;
 mod faults;
 mod jwt;
 mod layering;
+mod outbound;
 mod reference;
 mod tokens;
 

@@ -16,12 +16,14 @@ use crate::foundation::watched::Epoch;
 
 pub use self::detail::{Actor, Field, Sealed, TokenClaims, TraceId};
 pub use self::exchange::{ExchangeRecord, ExchangedToken};
+pub use self::outbound::OutboundRecord;
 pub use self::search::{SearchKind, SearchRecord};
 pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 
 mod detail;
 pub mod encoding;
 mod exchange;
+mod outbound;
 mod search;
 pub(in crate::evidence) mod shorten;
 mod upkeep;
@@ -181,6 +183,8 @@ pub enum Record<'a> {
     Prune(Box<PruneRecord>),
     /// A token was exchanged, or was not.
     Exchange(Box<ExchangeRecord>),
+    /// A token of others was asked for.
+    Outbound(Box<OutboundRecord>),
 }
 
 /// A question and its answer.

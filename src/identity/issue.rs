@@ -1,5 +1,6 @@
 //! The use case of the identity plane: attested → entitled → signed → recorded → handed out.
 
+mod assertion;
 mod changes;
 mod jwt;
 mod mint;
@@ -22,6 +23,7 @@ use self::jwt::JwtCache;
 use super::attest::Attested;
 use super::authority::{Authority, AuthorityError, CertifiedLeaf, LeafRequest};
 use super::bundle::{Bundle, Bundles, X509Authority};
+use super::credential::Credential;
 use super::registry::{Entries, Entry, Registry};
 use super::revocation::SerialNumber;
 use crate::evidence::{AppendError, Audit, IssuanceRecord, Record};
@@ -77,6 +79,8 @@ pub struct Identities {
     /// Our own bundle, then those of the domains that its entries federate with, sorted by name. Empty if no entry
     /// matches.
     pub bundles: Vec<Arc<Bundle>>,
+    /// Those that we hold for it, of others. The issuer knows of none.
+    pub credentials: Vec<Credential>,
 }
 
 /// Why nothing could be issued although there is an entry.
@@ -98,6 +102,9 @@ pub enum IssueError {
     /// What an administrator asks for is nothing that we give out.
     #[error(transparent)]
     NotMintable(#[from] NotMintable),
+    /// We are to speak for somebody who is nobody, or is no longer.
+    #[error("no entry grants `{0}` to a workload")]
+    NotGranted(SpiffeId),
 }
 
 /// What the issuer works with.
@@ -194,7 +201,7 @@ impl Issuer {
         // Read after signing: who signed is in here.
         let own = self.ports.authority.trust_domain();
         let bundles = bundles_for(&entries, own, &self.ports.authority.bundles().load());
-        Ok(Identities { svids, bundles })
+        Ok(Identities { svids, bundles, ..Identities::default() })
     }
 
     /// The bundles alone of what the workload is entitled to: those that it may verify others by. Signs nothing.

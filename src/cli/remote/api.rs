@@ -3,7 +3,7 @@
 mod x509;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
@@ -110,7 +110,7 @@ pub(in crate::cli) struct Watch {
     api: ApiArgs,
 }
 
-type Client = SpiffeWorkloadApiClient<Channel>;
+pub(super) type Client = SpiffeWorkloadApiClient<Channel>;
 type Environment = BTreeMap<String, String>;
 
 impl Command {
@@ -129,14 +129,7 @@ impl Command {
 impl ApiArgs {
     async fn client(&self, environment: &Environment, console: &mut Console<'_, '_>) -> Result<Client, Failure> {
         console.format = self.output;
-        let named = environment.get("SPIFFE_ENDPOINT_SOCKET").map(String::as_str);
-        let path = match (&self.socket_path, named) {
-            (Some(path), _) => path.clone(),
-            (None, Some(url)) => endpoint(url)?,
-            (None, None) => PathBuf::from("run/workload.sock"),
-        };
-        let gateway = Gateway::connect(&path).await?;
-        Ok(Client::new(gateway.channel).max_decoding_message_size(MAX_ANSWER))
+        workload_client(self.socket_path.as_deref(), environment).await
     }
 
     /// The answer, or why there was none in time.
@@ -146,6 +139,18 @@ impl ApiArgs {
     }
 }
 
+/// A client of the workload socket: of this one, or of that which the environment names.
+pub(super) async fn workload_client(socket_path: Option<&Path>, environment: &Environment) -> Result<Client, Failure> {
+    let named = environment.get("SPIFFE_ENDPOINT_SOCKET").map(String::as_str);
+    let path = match (socket_path, named) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(url)) => endpoint(url)?,
+        (None, None) => PathBuf::from("run/workload.sock"),
+    };
+    let gateway = Gateway::connect(&path).await?;
+    Ok(Client::new(gateway.channel).max_decoding_message_size(MAX_ANSWER))
+}
+
 /// The path in an endpoint's address (SPIFFE Workload Endpoint section 4).
 fn endpoint(url: &str) -> Result<PathBuf, Failure> {
     let path = url.strip_prefix("unix://").filter(|path| path.starts_with('/')).map(PathBuf::from);
@@ -153,7 +158,7 @@ fn endpoint(url: &str) -> Result<PathBuf, Failure> {
 }
 
 /// A request with the header that shows that the caller knows whom it calls (SPIFFE Workload Endpoint section 6).
-fn with_header<T>(message: T) -> Request<T> {
+pub(super) fn with_header<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
     request

@@ -85,6 +85,11 @@ impl<'a, 'o> Console<'a, 'o> {
         }
     }
 
+    /// Has the process end as one that was refused.
+    pub(super) fn refuse(&mut self) {
+        self.exit = Exit::Refused;
+    }
+
     /// Prints text where complaints go.
     pub(super) fn complain(&mut self, text: impl AsRef<str>) {
         self.output.error(text.as_ref(), Exit::Refused);

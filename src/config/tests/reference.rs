@@ -16,6 +16,8 @@ tokens:
   issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
 federation:
   relationships: [{trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d}]
+outbound:
+  targets: [{name: b, token_endpoint: 'https://b/', client: 'spiffe://a/b', audience: 'https://b'}]
 audit:
   context: [{path: ip}]
 delegation:
@@ -79,11 +81,15 @@ fn every_key_is_documented_and_every_documented_key_exists() {
 const PEER: &str =
     "trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d";
 
+/// A service outside, likewise.
+const TARGET: &str = "name: b, token_endpoint: 'https://b/', client: 'spiffe://a/b', audience: 'https://b'";
+
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 13] = [
     "identity.entries",
     "federation.relationships",
     "decision.entities",
+    "outbound.targets",
     "tokens.issuers",
     "authzen.callers.bearer.issuers",
     "authzen.callers.api_keys",
@@ -148,6 +154,7 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
     writeln!(yaml, "federation: {{relationships: [{{{PEER}}}]}}").unwrap();
+    writeln!(yaml, "outbound: {{targets: [{{{TARGET}}}]}}").unwrap();
     writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
     let callers = format!(
         "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \

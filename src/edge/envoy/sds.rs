@@ -11,6 +11,7 @@
 //! | `spiffe://td` | a validation context that trusts this trust domain |
 //! | `ROOTCA` | the same for our own trust domain |
 //! | `ALL` | the same for all of them |
+//! | `outbound/name` | what is to be shown to that service outside, as a generic secret |
 //!
 //! Several names in one request are all answered, each at most once.
 //!
@@ -31,6 +32,8 @@
 //!   which then refuses everyone. This is also what a client gets that comes back, with the version of a secret it
 //!   still holds, after the bundle went. An empty `trusted_ca` would be read as "verify nothing", so the plain form
 //!   is emptied in the same way; Envoy 1.17 and older can't read it and keep the old bundle, which is logged.
+//! - A credential that is over, or no longer granted, is replaced by an empty one: Envoy's injector then refuses
+//!   requests.
 //! - An SVID that is no longer granted can't be taken back so: Envoy refuses an empty certificate. It is logged, counted
 //!   and never renewed, so it ends with its `notAfter`; until then every Check on the other side looks at the leaf
 //!   again and refuses it once it is revoked or its authority has left the bundle. On an incremental stream it is also

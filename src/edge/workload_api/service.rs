@@ -193,7 +193,7 @@ impl Shared {
         if bundles.is_empty() && self.config.allow_unauthenticated_verifiers {
             bundles.extend(self.plane.own_bundle());
         }
-        Ok((attested, (!bundles.is_empty()).then_some(Identities { svids: Vec::new(), bundles })))
+        Ok((attested, (!bundles.is_empty()).then_some(Identities { bundles, ..Identities::default() })))
     }
 
     async fn tokens(

@@ -68,6 +68,8 @@ pub enum OwnedRecord<'a> {
     Prune(Box<super::PruneRecord>),
     /// See [`Record::Exchange`].
     Exchange(Box<super::ExchangeRecord>),
+    /// See [`Record::Outbound`].
+    Outbound(Box<super::OutboundRecord>),
 }
 
 impl OwnedRecord<'_> {
@@ -85,6 +87,7 @@ impl OwnedRecord<'_> {
             Self::Witness(record) => record.time,
             Self::Prune(record) => record.time,
             Self::Exchange(record) => record.time,
+            Self::Outbound(record) => record.time,
         }
     }
 }
@@ -139,6 +142,7 @@ fn write_as(
         Record::Witness(record) => encoder.encode(record)?,
         Record::Prune(record) => encoder.encode(record)?,
         Record::Exchange(record) => encoder.encode(record)?,
+        Record::Outbound(record) => encoder.encode(record)?,
     };
     Ok(())
 }
@@ -156,6 +160,7 @@ const fn kind(record: &Record<'_>) -> u8 {
         Record::Witness(_) => 16,
         Record::Prune(_) => 17,
         Record::Exchange(_) => 24,
+        Record::Outbound(_) => 25,
     }
 }
 
@@ -187,6 +192,7 @@ pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
         16 => OwnedRecord::Witness(decoder.decode()?),
         17 => OwnedRecord::Prune(decoder.decode()?),
         24 => OwnedRecord::Exchange(decoder.decode()?),
+        25 => OwnedRecord::Outbound(decoder.decode()?),
         kind => return Err(ReadError::Kind(kind)),
     };
     if let (1, OwnedRecord::Decision(record)) = (version, &record)
@@ -217,6 +223,7 @@ impl Entry<'_> {
             OwnedRecord::Witness(record) => Record::Witness(record.clone()),
             OwnedRecord::Prune(record) => Record::Prune(record.clone()),
             OwnedRecord::Exchange(record) => Record::Exchange(record.clone()),
+            OwnedRecord::Outbound(record) => Record::Outbound(record.clone()),
         };
         write_as(self.version, buffer, &self.writer, &record)
     }

@@ -167,6 +167,7 @@ pub(in crate::evidence) fn examples() -> [Record<'static>; 11] {
         Record::Witness(witness(time).into()),
         Record::Prune(prune(time).into()),
         Record::Exchange(exchange(time).into()),
+        Record::Outbound(outbound(time).into()),
     ]
 }
 
@@ -218,6 +219,21 @@ fn prune(time: Timestamp) -> PruneRecord {
         end: 102_400,
         before: Timestamp::from_unix_seconds(1_756_000_000),
         by: "command".into(),
+    }
+}
+
+fn outbound(time: Timestamp) -> OutboundRecord {
+    OutboundRecord {
+        time,
+        target: "billing".into(),
+        client: "spiffe://example.org/web".into(),
+        endpoint: "https://login.example.com/token".into(),
+        outcome: Outcome::Allow,
+        reason: None,
+        assertion: Some(Digest::of(b"the assertion in compact form")),
+        token: Some(Digest::of(b"the token")),
+        scope: Some("invoices:read".into()),
+        not_after: Some(time.after(std::time::Duration::from_hours(1))),
     }
 }
 

@@ -183,7 +183,7 @@ impl Issuer {
     }
 
     /// 128 bits that no other token has, as SPIRE writes them.
-    fn new_jti(&self) -> Result<String, IssueError> {
+    pub(super) fn new_jti(&self) -> Result<String, IssueError> {
         Ok(URL_SAFE_NO_PAD.encode(random::<16>(&*self.ports.entropy)?))
     }
 

@@ -18,6 +18,7 @@ use crate::identity::registry::{ConfiguredEntry, EntryTerms};
 use crate::identity::selector::Selector;
 use crate::identity::svid::{LeafError, LeafVerifier};
 
+mod assertion;
 mod changes;
 mod revocation;
 

@@ -88,6 +88,15 @@ impl Entries {
         entitled
     }
 
+    /// The first that grants this identity at `now` to a workload of this process, whichever.
+    pub fn granting(&self, spiffe_id: &SpiffeId, now: Timestamp) -> Option<Arc<Entry>> {
+        let grants = |entry: &&Arc<Entry>| {
+            entry.is_for_workloads() && entry.is_alive(now) && self.is_under_our_parents(entry, now)
+        };
+        let granting = self.by_spiffe_id.get(spiffe_id)?.values().filter(grants);
+        granting.min_by(|a, b| (a.rank, &a.id).cmp(&(b.rank, &b.id))).cloned()
+    }
+
     /// Whether any entry asks for the digest of the executable.
     pub fn want_sha256(&self) -> bool {
         self.with_sha256 > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, authzen, federation, libraries, logs, twins, witnesses, workload
+from cases import admin, authorities, authzen, cloud, federation, libraries, logs, twins, witnesses, workload
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -12,6 +12,7 @@ CASES: tuple[Case, ...] = (
     *libraries.CASES,
     *twins.CASES,
     *authzen.CASES,
+    *cloud.CASES,
     *logs.CASES,
     *witnesses.CASES,
     # Last, because they replace the authorities that all others rely on.

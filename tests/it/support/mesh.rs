@@ -107,7 +107,7 @@ fn settled(sidecar: &str, port: &str, service_port: u16) -> String {
 }
 
 /// A service that answers every request with 200 and the headers that it got, as text.
-async fn serve_upstream(tasks: &mut JoinSet<()>) -> u16 {
+pub(crate) async fn serve_upstream(tasks: &mut JoinSet<()>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tasks.spawn(async move {

@@ -58,6 +58,7 @@ pub(super) fn two_svids_two_bundles() -> Identities {
     Identities {
         svids: vec![svid(WEB, 1), svid("spiffe://prod.example/api", 2)],
         bundles: vec![bundle("prod.example", &[10, 11]), bundle("partner.example", &[20])],
+        ..Identities::default()
     }
 }
 

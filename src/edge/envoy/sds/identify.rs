@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
+use crate::delegation::outbound::Tokens;
+use crate::foundation::clock::Clock;
+use crate::foundation::watched::Epoch;
 use crate::identity::attest::Attested;
 use crate::identity::issue::{Changes, Identities};
 use crate::identity::selector::Selector;
@@ -27,21 +32,53 @@ pub(super) trait Change: Send {
     fn next<'a>(&'a mut self, selectors: Option<&'a BTreeSet<Selector>>) -> BoxFuture<'a, ()>;
 }
 
-impl Identify for Workloads {
+/// What workloads are entitled to of ours, and of others.
+#[derive(Debug)]
+pub(super) struct Entitlements {
+    pub(super) workloads: Arc<Workloads>,
+    pub(super) outbound: Arc<Tokens>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Wakes at a change of either.
+struct Either {
+    ours: Changes,
+    outbound: watch::Receiver<Epoch>,
+}
+
+impl Identify for Entitlements {
     fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>> {
-        Box::pin(self.identify(peer))
+        Box::pin(async move {
+            let (attested, identities) = self.workloads.identify(peer).await?;
+            let ids = identities.svids.iter().map(|svid| &svid.id);
+            let credentials = self.outbound.of(ids, self.clock.now());
+            Ok((attested, Identities { credentials, ..identities }))
+        })
     }
 
     fn changes(&self) -> Box<dyn Change> {
-        Box::new(self.changes())
+        Box::new(Either { ours: self.workloads.changes(), outbound: self.outbound.subscribe() })
     }
 }
 
-impl Change for Changes {
+impl Change for Either {
     fn next<'a>(&'a mut self, selectors: Option<&'a BTreeSet<Selector>>) -> BoxFuture<'a, ()> {
-        match selectors {
-            Some(selectors) => Box::pin(self.changed_for(selectors)),
-            None => Box::pin(self.changed()),
-        }
+        Box::pin(async move {
+            let ours = async {
+                match selectors {
+                    Some(selectors) => self.ours.changed_for(selectors).await,
+                    None => self.ours.changed().await,
+                }
+            };
+            let outbound = async {
+                if self.outbound.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = ours => {}
+                () = outbound => {}
+            }
+        })
     }
 }

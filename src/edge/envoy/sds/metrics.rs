@@ -37,7 +37,7 @@ impl Metrics {
         count("portcullis_sds_acknowledged", "Responses that the client accepted", &metrics.acknowledged);
         count("portcullis_sds_rejected", "Responses that the client rejected", &metrics.rejected);
         count("portcullis_sds_unanswered_names", "Names asked for that nothing grants", &metrics.unanswered);
-        count("portcullis_sds_emptied_bundles", "Bundles replaced by one that trusts no one", &metrics.emptied);
+        count("portcullis_sds_emptied_bundles", "Bundles and credentials replaced by empty ones", &metrics.emptied);
         count("portcullis_sds_withdrawn_svids", "SVIDs handed out and then no longer granted", &metrics.withdrawn);
         count("portcullis_sds_failures", "Times that a caller could not be identified", &metrics.failures);
         metrics

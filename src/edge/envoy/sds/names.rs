@@ -3,6 +3,7 @@
 use portcullis_spiffe::{SpiffeId, TrustDomain};
 
 use super::SdsConfig;
+use crate::delegation::outbound;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,6 +16,8 @@ pub(super) enum Asked {
     Bundle(TrustDomain),
     /// All bundles.
     AllBundles,
+    /// What is to be shown to a service outside.
+    Credential,
     /// Nothing that there could ever be.
     Nonsense,
 }
@@ -32,14 +35,16 @@ impl Asked {
             Self::Svid(id)
         } else if let Some(Ok(trust_domain)) = name.strip_prefix("spiffe://").map(str::parse) {
             Self::Bundle(trust_domain)
+        } else if name.strip_prefix(outbound::PREFIX).is_some_and(|target| !target.is_empty()) {
+            Self::Credential
         } else {
             Self::Nonsense
         }
     }
 
-    /// Whether the answer says whom to trust, and not who one is.
-    pub(super) const fn is_trust(&self) -> bool {
-        matches!(self, Self::Bundle(_) | Self::AllBundles)
+    /// Whether there is an empty answer, which takes an earlier one back.
+    pub(super) const fn can_be_emptied(&self) -> bool {
+        matches!(self, Self::Bundle(_) | Self::AllBundles | Self::Credential)
     }
 }
 
@@ -62,6 +67,7 @@ mod tests {
             ("spiffe://prod.example", bundle("prod.example")),
             ("spiffe://partner.example", bundle("partner.example")),
             ("spiffe://prod.example/web", Asked::Svid("spiffe://prod.example/web".parse().unwrap())),
+            ("outbound/billing", Asked::Credential),
         ] {
             assert_eq!(Asked::new(name, &config()), asked, "{name}");
         }
@@ -83,6 +89,9 @@ mod tests {
             "spiffe://prod.example/../web",
             "spiffe://prod.example?x",
             "prod.example",
+            "outbound",
+            "outbound/",
+            "Outbound/billing",
         ] {
             assert_eq!(Asked::new(name, &config()), Asked::Nonsense, "{name}");
         }

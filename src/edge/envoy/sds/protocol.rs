@@ -79,7 +79,7 @@ pub(super) enum Notice {
     Unanswered(String, Missing),
     /// An SVID that the client holds is no longer granted; it keeps it.
     Withdrawn(String, Missing),
-    /// A bundle that the client holds is gone and was replaced by one that trusts no one.
+    /// A bundle or a credential that the client holds is gone and was replaced by an empty one.
     Emptied(String),
 }
 

@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::config::core::v3::{DataSource, TypedExtensionConfig}
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::spiffe_cert_validator_config::TrustDomain as Trusted;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, Secret, SpiffeCertValidatorConfig, TlsCertificate,
+    CertificateValidationContext, GenericSecret, Secret, SpiffeCertValidatorConfig, TlsCertificate,
 };
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message as _, Name as _};
@@ -66,6 +66,11 @@ pub(super) fn answer(
         Asked::AllBundles if bundles.is_empty() => Err(Missing::NotGranted),
         Asked::AllBundles if validation == Validation::TrustedCa => Err(Missing::NeedsValidator),
         Asked::AllBundles => Ok(pack(name, validator(bundles.iter().map(AsRef::as_ref)))),
+        Asked::Credential => {
+            let credential = identities.credentials.iter().find(|credential| *credential.name == *name);
+            let value = &credential.ok_or(Missing::NotGranted)?.value;
+            Ok(pack(name, generic(value.as_ref().map_or_else(Vec::new, |value| value.expose().clone()))))
+        }
         Asked::Nonsense => Err(Missing::Nonsense),
     }
 }
@@ -75,14 +80,20 @@ pub(super) fn svid<'a>(asked: &Asked, identities: &'a Identities) -> Option<&'a 
     match asked {
         Asked::DefaultSvid => identities.svids.first(),
         Asked::Svid(id) => identities.svids.iter().find(|svid| svid.id == *id),
-        Asked::Bundle(_) | Asked::AllBundles | Asked::Nonsense => None,
+        Asked::Bundle(_) | Asked::AllBundles | Asked::Credential | Asked::Nonsense => None,
     }
     .map(AsRef::as_ref)
 }
 
-/// The bundle that trusts no one: what replaces a bundle that went away.
-pub(super) fn trust_in_no_one(name: &str) -> Any {
-    pack(name, validator([]))
+/// What replaces an answer that went away: a bundle that trusts no one, or a credential that is nothing, without which Envoy's
+/// injector refuses requests.
+pub(super) fn emptied(name: &str, asked: &Asked) -> Any {
+    pack(name, if matches!(asked, Asked::Credential) { generic(Vec::new()) } else { validator([]) })
+}
+
+/// For Envoy's injector the whole value of the header.
+fn generic(value: Vec<u8>) -> Type {
+    Type::GenericSecret(GenericSecret { secret: Some(inline(value)), ..GenericSecret::default() })
 }
 
 fn certificate(svid: &Svid) -> Type {
@@ -142,15 +153,17 @@ fn inline(bytes: Vec<u8>) -> DataSource {
     DataSource { specifier: Some(Specifier::InlineBytes(bytes)), ..DataSource::default() }
 }
 
-/// Encodes a secret and wipes the key in the message that it was encoded from.
+/// Encodes a secret and wipes what is secret in the message that it was encoded from.
 fn pack(name: &str, secret: Type) -> Any {
     let mut message = Secret { name: name.to_owned(), r#type: Some(secret) };
     let packed = any(Secret::type_url(), message.encode_to_vec());
-    if let Some(Type::TlsCertificate(certificate)) = &mut message.r#type
-        && let Some(Specifier::InlineBytes(key)) =
-            certificate.private_key.as_mut().and_then(|source| source.specifier.as_mut())
-    {
-        key.zeroize();
+    let secret = match &mut message.r#type {
+        Some(Type::TlsCertificate(certificate)) => certificate.private_key.as_mut(),
+        Some(Type::GenericSecret(generic)) => generic.secret.as_mut(),
+        _ => None,
+    };
+    if let Some(Specifier::InlineBytes(bytes)) = secret.and_then(|source| source.specifier.as_mut()) {
+        bytes.zeroize();
     }
     packed
 }

@@ -14,12 +14,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use tonic::{Code, Extensions, Request, Response, Status, Streaming};
 
 use super::delta::Delta;
-use super::identify::Identify;
+use super::identify::{Entitlements, Identify};
 use super::protocol::{Protocol, check, shown};
 use super::session::Session;
 use super::state_of_the_world::StateOfTheWorld;
 use super::subscriptions::Subscriptions;
 use super::{Metrics, SdsConfig, UnknownNames, secret};
+use crate::delegation::outbound::Tokens;
 use crate::foundation::clock::Clock;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
@@ -68,16 +69,18 @@ pub(super) struct OpenStream {
 }
 
 impl SecretService {
-    /// A service that hands out what `workloads` says that its callers are entitled to. Its streams end on `signal`.
+    /// A service that hands out what `workloads` says that its callers are entitled to, and of `outbound` what is meant for
+    /// them. Its streams end on `signal`.
     pub fn new(
         config: SdsConfig,
-        workloads: Arc<Workloads>,
+        (workloads, outbound): (Arc<Workloads>, Arc<Tokens>),
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         signal: ShutdownSignal,
         metrics: Metrics,
     ) -> Self {
-        Self::with_identities(config, workloads, clock, entropy, signal, metrics)
+        let entitlements = Entitlements { workloads, outbound, clock: Arc::clone(&clock) };
+        Self::with_identities(config, Arc::new(entitlements), clock, entropy, signal, metrics)
     }
 
     /// The service as tonic takes it, with its limits set.

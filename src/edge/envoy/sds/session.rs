@@ -191,7 +191,7 @@ where
             }
             Notice::Emptied(name) => {
                 metrics.emptied.inc();
-                tracing::warn!(pid, uid, name, "a bundle is gone and was replaced by one that trusts no one");
+                tracing::warn!(pid, uid, name, "a bundle or a credential is gone and was replaced by an empty one");
             }
         }
     }

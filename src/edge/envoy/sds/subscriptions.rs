@@ -134,8 +134,8 @@ impl Subscriptions {
         let mut look = Look::default();
         for (name, subscription) in &mut self.by_name {
             let found = secret::answer(name, &subscription.asked, identities, self.validation, now);
-            let gone = found == Err(Missing::NotGranted) && subscription.is_trust_held();
-            let found = if gone { Ok(secret::trust_in_no_one(name)) } else { found };
+            let gone = found == Err(Missing::NotGranted) && subscription.can_be_emptied();
+            let found = if gone { Ok(secret::emptied(name, &subscription.asked)) } else { found };
             match found {
                 Ok(secret) => {
                     let version = Version::of(&secret.value);
@@ -159,8 +159,8 @@ impl Subscriptions {
 }
 
 impl Subscription {
-    const fn is_trust_held(&self) -> bool {
-        self.held.is_some() && self.asked.is_trust()
+    const fn can_be_emptied(&self) -> bool {
+        self.held.is_some() && self.asked.can_be_emptied()
     }
 
     /// Notes that the client is given `version`, and says whether it has to be sent for that.
@@ -180,3 +180,6 @@ impl Subscription {
         Some(notice(shown(name), missing))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,6 +224,7 @@ pub(crate) fn identities(svids: Vec<Svid>, bundles: Vec<Bundle>) -> Identities {
     Identities {
         svids: svids.into_iter().map(Arc::new).collect(),
         bundles: bundles.into_iter().map(Arc::new).collect(),
+        ..Identities::default()
     }
 }
 

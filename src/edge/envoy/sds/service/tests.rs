@@ -253,7 +253,8 @@ fn entitled(serial: u8, renew_at: Timestamp) -> Told {
         renew_at,
     };
     let bundle = Bundle::of_x509("prod.example".parse().unwrap(), [CertificateDer::from(vec![0xca; 90])], 1);
-    Told::Entitled(Identities { svids: vec![Arc::new(svid)], bundles: vec![Arc::new(bundle)] })
+    let (svids, bundles) = (vec![Arc::new(svid)], vec![Arc::new(bundle)]);
+    Told::Entitled(Identities { svids, bundles, ..Identities::default() })
 }
 
 fn in_seconds(seconds: u64) -> Timestamp {
