@@ -7,6 +7,7 @@ pub mod authority;
 pub mod bundle;
 pub mod explain;
 pub mod federation;
+pub mod foreign;
 pub mod issue;
 pub mod join_token;
 pub mod journal;

@@ -9,6 +9,7 @@ use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
+use super::bundle_map::BundleMapFile;
 use super::federation::{self, FederationMetrics};
 use crate::config::{self, Config};
 use crate::daemons::docker::Docker;
@@ -49,6 +50,7 @@ pub(super) struct IdentityPlane {
     pub(super) poller: Arc<Poller>,
     pub(super) issuer: Arc<Issuer>,
     pub(super) store: Arc<Store>,
+    bundle_map: Option<Arc<BundleMapFile>>,
 }
 
 impl IdentityPlane {
@@ -89,7 +91,11 @@ impl IdentityPlane {
         let others = attestors(&config.identity.attestors, common, attest_metrics);
         let workloads = Workloads::new(Arc::clone(&issuer), attestor).with_attestors(others, Containers::default());
         let (workloads, store) = (Arc::new(workloads), Arc::clone(store));
-        Ok(Self { authority, registry, workloads, federation, poller, issuer, store })
+        let bundle_map = match &config.federation.bundle_map_file {
+            Some(file) => Some(Arc::new(BundleMapFile::open(file, common, authority.bundles()).await?)),
+            None => None,
+        };
+        Ok(Self { authority, registry, workloads, federation, poller, issuer, store, bundle_map })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -101,6 +107,9 @@ impl IdentityPlane {
         let (federation, signal) = (Arc::clone(&self.federation), shutdown.signal());
         tasks.spawn("the federation", async move { federation.follow(signal).await });
         tasks.spawn("the bundles of others", Arc::clone(&self.poller).run(shutdown.signal()));
+        if let Some(file) = &self.bundle_map {
+            tasks.spawn("the bundle map", Arc::clone(file).keep(shutdown.signal()));
+        }
     }
 
     /// All that workloads and their proxies are served.

@@ -17,6 +17,7 @@ mod answers;
 mod callers;
 mod entities;
 mod faults;
+mod federation;
 mod jwt;
 mod layering;
 mod reference;

@@ -22,6 +22,7 @@ use self::jwt::JwtCache;
 use super::attest::Attested;
 use super::authority::{Authority, AuthorityError, CertifiedLeaf, LeafRequest};
 use super::bundle::{Bundle, Bundles, X509Authority};
+use super::foreign::ForeignIdentities;
 use super::registry::{Entries, Entry, Registry};
 use super::revocation::SerialNumber;
 use crate::evidence::{AppendError, Audit, IssuanceRecord, Record};
@@ -211,6 +212,11 @@ impl Issuer {
     /// The bundle of our own trust domain.
     pub fn own_bundle(&self) -> Option<Arc<Bundle>> {
         self.ports.authority.bundles().load().get(self.ports.authority.trust_domain()).cloned()
+    }
+
+    /// What the identities of other trust domains may be now.
+    pub fn foreign(&self) -> Arc<ForeignIdentities> {
+        Arc::clone(self.ports.authority.bundles().load().foreign())
     }
 
     /// Whether any entry asks for the digest of the executable.

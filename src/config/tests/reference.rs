@@ -16,6 +16,7 @@ tokens:
   issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
 federation:
   relationships: [{trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d}]
+  identities: [{trust_domain: b}]
 audit:
   context: [{path: ip}]
 authzen:
@@ -74,9 +75,10 @@ const PEER: &str =
     "trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d";
 
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 8] = [
+const LISTS: [&str; 9] = [
     "identity.entries",
     "federation.relationships",
+    "federation.identities",
     "decision.entities",
     "tokens.issuers",
     "authzen.callers.bearer.issuers",
@@ -97,6 +99,7 @@ fn the_documented_defaults_are_in_force() {
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
     let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
     let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
+    let mut foreign = "trust_domain: b".to_owned();
     let (mut callers_issuer, mut callers_claims, mut vocabulary) =
         (issuer.clone(), String::new(), "caller: g".to_owned());
     for (key, default) in &stated {
@@ -109,6 +112,8 @@ fn the_documented_defaults_are_in_force() {
             write!(claims, "{name}: {default}, ").unwrap();
         } else if let Some(name) = key.strip_prefix("tokens.issuers[].") {
             write!(issuer, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("federation.identities[].") {
+            write!(foreign, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("audit.context[].") {
             write!(chosen, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].claims.") {
@@ -128,7 +133,7 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
-    writeln!(yaml, "federation: {{relationships: [{{{PEER}}}]}}").unwrap();
+    writeln!(yaml, "federation: {{relationships: [{{{PEER}}}], identities: [{{{foreign}}}]}}").unwrap();
     writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
     let callers = format!(
         "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
