@@ -7,6 +7,7 @@
 
 mod admin;
 mod build;
+mod bundle_map;
 mod callers;
 mod delegation;
 mod entities;

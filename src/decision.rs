@@ -7,6 +7,7 @@ mod call;
 pub mod caller;
 pub mod check;
 pub mod entity;
+mod foreign;
 pub mod guidance;
 pub mod mapping;
 mod metrics;

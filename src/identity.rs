@@ -9,6 +9,7 @@ pub mod credential;
 pub mod delegation;
 pub mod explain;
 pub mod federation;
+pub mod foreign;
 pub mod issue;
 pub mod join_token;
 pub mod journal;

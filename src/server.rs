@@ -9,7 +9,7 @@ pub mod places;
 pub mod serve;
 pub mod tls;
 
-pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer};
+pub use connection::{BootTicks, ConnectionInfo, LookedUp, Peer, PeerPidfd, UnixPeer, network};
 pub use exchange::{Admission, AdmissionLimits, Answer, Answered, Begin, Exchange, Received};
 pub use limits::Limits;
 pub use listener::{BindError, Bound, InheritedSockets, ListenAddress, Prepared, prepare};

@@ -82,6 +82,15 @@ impl Gateway {
 
     /// Makes an entry for processes of our own user.
     pub(crate) async fn register(&self, id: &str) {
+        self.create(id, Vec::new()).await;
+    }
+
+    /// The same with an entry that federates with another trust domain.
+    pub(crate) async fn federate(&self, id: &str, trust_domain: &str) {
+        self.create(id, vec![trust_domain.to_owned()]).await;
+    }
+
+    async fn create(&self, id: &str, federates_with: Vec<String>) {
         let spiffe_id = |path: String| Some(Spiffeid { trust_domain: "example.org".into(), path });
         let selector = Selector { r#type: "unix".into(), value: format!("uid:{}", nix::unistd::getuid()) };
         let entry = Entry {
@@ -89,6 +98,7 @@ impl Gateway {
             spiffe_id: spiffe_id(format!("/{id}")),
             parent_id: spiffe_id(String::from("/spire/agent/portcullis")),
             selectors: vec![selector],
+            federates_with,
             ..Entry::default()
         };
         let request = BatchCreateEntryRequest { entries: vec![entry], output_mask: None };

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program of its own, for people")]
 
+mod federation;
 mod gateway;
 mod propagation;
 mod signing;
@@ -24,6 +25,8 @@ async fn main() {
     println!("\nfrom registration to the workload, {} changes", scale.changes);
     propagation::run(&gateway, scale.changes, 0).await;
     propagation::run(&gateway, scale.changes, scale.streams / 2).await;
+    println!("\nfrom another domain's bundle to those who go by it, {} changes", scale.changes);
+    federation::run(&gateway, scale.changes).await;
     println!("\nmemory of open SDS streams");
     streams::run(scale.streams, 1).await;
     streams::run(scale.streams, 100).await;

@@ -33,10 +33,15 @@ pub(crate) async fn run(gateway: &Gateway, changes: usize, bystanders: usize) {
 }
 
 async fn subscribe(gateway: &Gateway) -> Streaming<X509svidResponse> {
-    let mut request = Request::new(X509svidRequest {});
-    request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
     let mut client = SpiffeWorkloadApiClient::new(gateway.connect("workload.sock").await);
-    client.fetch_x509svid(request).await.unwrap().into_inner()
+    client.fetch_x509svid(with_header(X509svidRequest {})).await.unwrap().into_inner()
+}
+
+/// A request with the security header.
+pub(crate) fn with_header<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
+    request
 }
 
 /// Reads on until the identity is or is not there.

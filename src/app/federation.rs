@@ -68,6 +68,8 @@ pub(super) async fn open(
     let _opening = common.readiness.block(NOTICE, "reading the bundles of others");
     let kept = Arc::new(store.federation(config.trust_domain.clone()));
     let bundles = Arc::clone(authority.bundles());
+    let foreign = Arc::new(config.federation.identities.clone());
+    bundles.update(|known| Some(known.clone().with_foreign(foreign)));
     let configured = &config.federation.relationships;
     let relationships: Relationships = configured
         .iter()
@@ -117,7 +119,9 @@ pub(super) fn poller(
         clock: Arc::clone(clock),
         entropy: Arc::clone(&common.entropy),
     };
-    Arc::new(Poller::new(Arc::clone(federation), ports, config.poll).with_reached(known))
+    let poller = Poller::new(Arc::clone(federation), ports, config.poll).with_reached(known);
+    poller.age_what_is_held();
+    Arc::new(poller)
 }
 
 /// When each trust domain's endpoint was last reached, kept over restarts: a bundle ages while we are down, too.

@@ -9,6 +9,7 @@ use tonic::service::Routes;
 
 use super::AppError;
 use super::build::Common;
+use super::bundle_map::BundleMapFile;
 use super::federation::{self, FederationMetrics};
 use super::outbound::{self, OutboundMetrics};
 use crate::config::{self, Config};
@@ -53,6 +54,7 @@ pub(super) struct IdentityPlane {
     pub(super) issuer: Arc<Issuer>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) store: Arc<Store>,
+    bundle_map: Option<Arc<BundleMapFile>>,
 }
 
 impl IdentityPlane {
@@ -94,7 +96,11 @@ impl IdentityPlane {
         let workloads = Workloads::new(Arc::clone(&issuer), attestor).with_attestors(others, Containers::default());
         let revocations = Arc::new(Revocations::load(Arc::new(store.delegations(config.trust_domain.clone()))).await?);
         let (workloads, store) = (Arc::new(workloads), Arc::clone(store));
-        Ok(Self { authority, registry, workloads, federation, poller, issuer, revocations, store })
+        let bundle_map = match &config.federation.bundle_map_file {
+            Some(file) => Some(Arc::new(BundleMapFile::open(file, common, authority.bundles()).await?)),
+            None => None,
+        };
+        Ok(Self { authority, registry, workloads, federation, poller, issuer, revocations, store, bundle_map })
     }
 
     /// Starts what keeps the parts in shape until the drain starts.
@@ -108,6 +114,9 @@ impl IdentityPlane {
         let (revocations, signal) = (Arc::clone(&self.revocations), shutdown.signal());
         tasks.spawn("the revocations of delegations", async move { revocations.follow(signal).await });
         tasks.spawn("the bundles of others", Arc::clone(&self.poller).run(shutdown.signal()));
+        if let Some(file) = &self.bundle_map {
+            tasks.spawn("the bundle map", Arc::clone(file).keep(shutdown.signal()));
+        }
     }
 
     /// All that workloads and their proxies are served.

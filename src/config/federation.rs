@@ -1,4 +1,6 @@
-//! The section `federation`: with whom we federate, and how their bundles are fetched.
+//! The section `federation`: with whom we federate, how their bundles are fetched, and what of their identities counts.
+
+mod identities;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use super::reader::{Section, Setting};
 use super::server_tls::{self, ServerTls};
 use super::values::text;
 use crate::identity::federation::{EndpointProfile, EndpointUrl, PollConfig, Relationship};
+use crate::identity::foreign::ForeignIdentities;
 use crate::identity::registry::check_spiffe_id;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,6 +32,10 @@ pub struct Federation {
     pub endpoint: BundleEndpoint,
     /// With whom we federate by configuration; the admin API adds others.
     pub relationships: Vec<ConfiguredRelationship>,
+    /// What of others' identities is let in, however we came to federate with them.
+    pub identities: ForeignIdentities,
+    /// The file with all bundles that are believed, as gRPC and Envoy read them.
+    pub bundle_map_file: Option<PathBuf>,
 }
 
 /// The section `federation.endpoint`.
@@ -61,6 +68,8 @@ impl Federation {
         let longest = section.bounded("longest_interval", "1h", (SECOND, DAY));
         let max_stale = section.optional::<Duration>("max_stale").valid();
         let endpoint = section.section("endpoint", |section| BundleEndpoint::read(section, ours));
+        let identities = identities::read(section, ours);
+        let bundle_map_file = section.optional::<PathBuf>("bundle_map_file").valid();
         let mut names = HashSet::new();
         let relationships = section.mappings("relationships", |section| {
             let read = read_relationship(section)?;
@@ -85,7 +94,8 @@ impl Federation {
         }
         let poll = PollConfig { timeout: timeout?, shortest: shortest?, longest: longest?, max_stale };
         let (endpoint, relationships) = (endpoint?, relationships?);
-        Some(Self { web_authorities: web_authorities?, poll, endpoint, relationships })
+        let (identities, bundle_map_file) = (identities?, bundle_map_file?);
+        Some(Self { web_authorities: web_authorities?, poll, endpoint, relationships, identities, bundle_map_file })
     }
 
     /// Whether what listens has something to show.

@@ -18,6 +18,7 @@ mod callers;
 mod delegation;
 mod entities;
 mod faults;
+mod federation;
 mod jwt;
 mod layering;
 mod outbound;

@@ -8,11 +8,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_spiffe::SpiffeId;
+
 use self::question::Question;
 use super::cache::{DecisionCache, Exact, Fresh, Lookup, MissCause};
 use super::caller::Asker;
 use super::caller::admission::EVALUATE;
 use super::check::Check;
+use super::foreign::describe;
 use super::guidance::in_header;
 use super::mapping::{Mapping, complete, connect_query, gateway, http_query};
 use super::metrics::DecisionMetrics;
@@ -175,6 +178,7 @@ impl Authorizer {
         if let Some(delegation) = &delegation {
             enter_delegation(delegation, &mut query, policies.types());
         }
+        describe(&mut query, &self.ports.leaves.foreign(), policies.types())?;
         let proofs = Proofs { leaf: leaf.as_deref(), token: token.as_deref() };
         let answer = self.decide(&query, proofs, question)?;
         Ok(if self.forwards_obligations { answer.within_a_header() } else { answer.without_obligations() })
@@ -219,16 +223,26 @@ impl Authorizer {
         };
         match understood {
             // The caller chose the name of the route; what is decided on is what its request becomes.
-            Ok(Some(mapped)) => match self.admit_to(by, &mapped, question)? {
+            Ok(Some(mut mapped)) => match self.admit_to(by, &mapped, question)? {
                 Some(answer) => Ok(answer),
-                None => self.decide(&mapped, Proofs::default(), question),
+                None => self.decide_on_named(&mut mapped, question),
             },
-            Ok(None) => self.decide(query, Proofs::default(), question),
+            Ok(None) => self.decide_on_named(query, question),
             Err(refusal) => {
                 self.take_down(query, question);
                 Err(refusal)
             }
         }
+    }
+
+    /// Decides a question about somebody who is only named.
+    fn decide_on_named(&self, query: &mut Query<'_>, question: &mut Question<'_>) -> Result<Answer, Refusal> {
+        let policies = Arc::clone(&question.policies);
+        if let Err(refusal) = describe(query, &self.ports.leaves.foreign(), policies.types()) {
+            self.take_down(query, question);
+            return Err(refusal);
+        }
+        self.decide(query, Proofs::default(), question)
     }
 
     fn admit_to(
@@ -250,6 +264,15 @@ impl Authorizer {
         question.called(by);
         question.resource = as_printable(what, SHOWN);
         self.conclude(question, Err(Refusal::new(reason, "it could not be asked", what)))
+    }
+
+    /// Records and refuses a caller of another trust domain that is not let in, whatever it would have asked.
+    pub fn refuse_caller(&self, edge: Edge, caller: &SpiffeId, by: Asker<'_>) -> Verdict {
+        let mut question = self.begin(edge);
+        question.called(by);
+        question.caller = Some(as_printable(caller.as_str(), SHOWN));
+        let why = "the caller is of another trust domain, and not one of its identities that are let in";
+        self.conclude(question, Err(Refusal::new(Reason::ForeignIdentity, why, caller.as_str())))
     }
 
     pub(super) fn begin<'q>(&self, edge: Edge) -> Question<'q> {
@@ -274,6 +297,7 @@ impl Authorizer {
                 LeafFault::OutOfTime => Reason::ExpiredCertificate,
                 LeafFault::Revoked => Reason::RevokedCertificate,
                 LeafFault::Untrusted => Reason::UntrustedCertificate,
+                LeafFault::Foreign => Reason::ForeignIdentity,
             };
             Refusal::new(reason, error, check.principal)
         })?;

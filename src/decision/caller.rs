@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use portcullis_spiffe::SpiffeId;
 use rustls_pki_types::CertificateDer;
 
 pub use self::statements::{Allowed, Statements};
@@ -22,6 +23,7 @@ use super::schema::SchemaTypes;
 use crate::foundation::clock::Clock;
 use crate::identity::api_key::ApiKeys;
 use crate::identity::delegation::{Delegation, Revocations};
+use crate::identity::svid::jwt::TokenError as JwtError;
 use crate::identity::svid::{LeafError, LeafVerifier, VerifiedLeaf};
 use crate::identity::token::{TokenError, TokenVerifier, VerifiedToken};
 
@@ -64,7 +66,7 @@ pub struct Credentials<'r> {
     pub user: Option<u32>,
 }
 
-/// Why nobody is known to ask. Its words are for the log: a client is told no more than which of these three it is.
+/// Why nobody is known to ask. Its words are for the log: a client is told no more than which of these four it is.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
     /// Nothing was shown that could say so.
@@ -73,6 +75,9 @@ pub enum CallerError {
     /// Two things say so, and it is not for us to choose.
     #[error("both a certificate and a bearer credential were shown")]
     Several,
+    /// What was shown proves a workload of another trust domain that is not let in.
+    #[error("`{0}` is of another trust domain, and not one of its identities that are let in")]
+    NotAdmitted(SpiffeId),
     /// What was shown proves nobody.
     #[error("{0}")]
     Unproved(Box<dyn std::error::Error + Send + Sync>),
@@ -247,13 +252,19 @@ impl Caller {
 
 impl From<LeafError> for CallerError {
     fn from(error: LeafError) -> Self {
-        Self::Unproved(error.into())
+        match error {
+            LeafError::NotAdmitted(id) => Self::NotAdmitted(id),
+            error => Self::Unproved(error.into()),
+        }
     }
 }
 
 impl From<TokenError> for CallerError {
     fn from(error: TokenError) -> Self {
-        Self::Unproved(error.into())
+        match error {
+            TokenError::Jwt(JwtError::NotAdmitted(id)) => Self::NotAdmitted(id),
+            error => Self::Unproved(error.into()),
+        }
     }
 }
 

@@ -153,6 +153,7 @@ impl Principals {
                     TokenFault::Untrusted => Reason::UntrustedToken,
                     TokenFault::Replayed => Reason::ReplayedToken,
                     TokenFault::NoRoom => Reason::TokensFull,
+                    TokenFault::Foreign => Reason::ForeignIdentity,
                 };
                 // Never the token itself: who reads the log must not be able to use it.
                 Err(Refusal::new(reason, error, ""))

@@ -26,6 +26,8 @@ pub enum Reason {
     RevokedCertificate,
     /// No authority in the current bundle of its trust domain signed the certificate.
     UntrustedCertificate,
+    /// The certificate or the token is good, but of another trust domain, of which this identity is not let in.
+    ForeignIdentity,
     /// The proxy names another principal than the certificate does.
     PrincipalMismatch,
     /// The caller asks about a workload whose name is not a SPIFFE ID.
@@ -95,7 +97,7 @@ const _: () = assert!(Reason::ALL.len() == Reason::Internal as usize + 1, "a rea
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Permitted,
         Self::NoPermit,
         Self::Forbidden,
@@ -106,6 +108,7 @@ impl Reason {
         Self::ExpiredCertificate,
         Self::RevokedCertificate,
         Self::UntrustedCertificate,
+        Self::ForeignIdentity,
         Self::PrincipalMismatch,
         Self::BadPrincipal,
         Self::NoToken,
@@ -152,6 +155,7 @@ impl Reason {
             Self::ExpiredCertificate => "expired_certificate",
             Self::RevokedCertificate => "revoked_certificate",
             Self::UntrustedCertificate => "untrusted_certificate",
+            Self::ForeignIdentity => "foreign_identity",
             Self::PrincipalMismatch => "principal_mismatch",
             Self::BadPrincipal => "bad_principal",
             Self::NoToken => "no_token",

@@ -139,7 +139,7 @@ impl Authorizer {
         };
         let policies = Arc::clone(&question.policies);
         let result = if self.may_search(by, &search.query(), &mut question) {
-            policies.search(search, MOST_WORK)
+            policies.search(search, MOST_WORK, &self.ports.leaves.foreign())
         } else {
             Err(SearchError::CallerNotPermitted)
         };

@@ -16,7 +16,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::Url;
 
 use self::server::SpiffeServer;
 use crate::foundation::clock::Clock;
@@ -26,7 +26,7 @@ use crate::foundation::tls::{OurTime, roots};
 use crate::identity::bundle::Bundles;
 use crate::identity::federation::{BundleAnswer, BundleSource, EndpointProfile, EndpointUrl, FetchError, Relationship};
 
-/// How many redirects are followed, each to an address that could be an endpoint itself.
+/// How many redirects are followed, each to an address of the same host that could be an endpoint itself.
 const MAX_REDIRECTS: usize = 3;
 
 /// How much of an address that one is sent to an error repeats.
@@ -107,16 +107,17 @@ async fn exchange(url: &Url, tls: &TlsConnector) -> Result<Response<Bytes>, Stri
     question.over(stream).await.map_err(|error| error.to_string())
 }
 
-/// Where `answer` of `url` sends us: an address that could be an endpoint's own, and so over HTTPS (SPIFFE Federation 5.1).
+/// Where `answer` of `url` sends us: an address of the same host that could be an endpoint's own, and so over HTTPS (SPIFFE
+/// Federation 5.1).
 fn redirected(url: &Url, answer: &Response<Bytes>) -> Result<Url, String> {
     let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     let location = location.ok_or("redirects to nowhere")?;
     let refused = |why: &dyn std::fmt::Display| format!("redirects to `{}`: {why}", printable(location, MAX_SHOWN));
     let next = url.join(location).map_err(|error| refused(&error))?;
     next.as_str().parse::<EndpointUrl>().map_err(|error| refused(&error))?;
-    // What is reached by a bare address is a machine of this network more often than a publisher.
-    if matches!(next.host(), Some(Host::Ipv4(_) | Host::Ipv6(_))) && next.host() != url.host() {
-        return Err(refused(&"only a server's own address is followed"));
+    // Who publishes is who was named. Another name could be that of a machine of our own network, which only we can ask.
+    if next.host() != url.host() {
+        return Err(refused(&"a redirect must stay with the host"));
     }
     Ok(next)
 }

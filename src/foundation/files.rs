@@ -63,12 +63,24 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError>
 /// # Errors
 /// [`PrivateFileError::Io`].
 pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), PrivateFileError> {
+    write_with_mode(path, contents, 0o600)
+}
+
+/// The same with a file that anybody may read: of mode 0644, as far as the process's mask allows.
+///
+/// # Errors
+/// [`PrivateFileError::Io`].
+pub fn write_public(path: &Path, contents: &[u8]) -> Result<(), PrivateFileError> {
+    write_with_mode(path, contents, 0o644)
+}
+
+fn write_with_mode(path: &Path, contents: &[u8], mode: u32) -> Result<(), PrivateFileError> {
     let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".new-{}", std::process::id()));
     let new = PathBuf::from(name);
     let _stale = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new).map_err(failed)?;
     file.write_all(contents).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&new, path).map_err(failed)?;
     sync_parent(path).map_err(failed)
@@ -127,6 +139,18 @@ mod tests {
         assert_eq!(*read_private(&path).unwrap(), b"second");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(read_private(&path), Err(PrivateFileError::TooOpen { mode: 0o640, .. })));
+    }
+
+    #[test]
+    fn a_public_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("map.json");
+        write_public(&path, b"first, and longer").unwrap();
+        write_public(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o700, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert!(write_public(&directory.path().join("nowhere/map.json"), b"x").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Trust bundles: per trust domain, the authorities whose signatures we accept (SPIFFE Trust Domain and Bundle, 4).
 
 mod lists;
+mod map;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use webpki::anchor_from_trusted_cert;
 
 pub use self::lists::ListError;
 use self::lists::RevocationLists;
+pub use self::map::bundle_map;
+use super::foreign::ForeignIdentities;
 use super::revocation::SerialNumber;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
@@ -140,10 +143,13 @@ impl Bundle {
     }
 }
 
-/// The bundles of our own trust domain and of those we federate with. Held in a
-/// [`Watched`](crate::foundation::watched::Watched), so that everything derived from it can be told to be stale.
+/// The bundles of our own trust domain and of those we federate with, and what of the others' identities is let in. Held
+/// in a [`Watched`](crate::foundation::watched::Watched), so that everything derived from it can be told to be stale.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Bundles(BTreeMap<TrustDomain, Trusted>);
+pub struct Bundles {
+    by_domain: BTreeMap<TrustDomain, Trusted>,
+    foreign: Arc<ForeignIdentities>,
+}
 
 /// A bundle, and what path validation needs of it, which follows from the bundle.
 #[derive(Clone, Debug)]
@@ -167,35 +173,47 @@ impl Bundles {
     /// A certificate that can't be an authority of its domain is left out and logged. It could never verify anything,
     /// and a single one makes Envoy and go-spiffe refuse the good ones beside it.
     pub fn new(bundles: impl IntoIterator<Item = Bundle>) -> Self {
-        Self(bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), Trusted::new(bundle))).collect())
+        let by_domain = bundles.into_iter().map(|bundle| (bundle.trust_domain.clone(), Trusted::new(bundle))).collect();
+        Self { by_domain, foreign: Arc::default() }
+    }
+
+    /// These, of whose identities only those count that `foreign` lets in.
+    #[must_use]
+    pub fn with_foreign(self, foreign: Arc<ForeignIdentities>) -> Self {
+        Self { foreign, ..self }
+    }
+
+    /// What the identities of other trust domains may be.
+    pub const fn foreign(&self) -> &Arc<ForeignIdentities> {
+        &self.foreign
     }
 
     /// These with `bundle` in place of that of its trust domain; `None` if it is there already.
     pub fn with(&self, bundle: Bundle) -> Option<Self> {
         let trusted = Trusted::new(bundle);
         let trust_domain = trusted.bundle.trust_domain.clone();
-        if self.0.get(&trust_domain).is_some_and(|known| known.bundle == trusted.bundle) {
+        if self.by_domain.get(&trust_domain).is_some_and(|known| known.bundle == trusted.bundle) {
             return None;
         }
-        let mut all = self.0.clone();
-        all.insert(trust_domain, trusted);
-        Some(Self(all))
+        let mut all = self.clone();
+        all.by_domain.insert(trust_domain, trusted);
+        Some(all)
     }
 
     /// These without the bundle of `trust_domain`; `None` if there is none.
     pub fn without(&self, trust_domain: &TrustDomain) -> Option<Self> {
-        let mut all = self.0.clone();
-        all.remove(trust_domain).map(|_gone| Self(all))
+        let mut all = self.clone();
+        all.by_domain.remove(trust_domain).map(|_gone| all)
     }
 
     /// The bundle of `trust_domain`, which alone may vouch for its identities.
     pub fn get(&self, trust_domain: &TrustDomain) -> Option<&Arc<Bundle>> {
-        self.0.get(trust_domain).map(|trusted| &trusted.bundle)
+        self.by_domain.get(trust_domain).map(|trusted| &trusted.bundle)
     }
 
     /// All of them, sorted by trust domain.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Bundle>> {
-        self.0.values().map(|trusted| &trusted.bundle)
+        self.by_domain.values().map(|trusted| &trusted.bundle)
     }
 
     /// Whether the bundle of `trust_domain` says that `authority`, one of its own, revoked the leaf `serial`.
@@ -205,7 +223,7 @@ impl Bundles {
         authority: &CertificateDer<'_>,
         serial: &SerialNumber,
     ) -> bool {
-        self.0.get(trust_domain).is_some_and(|trusted| {
+        self.by_domain.get(trust_domain).is_some_and(|trusted| {
             let anchors = trusted.bundle.certificates().zip(&trusted.anchors);
             let mut signers = anchors.filter(|(certificate, _)| *certificate == authority);
             signers.any(|(_, anchor)| trusted.lists.has(&anchor.root.subject, &serial.to_der_content()))
@@ -214,7 +232,7 @@ impl Bundles {
 
     /// The bundle of `trust_domain` with its authorities ready for path validation.
     pub(super) fn trusted(&self, trust_domain: &TrustDomain) -> Option<&Trusted> {
-        self.0.get(trust_domain)
+        self.by_domain.get(trust_domain)
     }
 }
 

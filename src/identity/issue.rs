@@ -24,6 +24,7 @@ use super::attest::Attested;
 use super::authority::{Authority, AuthorityError, CertifiedLeaf, LeafRequest};
 use super::bundle::{Bundle, Bundles, X509Authority};
 use super::credential::Credential;
+use super::foreign::ForeignIdentities;
 use super::registry::{Entries, Entry, Registry};
 use super::revocation::SerialNumber;
 use crate::evidence::{AppendError, Audit, IssuanceRecord, Record};
@@ -218,6 +219,11 @@ impl Issuer {
     /// The bundle of our own trust domain.
     pub fn own_bundle(&self) -> Option<Arc<Bundle>> {
         self.ports.authority.bundles().load().get(self.ports.authority.trust_domain()).cloned()
+    }
+
+    /// What the identities of other trust domains may be now.
+    pub fn foreign(&self) -> Arc<ForeignIdentities> {
+        Arc::clone(self.ports.authority.bundles().load().foreign())
     }
 
     /// Whether any entry asks for the digest of the executable.

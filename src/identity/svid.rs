@@ -16,11 +16,12 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use portcullis_spiffe::x509::{Leaf, ProfileError};
 use portcullis_spiffe::{SpiffeId, TrustDomain};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, Der, TrustAnchor};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
 pub use self::chain::{ChainError, verify_chain};
 use super::bundle::{Anchor, Bundles, Trusted};
+use super::foreign::ForeignIdentities;
 use crate::evidence::log::CertificateKeeper;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
@@ -99,6 +100,9 @@ pub enum LeafError {
     /// Its authority revoked it.
     #[error("the certificate of `{0}` is revoked")]
     Revoked(SpiffeId),
+    /// It is of another trust domain, which vouches for it, and not one of those that are let in.
+    #[error("`{0}` is of another trust domain, and not one of its identities that are let in")]
+    NotAdmitted(SpiffeId),
     /// No authority of its own trust domain vouches for it; what others sign does not count.
     #[error("no authority of its trust domain vouches for the certificate of `{id}`: {reason}")]
     Untrusted {
@@ -123,6 +127,8 @@ pub enum LeafFault {
     Revoked,
     /// No authority in the current bundle of its trust domain vouches for it.
     Untrusted,
+    /// It is good, and of another trust domain, of which it is not let in.
+    Foreign,
 }
 
 impl LeafError {
@@ -138,6 +144,7 @@ impl LeafError {
             | Self::Unreadable(_) => LeafFault::Bad,
             Self::NotYetValid { .. } | Self::Expired { .. } => LeafFault::OutOfTime,
             Self::Revoked(_) => LeafFault::Revoked,
+            Self::NotAdmitted(_) => LeafFault::Foreign,
             Self::NoAuthority(_) | Self::Untrusted { .. } => LeafFault::Untrusted,
         }
     }
@@ -197,6 +204,11 @@ impl LeafVerifier {
         self.verify_as(leaf, now, |bundles| verify(leaf, bundles, now, self.keeper.as_deref()))
     }
 
+    /// What the identities of other trust domains may be now.
+    pub fn foreign(&self) -> Arc<ForeignIdentities> {
+        Arc::clone(self.bundles.load().foreign())
+    }
+
     /// What is remembered of what was `presented`, if it still holds; else what `verify` says of it.
     fn verify_as(
         &self,
@@ -240,6 +252,10 @@ fn verify(
     // There are no intermediates to go by: the proxy hands us the leaf only.
     let shown = Shown { certificate: &certificate, intermediates: &[], usage: KeyUsage::client_auth };
     let anchor = find_anchor(&shown, trusted, now).map_err(|refusal| refused(refusal, &leaf.id))?;
+    // Only now: who is not whom they say they are is not told who is let in.
+    if !bundles.foreign().admits(&leaf.id) {
+        return Err(LeafError::NotAdmitted(leaf.id));
+    }
     if let Some(keeper) = keeper {
         keeper.keep([der, &anchor.certificate]);
     }
@@ -285,29 +301,38 @@ struct Shown<'a> {
 
 /// The one of the anchors of the leaf's own trust domain that vouches for it (RFC 5280 section 6); else what the nearest
 /// had against it, or nothing if none is valid now.
+///
+/// All are tried in one go, so that they share one budget of signatures: a domain that has hundreds of authorities of one
+/// name costs no more than one that has a few.
 fn find_anchor<'a>(
     shown: &Shown<'_>,
     trusted: &'a Trusted,
     now: Timestamp,
 ) -> Result<&'a Anchor, Option<webpki::Error>> {
     let Shown { certificate, intermediates, usage } = shown;
-    let mut refusal = None;
     // Path validation does not look at the time of a trust anchor, so an expired one has to be kept from it.
-    for anchor in trusted.anchors.iter().filter(|anchor| (anchor.not_before..=anchor.not_after).contains(&now)) {
-        let root = std::slice::from_ref(&anchor.root);
-        let verified = trusted.lists.consulted_by(|lists| {
-            let (algorithms, now) = (ALL_VERIFICATION_ALGS, now.into());
-            let path = certificate.verify_for_usage(algorithms, root, intermediates, now, usage(), lists, None);
-            path.map(drop)
-        });
-        match verified {
-            Ok(()) => return Ok(anchor),
-            Err(revoked @ webpki::Error::CertRevoked) => return Err(Some(revoked)),
-            // An authority of another name says nothing; one of the issuer's name says why not.
-            Err(reason) => refusal = refusal.filter(|known| *known != webpki::Error::UnknownIssuer).or(Some(reason)),
-        }
+    let valid = |anchor: &&Anchor| (anchor.not_before..=anchor.not_after).contains(&now);
+    let anchors: Vec<&Anchor> = trusted.anchors.iter().filter(valid).collect();
+    if anchors.is_empty() {
+        return Err(None);
     }
-    Err(refusal)
+    let roots: Vec<TrustAnchor<'_>> = anchors.iter().map(|anchor| lent(&anchor.root)).collect();
+    let found = trusted.lists.consulted_by(|lists| {
+        let (algorithms, now) = (ALL_VERIFICATION_ALGS, now.into());
+        let path = certificate.verify_for_usage(algorithms, &roots, intermediates, now, usage(), lists, None)?;
+        Ok(roots.iter().position(|root| std::ptr::eq(root, path.anchor())))
+    });
+    let place = found.map_err(Some)?;
+    place.and_then(|place| anchors.get(place).copied()).ok_or(Some(webpki::Error::UnknownIssuer))
+}
+
+/// The same anchor, owning nothing.
+fn lent<'a>(root: &'a TrustAnchor<'_>) -> TrustAnchor<'a> {
+    TrustAnchor {
+        subject: Der::from_slice(&root.subject),
+        subject_public_key_info: Der::from_slice(&root.subject_public_key_info),
+        name_constraints: root.name_constraints.as_deref().map(Der::from_slice),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::attest::container::Containers;
 use super::attest::unix::{AttestError, UnixAttestor};
 use super::attest::{Attested, Caller};
 use super::bundle::Bundle;
+use super::foreign::ForeignIdentities;
 use super::issue::{Changes, Identities, IssueError, Issuer, JwtSvid};
 use crate::server::UnixPeer;
 
@@ -138,6 +139,11 @@ impl Workloads {
     /// The bundle of our own trust domain.
     pub fn own_bundle(&self) -> Option<Arc<Bundle>> {
         self.issuer.own_bundle()
+    }
+
+    /// What the identities of other trust domains may be now.
+    pub fn foreign(&self) -> Arc<ForeignIdentities> {
+        self.issuer.foreign()
     }
 
     /// Wakes when what callers are entitled to may have changed.

@@ -45,6 +45,14 @@ impl ConnectionInfo {
             Peer::Tcp(address) => Owner::Host(address.ip().to_canonical()),
         }
     }
+
+    /// Whose it is where strangers come from: of IPv6, all of a network, since who has one address of it has them all.
+    pub(super) fn network(&self) -> Owner {
+        match &self.peer {
+            Peer::Unix(peer) => Owner::User(peer.uid),
+            Peer::Tcp(address) => Owner::Host(network(address.ip())),
+        }
+    }
 }
 
 /// Whose connections belong together.
@@ -52,8 +60,17 @@ impl ConnectionInfo {
 pub(super) enum Owner {
     /// Those of a user of this machine.
     User(u32),
-    /// Those from an address.
+    /// Those from an address of IPv4, or from a network of IPv6.
     Host(IpAddr),
+}
+
+/// The network that an address stands for. Of IPv6 that is a /64: whoever has one address mostly has its 2^64 neighbours (RFC
+/// 4291 section 2.5.4). One of IPv4 stands for itself.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 /// The other end of a connection.

@@ -146,7 +146,7 @@ impl<P: Protocol> Connections<P> {
                     None => protocol.drive(socket, info, lifetime).await,
                     Some(tls) => {
                         let shaken = tokio::select! {
-                            shaken = tls.accept(socket, info.owner()) => shaken,
+                            shaken = tls.accept(socket, info.network()) => shaken,
                             // It has asked nothing yet, so it loses nothing.
                             () = lifetime.over() => return,
                         };

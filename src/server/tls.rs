@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many handshakes may be under way at the same time.
 const UNDER_WAY: usize = 512;
 
-/// How many of these may be with the same host or user: who says nothing to many of them must not keep the others out.
+/// How many of these may be with the same network or user: who says nothing to many of them must not keep the others out.
 const OF_ONE: usize = UNDER_WAY / 4;
 
 /// The protocols that are spoken after the handshake (RFC 7301), ours first.

@@ -103,7 +103,7 @@ pub(crate) async fn passes(socket: &Path, leaf: &str) -> bool {
 }
 
 /// The trust domains that Envoy is told to trust.
-fn trusted(response: &DiscoveryResponse) -> Vec<String> {
+pub(crate) fn trusted(response: &DiscoveryResponse) -> Vec<String> {
     let [secret] = sds::secrets(response).try_into().unwrap();
     let Some(Type::ValidationContext(context)) = secret.r#type else { panic!("{:?}", secret.r#type) };
     let validator = context.custom_validator_config.unwrap().typed_config.unwrap();

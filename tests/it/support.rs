@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod idp;
 pub(crate) mod mcp;
 pub(crate) mod mesh;
+pub(crate) mod neighbour;
 pub(crate) mod oauth;
 pub(crate) mod pdp;
 pub(crate) mod process;

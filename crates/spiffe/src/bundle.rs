@@ -6,10 +6,12 @@
 
 mod jwk;
 mod key;
+mod map;
 mod read;
 mod write;
 
 pub use jwk::{Jwk, JwkError, jwk_of, public_key_of};
+pub use map::BundleMap;
 
 /// The largest document that is read or written, in bytes. The standard has no limit.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;

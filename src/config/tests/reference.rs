@@ -16,6 +16,7 @@ tokens:
   issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]
 federation:
   relationships: [{trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d}]
+  identities: [{trust_domain: b}]
 outbound:
   targets: [{name: b, token_endpoint: 'https://b/', client: 'spiffe://a/b', audience: 'https://b'}]
 audit:
@@ -85,9 +86,10 @@ const PEER: &str =
 const TARGET: &str = "name: b, token_endpoint: 'https://b/', client: 'spiffe://a/b', audience: 'https://b'";
 
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 13] = [
+const LISTS: [&str; 14] = [
     "identity.entries",
     "federation.relationships",
+    "federation.identities",
     "decision.entities",
     "outbound.targets",
     "tokens.issuers",
@@ -113,6 +115,7 @@ fn the_documented_defaults_are_in_force() {
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
     let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
     let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
+    let mut foreign = "trust_domain: b".to_owned();
     let (mut callers_issuer, mut callers_claims, mut vocabulary) =
         (issuer.clone(), String::new(), "caller: g".to_owned());
     let (mut subjects_issuer, mut subjects_claims, mut audience) =
@@ -127,6 +130,8 @@ fn the_documented_defaults_are_in_force() {
             write!(claims, "{name}: {default}, ").unwrap();
         } else if let Some(name) = key.strip_prefix("tokens.issuers[].") {
             write!(issuer, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("federation.identities[].") {
+            write!(foreign, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("audit.context[].") {
             write!(chosen, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].claims.") {
@@ -153,7 +158,7 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
-    writeln!(yaml, "federation: {{relationships: [{{{PEER}}}]}}").unwrap();
+    writeln!(yaml, "federation: {{relationships: [{{{PEER}}}], identities: [{{{foreign}}}]}}").unwrap();
     writeln!(yaml, "outbound: {{targets: [{{{TARGET}}}]}}").unwrap();
     writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
     let callers = format!(

@@ -2,6 +2,7 @@
 
 use super::{Answer, Asker, Authorizer, Effect, Proofs, Question};
 use crate::decision::caller::admission::{self, SEARCH};
+use crate::decision::foreign::describe;
 use crate::decision::query::Query;
 use crate::decision::reason::Reason;
 use crate::decision::request::Refusal;
@@ -23,7 +24,9 @@ impl Authorizer {
         let refused = |why: &dyn std::fmt::Display| Refusal::new(Reason::CallerNotPermitted, why, "");
         let Some(caller) = by.caller else { return Err(refused(&"nobody is known to ask")) };
         let asks = admission::question(caller, action, query, question.policies.types());
-        let asks = asks.map_err(|error| refused(&error))?;
+        let mut asks = asks.map_err(|error| refused(&error))?;
+        let foreign = self.ports.leaves.foreign();
+        describe(&mut asks, &foreign, question.policies.types()).map_err(|error| refused(&error))?;
         let proofs = Proofs { leaf: caller.leaf(), token: caller.token() };
         let answer = self.settle(&asks, asks.digest(), proofs, question).map_err(|error| refused(&error))?;
         if answer.evaluation.effect == Effect::Permit && !answer.evaluation.has_obligations() {

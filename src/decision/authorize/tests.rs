@@ -1,5 +1,6 @@
 mod callers;
 mod delegation;
+mod foreign;
 mod manner;
 mod recording;
 mod tokens;
@@ -282,10 +283,14 @@ fn serial_of(presented: &str) -> SerialNumber {
 }
 
 fn authority() -> Authority {
+    authority_of("example.org")
+}
+
+fn authority_of(trust_domain: &str) -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.subject_alt_names = vec![SanType::URI("spiffe://example.org".try_into().unwrap())];
+    params.subject_alt_names = vec![SanType::URI(format!("spiffe://{trust_domain}").try_into().unwrap())];
     (KeyPair::generate().unwrap(), params)
 }
 

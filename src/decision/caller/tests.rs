@@ -18,6 +18,7 @@ fn shown(callers: &Callers, credentials: Credentials<'_>) -> Result<String, Stri
         Ok(caller) => Ok(caller.name().to_owned()),
         Err(CallerError::Missing) => Err("missing".to_owned()),
         Err(CallerError::Several) => Err("several".to_owned()),
+        Err(CallerError::NotAdmitted(_)) => Err("not admitted".to_owned()),
         Err(CallerError::Unproved(_)) => Err("unproved".to_owned()),
     }
 }

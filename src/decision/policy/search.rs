@@ -18,9 +18,12 @@ use self::candidates::Candidates;
 use self::open::{Open, party_of};
 pub(super) use self::reach::Reach;
 use super::{Effect, PolicySet, Question};
+use crate::decision::foreign::describe;
 use crate::decision::mapping::complete;
 use crate::decision::query::{Action, Entity, Query};
+use crate::decision::schema::SchemaTypes;
 use crate::decision::search::{Page, Search, SearchError, Sought};
+use crate::identity::foreign::ForeignIdentities;
 
 /// What it costs to put a question, in units of work: a look at one name is one. Beside that, each ancestor costs one.
 const QUESTION: usize = 8;
@@ -45,30 +48,54 @@ impl Budget {
     }
 }
 
+/// A search, and what is known of those whom it may find beside what is stored.
+struct Searching<'s, 'q> {
+    search: &'s Search<'q>,
+    foreign: &'s ForeignIdentities,
+    types: &'s SchemaTypes,
+}
+
+impl Searching<'_, '_> {
+    /// Fills in what follows from ids; not so if there is nobody of such an id, or nobody who is let in.
+    fn completes(&self, query: &mut Query<'_>) -> bool {
+        complete(query).is_ok() && self.describes(query)
+    }
+
+    fn describes(&self, query: &mut Query<'_>) -> bool {
+        describe(query, self.foreign, self.types).is_ok()
+    }
+}
+
 impl PolicySet {
     /// Answers a search for at most `most_work`, in units of about a tenth of a microsecond.
     ///
     /// # Errors
     /// [`SearchError::TooMuchWork`]
-    pub fn search(&self, search: &Search<'_>, most_work: usize) -> Result<Page, SearchError> {
+    pub fn search(
+        &self,
+        search: &Search<'_>,
+        most_work: usize,
+        foreign: &ForeignIdentities,
+    ) -> Result<Page, SearchError> {
         let budget = Budget(Cell::new(most_work));
+        let searching = Searching { search, foreign, types: self.types() };
         if let Sought::Actions { subject, resource } = &search.sought {
-            return self.actions(subject, resource, search, &budget);
+            return self.actions((subject, resource), &searching, &budget);
         }
-        Open::of(search).map_or_else(|| Ok(Page::default()), |open| self.entities(&open, search, &budget))
+        Open::of(search).map_or_else(|| Ok(Page::default()), |open| self.entities(&open, &searching, &budget))
     }
 
     fn actions(
         &self,
-        subject: &Entity<'_>,
-        resource: &Entity<'_>,
-        search: &Search<'_>,
+        (subject, resource): (&Entity<'_>, &Entity<'_>),
+        searching: &Searching<'_, '_>,
         budget: &Budget,
     ) -> Result<Page, SearchError> {
+        let search = searching.search;
         let (subject, resource) = (subject.clone().into_owned(), resource.clone().into_owned());
         let context = search.context.clone().into_owned();
         let mut query = Query { subject, action: Action::named(""), resource, context, extra: Vec::new() };
-        if complete(&mut query).is_err() {
+        if !searching.completes(&mut query) {
             return Ok(Page::default());
         }
         let after = search.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
@@ -79,10 +106,11 @@ impl PolicySet {
         })
     }
 
-    fn entities(&self, open: &Open, search: &Search<'_>, budget: &Budget) -> Result<Page, SearchError> {
+    fn entities(&self, open: &Open, searching: &Searching<'_, '_>, budget: &Budget) -> Result<Page, SearchError> {
+        let search = searching.search;
         // Every question fails to be typed if this one does, of which nothing but the open part is missing.
         let Some(first) = self.entities.order().of_kind(open.kind(), None).next() else { return Ok(Page::default()) };
-        let Some(query) = open.about(first) else { return Ok(Page::default()) };
+        let Some(query) = open.about(first, searching) else { return Ok(Page::default()) };
         let Ok(typed) = self.question(&query) else { return Ok(Page::default()) };
         let asked = self.ask(&typed);
         let candidates = Candidates::of(self, &asked, open, search.after.as_deref(), budget)?;
@@ -91,7 +119,7 @@ impl PolicySet {
             let mut query = open.query();
             return page(candidates, search.limit, budget, |uid| {
                 party_of(&mut query, open.party).id = Cow::Borrowed(uid.id());
-                complete(&mut query).is_ok() && self.answers_permit(&query, budget)
+                searching.completes(&mut query) && self.answers_permit(&query, budget)
             });
         }
         let Ok(mut question) = self.question(&query) else { return Ok(Page::default()) };

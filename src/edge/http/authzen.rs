@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
+use portcullis_spiffe::SpiffeId;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -117,6 +118,11 @@ pub trait Evaluate: Send + Sync + 'static {
 
     /// Records and denies a part of a request that asks nothing; `what` says what is known of it.
     fn refuse(&self, what: &str, by: Asker<'_>) -> Verdict;
+
+    /// Records and denies all that a caller could ask who is of another trust domain and not let in.
+    fn refuse_caller(&self, caller: &SpiffeId, by: Asker<'_>) -> Verdict {
+        self.refuse(caller.as_str(), by)
+    }
 }
 
 impl Evaluate for Authorizer {
@@ -135,11 +141,15 @@ impl Evaluate for Authorizer {
     fn refuse(&self, what: &str, by: Asker<'_>) -> Verdict {
         Self::refuse(self, Edge::Authzen, what, Reason::Undecodable, by)
     }
+
+    fn refuse_caller(&self, caller: &SpiffeId, by: Asker<'_>) -> Verdict {
+        Self::refuse_caller(self, Edge::Authzen, caller, by)
+    }
 }
 
 /// Serves the API with `pdp`'s answers. Whoever asks is authenticated first; the metadata are everybody's to read.
 pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
-    let endpoints = endpoints::<E>(config.callers.as_ref());
+    let endpoints = endpoints(config.callers.as_ref(), &pdp);
     let mut routes = endpoints.clone();
     if let Some(metadata) = &config.metadata {
         routes = routes.route(&metadata.path(), get(configuration::<E>).fallback(method_not_allowed));
@@ -162,7 +172,7 @@ async fn verdict<E: Evaluate>(pdp: &E, query: Query<'_>, by: Asker<'_>, with_con
     verdict.settled().await
 }
 
-fn endpoints<E: Evaluate>(callers: Option<&Arc<Callers>>) -> Router<Arc<Service<E>>> {
+fn endpoints<E: Evaluate>(callers: Option<&Arc<Callers>>, pdp: &Arc<E>) -> Router<Arc<Service<E>>> {
     let routes = Router::new()
         .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
         .route(EVALUATIONS_PATH, post(evaluations::<E>).fallback(method_not_allowed))
@@ -171,7 +181,10 @@ fn endpoints<E: Evaluate>(callers: Option<&Arc<Callers>>) -> Router<Arc<Service<
         .route(ACTION_SEARCH_PATH, post(search::actions::<E>).fallback(method_not_allowed));
     match callers {
         None => routes,
-        Some(callers) => routes.route_layer(middleware::from_fn_with_state(Arc::clone(callers), asking::authenticate)),
+        Some(callers) => {
+            let gate = (Arc::clone(callers), Arc::clone(pdp));
+            routes.route_layer(middleware::from_fn_with_state(gate, asking::authenticate::<E>))
+        }
     }
 }
 

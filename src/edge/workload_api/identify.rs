@@ -9,6 +9,7 @@ use portcullis_spiffe::SpiffeId;
 
 use crate::identity::attest::Attested;
 use crate::identity::bundle::Bundle;
+use crate::identity::foreign::ForeignIdentities;
 use crate::identity::issue::{Changes, Identities, JwtSvid};
 use crate::identity::selector::Selector;
 use crate::identity::workload::{IdentifyError, Workloads};
@@ -35,6 +36,9 @@ pub(super) trait Identify: fmt::Debug + Send + Sync {
 
     /// The bundle of our own trust domain.
     fn own_bundle(&self) -> Option<Arc<Bundle>>;
+
+    /// What the identities of other trust domains may be now.
+    fn foreign(&self) -> Arc<ForeignIdentities>;
 
     /// Something to wait on for changes from now on.
     fn changes(&self) -> Box<dyn Change>;
@@ -66,6 +70,10 @@ impl Identify for Workloads {
 
     fn own_bundle(&self) -> Option<Arc<Bundle>> {
         self.own_bundle()
+    }
+
+    fn foreign(&self) -> Arc<ForeignIdentities> {
+        self.foreign()
     }
 
     fn changes(&self) -> Box<dyn Change> {

@@ -231,7 +231,8 @@ impl Shared {
             bundles.extend(self.plane.own_bundle());
         }
         // Who read the token from a file may have read the end of the line with it; SPIRE forgives that.
-        let verified = jwt::verify(token.trim_ascii_end(), audience, &bundles, self.clock.now());
+        let (token, foreign) = (token.trim_ascii_end(), self.plane.foreign());
+        let verified = jwt::verify_admitted(token, audience, (&bundles, &foreign), self.clock.now());
         let token = verified.map_err(|error| {
             self.metrics.tokens_rejected.inc();
             tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "a token does not hold");

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use portcullis_spiffe::{SpiffeId, TrustDomain};
@@ -160,16 +161,24 @@ async fn a_server_with_an_svid_must_be_the_one_that_was_named_by_the_bundle_of_i
 }
 
 #[tokio::test]
-async fn a_redirect_leads_to_https_or_nowhere() {
+async fn a_redirect_leads_to_the_same_host_over_https_or_nowhere() {
+    static OTHER_PORT: OnceLock<String> = OnceLock::new();
     let web = Issuer::new(None);
-    let (_serving, address) = serve(web.server(vec![SanType::IpAddress([127, 0, 0, 1].into())]), |path| {
+    let local = || vec![SanType::IpAddress([127, 0, 0, 1].into())];
+    let (_serving, other) = serve(web.server(local()), |_| Some(ok("{}"))).await;
+    OTHER_PORT.set(format!("https://{other}/b")).unwrap();
+    let (_serving, address) = serve(web.server(local()), |path| {
         Some(match path {
             "/once" => redirect("/b"),
             "/b" => ok("{}"),
             "/http" => redirect("http://127.0.0.1:1/b"),
             "/user" => redirect("https://user@127.0.0.1:1/b"),
             "/file" => redirect("file:///etc/passwd"),
+            "/port" => redirect(OTHER_PORT.get().unwrap()),
             "/inside" => redirect("https://169.254.169.254/latest/"),
+            "/named" => redirect("https://localhost/b"),
+            "/elsewhere" => redirect("https://metadata.internal/latest/"),
+            "/relative" => redirect("//metadata.internal/latest/"),
             "/nowhere" => b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
             "/loop" => redirect("/loop"),
             "/error" => b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n".to_vec(),
@@ -183,11 +192,15 @@ async fn a_redirect_leads_to_https_or_nowhere() {
     let asking = Asking::new(&web, []);
     let ask = async |path| asking.ask(&format!("https://{address}{path}"), EndpointProfile::Web).await;
     assert_eq!(ask("/once").await.unwrap(), "{}");
+    assert_eq!(ask("/port").await.unwrap(), "{}", "another port is the same host's");
     for (path, why) in [
         ("/http", "must use the https scheme"),
         ("/user", "must not contain user info"),
         ("/file", "must use the https scheme"),
-        ("/inside", "only a server's own address"),
+        ("/inside", "must stay with the host"),
+        ("/named", "must stay with the host"),
+        ("/elsewhere", "must stay with the host"),
+        ("/relative", "must stay with the host"),
         ("/nowhere", "redirects to nowhere"),
         ("/loop", "more than 3 redirects"),
         ("/error", "answered with 503"),

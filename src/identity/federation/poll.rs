@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 pub use self::schedule::PollConfig;
 pub use self::state::{PeerEvents, PeerFailure, PeerState};
 
+use self::schedule::earlier;
 use self::state::Peer;
 use super::fetched::read_document;
 use super::source::{BundleSource, FetchError};
@@ -79,6 +80,15 @@ impl Poller {
     #[must_use]
     pub fn with_reached(self, reached: BTreeMap<TrustDomain, Timestamp>) -> Self {
         Self { reached, ..self }
+    }
+
+    /// Believes nobody by the bundles that were too old already when this process started. For before anything is served:
+    /// that an endpoint is away would be known only once it was asked.
+    pub fn age_what_is_held(&self) {
+        for trust_domain in self.federation.relationships().keys().filter(|name| self.reached.contains_key(*name)) {
+            let peer = self.peer(trust_domain);
+            self.age(trust_domain, &peer, &peer.state());
+        }
     }
 
     /// What is known of the endpoint of `trust_domain`, if there is a relationship and it was begun to be followed.
@@ -151,13 +161,19 @@ impl Poller {
 
     /// Asks the endpoint of `trust_domain` again and again.
     async fn follow(self: Arc<Self>, trust_domain: TrustDomain) {
+        let mut backoff = self.config.backoff();
         loop {
-            // What went wrong is in the state.
-            let _told = self.refresh(&trust_domain).await;
+            let failed = self.refresh(&trust_domain).await.is_err();
             let state = self.peer(&trust_domain).state();
             let hint = self.federation.bundle(&trust_domain).and_then(|bundle| bundle.refresh_hint);
-            let wait = self.config.wait(hint, &state, self.ports.clock.now(), &*self.ports.entropy);
-            sleep(wait).await;
+            let entropy = &*self.ports.entropy;
+            let wait = if failed {
+                backoff.pause(entropy).min(self.config.interval(hint))
+            } else {
+                backoff.reset();
+                earlier(self.config.interval(hint), entropy)
+            };
+            sleep(self.config.before_it_turns_stale(wait, &state, self.ports.clock.now())).await;
         }
     }
 

@@ -20,6 +20,7 @@ use self::parts::{Claims, Header, Parts};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::json::JsonError;
 use crate::identity::bundle::{Bundle, JwtAuthority};
+use crate::identity::foreign::ForeignIdentities;
 use crate::identity::token::Algorithm;
 
 /// The longest token that is looked at, in bytes. One takes less than a thousand; what carries them, an HTTP header,
@@ -105,6 +106,9 @@ pub enum TokenError {
     /// The key did not sign this.
     #[error("the token's signature is wrong")]
     Signature,
+    /// It proves an identity of another trust domain, and not one of those that are let in.
+    #[error("`{0}` is of another trust domain, and not one of its identities that are let in")]
+    NotAdmitted(SpiffeId),
     /// It is made for others.
     #[error("the token is not for the audience {wanted:?} but for {found:?}")]
     Audience {
@@ -149,6 +153,20 @@ pub fn verify(
     key.verify_sig(parts.signed.as_bytes(), &parts.signature).map_err(|_unspecified| TokenError::Signature)?;
     check(&claims, audience, now)?;
     Ok(VerifiedToken { id, expires_at: claims.expires_at, claims: claims.all })
+}
+
+/// Whom `token` proves, as [`verify`] says, if `foreign` lets them in.
+///
+/// # Errors
+/// [`TokenError`].
+pub fn verify_admitted(
+    token: &str,
+    audience: &str,
+    (bundles, foreign): (&[Arc<Bundle>], &ForeignIdentities),
+    now: Timestamp,
+) -> Result<VerifiedToken, TokenError> {
+    let verified = verify(token, audience, bundles, now)?;
+    if foreign.admits(&verified.id) { Ok(verified) } else { Err(TokenError::NotAdmitted(verified.id)) }
 }
 
 /// The key that vouches for subjects of `trust_domain` under the name `key_id`.

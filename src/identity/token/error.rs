@@ -66,6 +66,8 @@ pub enum TokenFault {
     Replayed,
     /// It may be good, but there is no room to remember its use.
     NoRoom,
+    /// It is good, and proves an identity of another trust domain that is not let in.
+    Foreign,
 }
 
 impl TokenError {
@@ -92,6 +94,7 @@ const fn fault_of(error: &jwt::TokenError) -> TokenFault {
         | Error::KeyKind { .. }
         | Error::Signature
         | Error::Audience { .. } => TokenFault::Untrusted,
+        Error::NotAdmitted(_) => TokenFault::Foreign,
         _ => TokenFault::Bad,
     }
 }

@@ -236,7 +236,7 @@ impl Issuer {
         // The standard's verifier takes one audience, so it is asked about the one that the token and we have in common.
         let ours = self.rules.audiences.iter().find(|name| claims.audience.contains(name));
         let ours = ours.or(self.rules.audiences.first()).map_or("", String::as_str);
-        let verified = jwt::verify(token, ours, &all, now)?;
+        let verified = jwt::verify_admitted(token, ours, (&all, bundles.foreign()), now)?;
         Ok(VerifiedToken {
             issuer: format!("spiffe://{}", verified.id.trust_domain()).into(),
             issuer_index: index,

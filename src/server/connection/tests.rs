@@ -53,3 +53,16 @@ fn a_kernel_that_says_the_peer_is_gone_is_never_second_guessed() {
         assert_eq!(peer_with(Err(errno)).unwrap_err().raw_os_error(), Some(errno as i32));
     }
 }
+
+#[test]
+fn an_address_of_ipv6_stands_for_its_network_and_one_of_ipv4_for_itself() {
+    let of = |address: &str| network(address.parse().unwrap());
+    assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+    assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+    let connection = |address: &str| ConnectionInfo::of(Peer::Tcp(address.parse().unwrap()));
+    let (one, other) = (connection("[2001:db8::1]:1"), connection("[2001:db8::2]:1"));
+    assert_eq!(one.network(), other.network());
+    assert_ne!(one.owner(), other.owner(), "who asks about requests is a proxy, and may have neighbours");
+}

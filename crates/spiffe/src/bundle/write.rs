@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A JWK Set about to be written.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Document {
     keys: Vec<Jwk>,
     #[serde(rename = "spiffe_sequence", skip_serializing_if = "Option::is_none")]
@@ -27,10 +27,7 @@ pub(super) struct Document {
 impl Document {
     /// All that the bundle has.
     pub(super) fn of_bundle(bundle: &BundleDocument) -> Result<Self, BundleDocumentError> {
-        let mut keys = Vec::new();
-        for (index, authority) in bundle.x509_authorities.iter().enumerate() {
-            keys.push(x509_key(index, authority)?);
-        }
+        let mut keys = x509_keys(bundle)?;
         keys.extend(jwt_keys(bundle, Some(USE_JWT_SVID))?);
         Self { keys, sequence: bundle.sequence, refresh_hint: bundle.refresh_hint }.within_bounds()
     }
@@ -40,10 +37,19 @@ impl Document {
         Self { keys: jwt_keys(bundle, None)?, sequence: None, refresh_hint: None }.within_bounds()
     }
 
+    /// The X.509 keys alone, without a hint.
+    pub(super) fn of_x509_keys(bundle: &BundleDocument) -> Result<Self, BundleDocumentError> {
+        Self { keys: x509_keys(bundle)?, sequence: bundle.sequence, refresh_hint: None }.within_bounds()
+    }
+
     fn within_bounds(self) -> Result<Self, BundleDocumentError> {
         let count = self.keys.len();
         if count > MAX_DOCUMENT_KEYS { Err(BundleDocumentError::TooManyKeys(count)) } else { Ok(self) }
     }
+}
+
+fn x509_keys(bundle: &BundleDocument) -> Result<Vec<Jwk>, BundleDocumentError> {
+    bundle.x509_authorities.iter().enumerate().map(|(index, authority)| x509_key(index, authority)).collect()
 }
 
 /// An X.509 authority's JWK (X509-SVID section 6.1).

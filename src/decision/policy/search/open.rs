@@ -1,5 +1,6 @@
 //! A question with the subject or the resource left open.
 
+use super::Searching;
 use crate::decision::entity::UidRef;
 use crate::decision::mapping::{complete_resource, complete_subject, parents_of_resource, parents_of_subject};
 use crate::decision::policy::index::Party;
@@ -62,14 +63,19 @@ impl Open {
     }
 
     /// The same about `uid`, of whom nothing is said. `None` if what is known is refused.
-    pub(super) fn about<'q>(&self, uid: UidRef<'q>) -> Option<Query<'q>> {
+    pub(super) fn about<'q>(&self, uid: UidRef<'q>, searching: &Searching<'_, '_>) -> Option<Query<'q>> {
         let mut query = self.query();
         *party_of(&mut query, self.party) = Entity::named(uid.kind(), uid.id());
         let known = match self.party {
             Party::Principal => complete_resource(&mut query),
             Party::Resource => complete_subject(&mut query),
         };
-        known.is_ok().then_some(query)
+        let described = match self.party {
+            // Of those who are sought, nothing is known yet.
+            Party::Principal => true,
+            Party::Resource => searching.describes(&mut query),
+        };
+        (known.is_ok() && described).then_some(query)
     }
 }
 

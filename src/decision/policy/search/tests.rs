@@ -2,7 +2,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::decision::policy::fixture::{Directory, entity, object};
-use crate::decision::policy::tests::search::{all_pages, all_who_may};
+use crate::decision::policy::tests::search::{all_pages, all_who_may, find};
 use crate::decision::query::Properties;
 
 const ENOUGH: usize = 1_000_000;
@@ -45,7 +45,7 @@ fn subjects(resource: &str) -> Search<'static> {
 
 /// What is found for so much work, which must be what asking about everyone finds.
 fn found(set: &PolicySet, search: &Search<'_>, work: usize) -> usize {
-    let page = set.search(search, work).unwrap();
+    let page = find(set, search, work).unwrap();
     assert_eq!((&page.names, page.more), (&all_who_may(set, search), false));
     page.names.len()
 }
@@ -189,12 +189,12 @@ fn a_page_costs_what_it_shows_and_one_that_costs_too_much_says_so() {
         permit(principal, action == Action::"write", resource == Document::"d0");"#,
     );
     let search = Search { limit: 10, after: Some("d5".to_owned()), ..resources("u1", json!({})) };
-    let page = set.search(&search, 700).unwrap();
+    let page = find(&set, &search, 700).unwrap();
     assert_eq!((page.names.len(), page.more, &*page.names[0]), (10, true, "d50"));
     assert_eq!(all_pages(&set, &search, 333).len(), 1000);
-    let short = set.search(&Search { limit: 1000, ..search.clone() }, 1000).unwrap();
+    let short = find(&set, &Search { limit: 1000, ..search.clone() }, 1000).unwrap();
     assert!(short.more && (10..200).contains(&short.names.len()), "{short:?}");
-    assert_eq!(set.search(&search, 20), Err(SearchError::TooMuchWork));
+    assert_eq!(find(&set, &search, 20), Err(SearchError::TooMuchWork));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn what_nobody_knows_is_not_found_and_no_error() {
         after: None,
         limit: 5,
     };
-    let search = |subject, action, kind, context| set.search(&known(subject, action, kind, context), ENOUGH);
+    let search = |subject, action, kind, context| find(&set, &known(subject, action, kind, context), ENOUGH);
     assert_eq!(search("User", "read", "Document", json!({})).unwrap().names, ["d0", "d1", "d10", "d100", "d101"]);
     assert_eq!(search("Robot", "read", "Document", json!({})), nothing);
     assert_eq!(search("User", "fly", "Document", json!({})), nothing);
@@ -230,10 +230,10 @@ fn actions_are_those_of_the_schema_that_need_no_more_than_is_said() {
         let (subject, resource) = (entity("User", "u1", json!({})), entity("Document", "new", json!({})));
         Search { sought: Sought::Actions { subject, resource }, context: object(context), after: None, limit: 10 }
     };
-    assert_eq!(set.search(&actions(json!({})), ENOUGH).unwrap().names, ["read", "say \"hi\""]);
+    assert_eq!(find(&set, &actions(json!({})), ENOUGH).unwrap().names, ["read", "say \"hi\""]);
     let all = actions(json!({"reason": "why not"}));
     assert_eq!(all_pages(&set, &all, 2), ["read", "say \"hi\"", "write"]);
-    assert_eq!(set.search(&all, 5).unwrap_err(), SearchError::TooMuchWork);
+    assert_eq!(find(&set, &all, 5).unwrap_err(), SearchError::TooMuchWork);
 }
 
 /// Workloads and paths, whose parents follow from their ids.

@@ -59,6 +59,7 @@ pub(super) const fn english(reason: Reason) -> &'static str {
         Reason::BadCertificate => "The client certificate is not one that is taken here.",
         Reason::ExpiredCertificate => "The client certificate has expired or is not valid yet.",
         Reason::RevokedCertificate => "The client certificate was revoked.",
+        Reason::ForeignIdentity => "The caller is of another trust domain, and not let in here.",
         Reason::UntrustedCertificate => "Nobody who is trusted here vouches for the client certificate.",
         Reason::PrincipalMismatch => "The client certificate is not that of the caller.",
         Reason::BadPrincipal => "The caller's name is not one.",

@@ -172,6 +172,12 @@ pub(super) fn unrecorded() -> Failure {
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the decision could not be recorded")
 }
 
+/// The client is known, and may ask nothing, as `verdict` records.
+pub(super) fn not_admitted(verdict: &Verdict) -> Failure {
+    let refused = if verdict.outcome == Outcome::Error { failure(verdict.reason) } else { not_permitted() };
+    refused.with_header(decision_id(verdict.id))
+}
+
 /// The client is known, and may not ask this.
 pub(super) fn not_permitted() -> Failure {
     Failure::new(StatusCode::FORBIDDEN, "the caller may not ask this")

@@ -13,10 +13,12 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
+use portcullis_spiffe::SpiffeId;
 use tokio::time::timeout;
 
 use super::super::failure::Failure;
 use super::super::request_id::RequestId;
+use super::{Evaluate, answer};
 use crate::decision::{Asker, Caller, CallerError, Callers, Credentials};
 use crate::server::{ConnectionInfo, Peer};
 
@@ -55,16 +57,39 @@ impl Asking {
 }
 
 /// Lets through whoever proves to be one of `callers`, and says who that is. Nothing of the body is looked at before.
-pub(super) async fn authenticate(State(callers): State<Arc<Callers>>, mut request: Request, next: Next) -> Response {
-    match caller(&callers, request.headers(), request.extensions()) {
+///
+/// Who is somebody, but of another trust domain and not let in, gets a record, since they were proved to have asked.
+pub(super) async fn authenticate<E: Evaluate>(
+    State((callers, pdp)): State<(Arc<Callers>, Arc<E>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let failure = match caller(&callers, request.headers(), request.extensions()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            return next.run(request).await;
         }
-        Err(failure) => {
-            let _late = timeout(PATIENCE, discard(request.into_body())).await;
-            failure.into_response()
+        Err(Nobody::NotAdmitted(caller)) => {
+            let verdict = pdp.refuse_caller(&caller, Asking::of(&request).by());
+            answer::not_admitted(&verdict.settled().await)
         }
+        Err(Nobody::Unknown(failure)) => failure,
+    };
+    let _late = timeout(PATIENCE, discard(request.into_body())).await;
+    failure.into_response()
+}
+
+/// Who is not let through.
+enum Nobody {
+    /// It is known who they are.
+    NotAdmitted(SpiffeId),
+    /// It is not.
+    Unknown(Failure),
+}
+
+impl From<Failure> for Nobody {
+    fn from(failure: Failure) -> Self {
+        Self::Unknown(failure)
     }
 }
 
@@ -78,7 +103,7 @@ async fn discard(mut body: Body) {
     }
 }
 
-fn caller(callers: &Callers, headers: &HeaderMap, extensions: &Extensions) -> Result<Caller, Failure> {
+fn caller(callers: &Callers, headers: &HeaderMap, extensions: &Extensions) -> Result<Caller, Nobody> {
     let bearer = bearer(headers)?;
     let connection = extensions.get::<ConnectionInfo>();
     let certificate = connection.and_then(|connection| connection.certificate.as_ref());
@@ -90,10 +115,11 @@ fn caller(callers: &Callers, headers: &HeaderMap, extensions: &Extensions) -> Re
         // At this level because any client can bring it about, as often as it likes.
         tracing::debug!("a caller was refused: {error}");
         match (error, bearer) {
-            (CallerError::Several, _) => several(),
-            (CallerError::Unproved(_), Some(_)) => unauthorized(INVALID),
+            (CallerError::NotAdmitted(id), _) => Nobody::NotAdmitted(id),
+            (CallerError::Several, _) => several().into(),
+            (CallerError::Unproved(_), Some(_)) => unauthorized(INVALID).into(),
             // There is no word for a certificate that does not count.
-            (CallerError::Missing | CallerError::Unproved(_), _) => unauthorized(NOTHING),
+            (CallerError::Missing | CallerError::Unproved(_), _) => unauthorized(NOTHING).into(),
         }
     })
 }

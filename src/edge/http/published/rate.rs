@@ -8,7 +8,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::foundation::clock::{Clock, Timestamp};
-use crate::server::Peer;
+use crate::server::{Peer, network};
 
 /// How many machines are told apart; of more, those that asked longest ago begin anew.
 const MACHINES: u64 = 65_536;
@@ -45,7 +45,7 @@ impl RateLimit {
             return true;
         }
         let now = self.clock.now();
-        let used_up = self.used_up.get_with(machine(address.ip()), || Arc::new(Mutex::new(now)));
+        let used_up = self.used_up.get_with(network(address.ip()), || Arc::new(Mutex::new(now)));
         let mut used_up = used_up.lock().unwrap_or_else(PoisonError::into_inner);
         let next = (*used_up).max(now).after(self.interval);
         let is_admitted = next.since(now) <= BURST;
@@ -53,14 +53,6 @@ impl RateLimit {
             *used_up = next;
         }
         is_admitted
-    }
-}
-
-/// Whose address it is: of IPv6, one network has 2^64.
-fn machine(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::foundation::telemetry::Registry;
 use crate::identity::attest::Attested;
 use crate::identity::attest::unix::AttestError;
 use crate::identity::bundle::Bundle;
+use crate::identity::foreign::ForeignIdentities;
 use crate::identity::issue::Svid;
 use crate::identity::selector::Selector;
 use crate::server::{ConnectionInfo, Peer};
@@ -34,6 +35,7 @@ pub(crate) struct FakePlane {
     answer: Mutex<Told>,
     pub(crate) own: Mutex<Option<Arc<Bundle>>>,
     pub(crate) tokens: Mutex<Vec<JwtSvid>>,
+    pub(crate) foreign: Mutex<Arc<ForeignIdentities>>,
     changes: watch::Sender<()>,
     pub(crate) asked: AtomicUsize,
 }
@@ -95,6 +97,10 @@ impl Identify for FakePlane {
         self.own.lock().unwrap().clone()
     }
 
+    fn foreign(&self) -> Arc<ForeignIdentities> {
+        Arc::clone(&self.foreign.lock().unwrap())
+    }
+
     fn changes(&self) -> Box<dyn Change> {
         Box::new(self.changes.subscribe())
     }
@@ -140,6 +146,7 @@ impl Fixture {
             answer: Mutex::new(told),
             own: Mutex::new(Some(Arc::new(bundle("example.org", &[0xca])))),
             tokens: Mutex::default(),
+            foreign: Mutex::default(),
             changes: watch::Sender::default(),
             asked: AtomicUsize::default(),
         });

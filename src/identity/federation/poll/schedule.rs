@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::PeerState;
+use crate::foundation::backoff::Backoff;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::entropy::{Entropy, random};
 
 /// How often to look if the publisher does not say (SPIFFE Trust Domain and Bundle 4.1.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_mins(5);
 
-/// How long the first failure is waited out; each further one doubles it, up to the interval.
+/// How long the first failure is waited out, at the most; each further one doubles it, up to the interval.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// When to ask, and how long to believe.
@@ -26,22 +27,19 @@ pub struct PollConfig {
 }
 
 impl PollConfig {
-    /// How long to wait after a question that left `state`; `hint` is what the publisher of the bundle that is held hints at.
-    pub(super) fn wait(
-        &self,
-        hint: Option<Duration>,
-        state: &PeerState,
-        now: Timestamp,
-        entropy: &dyn Entropy,
-    ) -> Duration {
+    /// Between two questions that are answered; `hint` is what the publisher of the bundle that is held hints at.
+    pub(super) fn interval(&self, hint: Option<Duration>) -> Duration {
         let hint = hint.filter(|hint| !hint.is_zero()).unwrap_or(DEFAULT_INTERVAL);
-        let interval = hint.max(self.shortest).min(self.longest);
-        let wait = state.failure.as_ref().map_or(interval, |failure| {
-            let doublings = failure.times.saturating_sub(1).min(16);
-            FIRST_PAUSE.saturating_mul(1 << doublings).min(interval)
-        });
-        let wait = earlier(wait, entropy);
-        // What turns stale does so on time, and not only when it is asked for the next time.
+        hint.max(self.shortest).min(self.longest)
+    }
+
+    /// How failures are waited out.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(FIRST_PAUSE, self.longest)
+    }
+
+    /// `wait`, unless what is held turns stale earlier: it does so on time, and not only when it is asked for the next time.
+    pub(super) fn before_it_turns_stale(&self, wait: Duration, state: &PeerState, now: Timestamp) -> Duration {
         match self.max_stale.map(|limit| limit.saturating_sub(now.since(state.since()))) {
             Some(left) if !state.is_stale && !left.is_zero() => wait.min(left),
             _ => wait,
@@ -50,7 +48,7 @@ impl PollConfig {
 }
 
 /// Up to a tenth earlier, so that peers that began together don't ask together.
-fn earlier(wait: Duration, entropy: &dyn Entropy) -> Duration {
+pub(super) fn earlier(wait: Duration, entropy: &dyn Entropy) -> Duration {
     let [byte] = random::<1>(entropy).unwrap_or_default();
     wait.saturating_sub(wait / 10 * u32::from(byte) / 255)
 }

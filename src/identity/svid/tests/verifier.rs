@@ -10,6 +10,7 @@ use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::foundation::watched::Watched;
 use crate::identity::bundle::Bundles;
+use crate::identity::foreign::{ForeignDomain, ForeignIdentities};
 use crate::identity::svid::{LeafError, LeafFault, LeafVerifier};
 
 const NANO: Duration = Duration::from_nanos(1);
@@ -161,4 +162,50 @@ fn a_leaf_from_before_1970_is_long_expired() {
     let (_bundles, verifier) = watched(&authority);
     assert!(verifier.verify(&leaf, noon()).is_err());
     assert!(verifier.verify(&leaf, Timestamp::default()).is_err());
+}
+
+#[test]
+fn a_foreign_identity_counts_if_it_is_let_in_and_a_change_of_that_is_obeyed_at_once() {
+    let partner = Authority::new("partner.example");
+    let leaf = partner.leaf(|params| params.subject_alt_names = vec![uri("spiffe://partner.example/prod/web")]);
+    let (bundles, verifier) = watched(&partner);
+    assert!(verifier.verify(&leaf, noon()).is_ok());
+    let listing = |paths: &[&str]| {
+        let paths = paths.iter().map(|path| path.parse().unwrap()).collect();
+        let domain = ForeignDomain { paths, ..ForeignDomain::default() };
+        let listed = [("partner.example".parse().unwrap(), domain)].into();
+        let foreign = Arc::new(ForeignIdentities::new(&"prod.example".parse().unwrap(), listed, true));
+        bundles.update(|known| Some(known.clone().with_foreign(foreign)));
+    };
+    listing(&["/prod"]);
+    assert!(verifier.verify(&leaf, noon()).is_ok());
+    listing(&["/pro", "/prod/web/1", "/dev"]);
+    let refused = verifier.verify(&leaf, noon()).unwrap_err();
+    assert_eq!(refused, LeafError::NotAdmitted("spiffe://partner.example/prod/web".parse().unwrap()));
+    assert_eq!(refused.fault(), LeafFault::Foreign);
+    // It has to be good before it is said whether it is let in.
+    let forged = Authority::new("partner.example");
+    let forged = forged.leaf(|params| params.subject_alt_names = vec![uri("spiffe://partner.example/prod/web")]);
+    untrusted(verifier.verify(&forged, noon()).unwrap_err());
+    // A bundle that is replaced changes nothing of it.
+    bundles.update(|known| known.with(partner.bundle(8)));
+    assert_eq!(verifier.verify(&leaf, noon()).unwrap_err().fault(), LeafFault::Foreign);
+}
+
+/// The one that signed is found, and the budget of signatures is that of one verification: a bundle of hundreds of
+/// authorities of one name costs no more, and then nobody is believed by it.
+#[test]
+fn authorities_of_one_name_are_told_apart_within_one_budget() {
+    let authorities: Vec<Authority> = (0..5).map(|_| Authority::new("prod.example")).collect();
+    let all = authorities.iter().map(Authority::der).collect::<Vec<_>>();
+    let verifier = verifier(Bundles::new([bundle("prod.example", all.clone(), 1)]));
+    for (authority, certificate) in authorities.iter().zip(&all) {
+        let leaf = verifier.verify(&authority.leaf(|_| {}), noon()).unwrap();
+        assert_eq!(leaf.authority, Digest::of(certificate));
+    }
+    let many: Vec<_> = std::iter::repeat_with(|| Authority::new("prod.example").der()).take(150).collect();
+    let verifier = self::verifier(Bundles::new([bundle("prod.example", many, 1)]));
+    let refused = untrusted(verifier.verify(&authorities[0].leaf(|_| {}), noon()).unwrap_err());
+    let reason = webpki::Error::MaximumSignatureChecksExceeded;
+    assert_eq!(refused, LeafError::Untrusted { id: ID.parse().unwrap(), reason });
 }

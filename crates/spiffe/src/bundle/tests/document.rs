@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fixtures::*;
 use crate::bundle::{
-    BundleDocument, BundleDocumentError, JwkError, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_KEYS, public_key_of,
+    BundleDocument, BundleDocumentError, BundleMap, JwkError, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_KEYS, public_key_of,
 };
 use crate::x509::Authority;
 
@@ -182,4 +182,25 @@ fn nesting_can_not_exhaust_the_stack() {
     let deep = "[".repeat(400_000) + &"]".repeat(400_000);
     assert_eq!(parse(&format!(r#"{{"keys":[{deep}]}}"#)), Ok(BundleDocument::default()));
     assert_eq!(parse(&format!(r#"{{"keys":[{{"kty":"EC","deep":{deep}}}]}}"#)), Ok(BundleDocument::default()));
+}
+
+#[test]
+fn a_map_has_the_certificates_of_each_domain_and_no_key_of_another_kind() {
+    let authority = certificate(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let mut document = small();
+    document.x509_authorities.push(x509_authority(authority.clone()));
+    let mut map = BundleMap::default();
+    map.insert("b.example".parse().unwrap(), &document).unwrap();
+    map.insert("a.example".parse().unwrap(), &BundleDocument { sequence: Some(1), ..document.clone() }).unwrap();
+    let unreadable = BundleDocument { x509_authorities: vec![x509_authority(vec![1])], ..small() };
+    assert_eq!(map.insert("a.example".parse().unwrap(), &unreadable), Err(Error::Certificate(0)));
+    let written: Value = serde_json::from_str(&map.to_json().unwrap()).unwrap();
+    for (name, sequence) in [("a.example", 1), ("b.example", 7)] {
+        let member = written["trust_domains"][name].to_string();
+        let read = parse(&member).unwrap();
+        assert_eq!(read.x509_authorities, [x509_authority(authority.clone())]);
+        assert_eq!((read.jwt_authorities.len(), read.sequence, read.refresh_hint), (0, Some(sequence), None));
+        assert!(!member.contains("\"kid\""), "{member}");
+    }
+    assert_eq!(written.as_object().unwrap().len(), 1);
 }

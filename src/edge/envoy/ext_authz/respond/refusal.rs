@@ -227,6 +227,7 @@ const fn of_reason(reason: Reason) -> u16 {
         | Reason::Forbidden
         | Reason::ForbidFailed
         | Reason::UnmetObligation
+        | Reason::ForeignIdentity
         | Reason::CallerNotPermitted
         | Reason::Unregistered
         | Reason::UnknownAction

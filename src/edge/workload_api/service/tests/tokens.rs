@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::foundation::secret::Secret;
 use crate::identity::bundle::Bundle;
+use crate::identity::foreign::{ForeignDomain, ForeignIdentities};
 use crate::identity::svid::jwt::tests::mint::{self, Key};
 
 const SECOND: u64 = 1_800_000_000;
@@ -122,6 +123,25 @@ async fn our_token_is_shown_whole_and_a_foreign_one_in_part() {
     let line_end = format!("{}\n", token("spiffe://example.org/web", &ours));
     assert!(fixture.validate("orders", &line_end).await.is_ok());
     assert_eq!((fixture.metrics().tokens_verified.get(), fixture.metrics().tokens_rejected.get()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_foreign_token_of_somebody_who_is_not_let_in_does_not_hold() {
+    let (ours, theirs) = (Key::p256(), Key::p256());
+    let bundles = vec![bundle_of("example.org", &ours), bundle_of("other.org", &theirs)];
+    let mut fixture =
+        Fixture::new(Told::Entitled(identities(vec![svid("web", "", 1, in_seconds(1000))], bundles))).await;
+    let (dev, prod) = (token("spiffe://other.org/dev/web", &theirs), token("spiffe://other.org/prod/web", &theirs));
+    assert!(fixture.validate("orders", &dev).await.is_ok());
+    let domain = ForeignDomain { paths: vec!["/prod".parse().unwrap()], ..ForeignDomain::default() };
+    let listed = [("other.org".parse().unwrap(), domain)].into();
+    let foreign = ForeignIdentities::new(&"example.org".parse().unwrap(), listed, true);
+    *fixture.plane.foreign.lock().unwrap() = Arc::new(foreign);
+    let (code, why) = fixture.validate("orders", &dev).await.unwrap_err();
+    assert_eq!(code, Code::InvalidArgument);
+    assert!(why.contains("not one of its identities that are let in"), "{why}");
+    assert_eq!(fixture.validate("orders", &prod).await.unwrap().spiffe_id, "spiffe://other.org/prod/web");
+    assert!(fixture.validate("orders", &token("spiffe://example.org/web", &ours)).await.is_ok());
 }
 
 /// As SPIRE's agent: whoever may call may verify with our own bundle.

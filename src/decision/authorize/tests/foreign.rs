@@ -1,0 +1,175 @@
+//! Workloads of other trust domains: whether they are let in, and what policies see of them.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::decision::query::{Action, Properties};
+use crate::decision::search::{Search, Sought};
+use crate::identity::foreign::{ForeignDomain, ForeignIdentities};
+
+const RUNNER: &str = "spiffe://partner.example/prod/runner";
+const STRANGER: &str = "spiffe://partner.example/production/runner";
+const OTHER: &str = "spiffe://other.example/prod/runner";
+
+/// The quickstart's policies where the schema has room for what is known of others, and these beside them.
+fn policies(more: &str) -> PolicySet {
+    let (shipped, home) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/quickstart"), tempfile::tempdir().unwrap());
+    for file in std::fs::read_dir(shipped).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), home.path().join(file.file_name())).unwrap();
+    }
+    std::fs::write(home.path().join("more.cedar"), more).unwrap();
+    PolicySet::load(home.path()).unwrap()
+}
+
+const GOLD: &str = r#"@id("gold-reads") permit (principal in TrustDomain::"partner.example", action == Action::"GET", resource)
+    when { principal has foreign && principal.foreign has local_name && principal.foreign.local_name == "acme" };
+    @id("no-foreign-writes") forbid (principal is Workload, action in Action::"write", resource)
+    when { principal has foreign };"#;
+
+/// A plane that holds the bundles of both others, and lets in what of `partner.example` is within `paths`.
+struct Border {
+    plane: Plane,
+    partner: Authority,
+    other: Authority,
+}
+
+impl Border {
+    fn new(paths: &[&str], refuses_unlisted: bool) -> Self {
+        let (plane, partner, other) = (Plane::new(), authority_of("partner.example"), authority_of("other.example"));
+        plane.policies.replace(policies(GOLD));
+        let border = Self { plane, partner, other };
+        for (name, (key, params)) in [("partner.example", &border.partner), ("other.example", &border.other)] {
+            let certificate = params.self_signed(key).unwrap().der().clone();
+            let bundle = Bundle::of_x509(name.parse().unwrap(), [certificate], 1);
+            border.plane.bundles.update(|known| known.with(bundle));
+        }
+        border.admit(paths, refuses_unlisted);
+        border
+    }
+
+    fn admit(&self, paths: &[&str], refuses_unlisted: bool) {
+        let domain = ForeignDomain {
+            paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
+            local_name: Some("acme".to_owned()),
+            attributes: [("undeclared".to_owned(), json!(true))].into_iter().collect(),
+        };
+        let listed = [("partner.example".parse().unwrap(), domain)].into();
+        let ours = "example.org".parse().unwrap();
+        let foreign = Arc::new(ForeignIdentities::new(&ours, listed, refuses_unlisted));
+        self.plane.bundles.update(|known| Some(known.clone().with_foreign(foreign)));
+    }
+
+    fn question(&self, caller: &'static str, method: &'static str) -> Check<'static> {
+        let authority = if caller == OTHER { &self.other } else { &self.partner };
+        Check { certificate: leaf(authority, caller), ..self.plane.question(caller, method, "/orders/17") }
+    }
+
+    fn ask(&self, caller: &'static str, method: &'static str) -> Reason {
+        self.plane.authorizer.check(&self.question(caller, method)).reason
+    }
+
+    /// The same over `AuthZEN`, where who asks says this of the subject.
+    fn ask_about(&self, subject: &str, method: &str, properties: Value) -> Reason {
+        let query = json!({
+            "subject": {"type": "Workload", "id": subject, "properties": properties},
+            "action": {"name": method},
+            "resource": {"type": "Path", "id": "/orders/17", "properties": {"service": "orders"}},
+            "context": {"host": "h", "path": "/orders/17", "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
+        });
+        self.plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), Asker::default()).reason
+    }
+}
+
+#[test]
+fn who_is_not_let_in_is_denied_before_any_policy_and_on_record() {
+    let border = Border::new(&["/prod"], true);
+    border.plane.policies.replace(policies("permit (principal, action, resource);"));
+    assert_eq!(border.ask(RUNNER, "GET"), Reason::Permitted);
+    for caller in [STRANGER, OTHER] {
+        assert_eq!(border.ask(caller, "GET"), Reason::ForeignIdentity, "{caller}");
+        let record = border.plane.last();
+        assert_eq!((record.decision, &*record.reason), (Outcome::Deny, "foreign_identity"), "{caller}");
+        assert!(record.policies.is_empty());
+    }
+    assert_eq!(border.plane.ask(WEB, "GET", "/orders/17").reason, Reason::Permitted, "our own are not concerned");
+}
+
+#[test]
+fn what_was_allowed_and_cached_ends_with_the_domain_or_with_its_being_let_in() {
+    let border = Border::new(&["/prod"], true);
+    let question = border.question(RUNNER, "GET");
+    let ask = || border.plane.authorizer.check(&question);
+    assert_eq!((ask().reason, ask().cache), (Reason::Permitted, CacheState::Hit));
+    border.admit(&["/dev"], true);
+    assert_eq!(ask().reason, Reason::ForeignIdentity);
+    border.admit(&["/prod"], true);
+    assert_eq!((ask().reason, ask().cache), (Reason::Permitted, CacheState::Hit));
+    border.plane.bundles.update(|known| known.without(&"partner.example".parse().unwrap()));
+    assert_eq!(ask().reason, Reason::UntrustedCertificate);
+}
+
+#[test]
+fn policies_see_what_the_schema_declares_and_only_of_others() {
+    let border = Border::new(&["/prod"], false);
+    assert_eq!((border.ask(RUNNER, "GET"), border.ask(RUNNER, "POST")), (Reason::Permitted, Reason::Forbidden));
+    assert_eq!(border.ask(OTHER, "GET"), Reason::NoPermit, "it has no name here");
+    assert_eq!(border.ask(OTHER, "POST"), Reason::Forbidden, "and is foreign all the same");
+    assert_eq!(border.plane.ask(WEB, "POST", "/orders").reason, Reason::Permitted);
+}
+
+#[test]
+fn over_authzen_the_same_is_known_whatever_is_said_and_nobody_is_let_in_by_being_named() {
+    let border = Border::new(&["/prod"], true);
+    let lies = json!({"foreign": {"local_name": "acme"}});
+    assert_eq!(border.ask_about(RUNNER, "GET", json!({})), Reason::Permitted);
+    assert_eq!(border.ask_about(STRANGER, "GET", json!({})), Reason::ForeignIdentity);
+    assert_eq!(&*border.plane.last().reason, "foreign_identity");
+    assert_eq!(border.ask_about(OTHER, "GET", lies.clone()), Reason::ForeignIdentity);
+    border.admit(&["/"], false);
+    assert_eq!(border.ask_about(OTHER, "GET", lies.clone()), Reason::NoPermit, "the name is not the caller's to give");
+    assert_eq!(border.ask_about(WEB, "POST", lies), Reason::NoPermit, "nor are our own made foreign");
+    assert_eq!(border.ask_about(RUNNER, "POST", json!({"foreign": null})), Reason::Forbidden);
+}
+
+#[test]
+fn a_search_finds_nobody_who_is_not_let_in() {
+    let border = Border::new(&["/prod"], true);
+    let workload = |id: &str| {
+        let attributes = json!({"trust_domain": "t", "path": "p"});
+        json!({"uid": {"type": "Workload", "id": id}, "attrs": attributes, "parents": []})
+    };
+    let stored = json!([workload(WEB), workload(RUNNER), workload(STRANGER), workload(OTHER)]);
+    let home = tempfile::tempdir().unwrap();
+    let schema = "entity TrustDomain; entity Workload in [TrustDomain] { trust_domain: String, path: String, \
+                  foreign?: { local_name?: String } }; entity Thing; action see appliesTo { principal: Workload, resource: Thing };";
+    std::fs::write(home.path().join("s.cedarschema"), schema).unwrap();
+    std::fs::write(home.path().join("e.json"), stored.to_string()).unwrap();
+    std::fs::write(home.path().join("p.cedar"), "permit (principal, action, resource);").unwrap();
+    let found = |refuses_unlisted: bool| {
+        border.admit(&["/prod"], refuses_unlisted);
+        border.plane.policies.replace(PolicySet::load(home.path()).unwrap());
+        let sought = Sought::Subjects {
+            kind: "Workload".into(),
+            properties: Properties::default(),
+            action: Action::named("see"),
+            resource: Entity::named("Thing", "1"),
+        };
+        let search = Search { sought, context: Properties::default(), after: None, limit: 10 };
+        border.plane.authorizer.search(&search, Asker::default()).result.unwrap().names
+    };
+    assert_eq!(found(true), [WEB, RUNNER]);
+    assert_eq!(found(false), [WEB, OTHER, RUNNER]);
+}
+
+#[test]
+fn a_caller_that_is_not_let_in_is_on_record_by_name() {
+    let border = Border::new(&["/prod"], true);
+    let by = Asker { request_id: Some("r-9"), ..Asker::default() };
+    let verdict = border.plane.authorizer.refuse_caller(Edge::Authzen, &STRANGER.parse().unwrap(), by);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::ForeignIdentity));
+    let record = border.plane.last();
+    assert_eq!((record.caller.as_deref(), record.request_id.as_deref()), (Some(STRANGER), Some("r-9")));
+    assert_eq!(&*record.reason, "foreign_identity");
+}
