@@ -5,10 +5,10 @@ pub mod authzen;
 pub mod bundle;
 pub mod oidc;
 pub mod operations;
-pub mod receipts;
 pub mod witness;
 
 mod failure;
 mod identifier;
 mod published;
+mod receipts;
 mod request_id;
