@@ -3,5 +3,6 @@
 pub mod envoy;
 pub mod grpc;
 pub mod http;
+pub mod receipts;
 pub mod spire_api;
 pub mod workload_api;

@@ -30,10 +30,10 @@ use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
 use crate::edge::http::bundle::{BundleEndpointConfig, bundle_router};
 use crate::edge::http::oidc::{OidcConfig, oidc_router};
 use crate::edge::http::operations::operations_router;
-use crate::edge::http::receipts::ReceiptDesk;
+use crate::edge::receipts::{Awaited, ReceiptDesk, ReceiptOffer};
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::Audit;
-use crate::evidence::log::{Archive, CertificateKeeper};
+use crate::evidence::log::{Archive, CertificateKeeper, Durability};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
@@ -51,15 +51,22 @@ pub(super) struct Common {
     pub(super) audit: Arc<dyn Audit>,
     pub(super) archive: Archive,
     pub(super) certificates: Arc<CertificateKeeper>,
+    pub(super) receipts: Option<ReceiptOffer>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) readiness: Readiness,
 }
 
 impl Common {
-    fn new(evidence: &Evidence, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, readiness: Readiness) -> Self {
+    fn new(
+        (evidence, receipts): (&Evidence, Option<ReceiptOffer>),
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        readiness: Readiness,
+    ) -> Self {
         let (audit, archive) = (Arc::clone(&evidence.log) as Arc<dyn Audit>, evidence.archive.clone());
-        Self { audit, archive, certificates: Arc::clone(&evidence.certificates), clock, entropy, readiness }
+        let certificates = Arc::clone(&evidence.certificates);
+        Self { audit, archive, certificates, receipts, clock, entropy, readiness }
     }
 }
 
@@ -91,8 +98,8 @@ impl App {
         drop(opening);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let evidence = Evidence::open(config, &clock, &entropy, &readiness, (metrics.audit, metrics.exports))?;
-        desk.inspect(|desk| desk.open(evidence.receipts.clone()));
-        let common = Common::new(&evidence, clock, entropy, readiness);
+        let receipts = receipt_offer(config, desk, &evidence);
+        let common = Common::new((&evidence, receipts), clock, entropy, readiness);
         retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
         let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 
@@ -122,7 +129,7 @@ impl App {
         let authorizer = authorizer.with_mapping(routes).with_principals(principals);
         let authorizer = Arc::new(authorizer.with_recording(evidence.recording));
         let checks = checks(config, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
-        let authzen = authzen_config(&config.authzen, callers, &identity.authority, &common.clock);
+        let authzen = authzen_config(&config.authzen, callers, &identity.authority, &common);
         let questions = authzen_router(Arc::clone(&authorizer), authzen, metrics.authzen);
         let (counted, running) = ((tokens, metrics.exchange, metrics.token), (&mut tasks, &shutdown));
         let exchange = token_endpoint(config, &common, &identity, authorizer, counted, running).await;
@@ -182,6 +189,14 @@ fn published_keys(config: &Config, common: &Common, bundles: &Arc<Watched<Bundle
 /// Where receipts are given out, unless they are not to be.
 fn receipt_desk(config: &Config, clock: &Arc<dyn Clock>) -> Option<Arc<ReceiptDesk>> {
     config.audit.receipts.then(|| Arc::new(ReceiptDesk::new(Arc::clone(clock))))
+}
+
+/// Opens the desk, and says what answers say of it: where it is, if its URL is known, and what it has, if answers wait for the disk.
+fn receipt_offer(config: &Config, desk: Option<Arc<ReceiptDesk>>, evidence: &Evidence) -> Option<ReceiptOffer> {
+    let desk = desk.inspect(|desk| desk.open(evidence.receipts.clone()))?;
+    let waits = config.audit.durability == Durability::Strict;
+    let awaited = waits.then(|| Awaited { desk, published: evidence.log.published() });
+    Some(ReceiptOffer::new(config.audit.receipt_url.as_deref()?, awaited))
 }
 
 /// Policies and entities: read once, then followed.
@@ -286,11 +301,11 @@ fn checks(
     let limits = AdmissionLimits { requests: asked.max_concurrent_checks, bytes: asked.max_kept_bytes };
     let workers = Handle::current().metrics().num_workers();
     let admission = Admission::new(limits, metrics.under_way.clone(), metrics.kept_bytes.clone(), workers);
-    let service = ExtAuthz::new(authorizer, Arc::clone(&common.clock), ext_authz_config(config)?, metrics);
+    let service = ExtAuthz::new(authorizer, Arc::clone(&common.clock), ext_authz_config(config, common)?, metrics);
     Ok(Served::Checks(Arc::new(service), admission, Arc::clone(&common.clock)))
 }
 
-fn ext_authz_config(config: &Config) -> Result<ExtAuthzConfig, AppError> {
+fn ext_authz_config(config: &Config, common: &Common) -> Result<ExtAuthzConfig, AppError> {
     let config::Answers { realm, resource_metadata, messages } = config.answers.clone();
     let config = &config.ext_authz;
     let headers = HeaderNames::new(config.identity_header.as_str(), config.decision_header.as_str())
@@ -300,6 +315,7 @@ fn ext_authz_config(config: &Config) -> Result<ExtAuthzConfig, AppError> {
         answers: Answers { realm, resource_metadata, messages },
         forwards_obligations: config.forwards_obligations,
         max_message_bytes: config.max_message_bytes,
+        receipts: common.receipts.clone(),
         ..ExtAuthzConfig::default()
     })
 }
@@ -308,10 +324,10 @@ fn authzen_config(
     config: &config::Authzen,
     callers: Option<Callers>,
     authority: &Arc<Authority>,
-    clock: &Arc<dyn Clock>,
+    common: &Common,
 ) -> AuthzenConfig {
     let metadata = config.identifier.clone().map(Metadata::new).map(|metadata| {
-        let sign = |claims| Arc::new(Statement::new(Arc::clone(authority), Arc::clone(clock), claims));
+        let sign = |claims| Arc::new(Statement::new(Arc::clone(authority), Arc::clone(&common.clock), claims));
         if config.signed_metadata { metadata.clone().with_statement(sign(metadata.claims())) } else { metadata }
     });
     AuthzenConfig {
@@ -325,5 +341,6 @@ fn authzen_config(
         metadata,
         callers: callers.map(Arc::new),
         statements: config.callers.statements.clone(),
+        receipts: common.receipts.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! `portcullis audit …`: what anyone who has a log's files and its public key can do with them. Nothing here asks a
 //! running gateway, and nothing needs a secret.
 
+mod beside;
 mod disclose;
 mod explain;
 mod index;
@@ -26,7 +27,7 @@ use crate::evidence::{DecisionId, DecisionRecord};
 /// What to do with a log.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Check that a log is whole: every entry, every tile, the checkpoint and its signature.
+    /// Check that a log is whole: every entry, every tile, the checkpoint and its signature, and what lies beside it by digest.
     ///
     /// With `--since`, check also that nothing that an earlier checkpoint had is gone or changed.
     Verify {
@@ -124,6 +125,10 @@ pub(super) enum AuditCommand {
         /// How many.
         #[arg(short = 'n', long, default_value_t = 10, value_name = "COUNT")]
         lines: u64,
+        /// Go on with those that come, once a checkpoint has them. Each checkpoint must continue the one before. It ends when there is
+        /// something to say and nobody reads any more.
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Make the index that searches use, or bring it up to date.
     ///
@@ -207,7 +212,7 @@ pub(super) fn run(command: AuditCommand, output: &mut Output<'_>) -> Exit {
         AuditCommand::VerifyReceipt { receipt, trust } => receipt::verify(&receipt, &trust, output),
         AuditCommand::Prune { log, before, dry_run } => prune::run(&log, &before, dry_run, output),
         AuditCommand::Hold(command) => prune::hold(command, output),
-        AuditCommand::Tail { log, lines } => show::tail(&log, lines, output),
+        AuditCommand::Tail { log, lines, follow } => show::tail(&log, lines, follow, output),
         AuditCommand::Index { log, index, rebuild } => index::run(&log, index.as_deref(), rebuild, output),
         AuditCommand::Search { log, wanted, index, no_index } => {
             search(&log, &wanted, index.as_deref(), no_index, output)

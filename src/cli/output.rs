@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::ops::ControlFlow;
 
 use super::Exit;
 
@@ -26,10 +27,18 @@ impl<'a> Output<'a> {
 
     /// Prints a result. A reader that has seen enough and closed its end, as `head` does, is no error.
     pub fn print(&mut self, text: &str) -> Exit {
+        match self.print_on(text) {
+            ControlFlow::Continue(()) => Exit::Success,
+            ControlFlow::Break(exit) => exit,
+        }
+    }
+
+    /// The same of one of many results, which says how to end if nobody reads on.
+    pub fn print_on(&mut self, text: &str) -> ControlFlow<Exit> {
         match self.results.write_all(text.as_bytes()).and_then(|()| self.results.flush()) {
-            Ok(()) => Exit::Success,
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Success,
-            Err(error) => self.error(&format!("portcullis: standard output: {error}"), Exit::Fault),
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => ControlFlow::Break(Exit::Success),
+            Err(error) => ControlFlow::Break(self.error(&format!("portcullis: standard output: {error}"), Exit::Fault)),
         }
     }
 

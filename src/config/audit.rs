@@ -16,6 +16,7 @@ use super::reader::{Section, Setting};
 use super::values::text;
 use crate::decision::recording::{Chosen, Part};
 use crate::evidence::log::{Durability, Unavailable};
+use crate::feeds::fetch::FeedUrl;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -28,6 +29,9 @@ const LONGEST_NAME: usize = 64;
 
 /// The longest path into a context, in bytes.
 const LONGEST_PATH: usize = 256;
+
+/// The longest URL, in bytes.
+const LONGEST_URL: usize = 1024;
 
 /// How many parts of a question a record may keep.
 const MOST_CHOSEN: usize = 32;
@@ -65,6 +69,8 @@ pub struct Audit {
     pub request: AuditRequest,
     /// Whether receipts are served on the operations listener.
     pub receipts: bool,
+    /// By which URL those who ask reach that listener. Without it no answer says where its receipt is.
+    pub receipt_url: Option<String>,
 }
 
 /// What of the question as a whole is in its record.
@@ -108,6 +114,10 @@ impl Audit {
         let context = section.mappings("context", read_chosen);
         let request = section.value("request", "digest");
         let receipts = section.value("receipts", "true");
+        let receipt_url = section.optional::<ReceiptUrl>("receipt_url").valid();
+        if (receipts, matches!(receipt_url, Some(Some(_)))) == (Some(false), true) {
+            section.fault("receipt_url", "is of no use where `receipts` are not served");
+        }
         if let Some(context) = &context {
             check(section, context);
         }
@@ -127,6 +137,7 @@ impl Audit {
             context: context?,
             request: request?,
             receipts: receipts?,
+            receipt_url: receipt_url?.map(|url| url.0),
         })
     }
 }
@@ -164,6 +175,9 @@ fn check(section: &mut Section<'_>, context: &[Chosen]) {
     }
 }
 
+/// The beginning of a URL. What is there is signed, so it need not be encrypted on its way.
+struct ReceiptUrl(String);
+
 /// A path into the context.
 struct ContextPath(Vec<String>);
 
@@ -190,6 +204,20 @@ impl Setting for HeaderPart {
 
     fn shown(&self, _written: &Node) -> Value {
         Value::Text(self.0.clone())
+    }
+}
+
+impl Setting for ReceiptUrl {
+    fn read(node: &Node, _base: &Path) -> Result<Self, String> {
+        let text = text(node, "a URL")?;
+        FeedUrl::parse_signed(text).map_err(|error| format!("`{text}`: {error}"))?;
+        let is_beginning = text.len() <= LONGEST_URL
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#');
+        if is_beginning {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("`{text}` is not the beginning of a URL, in ASCII"))
+        }
     }
 }
 

@@ -138,14 +138,15 @@ impl Authorizer {
             return Found { id: DecisionId::NIL, result: Err(SearchError::Internal), taken: Taken::NOW };
         };
         let policies = Arc::clone(&question.policies);
-        let result = if self.may_search(by, &search.query(), &mut question) {
-            policies.search(search, MOST_WORK, &self.ports.leaves.foreign())
-        } else {
-            Err(SearchError::CallerNotPermitted)
+        let admission = self.may_search(by, &search.query(), &mut question);
+        let result = match &admission {
+            Ok(()) => policies.search(search, MOST_WORK, &self.ports.leaves.foreign()),
+            Err(_) => Err(SearchError::CallerNotPermitted),
         };
         let took = self.ports.clock.elapsed().saturating_sub(question.started);
         let answer = Answer { id, time: question.now, policies: &policies, result: &result, took };
         let mut record = record::record(search, &answer, by);
+        record::add_admission(&mut record, &question.errors_of_admission, admission.err().as_ref());
         if let Some(recording) = &self.recording {
             record.context_digest = recording.blinded(id, record.context_digest);
         }

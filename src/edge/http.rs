@@ -5,7 +5,6 @@ pub mod authzen;
 pub mod bundle;
 pub mod oidc;
 pub mod operations;
-pub mod receipts;
 pub mod token;
 pub mod witness;
 
@@ -13,4 +12,5 @@ mod body;
 mod failure;
 mod identifier;
 mod published;
+mod receipts;
 mod request_id;

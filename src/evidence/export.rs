@@ -42,6 +42,12 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// [`SinkError`].
     fn give(&mut self, records: &[Exported<'_>]) -> Result<(), SinkError>;
+
+    /// Whether what is given at a time has a name, which follows from its first and its last record. Where it ends is put down
+    /// before it is given then, so that a process which comes after this one gives the same again under that name.
+    fn names_messages(&self) -> bool {
+        false
+    }
 }
 
 /// Why a sink can't be opened, or failed later.

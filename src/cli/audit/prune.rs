@@ -88,20 +88,38 @@ pub(super) fn run(log: &LogArgs, before: &str, dry: bool, output: &mut Output<'_
     let plan = if dry {
         retention.plan(size, before)
     } else {
-        retention.prune(size, before, |plan| record(log, origin, plan, before))
+        retention.prune(size, before, |plan| record(log, origin, &pruning(plan, before, None)))
     };
     let plan = plan.map_err(refused)?;
+    let size = log.checkpoint(&policy)?.unverified().head().size;
+    let times = (before, SystemClock::new().now());
+    let unnamed = if dry {
+        retention.unnamed(size, times)
+    } else {
+        retention.sweep(size, times, |count| record(log, origin, &pruning(&plan, before, Some(count))))
+    };
+    let unnamed = match (unnamed.map_err(refused)?, dry) {
+        (0, _) => String::new(),
+        (count, true) => format!("; {count} files that no entry left names can go"),
+        (count, false) => format!("; {count} files that no entry left names were taken out"),
+    };
     let kept = plan.kept_by.as_ref().map(|by| format!("; what follows is kept by {by}")).unwrap_or_default();
     let what = match (plan.end - plan.first, dry) {
         (0, _) => "nothing to take out".to_owned(),
         (_, true) => format!("entries {} to {} can be taken out", plan.first, plan.end - 1),
         (_, false) => format!("entries {} to {} were taken out", plan.first, plan.end - 1),
     };
-    Ok(output.print(&format!("{origin}: {what}{kept}\n")))
+    Ok(output.print(&format!("{origin}: {what}{unnamed}{kept}\n")))
+}
+
+/// The record of what is to go: entries, or so many things that none of those left names.
+fn pruning(plan: &Plan, before: Timestamp, archived: Option<u64>) -> PruneRecord {
+    let first = if archived.is_some() { plan.end } else { plan.first };
+    PruneRecord { time: SystemClock::new().now(), first, end: plan.end, before, by: "command".into(), archived }
 }
 
 /// Puts it into the log, beside a gateway that may be running, and on the disk.
-fn record(log: &LogArgs, origin: &str, plan: &Plan, before: Timestamp) -> Result<(), String> {
+fn record(log: &LogArgs, origin: &str, record: &PruneRecord) -> Result<(), String> {
     let clock = Arc::new(SystemClock::new());
     let path = log.log.join(KEY_FILE);
     if !path.exists() {
@@ -119,12 +137,10 @@ fn record(log: &LogArgs, origin: &str, plan: &Plan, before: Timestamp) -> Result
         unavailable: Unavailable::Refuse,
         checkpoint_every: Duration::ZERO,
     };
-    let now = clock.now();
     let metrics = LogMetrics::new(&mut Registry::default());
     let opened = Log::open(config, &key, clock, Readiness::default(), metrics);
     let (opened, keeper) = opened.map_err(|error| error.to_string())?;
-    let record = PruneRecord { time: now, first: plan.first, end: plan.end, before, by: "command".into() };
-    let taken = opened.append_strictly(&Record::Prune(Box::new(record)));
+    let taken = opened.append_strictly(&Record::Prune(Box::new(record.clone())));
     let finished = keeper.finish(DEADLINE).map_err(|error| error.to_string());
     let taken = taken.map_err(|error| error.to_string())?;
     finished?;

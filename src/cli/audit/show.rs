@@ -1,14 +1,19 @@
 //! Prints records.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
+use portcullis_tlog::tree::{Frontier, TreeHead};
 use serde_json::{Value, json};
 
 use super::index::Open;
 use super::prune::time;
+use super::verify::extends;
 use super::{AuditError, Exit, LogArgs, Output, unproven};
-use crate::evidence::log::{Entries, LogReader, Retention};
+use crate::evidence::log::{Entries, LogReader, Retention, Tiles};
 use crate::evidence::record::encoding::{self, Entry, OwnedRecord};
 use crate::evidence::search::{self, Terms};
 use crate::foundation::telemetry::is_unprintable;
@@ -39,11 +44,30 @@ pub(in crate::cli) struct Wanted {
     pub(super) until: Option<String>,
 }
 
-/// Prints the last `lines` records.
-pub(super) fn tail(log: &LogArgs, lines: u64, output: &mut Output<'_>) -> Result<Exit, AuditError> {
-    let size = size(log)?;
-    let first = Retention::of(&log.log).first().map_err(unproven)?;
-    each(log, size.saturating_sub(lines).max(first), size, |_| true, output)
+/// How often it is looked whether there is another checkpoint.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Prints the last `lines` records, and those that come after them if it is to `follow`.
+pub(super) fn tail(log: &LogArgs, lines: u64, follow: bool, output: &mut Output<'_>) -> Result<Exit, AuditError> {
+    let mut head = head(log)?;
+    let mut next = head.size.saturating_sub(lines).max(Retention::of(&log.log).first().map_err(unproven)?);
+    loop {
+        match each(log, next, head.size, |_| true, output)? {
+            ControlFlow::Continue(()) if follow => {}
+            ControlFlow::Continue(()) => return Ok(Exit::Success),
+            ControlFlow::Break(exit) => return Ok(exit),
+        }
+        next = next.max(head.size);
+        let later = loop {
+            thread::sleep(LOOK);
+            let later = self::head(log)?;
+            if later != head {
+                break later;
+            }
+        };
+        extends(&Tiles(&log.log), &head, &later)?;
+        head = later;
+    }
 }
 
 /// Prints the records that are wanted: those that the index finds, if there is one, and of those that it does not have yet the ones
@@ -54,7 +78,7 @@ pub(super) fn search(
     index: Option<&Open>,
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
-    let (wanted, size) = (wanted.to_search()?, size(log)?);
+    let (wanted, size) = (wanted.to_search()?, head(log)?.size);
     let mut from = Retention::of(&log.log).first().map_err(unproven)?;
     if let Some(index) = index {
         let reach = index.reach(log)?;
@@ -70,12 +94,15 @@ pub(super) fn search(
         }
         from = from.max(reach);
     }
-    each(log, from, size, |record| wanted.has(&Terms::of(record)), output)
+    Ok(match each(log, from, size, |record| wanted.has(&Terms::of(record)), output)? {
+        ControlFlow::Continue(()) => Exit::Success,
+        ControlFlow::Break(exit) => exit,
+    })
 }
 
-/// How many entries are under the checkpoint.
-fn size(log: &LogArgs) -> Result<u64, AuditError> {
-    Ok(log.believed()?.map_or(0, |signed| signed.unverified().head().size))
+/// What the checkpoint says of the tree; without one it is empty.
+fn head(log: &LogArgs) -> Result<TreeHead, AuditError> {
+    Ok(log.believed()?.map_or_else(|| Frontier::new().head(), |signed| *signed.unverified().head()))
 }
 
 fn each(
@@ -84,7 +111,7 @@ fn each(
     size: u64,
     is_wanted: impl Fn(&OwnedRecord<'_>) -> bool,
     output: &mut Output<'_>,
-) -> Result<Exit, AuditError> {
+) -> Result<ControlFlow<Exit>, AuditError> {
     let reader = LogReader::new(&log.log);
     while next < size {
         let found = reader.entries(next, size).map_err(unproven)?;
@@ -96,12 +123,11 @@ fn each(
             }
             next = index + 1;
         }
-        let printed = output.print(&lines);
-        if printed != Exit::Success {
-            return Ok(printed);
+        if let ControlFlow::Break(exit) = output.print_on(&lines) {
+            return Ok(ControlFlow::Break(exit));
         }
     }
-    Ok(Exit::Success)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Prints those of the entries `numbers`, ascending, that are wanted: what an index says is not taken for what the log says.

@@ -19,6 +19,8 @@ use crate::foundation::readiness::Readiness;
 use crate::foundation::telemetry::Registry;
 use crate::foundation::watched::Epoch;
 
+mod corruption;
+
 const ORIGIN: &str = "example.org/audit/gate";
 const PEOPLE: [&str; 4] = ["User::\"alice\"", "User::\"al\"", "User::\"%_'\"", ""];
 const ACTIONS: [&str; 3] = ["read", "READ", "write"];
@@ -266,7 +268,7 @@ fn a_policy_shows_what_enough_witnesses_have_cosigned() {
     std::fs::write(&policy, text).unwrap();
     let trusting =
         || LogArgs { trust: TrustArgs { key: None, trust_policy: Some(policy.clone()) }, ..log(home.path()) };
-    let shown = said(AuditCommand::Tail { log: trusting(), lines: 1000 }).unwrap();
+    let shown = said(AuditCommand::Tail { log: trusting(), lines: 1000, follow: false }).unwrap();
     assert_eq!(shown.lines().count(), 300);
     let made = said(AuditCommand::Index { log: trusting(), index: None, rebuild: false }).unwrap();
     assert!(made.contains("300 entries, 300 of them new"), "{made}");

@@ -10,7 +10,7 @@ use portcullis_tlog::policy::Policy;
 use portcullis_tlog::tree::{TreeHead, TreeReader};
 use portcullis_tlog::{bundle, proof, walk};
 
-use super::{AuditError, Exit, LogArgs, Output, read, unproven};
+use super::{AuditError, Exit, LogArgs, Output, beside, read, unproven};
 use crate::evidence::log::{Retention, Tiles};
 use crate::evidence::record::encoding::{self, OwnedRecord};
 
@@ -33,6 +33,7 @@ pub(super) fn run(log: &LogArgs, since: Option<&Path>, output: &mut Output<'_>) 
         );
         return Err(AuditError::Unproven(message));
     }
+    beside::verify(&log.log, &policy, &head)?;
     if let Some(since) = since {
         let earlier = SignedCheckpoint::parse(&read(since)?).map_err(unproven)?;
         extends(&tiles, &verified(&policy, &earlier)?, &head)?;
@@ -102,7 +103,7 @@ fn records(tiles: &Tiles<'_>, piece: bundle::Bundle) -> Result<u64, AuditError> 
 }
 
 /// Whether the log of `head` is that of `earlier` with more entries at its end.
-fn extends(tiles: &Tiles<'_>, earlier: &TreeHead, head: &TreeHead) -> Result<(), AuditError> {
+pub(super) fn extends(tiles: &Tiles<'_>, earlier: &TreeHead, head: &TreeHead) -> Result<(), AuditError> {
     if earlier.size > head.size {
         let message =
             format!("the log has {} entries, and the earlier checkpoint {}: it was cut", head.size, earlier.size);

@@ -21,6 +21,11 @@ outbound:
   targets: [{name: b, token_endpoint: 'https://b/', client: 'spiffe://a/b', audience: 'https://b'}]
 audit:
   context: [{path: ip}]
+  exports:
+    - {name: o, otlp: {url: 'https://a/logs'}}
+    - {name: h, webhook: {url: 'https://a/hook', key_file: k}}
+    - {name: f, ocsf_file: e}
+  witnesses: {of: [{url: 'https://w/', keys: ['w.example/w+118893fd+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea']}]}
 delegation:
   audiences: [{name: h}]
   profiles: [{spiffe_id: 'spiffe://a/b', profile: ai_agent}]
@@ -85,8 +90,13 @@ const PEER: &str =
 /// A service outside, likewise.
 const TARGET: &str = "name: b, token_endpoint: 'https://b/', client: 'spiffe://a/b', audience: 'https://b'";
 
+/// A witness, likewise.
+const WITNESS: &str = "url: 'https://w/', keys: ['w.example/w+118893fd+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea']";
+
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 16] = [
+    "audit.exports",
+    "audit.witnesses.of",
     "identity.entries",
     "federation.relationships",
     "federation.identities",
@@ -113,6 +123,7 @@ fn the_documented_defaults_are_in_force() {
     let mut yaml = String::from("trust_domain: a\n");
     let mut entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
+    let (mut otlp, mut hook) = ("url: 'https://a/logs'".to_owned(), "url: 'https://a/hook', key_file: k".to_owned());
     let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
     let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
     let mut foreign = "trust_domain: b".to_owned();
@@ -132,6 +143,10 @@ fn the_documented_defaults_are_in_force() {
             write!(issuer, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("federation.identities[].") {
             write!(foreign, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("audit.exports[].otlp.") {
+            write!(otlp, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("audit.exports[].webhook.") {
+            write!(hook, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("audit.context[].") {
             write!(chosen, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].claims.") {
@@ -160,7 +175,9 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
     writeln!(yaml, "federation: {{relationships: [{{{PEER}}}], identities: [{{{foreign}}}]}}").unwrap();
     writeln!(yaml, "outbound: {{targets: [{{{TARGET}}}]}}").unwrap();
-    writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
+    let exports = format!("{{name: o, otlp: {{{otlp}}}}}, {{name: h, webhook: {{{hook}}}}}, {{name: f, ocsf_file: e}}");
+    writeln!(yaml, "audit: {{context: [{{{chosen}}}], exports: [{exports}], witnesses: {{of: [{{{WITNESS}}}]}}}}")
+        .unwrap();
     let callers = format!(
         "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
          api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]"

@@ -1,6 +1,6 @@
 //! Whether those who ask may: decided on the same line as what they ask, before it.
 
-use super::{Answer, Asker, Authorizer, Effect, Proofs, Question};
+use super::{Answer, Asker, Authorizer, Effect, Evaluation, Proofs, Question};
 use crate::decision::caller::admission::{self, SEARCH};
 use crate::decision::foreign::describe;
 use crate::decision::query::Query;
@@ -36,18 +36,19 @@ impl Authorizer {
         Ok(Some(Answer { reason: Reason::CallerNotPermitted, ..answer }))
     }
 
-    /// Whether `by` may search for what `query` leaves open, by the policies of `question`, which is the search.
+    /// Whether `by` may search for what `query` leaves open, by the policies of `question`, which is the search; if not, what they said.
     pub(in crate::decision) fn may_search(
         &self,
         by: Asker<'_>,
         query: &Query<'_>,
         question: &mut Question<'_>,
-    ) -> bool {
+    ) -> Result<(), Evaluation> {
         match self.admit(by, SEARCH, query, question) {
-            Ok(answer) => answer.is_none(),
+            Ok(None) => Ok(()),
+            Ok(Some(answer)) => Err(answer.evaluation),
             Err(refusal) => {
                 tracing::debug!("refused a search: {}", refusal.detail());
-                false
+                Err(Answer::none(refusal.reason()).evaluation)
             }
         }
     }

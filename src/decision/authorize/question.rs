@@ -52,7 +52,7 @@ pub(in crate::decision) struct Question<'q> {
     /// The authority that vouched for the leaf, and the sequence of its bundle.
     pub(super) vouched: Option<(Digest, u64)>,
     /// What went wrong in policies when they were asked whether the caller may ask.
-    pub(super) errors_of_admission: Vec<Arc<str>>,
+    pub(in crate::decision) errors_of_admission: Vec<Arc<str>>,
     /// What else is kept of it.
     pub(super) fields: Vec<Field>,
 }

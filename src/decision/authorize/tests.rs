@@ -44,6 +44,8 @@ type Authority = (KeyPair, CertificateParams);
 #[derive(Debug, Default)]
 struct Log {
     records: Mutex<Vec<DecisionRecord<'static>>>,
+    /// Which policies refused each search.
+    refusals: Mutex<Vec<Option<Vec<String>>>>,
     full: std::sync::atomic::AtomicBool,
 }
 
@@ -54,7 +56,10 @@ impl Audit for Log {
         }
         let record = match record {
             Record::Decision(record) => record,
-            Record::Search(_) => return Ok(Taken::NOW),
+            Record::Search(record) => {
+                self.refusals.lock().unwrap().push(record.policies);
+                return Ok(Taken::NOW);
+            }
             other => panic!("{other:?}"),
         };
         self.records.lock().unwrap().push(record.clone().into_owned());

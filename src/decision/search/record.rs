@@ -1,11 +1,12 @@
 //! What is written down of a search.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Page, Search, SearchError, Sought};
 use crate::decision::caller::Asker;
-use crate::decision::policy::PolicySet;
+use crate::decision::policy::{Evaluation, PolicySet};
 use crate::decision::query::{Action, Entity, Properties, Query};
 use crate::evidence::{DecisionId, Edge, SearchKind, SearchRecord};
 use crate::foundation::clock::Timestamp;
@@ -88,5 +89,17 @@ pub(super) fn record<'a>(search: &'a Search<'_>, answer: &Answer<'_>, by: Asker<
         latency_us: u64::try_from(answer.took.as_micros()).unwrap_or(u64::MAX),
         request_id: by.request_id.map(|id| as_printable(id, SHOWN)),
         caller: by.caller.map(|caller| as_printable(caller.name(), SHOWN)),
+        policies: None,
+        policy_errors: None,
     }
+}
+
+/// Adds which policies refused the caller, and which failed when they were asked about it.
+pub(super) fn add_admission(record: &mut SearchRecord<'_>, errors: &[Arc<str>], refusal: Option<&Evaluation>) {
+    let texts = |texts: &mut dyn Iterator<Item = &Arc<str>>| {
+        Some(texts.map(|text| text.to_string()).collect::<Vec<_>>()).filter(|texts| !texts.is_empty())
+    };
+    let (policies, later) = refusal.map_or((&[][..], &[][..]), |refusal| (&*refusal.policies, &*refusal.errors));
+    record.policies = texts(&mut policies.iter());
+    record.policy_errors = texts(&mut errors.iter().chain(later));
 }

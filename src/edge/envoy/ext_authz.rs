@@ -24,6 +24,7 @@ use self::messages::english;
 pub use self::respond::{HeaderNames, HeaderNamesError};
 pub use self::service::ExtAuthz;
 use crate::decision::{Asker, Authorizer, Check, Reason, Verdict};
+use crate::edge::receipts::ReceiptOffer;
 use crate::evidence::Edge;
 use crate::foundation::telemetry::Registry;
 
@@ -40,6 +41,8 @@ pub struct ExtAuthzConfig {
     pub max_message_bytes: usize,
     /// How long a message may take to arrive if the caller sets no deadline of its own, or a later one.
     pub patience: Duration,
+    /// What answers say of receipts where the proxy's configuration asks for that.
+    pub receipts: Option<ReceiptOffer>,
 }
 
 /// How a client is told that it is denied, or that we failed.
@@ -61,6 +64,7 @@ impl Default for ExtAuthzConfig {
             forwards_obligations: false,
             max_message_bytes: 4 * 1024 * 1024,
             patience: Duration::from_secs(10),
+            receipts: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! 200 has a member `decision`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -26,7 +27,8 @@ use super::failure::{Failure, method_not_allowed, not_found, panicked};
 use super::request_id::echo;
 use crate::decision::search::{Found, Search};
 use crate::decision::{Asker, Authorizer, Callers, Query, Reason, Statements, Verdict};
-use crate::evidence::Edge;
+use crate::edge::receipts::{ReceiptOffer, ReceiptWanted};
+use crate::evidence::{Edge, Outcome};
 
 pub use super::identifier::{Identifier, IdentifierError};
 pub use metadata::Metadata;
@@ -60,6 +62,9 @@ pub const RESOURCE_SEARCH_PATH: &str = "/access/v1/search/resource";
 /// The path of the Action Search API.
 pub const ACTION_SEARCH_PATH: &str = "/access/v1/search/action";
 
+/// How long an answer waits for its receipt at most.
+const RECEIPT_WITHIN: Duration = Duration::from_secs(5);
+
 /// How this API is served.
 #[derive(Clone, Debug)]
 pub struct AuthzenConfig {
@@ -84,6 +89,8 @@ pub struct AuthzenConfig {
     pub callers: Option<Arc<Callers>>,
     /// What they may say of those whom they ask about.
     pub statements: Statements,
+    /// What answers say of receipts to requests that ask for that, in `options.receipt`.
+    pub receipts: Option<ReceiptOffer>,
 }
 
 impl Default for AuthzenConfig {
@@ -99,6 +106,7 @@ impl Default for AuthzenConfig {
             metadata: None,
             callers: None,
             statements: Statements::default(),
+            receipts: None,
         }
     }
 }
@@ -221,9 +229,21 @@ impl<E: Evaluate> Service<E> {
         Ok(Admitted { members: question::object(&body.bytes)?, _place: place })
     }
 
-    async fn decide(&self, mut query: Query<'_>, by: Asker<'_>, with_context: bool) -> Response {
+    async fn decide(
+        &self,
+        mut query: Query<'_>,
+        by: Asker<'_>,
+        (with_context, wanted): (bool, Option<ReceiptWanted>),
+    ) -> Response {
         self.config.statements.restrict(&mut query, by.caller);
-        answer::response(&verdict(&*self.pdp, query, by, with_context).await, with_context)
+        let verdict = verdict(&*self.pdp, query, by, with_context).await;
+        let receipt = match (&self.config.receipts, wanted) {
+            (Some(offer), Some(wanted)) if verdict.outcome != Outcome::Error => {
+                offer.told(wanted, verdict.id, RECEIPT_WITHIN).await
+            }
+            _ => None,
+        };
+        answer::response(&verdict, with_context, receipt)
     }
 
     fn context_policy(&self) -> ContextPolicy {
@@ -245,9 +265,11 @@ async fn evaluation<E: Evaluate>(
     let Admitted { mut members, _place } = service.admit(request).await?;
     let policy = service.context_policy();
     // `options` are no member of a single question, so they are only looked at where they can mean something.
-    let mut options = if policy.on_request { members.optional_object("options")? } else { None };
+    let has_receipts = service.config.receipts.is_some();
+    let mut options = if policy.on_request || has_receipts { members.optional_object("options")? } else { None };
     let with_context = policy.read(options.as_mut())?;
-    Ok(service.decide(question::query(members)?, asking.by(), with_context).await)
+    let wanted = options::receipt(options.as_mut(), has_receipts)?;
+    Ok(service.decide(question::query(members)?, asking.by(), (with_context, wanted)).await)
 }
 
 async fn evaluations<E: Evaluate>(
@@ -259,16 +281,19 @@ async fn evaluations<E: Evaluate>(
     let mut options = members.optional_object("options")?;
     let semantic = Semantic::read(options.as_mut())?;
     let with_context = service.context_policy().read(options.as_mut())?;
+    let receipts = service.config.receipts.as_ref();
+    let wanted = options::receipt(options.as_mut(), receipts.is_some())?;
     let items = match members.take("evaluations") {
         None => Vec::new(),
         Some(Value::Array(items)) => items,
         Some(_) => return Err(members.wrong("evaluations", "an array").into()),
     };
     if items.is_empty() {
-        return Ok(service.decide(question::query(members)?, asking.by(), with_context).await);
+        return Ok(service.decide(question::query(members)?, asking.by(), (with_context, wanted)).await);
     }
     let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
-    let decisions = batch.put(&*service.pdp, &service.config.statements, asking.by(), with_context).await?;
+    let told = (with_context, receipts.filter(|_| wanted.is_some()));
+    let decisions = batch.put(&*service.pdp, &service.config.statements, asking.by(), told).await?;
     Ok(Json(decisions).into_response())
 }
 

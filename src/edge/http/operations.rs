@@ -12,7 +12,8 @@ use http::{HeaderValue, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
-use super::receipts::{ReceiptDesk, receipts_router};
+use super::receipts::receipts_router;
+use crate::edge::receipts::ReceiptDesk;
 use crate::foundation::readiness::Readiness;
 use crate::foundation::telemetry::Registry;
 

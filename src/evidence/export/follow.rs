@@ -79,8 +79,8 @@ impl Position {
         let mut position = Self { path: path.to_owned(), next: start, pace: Pace::default() };
         match read_private(path) {
             Ok(text) => {
-                let number = str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
-                position.next = number.ok_or_else(|| SinkError::Position(path.to_owned()))?;
+                let read = Self::parse(&text).ok_or_else(|| SinkError::Position(path.to_owned()))?;
+                (position.next, position.pace.end) = read;
             }
             Err(PrivateFileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 position.advance(start)?;
@@ -88,6 +88,25 @@ impl Position {
             Err(error) => return Err(error.into()),
         }
         Ok(position)
+    }
+
+    /// The first entry that a sink has not got, and where the message ends that was given last, if it is not known whether it
+    /// arrived.
+    pub(in crate::evidence) fn parse(text: &[u8]) -> Option<(u64, Option<u64>)> {
+        let text = str::from_utf8(text).ok()?.trim_end();
+        match text.split_once(' ') {
+            Some((next, end)) => Some((next.parse().ok()?, Some(end.parse().ok()?))),
+            None => Some((text.parse().ok()?, None)),
+        }
+    }
+
+    /// Says that a message which ends before entry `end` is about to be given.
+    pub(super) fn put_down(&mut self, end: u64) -> Result<(), SinkError> {
+        if self.pace.end != Some(end) {
+            write_private(&self.path, format!("{} {end}\n", self.next).as_bytes())?;
+            self.pace.end = Some(end);
+        }
+        Ok(())
     }
 
     pub(super) fn advance(&mut self, next: u64) -> Result<(), SinkError> {

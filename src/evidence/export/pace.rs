@@ -1,5 +1,5 @@
 //! How many records a sink is given at a time. A message that failed is given again as it was, though more records have come
-//! since: who gets it twice can tell by its id. One that the receiver will never take is halved, down to the record for
+//! since, and by another process too: who gets it twice can tell by its id. One that the receiver will never take is halved, down to the record for
 //! which it is refused; that one is passed over, lest it hold up all that follow. It is in the log either way.
 
 use super::follow::Position;
@@ -18,8 +18,8 @@ const BYTES: usize = 256 << 10;
 pub(super) struct Pace {
     /// At most so many.
     most: usize,
-    /// The end of the message that failed, which is given again.
-    end: Option<u64>,
+    /// The end of the message that failed, or was put down, which is given again.
+    pub(super) end: Option<u64>,
 }
 
 /// What happened.
@@ -78,7 +78,11 @@ pub(super) fn give_all(
             let why = format!("entry {} is not there", found.first);
             return Err(LogError::Tree { path: reader.directory().to_owned(), why }.into());
         }
-        match sink.give(&records(found.first, &found.entries)?) {
+        let records = records(found.first, &found.entries)?;
+        if sink.names_messages() {
+            position.put_down(next)?;
+        }
+        match sink.give(&records) {
             Ok(()) => {
                 position.pace.went_on();
                 position.advance(next)?;

@@ -99,6 +99,10 @@ impl Sink for Posts {
         }
         Ok(())
     }
+
+    fn names_messages(&self) -> bool {
+        matches!(self.form, Form::Webhook(_))
+    }
 }
 
 #[cfg(test)]

@@ -200,6 +200,7 @@ struct Numbers {
     refused: Arc<Mutex<Vec<(u64, u64)>>>,
     /// This one is never taken.
     poison: Option<u64>,
+    names_messages: bool,
 }
 
 impl Sink for Numbers {
@@ -213,6 +214,10 @@ impl Sink for Numbers {
         }
         self.taken.lock().unwrap().extend(records.iter().map(|record| record.index));
         Ok(())
+    }
+
+    fn names_messages(&self) -> bool {
+        self.names_messages
     }
 }
 
@@ -289,6 +294,32 @@ async fn a_message_that_failed_is_given_again_as_it_was_though_more_has_come() {
     let refused = numbers.refused.lock().unwrap().clone();
     assert!(refused.iter().all(|message| *message == (150, 159)), "{refused:?}");
     assert_eq!(*numbers.taken.lock().unwrap(), (150..200).collect::<Vec<_>>());
+}
+
+/// The process ends after it has given a message and before it knows that it arrived. The next one gives the same, though there is more.
+#[test]
+fn a_message_that_has_a_name_is_the_same_from_another_process() {
+    let (directory, path) = place();
+    let (log, file) = (crate::evidence::log::tests::of_records(directory.path(), 256), path.with_file_name("position"));
+    let give = |numbers: &mut Numbers, size| {
+        let mut position = Position::load(&file, 150).unwrap();
+        pace::give_all(&LogReader::new(&log), size, (numbers, &mut position), |_| {})
+    };
+    let mut numbers = Numbers { names_messages: true, ..Numbers::default() };
+    *numbers.refuses.lock().unwrap() = true;
+    give(&mut numbers, 160).unwrap_err();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "150 160\n");
+    give(&mut numbers, 200).unwrap_err();
+    give(&mut numbers, 256).unwrap_err();
+    assert_eq!(*numbers.refused.lock().unwrap(), [(150, 159); 3]);
+    *numbers.refuses.lock().unwrap() = false;
+    give(&mut numbers, 256).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "256\n");
+    assert_eq!(*numbers.taken.lock().unwrap(), (150..256).collect::<Vec<_>>());
+    for wrong in ["", "1 2 3\n", "one\n", "1 x\n", "-1\n"] {
+        fs::write(&file, wrong).unwrap();
+        assert!(matches!(Position::load(&file, 0), Err(SinkError::Position(_))), "{wrong:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,8 +30,17 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, LogError> {
 
 /// Waits for the lock on a file, which is made if it is missing. It is let go with what this returns, or with the process.
 pub(in crate::evidence) fn lock(path: &Path) -> Result<File, LogError> {
+    wait_for(path, File::lock)
+}
+
+/// The same, beside others who ask for no more than this.
+pub(super) fn lock_shared(path: &Path) -> Result<File, LogError> {
+    wait_for(path, File::lock_shared)
+}
+
+fn wait_for(path: &Path, lock: impl Fn(&File) -> io::Result<()>) -> Result<File, LogError> {
     let file = open_to_append(path)?;
-    while let Err(error) = file.lock() {
+    while let Err(error) = lock(&file) {
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(LogError::at(path)(error));
         }

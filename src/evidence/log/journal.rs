@@ -147,7 +147,7 @@ impl Journal {
 
     /// Ends the segment and goes on in the next. If that can't be made now, the seal is there, and whoever appends next
     /// makes it: it may be another process.
-    fn begin_another(&mut self) -> Result<(), LogError> {
+    pub(super) fn begin_another(&mut self) -> Result<(), LogError> {
         self.segment.seal(self.next)?;
         self.catch_up()
     }

@@ -125,6 +125,10 @@ pub(in crate::evidence) fn load_or_create(path: &Path, heading: &str, entropy: &
 
 fn parse(contents: &[u8], heading: &str) -> Option<Seed> {
     let digits = contents.strip_prefix(heading.as_bytes())?.strip_suffix(b"\n")?;
+    // There is one way to write it.
+    if digits.iter().any(u8::is_ascii_uppercase) {
+        return None;
+    }
     let mut seed = Zeroizing::new([0; 32]);
     hex::decode_to_slice(digits, seed.as_mut_slice()).ok()?;
     Some(seed)

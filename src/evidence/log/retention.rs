@@ -4,6 +4,8 @@
 //! Nothing goes that a hold keeps or that a sink has not got. A record of it is in the log, on the disk, before anything
 //! goes; `pruned` says from where on entries can be read.
 
+mod unnamed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,7 @@ use portcullis_tlog::tile::FULL_WIDTH;
 use serde::{Deserialize, Serialize};
 
 use super::{LogError, LogReader, directory};
-use crate::evidence::export::POSITION_PREFIX;
+use crate::evidence::export::{POSITION_PREFIX, Position};
 use crate::evidence::record::encoding::{self, OwnedRecord};
 use crate::foundation::clock::Timestamp;
 
@@ -92,7 +94,8 @@ impl Retention {
     pub fn first(&self) -> Result<u64, RetentionError> {
         let path = self.directory.join(PRUNED);
         let Some(bytes) = directory::read(&path)? else { return Ok(0) };
-        number(&bytes).ok_or_else(|| malformed(path, "it is not a number"))
+        let first = number(&bytes).filter(|first| first.is_multiple_of(u64::from(FULL_WIDTH)));
+        first.ok_or_else(|| malformed(path, "it is not the number of an entry that begins a bundle"))
     }
 
     /// All holds.
@@ -198,8 +201,8 @@ impl Retention {
             let sink = name.to_str().and_then(|name| name.strip_prefix(POSITION_PREFIX));
             let Some(sink) = sink.filter(|sink| !sink.contains('.')) else { continue };
             let path = entry.path();
-            let next = directory::read(&path)?.and_then(|bytes| number(&bytes));
-            let next = next.ok_or_else(|| malformed(path, "it is not a number"))?;
+            let next = directory::read(&path)?.and_then(|bytes| Position::parse(&bytes));
+            let (next, _) = next.ok_or_else(|| malformed(path, "it is not a position"))?;
             if next < least.0 {
                 least = (next, Some(format!("the export `{sink}`, which has not got them")));
             }
@@ -235,8 +238,10 @@ fn latest(reader: &LogReader, from: u64, size: u64) -> Result<Timestamp, Retenti
     Ok(latest)
 }
 
+/// A number on a line, in its one spelling: what is changed in any way is none, or another.
 fn number(bytes: &[u8]) -> Option<u64> {
-    str::from_utf8(bytes).ok()?.trim_end().parse().ok()
+    let number = str::from_utf8(bytes).ok()?.strip_suffix('\n')?.parse::<u64>().ok()?;
+    (format!("{number}\n").as_bytes() == bytes).then_some(number)
 }
 
 fn malformed(path: PathBuf, why: &(impl ToString + ?Sized)) -> RetentionError {

@@ -19,6 +19,8 @@ use crate::foundation::digest::Digest;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::watched::Epoch;
 
+mod power_loss;
+
 pub(in crate::evidence) const ORIGIN: &str = "example.org/audit/gate";
 
 pub(in crate::evidence) struct Home(tempfile::TempDir);

@@ -101,4 +101,10 @@ pub struct SearchRecord<'a> {
     /// Who put the question, as in decisions.
     #[b(18)]
     pub caller: Option<Cow<'a, str>>,
+    /// The ids of the policies that refused the caller, if any did.
+    #[n(19)]
+    pub policies: Option<Vec<String>>,
+    /// Which policies failed when it was asked whether the caller may search, as `id: message`, if any did.
+    #[n(20)]
+    pub policy_errors: Option<Vec<String>>,
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{AdministrationRecord, DecisionRecord, Field, MappingLoadRecord, PolicyLoadRecord, Record};
+use super::{AdministrationRecord, DecisionRecord, Field, MappingLoadRecord, PolicyLoadRecord, Record, SearchRecord};
 use crate::foundation::digest::{Digest, Hasher};
 use crate::foundation::telemetry::printable;
 
@@ -35,6 +35,12 @@ pub(in crate::evidence) fn shortened<T>(record: &Record<'_>, work: impl FnOnce(&
         Record::MappingLoad(record) => {
             let error = record.error.as_deref().map(|error| printable(error, MESSAGE));
             work(&Record::MappingLoad(Box::new(MappingLoadRecord { error, ..(**record).clone() })))
+        }
+        Record::Search(record) => {
+            let short =
+                |list: &Option<Vec<String>>| list.as_ref().map(|list| cut_texts(list.iter().map(String::as_str)));
+            let (policies, policy_errors) = (short(&record.policies), short(&record.policy_errors));
+            work(&Record::Search(Box::new(SearchRecord { policies, policy_errors, ..(**record).clone() })))
         }
         record => work(record),
     }

@@ -106,6 +106,8 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
         latency_us: 2041,
         request_id: Some("bfe9eb29-ab87-4ca3-be83-a1d5d8305716".into()),
         caller: None,
+        policies: None,
+        policy_errors: None,
     }
 }
 
@@ -219,6 +221,7 @@ fn prune(time: Timestamp) -> PruneRecord {
         end: 102_400,
         before: Timestamp::from_unix_seconds(1_756_000_000),
         by: "command".into(),
+        archived: None,
     }
 }
 

@@ -65,7 +65,8 @@ pub struct WitnessRecord {
     pub cosigned_root: Option<Digest>,
 }
 
-/// Entries were taken out of our log: they are in the tree for ever, and can be read no longer.
+/// Entries were taken out of our log: they are in the tree for ever, and can be read no longer. Or what no entry names any more was
+/// taken out beside it.
 #[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
 #[cbor(map)]
 pub struct PruneRecord {
@@ -84,4 +85,7 @@ pub struct PruneRecord {
     /// What asked for it, in a word: `command` or `retention`.
     #[n(4)]
     pub by: Cow<'static, str>,
+    /// How many policy sets, files of entities and certificates went because no entry names them any more, if it was these.
+    #[n(5)]
+    pub archived: Option<u64>,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, authzen, cloud, federation, libraries, logs, twins, witnesses, workload
+from cases import admin, authorities, authzen, cloud, exports, federation, libraries, logs, twins, witnesses, workload
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -15,6 +15,7 @@ CASES: tuple[Case, ...] = (
     *cloud.CASES,
     *logs.CASES,
     *witnesses.CASES,
+    *exports.CASES,
     # Last, because they replace the authorities that all others rely on.
     *authorities.CASES,
 )

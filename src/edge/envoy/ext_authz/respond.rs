@@ -19,6 +19,7 @@ use super::ExtAuthzConfig;
 use super::wanted::Wanted;
 use crate::decision::guidance::{Guidance, in_header};
 use crate::decision::{Principal, Verdict};
+use crate::edge::receipts::ReceiptTold;
 use crate::evidence::Outcome;
 
 /// Where a backend finds what it must do, if obligations are passed on.
@@ -55,6 +56,8 @@ pub(super) struct Requested {
     /// Headers that a backend could take for what only we say.
     pub(super) removed: Vec<String>,
     pub(super) wanted: Wanted,
+    /// What is said of the decision's receipt, if that was asked for.
+    pub(super) receipt: Option<ReceiptTold>,
 }
 
 /// Writes a verdict down. It is an allow only if outcome and reason both say so, and it is known for whom.
@@ -78,7 +81,7 @@ fn all_is_told(verdict: &Verdict, config: &ExtAuthzConfig) -> bool {
 /// Lets the request through, with who it is from and the decision's id in place of what a client claimed of them.
 fn allow(verdict: &Verdict, principal: &Principal, config: &ExtAuthzConfig, requested: &Requested) -> Response {
     let names = &config.headers;
-    response(OK, verdict, Outcome::Allow, |message, decision_id| {
+    response(OK, verdict, (Outcome::Allow, requested), |message, decision_id| {
         message.message(OK_RESPONSE, |ok| {
             header(ok, 2, names.identity(), principal.as_str());
             header(ok, 2, names.decision(), decision_id);
@@ -109,7 +112,7 @@ fn deny(verdict: &Verdict, config: &ExtAuthzConfig, requested: &Requested) -> Re
     let status = if status < 400 { 403 } else { status };
     let code = if status == 401 { UNAUTHENTICATED } else { PERMISSION_DENIED };
     let status = jsonrpc::status(verdict, status);
-    response(code, verdict, Outcome::Deny, |message, decision_id| {
+    response(code, verdict, (Outcome::Deny, requested), |message, decision_id| {
         message.message(DENIED_RESPONSE, |body| told(body, status, verdict, decision_id, config, requested));
     })
 }
@@ -122,12 +125,17 @@ fn error(verdict: &Verdict, config: &ExtAuthzConfig, requested: &Requested) -> R
     let code = if status == 503 { UNAVAILABLE } else { INTERNAL };
     let is_closed = verdict.manner.on_error.is_some_and(|on_error| on_error.is_closed);
     let body = if is_closed { DENIED_RESPONSE } else { ERROR_RESPONSE };
-    response(code, verdict, Outcome::Error, |message, decision_id| {
+    response(code, verdict, (Outcome::Error, requested), |message, decision_id| {
         message.message(body, |body| told(body, status, verdict, decision_id, config, requested));
     })
 }
 
-fn response(code: u8, verdict: &Verdict, outcome: Outcome, body: impl FnOnce(&mut Message, &str)) -> Response {
+fn response(
+    code: u8,
+    verdict: &Verdict,
+    (outcome, requested): (Outcome, &Requested),
+    body: impl FnOnce(&mut Message, &str),
+) -> Response {
     let decision_id = verdict.id.to_string();
     Response(Message::framed(|message| {
         message.message(1, |status| {
@@ -135,7 +143,10 @@ fn response(code: u8, verdict: &Verdict, outcome: Outcome, body: impl FnOnce(&mu
             status.text(2, verdict.reason.name());
         });
         body(message, &decision_id);
-        message.message(4, |metadata| self::metadata(metadata, verdict, outcome, &decision_id));
+        message.message(4, |metadata| {
+            self::metadata(metadata, verdict, outcome, &decision_id);
+            requested.receipt.iter().for_each(|told| receipt(metadata, told));
+        });
     }))
 }
 
@@ -206,6 +217,14 @@ fn metadata(message: &mut Message, verdict: &Verdict, outcome: Outcome, decision
             }
         });
     });
+}
+
+/// Where the receipt of the decision is, and the receipt itself if there is one.
+fn receipt(message: &mut Message, told: &ReceiptTold) {
+    field(message, "receipt_url", |kind| kind.text(3, &told.url));
+    if let Some(proof) = &told.proof {
+        field(message, "receipt", |kind| kind.text(3, proof));
+    }
 }
 
 /// A field of a `google.protobuf.Struct`; `kind` writes its value.

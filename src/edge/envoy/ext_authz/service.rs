@@ -17,6 +17,7 @@ use super::respond::{OBLIGATIONS, Requested, answer};
 use super::wanted::Wanted;
 use super::{Decide, ExtAuthzConfig, Metrics};
 use crate::decision::{Check, Manner, Reason, Verdict};
+use crate::edge::receipts::{ReceiptOffer, ReceiptWanted};
 use crate::evidence::{CacheState, DecisionId, Edge, Outcome, Taken};
 use crate::foundation::clock::Clock;
 use crate::foundation::telemetry::printable;
@@ -27,6 +28,12 @@ const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// How much of an error message goes into a record, in bytes.
 const SHOWN: usize = 200;
+
+/// Under which key the proxy's configuration of a route asks for receipts (`context_extensions`).
+const RECEIPT: &str = "receipt";
+
+/// How long an answer waits at most for its receipt, if its caller waits twice as long.
+const RECEIPT_WITHIN: Duration = Duration::from_secs(2);
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -74,11 +81,12 @@ impl ExtAuthz {
             Received::Late | Received::Unread => return Err(Fault::Expired),
         };
         // It may have waited for its turn.
-        if self.clock.elapsed().saturating_sub(call.arrived) >= waits {
+        let left = waits.saturating_sub(self.clock.elapsed().saturating_sub(call.arrived));
+        if left.is_zero() {
             return Err(Fault::Expired);
         }
         let check = decode(only_message(body, self.config.max_message_bytes)?)?;
-        Ok(self.settle(|| self.decide.check(&check), &check))
+        Ok(self.settle(|| self.decide.check(&check), &check, left))
     }
 
     fn refuse(&self, fault: Fault) -> Verdict {
@@ -110,21 +118,36 @@ impl ExtAuthz {
                 demands || (!self.config.headers.is_ours(name) && in_answer())
             })
         };
-        Requested { removed: self.config.headers.lookalikes_in(check, &others, set), wanted }
+        Requested { removed: self.config.headers.lookalikes_in(check, &others, set), wanted, receipt: None }
+    }
+
+    /// What the proxy's configuration wants to be told of receipts, if they can be had. Any other word asks for nothing.
+    fn receipt_asked(&self, check: &Check<'_>) -> Option<(&ReceiptOffer, ReceiptWanted)> {
+        let offer = self.config.receipts.as_ref()?;
+        Some((offer, ReceiptWanted::parse(check.extensions.get(RECEIPT)?)?))
     }
 
     /// The answer to what `judge` says. If it panics, that is recorded as a fault of ours; if even that panics, it is
-    /// still answered as one.
-    fn settle(&self, judge: impl FnOnce() -> Verdict, check: &Check<'_>) -> Settled {
+    /// still answered as one. The caller waits for as long as is `left`.
+    fn settle(&self, judge: impl FnOnce() -> Verdict, check: &Check<'_>, left: Duration) -> Settled {
         let panicked = || self.decide.refuse(Edge::ExtAuthz, "check: panicked", Reason::Internal);
         let verdict =
             self.caught(judge).or_else(|| self.caught(panicked)).unwrap_or_else(|| nameless(Reason::Internal));
-        let requested = self.requested(check, &verdict);
-        if verdict.taken.is_durable() {
+        let mut requested = self.requested(check, &verdict);
+        let asked = self.receipt_asked(check);
+        if verdict.taken.is_durable() && asked.is_none_or(|(offer, wanted)| !offer.awaits(wanted)) {
+            requested.receipt = asked.and_then(|(offer, _)| offer.place(verdict.id));
             return Settled::Now(answer(&verdict, &self.config, &requested).into_bytes());
         }
-        let config = Arc::clone(&self.config);
-        Settled::Later(Box::pin(async move { answer(&verdict.settled().await, &config, &requested).into_bytes() }))
+        let (config, wanted) = (Arc::clone(&self.config), asked.map(|(_, wanted)| wanted));
+        Settled::Later(Box::pin(async move {
+            let verdict = verdict.settled().await;
+            if let (Some(offer), Some(wanted)) = (&config.receipts, wanted) {
+                let wanted = if verdict.outcome == Outcome::Error { ReceiptWanted::Url } else { wanted };
+                requested.receipt = offer.told(wanted, verdict.id, RECEIPT_WITHIN.min(left / 2)).await;
+            }
+            answer(&verdict, &config, &requested).into_bytes()
+        }))
     }
 
     fn caught(&self, judge: impl FnOnce() -> Verdict) -> Option<Verdict> {
@@ -161,7 +184,8 @@ impl Exchange for ExtAuthz {
     }
 
     fn answer(&self, call: Call, received: Received<'_>) -> Answered {
-        match self.read(&call, received).unwrap_or_else(|fault| self.settle(|| self.refuse(fault), &Check::default())) {
+        let refused = |fault| self.settle(|| self.refuse(fault), &Check::default(), Duration::ZERO);
+        match self.read(&call, received).unwrap_or_else(refused) {
             Settled::Now(message) => Answered::Now(success(message)),
             Settled::Later(message) => Answered::Later(Box::pin(async move { success(message.await) })),
         }

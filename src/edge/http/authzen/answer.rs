@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::super::failure::{ErrorBody, Failure};
 use crate::decision::guidance::{AccessRequest, Guidance, Obligation};
 use crate::decision::{Reason, Verdict};
+use crate::edge::receipts::ReceiptTold;
 use crate::evidence::{DecisionId, Outcome};
 use crate::foundation::clock::Timestamp;
 
@@ -30,6 +31,8 @@ pub(super) struct Decision {
 struct Context {
     #[serde(flatten)]
     why: Option<Why>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<ReceiptTold>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorBody>,
 }
@@ -104,7 +107,7 @@ impl Decision {
             Outcome::Error => return Err(failure(verdict.reason).with_header(decision_id(verdict.id))),
         };
         let why = with_context.then(|| Why::of(verdict));
-        Ok(Self { decision, context: why.map(|why| Context { why: Some(why), error: None }) })
+        Ok(Self { decision, context: why.map(|why| Context { why: Some(why), ..Context::default() }) })
     }
 
     /// The same of an item of a batch. One that its caller may not ask is denied and says so, whatever the others are.
@@ -116,7 +119,7 @@ impl Decision {
             return Self::of(verdict, with_context);
         }
         let why = with_context.then(|| Why::of(verdict));
-        let context = Context { why, error: Some(not_permitted().into_body()) };
+        let context = Context { why, error: Some(not_permitted().into_body()), ..Context::default() };
         Ok(Self { decision: false, context: Some(context) })
     }
 
@@ -133,16 +136,24 @@ impl Decision {
         Ok(denial)
     }
 
+    /// The same with what is said of its receipt, if that was asked for.
+    pub(super) fn with_receipt(mut self, told: Option<ReceiptTold>) -> Self {
+        if told.is_some() {
+            self.context.get_or_insert_default().receipt = told;
+        }
+        self
+    }
+
     pub(super) const fn permits(&self) -> bool {
         self.decision
     }
 }
 
-/// The answer that one verdict is.
-pub(super) fn response(verdict: &Verdict, with_context: bool) -> Response {
+/// The answer that one verdict is, with what is said of its receipt.
+pub(super) fn response(verdict: &Verdict, with_context: bool, receipt: Option<ReceiptTold>) -> Response {
     match Decision::of(verdict, with_context) {
         Err(failure) => failure.into_response(),
-        Ok(decision) => named(verdict.id, Json(decision).into_response()),
+        Ok(decision) => named(verdict.id, Json(decision.with_receipt(receipt)).into_response()),
     }
 }
 

@@ -11,6 +11,7 @@ use super::options::Semantic;
 use super::question::{Members, QuestionError, query};
 use super::{Evaluate, verdict};
 use crate::decision::{Asker, Reason, Statements};
+use crate::edge::receipts::ReceiptOffer;
 
 /// What an item that lacks it takes from the top level, each whole (section 7.1.1).
 const SHARED: [&str; 4] = ["subject", "action", "resource", "context"];
@@ -58,7 +59,8 @@ impl Batch {
         Ok(Self { semantic, defaults, items })
     }
 
-    /// Has `pdp` answer one question of `by` after another, as far as the semantic goes. Others get their turn between two.
+    /// Has `pdp` answer one question of `by` after another, as far as the semantic goes. Others get their turn between two. Each says
+    /// where its receipt is, if `receipts` says so: a batch does not wait for them.
     ///
     /// # Errors
     /// The answer to give if one of them could not be decided through a fault of ours: then there is no telling what
@@ -68,8 +70,9 @@ impl Batch {
         pdp: &E,
         statements: &Statements,
         by: Asker<'_>,
-        with_context: bool,
+        (with_context, receipts): (bool, Option<&ReceiptOffer>),
     ) -> Result<Decisions, Failure> {
+        let place = |id| receipts.and_then(|offer| offer.place(id));
         let mut evaluations = Vec::with_capacity(self.items.len());
         let (mut asked, mut may_ask_any) = (false, false);
         for item in self.items {
@@ -79,11 +82,11 @@ impl Batch {
                     let verdict = verdict(pdp, query, by, with_context).await;
                     asked = true;
                     may_ask_any |= verdict.reason != Reason::CallerNotPermitted;
-                    Decision::of_item(&verdict, with_context)?
+                    Decision::of_item(&verdict, with_context)?.with_receipt(place(verdict.id))
                 }
                 Err(fault) => {
                     let verdict = pdp.refuse("an item of a batch that is no question", by).settled().await;
-                    Decision::of_bad_item(&verdict, &fault, with_context)?
+                    Decision::of_bad_item(&verdict, &fault, with_context)?.with_receipt(place(verdict.id))
                 }
             };
             let last = self.semantic.ends_with(decision.permits());

@@ -1,9 +1,10 @@
 //! Reads `options` (Authorization API 1.0, section 7.1.2): how a batch is gone through, and, beyond the specification,
-//! whether a decision is to say why.
+//! whether a decision is to say why, and what of its receipt.
 
 use serde_json::Value;
 
 use super::question::{Members, QuestionError};
+use crate::edge::receipts::ReceiptWanted;
 
 /// How far a batch is gone through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,6 +60,23 @@ impl ContextPolicy {
             None => Ok(self.by_default),
             Some(Value::Bool(wanted)) => Ok(wanted),
             Some(_) => Err(options.wrong(NAME, "a boolean")),
+        }
+    }
+}
+
+/// What answers to a request with these `options` say of receipts. `receipt` means something only where receipts `can_be_had`, and is
+/// else one of the members that nobody knows.
+pub(super) fn receipt(
+    options: Option<&mut Members<'_>>,
+    can_be_had: bool,
+) -> Result<Option<ReceiptWanted>, QuestionError> {
+    const NAME: &str = "receipt";
+    let Some(options) = options.filter(|_| can_be_had) else { return Ok(None) };
+    match options.take(NAME) {
+        None => Ok(None),
+        Some(value) => {
+            let wanted = value.as_str().and_then(ReceiptWanted::parse);
+            wanted.map(Some).ok_or_else(|| options.wrong(NAME, "`url` or `proof`"))
         }
     }
 }

@@ -15,6 +15,7 @@ mod batch;
 mod callers;
 mod metadata;
 mod openapi;
+mod receipts;
 mod search;
 
 const ALICE: &str = r#"{"subject":{"type":"user","id":"alice"},"action":{"name":"read"},

@@ -1,10 +1,13 @@
 //! What goes, what stays, and what keeps it.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use proptest::prelude::*;
 
 use super::super::tests::{Home, ORIGIN};
 use super::*;
-use crate::evidence::log::{Checkpoints, Tiles};
+use crate::evidence::log::{Archive, Checkpoints, Shelf, Tiles};
+use crate::foundation::digest::Digest;
 use portcullis_tlog::leaf_hash;
 use portcullis_tlog::policy::Policy;
 use portcullis_tlog::proof::{consistency, inclusion, verify_consistency, verify_inclusion};
@@ -139,6 +142,60 @@ fn what_a_crash_left_goes_the_next_time() {
     names.sort();
     assert_eq!(names, ["004.p"]);
     check(&home, 1024);
+}
+
+/// What is kept on a shelf, as if it had been kept so many seconds after 1970.
+fn shelve(home: &Home, shelf: Shelf, contents: &[u8], seconds: u64) -> Digest {
+    let digest = Archive::new(&home.path()).keep(shelf, contents).unwrap();
+    let file = fs::File::options().append(true).open(home.path().join(shelf.name()).join(digest.to_string())).unwrap();
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    digest
+}
+
+/// A certificate that is valid from 1970 on, for so many seconds.
+fn certificate(seconds: i64) -> Vec<u8> {
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.not_before = time::OffsetDateTime::UNIX_EPOCH;
+    parameters.not_after = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+    parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
+}
+
+#[test]
+fn what_no_entry_left_names_goes_and_what_may_be_in_use_stays() {
+    // These are in the entries.
+    let (home, retention) = home(600);
+    let named = shelve(&home, Shelf::Policies, b"", 10);
+    let lone = shelve(&home, Shelf::Entities, b"", 10);
+    let unnamed: Vec<_> = (11..20).map(|time| shelve(&home, Shelf::Policies, &[b'p', time], time.into())).collect();
+    let valid = shelve(&home, Shelf::Certificates, &certificate(2_000_000_000), 10);
+    let expired = shelve(&home, Shelf::Certificates, &certificate(1_000), 10);
+    let recent = shelve(&home, Shelf::Certificates, &certificate(1_001), 1_000_000_000);
+    let now = Timestamp::from_unix_seconds(1_900_000_000);
+    let before = Timestamp::from_unix_seconds(100);
+    let there = |shelf, digest: &Digest| Archive::new(&home.path()).find(shelf, digest).unwrap().is_some();
+
+    assert_eq!(retention.unnamed(600, (Timestamp::default(), now)).unwrap(), 0, "none is so old");
+    retention.hold(hold("case-17", 0)).unwrap();
+    assert_eq!(retention.unnamed(600, (before, now)).unwrap(), 0, "a hold keeps all");
+    retention.release("case-17").unwrap();
+    assert_eq!(retention.unnamed(600, (before, now)).unwrap(), 8);
+    let refused = retention.sweep(600, (before, now), |_| Err("no room".to_owned()));
+    assert!(matches!(refused, Err(RetentionError::Unrecorded(_))), "{refused:?}");
+    assert!(there(Shelf::Certificates, &expired), "nothing goes without a record");
+    // It is wanted again, after the record and before its turn.
+    let again = |count| {
+        assert_eq!(count, 8);
+        Archive::new(&home.path()).keep(Shelf::Policies, &[b'p', 11]).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(retention.sweep(600, (before, now), again).unwrap(), 7);
+    assert!(there(Shelf::Policies, &named) && there(Shelf::Entities, &lone));
+    assert!(there(Shelf::Certificates, &valid) && there(Shelf::Certificates, &recent));
+    assert!(!there(Shelf::Certificates, &expired));
+    let left: Vec<bool> = unnamed.iter().map(|digest| there(Shelf::Policies, digest)).collect();
+    assert_eq!(left, [true, false, false, false, false, false, false, true, true], "the latest two stay");
+    // The first is the latest again, and so one of the latest two is not any more.
+    assert_eq!(retention.sweep(600, (before, now), |_| Ok(())).unwrap(), 1);
+    retention.sweep(600, (before, now), |_| panic!("there is nothing more to record")).unwrap();
 }
 
 proptest! {

@@ -82,6 +82,30 @@ fn an_allow_says_who_is_asking_and_overwrites_what_the_client_said() {
     }
 }
 
+/// Envoy's access log, and its other filters, find it in the metadata.
+#[test]
+fn an_answer_says_where_its_receipt_is_if_that_was_asked_whatever_it_is() {
+    let texts = |response: &CheckResponse| {
+        let fields = &response.dynamic_metadata.as_ref().unwrap().fields;
+        ["receipt_url", "receipt"].map(|name| match &fields.get(name)?.kind {
+            Some(Kind::StringValue(text)) => Some(text.clone()),
+            other => panic!("{other:?}"),
+        })
+    };
+    let (url, proof) = ("https://gate.example/v1/audit/receipt/0".to_owned(), "c2sp.org/tlog-proof@v1\n".to_owned());
+    for (outcome, reason) in
+        [(Outcome::Allow, Reason::Permitted), (Outcome::Deny, Reason::Forbidden), (Outcome::Error, Reason::Internal)]
+    {
+        for proof in [None, Some(proof.clone())] {
+            let told = ReceiptTold { decision_id: DecisionId::NIL, url: url.clone(), proof: proof.clone() };
+            let requested = Requested { receipt: Some(told), ..Requested::default() };
+            let response = read(&answer(&verdict(outcome, reason), &config(), &requested).into_bytes());
+            assert_eq!(texts(&response), [Some(url.clone()), proof]);
+        }
+        assert_eq!(texts(&written(&verdict(outcome, reason))), [None, None]);
+    }
+}
+
 /// No id can pass for a SPIFFE ID or end the line, and a client's own copy of the header never gets through.
 #[test]
 fn a_backend_is_told_of_a_token_by_type_and_id_in_ascii() {
