@@ -86,13 +86,21 @@ authzen: {{{}, callers: {{users: [{{name: x, uid: 1}}]}}}}",
 fn what_one_listener_says_of_itself_must_go_together() {
     let at = |entry: &str| complaint(&format!("listen: {{authzen: [{{{entry}}}]}}"));
     insta::assert_snapshot!(at("address: 'tcp:127.0.0.1:1', tls: {certificate_file: a, key_file: b}, callers: {mtls: true}"), @r"
-    p.yaml:2:28: listen.authzen: `tcp:127.0.0.1:1` is not encrypted, so that its `tls` has no use
-    p.yaml:2:28: listen.authzen: `tcp:127.0.0.1:1` is not encrypted, so that no certificate is shown for its `callers.mtls`
+    p.yaml:2:30: listen.authzen: `tcp:127.0.0.1:1` is not encrypted, so that its `tls` has no use
+    p.yaml:2:30: listen.authzen: `tcp:127.0.0.1:1` is not encrypted, so that no certificate is shown for its `callers.mtls`
     ");
-    insta::assert_snapshot!(at("address: 'tls:0.0.0.0:1', tls: {certificate_file: a, key_file: b}"), @"p.yaml:2:28: listen.authzen: `tls:0.0.0.0:1` is not loopback, and nobody has to say there who asks; `authzen.callers` says who may, or `listen.unauthenticated_beyond_loopback: true` leaves it open");
-    insta::assert_snapshot!(at("tls: {certificate_file: a, key_file: b}"), @"p.yaml:2:19: listen.authzen[0].address: is missing, and has no default");
-    insta::assert_snapshot!(at("address: 'tls:127.0.0.1:1', tsl: {}"), @"");
-    insta::assert_snapshot!(at("address: 'tls:127.0.0.1:1', callers: {policy: true}"), @"");
+    insta::assert_snapshot!(at("address: 'tls:0.0.0.0:1', tls: {certificate_file: a, key_file: b}"), @"p.yaml:2:30: listen.authzen: `tls:0.0.0.0:1` is not loopback, and nobody has to say there who asks; `authzen.callers` says who may, or `listen.unauthenticated_beyond_loopback: true` leaves it open");
+    for (entry, expected) in [
+        ("tls: {certificate_file: a, key_file: b}", "listen.authzen[0].address: is missing, and has no default"),
+        (
+            "address: 'tls:127.0.0.1:1', tsl: {}",
+            "listen.authzen[0].tsl: unknown key; did you mean `listen.authzen[].tls`?",
+        ),
+        ("address: 'tls:127.0.0.1:1', callers: {policy: true}", "listen.authzen[0].callers.policy: has no use"),
+        ("address: [], callers: {}", "listen.authzen[0].address: expected an address"),
+    ] {
+        assert!(at(entry).contains(expected), "{}", at(entry));
+    }
     let open = "listen: {authzen: [{address: 'tls:0.0.0.0:1', callers: {}}]}
 authzen: {tls: {certificate_file: a, key_file: b}, callers: {api_keys: [{name: b, sha256_file: c}]}}";
     assert!(complaint(open).contains("nobody has to say there who asks"), "it is its own rules that hold");
@@ -111,7 +119,7 @@ fn several_tenants_have_several_paths() {
     let one = load("trust_domain: a\nauthzen: {identifier: 'https://a.test/t1'}").config;
     assert_eq!(one.authzen.identifiers.len(), 1);
     let same = complaint("authzen: {identifier: ['https://a.test/t1', 'https://b.test/t1']}");
-    insta::assert_snapshot!(same, @"p.yaml:2:11: authzen.identifier: `https://b.test/t1` has the same path as one before it");
+    insta::assert_snapshot!(same, @"p.yaml:2:23: authzen.identifier: `https://b.test/t1` has the same path as one before it");
 }
 
 #[test]
@@ -119,7 +127,7 @@ fn what_a_caller_may_overlay_is_named() {
     let may = "authzen: {callers: {properties: [{caller: x, subject_overlay: department, resource_overlay: [a, b]}]}}";
     load(&format!("trust_domain: a\n{may}"));
     let all = complaint("authzen: {callers: {properties: [{caller: x, subject_overlay: '*'}]}}");
-    insta::assert_snapshot!(all, @"");
+    insta::assert_snapshot!(all, @"p.yaml:2:63: authzen.callers.properties[0].subject_overlay: `*` can't stand here: what comes before what is stored is granted by name");
 }
 
 #[test]
