@@ -123,10 +123,7 @@ impl App {
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
         publish(&mut listeners, config, (&common, bundles), &encryption)?;
-        for ((listener, access), tls) in config.listen.authzen.iter().zip(access).zip(encryption.authzen) {
-            let served = Served::Http(questions.router(access), tls);
-            listeners.prepare("authzen", std::slice::from_ref(&listener.address), &served)?;
-        }
+        listeners.prepare_authzen(&config.listen.authzen, &questions, access, encryption.authzen)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;

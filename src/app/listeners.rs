@@ -10,7 +10,9 @@ use super::build::Common;
 use super::identity::IdentityPlane;
 use super::tls::{Use, certificate, server_tls};
 use crate::config::{self, Config, ServerTls};
+use crate::decision::Authorizer;
 use crate::edge::envoy::ext_authz::ExtAuthz;
+use crate::edge::http::authzen::{Access, AuthzenApi};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::server::{
@@ -114,6 +116,21 @@ impl Listeners {
                 other => other.clone(),
             };
             self.prepared.push((name, prepared, served));
+        }
+        Ok(())
+    }
+
+    /// Prepares those of `AuthZEN`, for each of which there is who may ask and what it shows.
+    pub(super) fn prepare_authzen(
+        &mut self,
+        listeners: &[config::AuthzenListener],
+        api: &AuthzenApi<Authorizer>,
+        access: Vec<Access>,
+        shown: Vec<Option<Tls>>,
+    ) -> Result<(), AppError> {
+        for ((listener, access), tls) in listeners.iter().zip(access).zip(shown) {
+            let served = Served::Http(api.router(access), tls);
+            self.prepare("authzen", std::slice::from_ref(&listener.address), &served)?;
         }
         Ok(())
     }

@@ -197,7 +197,7 @@ fn allow(uid: UidRef<'_>, allowed: &BTreeSet<Arc<str>>, role: &str, action: &str
     Err(mismatch(&format!("a `{}` can't be the {role} of action `{action}`", uid.kind())))
 }
 
-impl<'a> Brought<'a> {
+impl Brought<'_> {
     /// Adds another description of the same entity.
     fn merge(&mut self, other: Self) -> Result<(), EvaluateError> {
         let mut others = other.overlay.iter().chain(other.attributes.iter());
