@@ -103,9 +103,9 @@ async fn who_is_turned_away_gets_the_name_back() {
     );
     // A body whose last byte does not come is given up after a while, so it may take another one.
     eventually("there is no room for another body", async || {
-        let mut held = UnixStream::connect(&socket).await.unwrap();
-        held.write_all(head.as_bytes()).await.unwrap();
-        held.write_all(&vec![b' '; TOGETHER - 1]).await.unwrap();
+        let mut waiting = UnixStream::connect(&socket).await.unwrap();
+        waiting.write_all(head.as_bytes()).await.unwrap();
+        waiting.write_all(&vec![b' '; TOGETHER - 1]).await.unwrap();
         for (name, comes_back) in [("r-1", true), ("not a name", false)] {
             let answer = send(&socket, ("POST", EVALUATION), &format!("x-request-id: {name}"), &question).await;
             if answer.status == 200 {
