@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use portcullis_spiffe::SpiffeId;
@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::access::Tenant;
 use self::asking::Asking;
 use self::batch::Batch;
 use self::options::{ContextPolicy, Semantic};
@@ -26,14 +27,16 @@ use super::body::Bodies;
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
 use super::request_id::echo;
 use crate::decision::search::{Found, Search};
-use crate::decision::{Asker, Authorizer, Callers, Query, Reason, Statements, Verdict};
+use crate::decision::{Asker, Authorizer, Query, Reason, Verdict};
 use crate::edge::receipts::{ReceiptOffer, ReceiptWanted};
 use crate::evidence::{Edge, Outcome};
 
+pub use self::access::Access;
 pub use super::identifier::{Identifier, IdentifierError};
 pub use metadata::Metadata;
 pub use metrics::Metrics;
 
+mod access;
 mod answer;
 mod asking;
 mod batch;
@@ -83,12 +86,9 @@ pub struct AuthzenConfig {
     pub decision_context: bool,
     /// Whether a request may say otherwise, in `options.decision_context`.
     pub decision_context_on_request: bool,
-    /// What is told of it, if clients know it by a URL. That of a tenant has a path, under which all is served, too.
-    pub metadata: Option<Metadata>,
-    /// Who may ask, and how they prove who they are. Without it nobody has to.
-    pub callers: Option<Arc<Callers>>,
-    /// What they may say of those whom they ask about.
-    pub statements: Statements,
+    /// What is told of it under each URL by which clients know it, of which no two have the same path. One with a path is a
+    /// tenant's: all is served under that path, too.
+    pub metadata: Vec<Metadata>,
     /// What answers say of receipts to requests that ask for that, in `options.receipt`.
     pub receipts: Option<ReceiptOffer>,
 }
@@ -103,9 +103,7 @@ impl Default for AuthzenConfig {
             max_page_size: 1000,
             decision_context: false,
             decision_context_on_request: false,
-            metadata: None,
-            callers: None,
-            statements: Statements::default(),
+            metadata: Vec::new(),
             receipts: None,
         }
     }
@@ -155,23 +153,43 @@ impl Evaluate for Authorizer {
     }
 }
 
-/// Serves the API with `pdp`'s answers. Whoever asks is authenticated first; the metadata are everybody's to read.
-pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
-    let endpoints = endpoints(config.callers.as_ref(), &pdp);
-    let mut routes = endpoints.clone();
-    if let Some(metadata) = &config.metadata {
-        routes = routes.route(&metadata.path(), get(configuration::<E>).fallback(method_not_allowed));
-        let tenant = metadata.identifier().path();
-        if !tenant.is_empty() {
-            routes = routes.nest(tenant, endpoints);
-        }
+/// The API with somebody's answers. What bounds its work is one for all listeners that serve it.
+#[derive(Debug)]
+pub struct AuthzenApi<E> {
+    service: Service<E>,
+    metrics: Metrics,
+}
+
+impl<E: Evaluate> AuthzenApi<E> {
+    /// That with `pdp`'s answers.
+    pub fn new(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Self {
+        Self { service: Service::new(pdp, config), metrics }
     }
-    routes
-        .fallback(not_found)
-        .with_state(Arc::new(Service::new(pdp, config)))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(metrics, metrics::count))
-        .layer(middleware::from_fn(echo))
+
+    /// What a listener serves where `access` says who may ask. Whoever asks is authenticated first; the metadata are everybody's
+    /// to read.
+    pub fn router(&self, access: Access) -> Router {
+        let service = self.service.at(access);
+        let all = &service.config.metadata;
+        let tenants = all.iter().filter_map(|metadata| Some((metadata.identifier().path(), metadata.tenant()?)));
+        let tenants: Vec<_> = tenants.collect();
+        let endpoints = endpoints(&service.access, &service.pdp);
+        let mut routes = if tenants.is_empty() { endpoints.clone() } else { of_tenant(&endpoints, None) };
+        for (path, tenant) in tenants {
+            routes = routes.nest(path, of_tenant(&endpoints, Some(tenant.into())));
+        }
+        for metadata in all {
+            let document = metadata.clone();
+            let told = get(move || async move { document.response() }).fallback(method_not_allowed);
+            routes = routes.route(&metadata.path(), told);
+        }
+        routes
+            .fallback(not_found)
+            .with_state(Arc::new(service))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(middleware::from_fn_with_state(self.metrics.clone(), metrics::count))
+            .layer(middleware::from_fn(echo))
+    }
 }
 
 /// The answer to one question. Who is not told what else must be done is not permitted what depends on it.
@@ -180,25 +198,32 @@ async fn verdict<E: Evaluate>(pdp: &E, query: Query<'_>, by: Asker<'_>, with_con
     verdict.settled().await
 }
 
-fn endpoints<E: Evaluate>(callers: Option<&Arc<Callers>>, pdp: &Arc<E>) -> Router<Arc<Service<E>>> {
+fn endpoints<E: Evaluate>(access: &Arc<Access>, pdp: &Arc<E>) -> Router<Arc<Service<E>>> {
     let routes = Router::new()
         .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
         .route(EVALUATIONS_PATH, post(evaluations::<E>).fallback(method_not_allowed))
         .route(SUBJECT_SEARCH_PATH, post(search::subjects::<E>).fallback(method_not_allowed))
         .route(RESOURCE_SEARCH_PATH, post(search::resources::<E>).fallback(method_not_allowed))
         .route(ACTION_SEARCH_PATH, post(search::actions::<E>).fallback(method_not_allowed));
-    match callers {
+    match &access.callers {
         None => routes,
         Some(callers) => {
-            let gate = (Arc::clone(callers), Arc::clone(pdp));
+            let gate = (Arc::clone(callers), Arc::clone(access), Arc::clone(pdp));
             routes.route_layer(middleware::from_fn_with_state(gate, asking::authenticate::<E>))
         }
     }
 }
 
+/// The same, where it is known for which tenant a request comes in.
+fn of_tenant<S: Clone + Send + Sync + 'static>(endpoints: &Router<S>, tenant: Option<Arc<str>>) -> Router<S> {
+    endpoints.clone().layer(Extension(Tenant(tenant)))
+}
+
+#[derive(Debug)]
 struct Service<E> {
     pdp: Arc<E>,
-    config: AuthzenConfig,
+    config: Arc<AuthzenConfig>,
+    access: Arc<Access>,
     bodies: Bodies,
     room: Arc<Semaphore>,
     searches: Arc<Semaphore>,
@@ -215,7 +240,19 @@ impl<E: Evaluate> Service<E> {
         let bodies = Bodies::new(config.max_body_bytes);
         let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         let (room, searches) = (places(config.max_concurrent_requests), places(config.max_concurrent_searches));
-        Self { pdp, config, bodies, room, searches }
+        Self { pdp, config: Arc::new(config), access: Arc::default(), bodies, room, searches }
+    }
+
+    /// The same, with the same bounds, where `access` says who may ask.
+    fn at(&self, access: Access) -> Self {
+        Self {
+            pdp: Arc::clone(&self.pdp),
+            config: Arc::clone(&self.config),
+            access: Arc::new(access),
+            bodies: self.bodies.clone(),
+            room: Arc::clone(&self.room),
+            searches: Arc::clone(&self.searches),
+        }
     }
 
     /// Reads the request, and lets it in if there is room.
@@ -232,11 +269,11 @@ impl<E: Evaluate> Service<E> {
     async fn decide(
         &self,
         mut query: Query<'_>,
-        by: Asker<'_>,
+        asking: &Asking,
         (with_context, wanted): (bool, Option<ReceiptWanted>),
     ) -> Response {
-        self.config.statements.restrict(&mut query, by.caller);
-        let verdict = verdict(&*self.pdp, query, by, with_context).await;
+        asking.restrict(&mut query);
+        let verdict = verdict(&*self.pdp, query, asking.by(), with_context).await;
         let receipt = match (&self.config.receipts, wanted) {
             (Some(offer), Some(wanted)) if verdict.outcome != Outcome::Error => {
                 offer.told(wanted, verdict.id, RECEIPT_WITHIN).await
@@ -261,7 +298,7 @@ async fn evaluation<E: Evaluate>(
     State(service): State<Arc<Service<E>>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let asking = Asking::of(&request);
+    let asking = Asking::of(&request, &service.access);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let policy = service.context_policy();
     // `options` are no member of a single question, so they are only looked at where they can mean something.
@@ -269,14 +306,14 @@ async fn evaluation<E: Evaluate>(
     let mut options = if policy.on_request || has_receipts { members.optional_object("options")? } else { None };
     let with_context = policy.read(options.as_mut())?;
     let wanted = options::receipt(options.as_mut(), has_receipts)?;
-    Ok(service.decide(question::query(members)?, asking.by(), (with_context, wanted)).await)
+    Ok(service.decide(question::query(members)?, &asking, (with_context, wanted)).await)
 }
 
 async fn evaluations<E: Evaluate>(
     State(service): State<Arc<Service<E>>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let asking = Asking::of(&request);
+    let asking = Asking::of(&request, &service.access);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let mut options = members.optional_object("options")?;
     let semantic = Semantic::read(options.as_mut())?;
@@ -289,19 +326,12 @@ async fn evaluations<E: Evaluate>(
         Some(_) => return Err(members.wrong("evaluations", "an array").into()),
     };
     if items.is_empty() {
-        return Ok(service.decide(question::query(members)?, asking.by(), (with_context, wanted)).await);
+        return Ok(service.decide(question::query(members)?, &asking, (with_context, wanted)).await);
     }
     let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
     let told = (with_context, receipts.filter(|_| wanted.is_some()));
-    let decisions = batch.put(&*service.pdp, &service.config.statements, asking.by(), told).await?;
+    let decisions = batch.put(&*service.pdp, &asking, told).await?;
     Ok(Json(decisions).into_response())
-}
-
-async fn configuration<E: Evaluate>(State(service): State<Arc<Service<E>>>) -> Response {
-    match &service.config.metadata {
-        Some(metadata) => metadata.response(),
-        None => not_found().await.into_response(),
-    }
 }
 
 /// Whether there is one content type and it is `application/json`, whatever its parameters: RFC 8259 section 11
