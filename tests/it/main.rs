@@ -52,6 +52,7 @@ mod sds_revocation;
 mod sds_streams;
 mod tcp;
 mod tokens;
+mod trust_guides;
 mod vectors;
 mod witness;
 mod workload_api;

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, authzen, federation, libraries, logs, twins, witnesses, workload
+from cases import (
+    admin,
+    authorities,
+    authzen,
+    endpoints,
+    federation,
+    libraries,
+    logs,
+    oidc,
+    peers,
+    twins,
+    witnesses,
+    workload,
+)
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -14,6 +27,9 @@ CASES: tuple[Case, ...] = (
     *authzen.CASES,
     *logs.CASES,
     *witnesses.CASES,
+    *endpoints.CASES,
+    *peers.CASES,
+    *oidc.CASES,
     # Last, because they replace the authorities that all others rely on.
     *authorities.CASES,
 )
