@@ -7,7 +7,7 @@
 # make instructions  how many instructions a decision takes, against the committed baseline (valgrind)
 # make load      side by side with others under load, for an hour; writes docs/performance.md
 # make load-quick  the same in some two minutes, without what others have written; writes nothing
-# make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
+# make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go, Node and Python
 # make fuzz-api  schemathesis against the documents of docs/openapi: no fault, nothing undocumented; needs Python
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
@@ -84,12 +84,12 @@ load-programs:
 	$(CARGO) build --profile $(LOAD_PROFILE) --bins \
 	  $(if $(filter dev,$(LOAD_PROFILE)),--workspace --tests,-p portcullis -p portcullis-load-tests)
 
-interop:
+interop: envoy
 	$(CARGO) build --release --bin portcullis
 	python3 tests/interop/run.py --portcullis $(PORTCULLIS) $(CASES)
 
 # make interop-tools  only builds the clients, into ~/.cache/portcullis/interop
-interop-tools:
+interop-tools: envoy
 	python3 tests/interop/run.py --install --portcullis $(PORTCULLIS)
 
 fuzz-api:

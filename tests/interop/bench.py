@@ -55,11 +55,12 @@ class Output:
 class Client:
     """A client that is still running; its standard output is followed line by line."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], is_asked: bool = False) -> None:
         self.name = Path(command[0]).name + " " + " ".join(command[1:3])
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, stdin=subprocess.DEVNULL
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+            stdin=subprocess.PIPE if is_asked else subprocess.DEVNULL,
+        )  # fmt: skip
         self.lines: queue.Queue[str | None] = queue.Queue()
         self.errors: list[str] = []
         self.seen: list[str] = []
@@ -92,6 +93,26 @@ class Client:
             self.seen.append(line)
             if text in line:
                 return line
+
+    def latest(self, word: str) -> str:
+        """What follows the word in the newest line that begins with it; nothing, if there is none yet."""
+        while True:
+            try:
+                line = self.lines.get_nowait()
+            except queue.Empty:
+                break
+            if line is None:
+                self.process.wait()
+                raise Failed(f"{self.name} ended with {self.process.returncode}{self._said()}")
+            self.seen.append(line)
+        return next((line.removeprefix(word).strip() for line in reversed(self.seen) if line.startswith(word)), "")
+
+    def ask(self, line: str) -> str:
+        """Gives it a line and returns the one with which it answers."""
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.expect("")
 
     def finish(self) -> None:
         """Waits for its end, which must be a good one."""
@@ -128,6 +149,10 @@ class Bench:
         self.tools = tools
         self.scratch = scratch
 
+    def at(self, workload: Path, admin: Path) -> Bench:
+        """The same clients, at the sockets of another server."""
+        return Bench(workload, admin, "", "", self.tools, self.scratch)
+
     # --- clients ----------------------------------------------------------------------------------------------------
 
     def run(self, program: str | Path, *arguments: str, stdin: str = "") -> Output:
@@ -142,8 +167,10 @@ class Bench:
         return Output(shown, done.returncode, done.stdout, done.stderr)
 
     @contextmanager
-    def running(self, program: str | Path, *arguments: str) -> Iterator[Client]:
-        client = Client(self._command(program, arguments), self._environment())
+    def running(
+        self, program: str | Path, *arguments: str, environment: dict[str, str] | None = None, is_asked: bool = False
+    ) -> Iterator[Client]:
+        client = Client(self._command(program, arguments), self._environment() | (environment or {}), is_asked)
         try:
             yield client
         finally:
@@ -168,10 +195,11 @@ class Bench:
         """The program under a path of its own, so that an entry can tell it from other runs of the same program."""
         path = self.scratch / name
         path.unlink(missing_ok=True)
+        original = self.tools[program].resolve()
         try:
-            os.link(self.tools[program], path)
+            os.link(original, path)
         except OSError:  # another file system
-            path.write_bytes(self.tools[program].read_bytes())
+            path.write_bytes(original.read_bytes())
             path.chmod(0o755)
         return path
 

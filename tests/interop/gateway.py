@@ -32,11 +32,14 @@ class Gateway:
         self.log = self.home / "portcullis.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, settings: dict[str, str] | None = None) -> None:
+    def start(self, settings: dict[str, str] | None = None, policies: dict[str, str] | None = None) -> None:
+        """`settings` are variables of the environment, `policies` files beside those of the quick start."""
         if not self.portcullis.is_file():
             raise RuntimeError(f"no Portcullis at {self.portcullis}")
         shutil.copyfile(HERE / "portcullis.yaml", self.home / "portcullis.yaml")
         shutil.copytree(ROOT / "policies" / "quickstart", self.home / "policies")
+        for name, text in (policies or {}).items():
+            (self.home / "policies" / name).write_text(text)
         (self.home / "run").mkdir()
         environment = dict(os.environ) | {
             "PORTCULLIS_LISTEN__AUTHZEN": f"['tcp:{self.authzen}', 'tls:127.0.0.1:{self.tls}']",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,15 +67,48 @@ def go(package: str, program: str) -> Callable[[Path, Path], None]:
     return build
 
 
+def spire_server(source: Path, home: Path) -> None:
+    """SPIRE's own command, whose tables of plugins name only those in the file `plugins`.
+
+    The others are for clouds and take long to build, and one comes from a module that is not always to be had.
+    """
+    kept = (source / "plugins").read_text().split()
+    module = json.loads(run(["go", "mod", "download", "-json", "github.com/spiffe/spire"], source))["Dir"]
+    tree, modfile = home.parent / "spire", home.parent / "trimmed.mod"
+    shutil.copytree(module, tree, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("*_test.go", "doc", "integration"))
+    for table in (tree / "pkg" / "server" / "catalog").glob("*.go"):
+        lines = table.read_text().splitlines(keepends=True)
+        table.write_text("".join(line for line in lines if plugin(line) in {"", *kept}))
+    modfile.write_text((source / "go.mod").read_text() + f"\nreplace github.com/spiffe/spire => {tree}\n")
+    shutil.copyfile(source / "go.sum", modfile.with_suffix(".sum"))
+    package = "github.com/spiffe/spire/cmd/spire-server"
+    flags = ["-trimpath", "-mod=readonly", "-buildvcs=false", f"-modfile={modfile}"]
+    run(["go", "build", *flags, "-o", str(home / "spire-server"), package], source)
+
+
+def plugin(line: str) -> str:
+    """The plugin that a line of a table imports, or names in the table; nothing, if it is another line."""
+    imported = re.search(r'"github.com/spiffe/spire/pkg/server/plugin/\w+/(\w+)"', line)
+    named = re.fullmatch(r"\t\t(\w+)\.BuiltIn\(\),\n", line)
+    found = imported or named
+    return found[1] if found else ""
+
+
+def npm(source: Path, home: Path) -> None:
+    shutil.copytree(source, home, dirs_exist_ok=True)
+    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home)
+
+
 @dataclass(frozen=True)
 class SystemTool:
-    """A program that the machine must have."""
+    """A program that the machine must have, or that a variable of the environment names."""
 
     name: str
     purpose: str
+    variable: str = ""
 
     def installed(self) -> Path:
-        found = shutil.which(self.name)
+        found = shutil.which(os.environ.get(self.variable) or self.name)
         if found is None:
             raise ToolAbsent(f"`{self.name}` is not installed; {self.purpose}")
         return Path(found)
@@ -94,7 +129,7 @@ def venv(source: Path, home: Path) -> None:
     run([*pip, "--only-binary", ":all:", "-r", "requirements.txt"], source)
 
 
-def run(command: list[str], where: Path) -> None:
+def run(command: list[str], where: Path) -> str:
     try:
         done = subprocess.run(
             command, cwd=where, capture_output=True, text=True, timeout=BUILD_TIMEOUT, env=os.environ | {"GOWORK": "off"}
@@ -105,6 +140,7 @@ def run(command: list[str], where: Path) -> None:
         raise ToolAbsent(f"`{' '.join(command)}` took longer than {BUILD_TIMEOUT:.0f} s") from error
     if done.returncode != 0:
         raise ToolAbsent(f"`{' '.join(command)}` failed:\n{done.stderr.strip()}")
+    return done.stdout
 
 
 GO = HERE / "go"
@@ -112,7 +148,7 @@ TOOLS = {
     tool.name: tool
     for tool in (
         Tool("spire-agent", "1.15.3", GO / "spire", "spire-agent", go("github.com/spiffe/spire/cmd/spire-agent", "spire-agent")),
-        Tool("spire-server", "1.15.3", GO / "spire", "spire-server", go("./spire-server", "spire-server")),
+        Tool("spire-server", "1.15.3", GO / "spire", "spire-server", spire_server),
         Tool("go-spiffe", "2.8.1", GO / "go-spiffe", "go-spiffe", go(".", "go-spiffe")),
         Tool("controller-manager", "0.6.4", GO / "controller-manager", "controller-manager", go(".", "controller-manager")),
         Tool(
@@ -120,6 +156,9 @@ TOOLS = {
             go("github.com/spiffe/spiffe-helper/cmd/spiffe-helper", "spiffe-helper"),
         ),
         Tool("grpcurl", "1.9.3", GO / "grpcurl", "grpcurl", go("github.com/fullstorydev/grpcurl/cmd/grpcurl", "grpcurl")),
+        Tool("go-oidc", "3.20.0", GO / "oidc", "go-oidc", go(".", "go-oidc")),
+        Tool("jose", "6.2.17", HERE / "oidc" / "jose", "client.mjs", npm),
+        Tool("pyjwt", "2.15.1", HERE / "oidc" / "pyjwt", "bin/python3", venv),
         Tool("py-spiffe", "0.3.2", HERE / "python", "bin/python3", venv),
         Tool("authzen-clients", "1", HERE / "authzen", "bin/python3", venv),
         Tool("cloud-sdks", "1", HERE / "cloud", "bin/python3", venv),
@@ -138,7 +177,8 @@ TOOLS = {
 SYSTEM_TOOLS = {
     tool.name: tool
     for tool in (
-        SystemTool("openssl", "it makes the authorities of other trust domains"),
+        SystemTool("envoy", "`make envoy` installs it, and ENVOY names it", "ENVOY"),
+        SystemTool("openssl", "it makes the authorities of other trust domains, and of web servers"),
         SystemTool("ssh-agent", "it holds the key of litewitness"),
         SystemTool("ssh-add", "it gives the key to the agent"),
         SystemTool("ssh-keygen", "it makes the key of litewitness"),

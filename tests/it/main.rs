@@ -65,6 +65,7 @@ mod streams;
 mod tcp;
 mod token_exchange;
 mod tokens;
+mod trust_guides;
 mod vectors;
 mod witness;
 mod workload_api;

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, authzen, cloud, exports, federation, libraries, logs, twins, witnesses, workload
+from cases import (
+    admin,
+    authorities,
+    authzen,
+    cloud,
+    endpoints,
+    exports,
+    federation,
+    libraries,
+    logs,
+    oidc,
+    peers,
+    twins,
+    witnesses,
+    workload,
+)
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -16,6 +31,9 @@ CASES: tuple[Case, ...] = (
     *logs.CASES,
     *witnesses.CASES,
     *exports.CASES,
+    *endpoints.CASES,
+    *peers.CASES,
+    *oidc.CASES,
     # Last, because they replace the authorities that all others rely on.
     *authorities.CASES,
 )

@@ -7,10 +7,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
-const patience = 60 * time.Second
+// Whoever runs it waits less for what it waits for itself; what goes on until it is ended may last.
+const patience = 10 * time.Minute
 
 var scenarios = map[string]func(ctx context.Context, args []string) error{
 	"rotate":  rotate,
@@ -19,15 +22,21 @@ var scenarios = map[string]func(ctx context.Context, args []string) error{
 	"jwt":     jwt,
 	"bundles": bundles,
 	"watch":   watch,
+	"answer":  answer,
+	"call":    call,
+	"fetch":   fetch,
+	"follow":  follow,
 }
 
 func main() {
 	if len(os.Args) < 2 || scenarios[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go-spiffe rotate|serve|dial|jwt|bundles|watch [ARGUMENT...]")
+		fmt.Fprintln(os.Stderr, "usage: go-spiffe rotate|serve|dial|jwt|bundles|watch|answer|call|fetch|follow [ARGUMENT...]")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
 	if err := scenarios[os.Args[1]](ctx, os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
