@@ -119,6 +119,9 @@ impl Delegation {
             if self.issuer.as_ref().is_some_and(|own| own.as_str() == &*issuer.rules.issuer) {
                 section.fault("subjects", "`issuers`: our own tokens are believed without being named");
             }
+            if issuer.rules.issuer.starts_with("spiffe://") {
+                section.fault("subjects", "`issuers`: the name of a trust domain is not for others to issue under");
+            }
             let is_svid = matches!(issuer.keys, KeyPlace::Bundles);
             if let Some(name) = issuer.rules.audiences.iter().find(|name| is_svid && own.contains(name)) {
                 let message = format!(

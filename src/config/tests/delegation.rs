@@ -44,6 +44,9 @@ fn no_token_is_good_for_two_things() {
     let own = "{issuer: 'https://tokens.example.org', audiences: [x], jwks_url: 'https://b/keys'}";
     let told = complaint("{preset: spiffe, audiences: [delegation]}", own);
     assert!(told.contains("our own tokens are believed without being named"), "{told}");
+    let posing = own.replace("https://tokens.example.org", "spiffe://a");
+    let told = complaint("{preset: spiffe, audiences: [delegation]}", &posing);
+    assert!(told.contains("the name of a trust domain is not for others"), "{told}");
 }
 
 #[test]

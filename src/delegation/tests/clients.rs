@@ -13,7 +13,7 @@ pub(crate) fn clients(key: &Key, since: Timestamp) -> Clients {
     let rules = IssuerRules {
         audiences: vec![US.to_owned(), format!("{US}/token")],
         leeway: Duration::ZERO,
-        single_use: Some((10, since)),
+        single_use: Some((100, since)),
         ..rules("spiffe")
     };
     let assertions = Tokens::new(vec![Issuer::spiffe(rules, Arc::clone(&bundles))], 1);

@@ -73,7 +73,8 @@ impl Desk {
     async fn send(&self, request: Request<Body>) -> (u16, Value) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        assert_eq!((&parts.headers[CACHE_CONTROL], &parts.headers[PRAGMA]), (&"no-store", &"no-cache"));
+        assert_eq!(parts.headers[CACHE_CONTROL], "no-store");
+        assert_eq!(parts.headers[PRAGMA], "no-cache");
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
     }
