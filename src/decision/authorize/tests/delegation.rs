@@ -15,7 +15,7 @@ use crate::identity::token::{Issuer as Believed, IssuerRules, Tokens};
 const GATE: &str = "https://gate.example";
 const ROBOT: &str = "spiffe://example.org/robot";
 
-const SCHEMA: &str = r#"
+const SCHEMA: &str = r"
 entity TrustDomain;
 entity Workload in [TrustDomain] { trust_domain: String, path: String };
 entity Human;
@@ -31,7 +31,7 @@ action GET, POST appliesTo {
 action DELETE appliesTo {
   principal: Workload, resource: Path, context: { delegation?: { transaction: String } },
 };
-"#;
+";
 
 const POLICIES: &str = r#"
 @id("agents-read")
