@@ -74,9 +74,10 @@ fn by_the_file(backend: &str, file: &Path) -> String {
                     name: envoy.tls.cert_validator.spiffe
                     typed_config:
                       \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig
-                      trust_bundles: {{ filename: {} }}
+                      trust_bundles: {{ filename: {}, watched_directory: {{ path: {} }} }}
 ",
-        file.display()
+        file.display(),
+        file.parent().unwrap().display()
     );
     assert!(backend.contains(pushed), "{backend}");
     backend.replace(pushed, &read)
