@@ -151,7 +151,7 @@ def complaints(home: Path) -> str:
     said = []
     for log in (home / "server.log", home / "agent.log"):
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        said += [f"{log.name}: {line}" for line in lines if "level=error" in line or "level=warning" in line][-5:]
+        said += [f"{home.name}, {log.name}: {line}" for line in lines if "level=error" in line][-5:]
     return "\n".join(said)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -99,6 +100,10 @@ class Peer:
             "-bundleEndpointURL", server.url, "-bundleEndpointProfile", "https_web",
         ).ok()  # fmt: skip
 
+    def move(self, url: str) -> None:
+        words = ["-trustDomain", self.bundle.trust_domain, "-bundleEndpointURL", url, "-bundleEndpointProfile", "https_web"]
+        self.ours.server("federation update", *words).ok()
+
     def numbered(self, sequence: int, **members: Any) -> dict[str, Any]:
         return {**self.contents, "spiffe_sequence": sequence, **members}
 
@@ -175,9 +180,11 @@ def evil_peer(bench: Bench) -> None:
         peer.refresh().refused("has the sequence 11, and 12 is held already")
         expect_equal(peer.held(), [], "what is held when a revoked key is replayed")
 
+        with socket.create_server(("127.0.0.1", 0)) as mute:  # not even a handshake
+            neighbour.move(f"https://127.0.0.1:{mute.getsockname()[1]}/")
+            neighbour.refresh().refused("no answer within 2s")
         strange.behaviour = document(neighbour.numbered(99, keys=third["keys"][1:]))
-        moved = ["-trustDomain", "good.example", "-bundleEndpointURL", strange.url, "-bundleEndpointProfile", "https_web"]
-        ours.server("federation update", *moved).ok()
+        neighbour.move(strange.url)
         neighbour.refresh().refused("certificate")
         expect_equal((neighbour.held(), strange.asked), (neighbour.of(neighbour.contents), 0), "what a stranger got through")
 
