@@ -2,12 +2,19 @@
 //!
 //! The same decisions, by plain evaluation of a hundred policies, 64 at a time, in turns: with no record; with a record in the
 //! audit log that answers don't wait for (`group`); with one that they wait for (`strict`); and with a row in SQLite for each,
-//! written under a mutex, as programs do that record in a database. Machines differ, and disks more: read the ratios.
+//! written under a mutex, as programs do that record in a database. Then how long a `strict` answer waits, beside what one sync
+//! takes on the same disk. Machines differ, and disks more: read the ratios.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program of its own, for people")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a program of its own, for people"
+)]
 
 mod decisions;
 mod recorder;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +34,9 @@ const AT_ONCE: u64 = 64;
 /// At most this much less than without a record, in `group`.
 const LIMIT: f64 = 0.9;
 
+/// The one that the others are held against: what programs do that record in a database.
+const DATABASE: usize = 3;
+
 #[tokio::main]
 async fn main() {
     // `cargo test --benches` runs this too, to see that it works; `cargo bench` passes `--bench`.
@@ -42,17 +52,22 @@ async fn main() {
         ("SQLite as it is, a row each under a mutex", few, Recorder::sql(directory.path(), false).await),
     ];
     let mut measured: Vec<Vec<f64>> = vec![Vec::new(); recorders.len()];
+    let mut waits = waits::Waits::default();
     for _ in 0..rounds {
         for ((_, count, recorder), rates) in recorders.iter().zip(&mut measured) {
             rates.push(rate(&decisions, recorder, *count).await);
         }
+        waits.measure(&decisions, &recorders[2].2, directory.path(), few).await;
     }
-    println!("\n| record | decisions a second, median of {rounds} | of those without a record |\n|---|---|---|");
+    println!(
+        "\n| record | decisions a second, median of {rounds} | of those without a record | of a row each |\n|---|---|---|---|"
+    );
     let rates: Vec<f64> = measured.into_iter().map(median).collect();
-    let without = rates.first().copied().unwrap_or(1.0);
+    let (without, database) = (rates[0], rates[DATABASE]);
     for ((name, _, _), rate) in recorders.iter().zip(&rates) {
-        println!("| {name} | {rate:.0} | {:.3} |", rate / without);
+        println!("| {name} | {rate:.0} | {:.3} | {:.1} |", rate / without, rate / database);
     }
+    waits.print();
     for (_, _, recorder) in recorders {
         recorder.finish();
     }

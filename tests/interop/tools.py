@@ -122,6 +122,7 @@ TOOLS = {
         Tool("grpcurl", "1.9.3", GO / "grpcurl", "grpcurl", go("github.com/fullstorydev/grpcurl/cmd/grpcurl", "grpcurl")),
         Tool("py-spiffe", "0.3.2", HERE / "python", "bin/python3", venv),
         Tool("authzen-clients", "1", HERE / "authzen", "bin/python3", venv),
+        Tool("collector", "1", HERE / "exports", "bin/python3", venv),
         Tool("authzen-rs", "0.2.2", HERE / "authzen-rs", "bin/portcullis-interop-authzen-rs", cargo()),
         Tool("rust-spiffe", "0.19.0", HERE / "rust", "bin/portcullis-interop-rust-spiffe", cargo()),
         Tool("tlog", "0.42.0", GO / "tlog", "tlog", go(".", "tlog")),

@@ -1,8 +1,9 @@
 //! The log of decisions as its owner, its auditor and a stranger see it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -154,6 +155,32 @@ async fn a_log_that_was_tampered_with_is_found_out_and_named() {
     let other = Log::of(&other);
     audit_refuses(&other.arguments("verify", &["--since", kept.to_str().unwrap()]));
     audit_refuses(&other.arguments("verify", &["--key", &log.key()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_follows_what_comes_and_ends_when_nobody_reads() {
+    let home = Home::new();
+    let log = Log::of(&home);
+    let _gateway = Gateway::start(&home, &[]).await;
+    let mut ids = vec![ask(&home.authzen_socket(), QUESTION).await.decision_id().to_owned()];
+    log.receipt(&ids[0], &home.path().join("receipt")).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.arg("audit").args(log.arguments("tail", &["--follow", "-n", "1000"]));
+    let mut tail = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(&ids[0])));
+    for _ in 0..3 {
+        let id = ask(&home.authzen_socket(), QUESTION).await.decision_id().to_owned();
+        let line: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+        assert_eq!(line["record"]["decision_id"], id, "it is the next one");
+        ids.push(id);
+    }
+    drop(lines);
+    let ended = eventually("it has something to say to nobody", async || {
+        ask(&home.authzen_socket(), QUESTION).await;
+        tail.try_wait().unwrap()
+    });
+    assert!(ended.await.success());
 }
 
 /// Entries are taken out beside the gateway that runs, and the log says so itself.

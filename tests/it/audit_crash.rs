@@ -126,3 +126,16 @@ async fn where_nothing_can_be_written_it_does_not_start_and_says_so() {
     let said = gateway.process.output();
     assert!(said.contains("/proc/portcullis"), "{said}");
 }
+
+/// What was written stays as it is, and with a disk that can be written all goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_has_become_read_only_is_named_and_not_touched() {
+    let home = Home::new();
+    let told = recorded(&home).await;
+    let mut gateway = Gateway::spawn_read_only(&home, &home.path().join("data/log"));
+    assert!(!gateway.process.ended().await.success());
+    let said = gateway.process.output();
+    assert!(said.contains("data/log") && said.contains("Read-only file system"), "{said}");
+    let known = recorded(&home).await;
+    assert!(told.is_subset(&known) && known.len() > told.len());
+}

@@ -18,6 +18,7 @@ mod architecture;
 mod attest;
 mod audit;
 mod audit_crash;
+mod audit_guide;
 mod authzen;
 mod authzen_callers;
 mod authzen_guide;

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::audit::{Log, QUESTION, audit, audit_ok, audit_refuses, files, stop};
+use crate::support::envoy::access_log;
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::ask;
@@ -151,5 +152,65 @@ async fn a_receipt_has_the_certificates_that_proved_the_caller() {
         changed[place] ^= 2;
         fs::write(&file, changed).unwrap();
         assert_eq!(verify().status.code(), Some(1), "{place}");
+    }
+}
+
+/// The receipt in an answer is whole and verifies, whoever asked for it.
+fn verified(home: &Home, receipt: &str) -> Value {
+    let file = home.path().join("receipt-in-answer");
+    fs::write(&file, receipt).unwrap();
+    let proved = audit_ok(&["verify-receipt", file.to_str().unwrap(), "--key", &Log::of(home).key()]);
+    serde_json::from_str(&proved).unwrap()
+}
+
+const RECEIPT_URL: (&str, &str) = ("AUDIT__RECEIPT_URL", "https://gate.example.org/");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_has_its_receipt_for_who_asks_where_answers_wait_for_the_disk() {
+    let asking = |wanted: &str| {
+        let question = QUESTION.trim_end().trim_end_matches('}').to_owned();
+        question + &format!(r#", "options": {{"receipt": "{wanted}"}}}}"#)
+    };
+    for durability in ["strict", "group"] {
+        let home = Home::new();
+        let gateway = Gateway::start(&home, &[("AUDIT__DURABILITY", durability), RECEIPT_URL]).await;
+        for wanted in ["url", "proof"] {
+            let answer = ask(&home.authzen_socket(), &asking(wanted)).await;
+            let (id, receipt) = (answer.decision_id(), answer.json()["context"]["receipt"].clone());
+            assert_eq!(receipt["url"], format!("https://gate.example.org/v1/audit/receipt/{id}"));
+            assert_eq!(receipt["proof"].is_string(), (wanted, durability) == ("proof", "strict"), "{receipt}");
+            if let Some(proof) = receipt["proof"].as_str() {
+                assert_eq!(verified(&home, proof)["record"]["decision_id"], id);
+            }
+        }
+        assert_eq!(ask(&home.authzen_socket(), QUESTION).await.json().get("context"), None);
+        stop(gateway).await;
+    }
+}
+
+/// Envoy has it in its access log, of what it lets through and of what it sends away.
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_has_the_receipt_in_its_metadata_if_the_route_asks_for_it() {
+    let mesh = Mesh::start_with(&[("AUDIT__DURABILITY", "strict"), RECEIPT_URL], |backend| {
+        let field = |name: &str| format!("{name}: \"%DYNAMIC_METADATA(envoy.filters.http.ext_authz:{name})%\"");
+        let line = backend.lines().find(|line| line.trim() == field("cache")).unwrap();
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let more = format!("{line}\n{indent}{}\n{indent}{}", field("receipt_url"), field("receipt"));
+        backend.replace(line, &more).replace("{ service: orders }", "{ service: orders, receipt: proof }")
+    })
+    .await;
+    for (path, status) in [("/orders/17", 200), ("/admin", 403)] {
+        let answer = mesh.get(path).await;
+        assert_eq!(answer.status, status);
+        let line = eventually("the request is in the access log", async || {
+            let log = access_log(&mesh.home, "orders");
+            log.lines().find(|line| line.contains(answer.decision_id())).map(str::to_owned)
+        })
+        .await;
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let url = format!("https://gate.example.org/v1/audit/receipt/{}", answer.decision_id());
+        assert_eq!(line["receipt_url"], url, "{line}");
+        let proved = verified(&mesh.home, line["receipt"].as_str().unwrap());
+        assert_eq!(proved["record"]["decision_id"], answer.decision_id());
     }
 }

@@ -18,6 +18,11 @@ federation:
   relationships: [{trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d}]
 audit:
   context: [{path: ip}]
+  exports:
+    - {name: o, otlp: {url: 'https://a/logs'}}
+    - {name: h, webhook: {url: 'https://a/hook', key_file: k}}
+    - {name: f, ocsf_file: e}
+  witnesses: {of: [{url: 'https://w/', keys: ['w.example/w+118893fd+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea']}]}
 authzen:
   callers:
     bearer: {issuers: [{issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'}]}
@@ -73,8 +78,13 @@ fn every_key_is_documented_and_every_documented_key_exists() {
 const PEER: &str =
     "trust_domain: b, endpoint: 'https://b/', profile: https_spiffe, spiffe_id: 'spiffe://b/c', bundle: d";
 
+/// A witness, likewise.
+const WITNESS: &str = "url: 'https://w/', keys: ['w.example/w+118893fd+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea']";
+
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 8] = [
+const LISTS: [&str; 10] = [
+    "audit.exports",
+    "audit.witnesses.of",
     "identity.entries",
     "federation.relationships",
     "decision.entities",
@@ -95,6 +105,7 @@ fn the_documented_defaults_are_in_force() {
     let mut yaml = String::from("trust_domain: a\n");
     let mut entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
     let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
+    let (mut otlp, mut hook) = ("url: 'https://a/logs'".to_owned(), "url: 'https://a/hook', key_file: k".to_owned());
     let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
     let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
     let (mut callers_issuer, mut callers_claims, mut vocabulary) =
@@ -109,6 +120,10 @@ fn the_documented_defaults_are_in_force() {
             write!(claims, "{name}: {default}, ").unwrap();
         } else if let Some(name) = key.strip_prefix("tokens.issuers[].") {
             write!(issuer, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("audit.exports[].otlp.") {
+            write!(otlp, ", {name}: {default}").unwrap();
+        } else if let Some(name) = key.strip_prefix("audit.exports[].webhook.") {
+            write!(hook, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("audit.context[].") {
             write!(chosen, ", {name}: {default}").unwrap();
         } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].claims.") {
@@ -129,7 +144,9 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
     writeln!(yaml, "federation: {{relationships: [{{{PEER}}}]}}").unwrap();
-    writeln!(yaml, "audit: {{context: [{{{chosen}}}]}}").unwrap();
+    let exports = format!("{{name: o, otlp: {{{otlp}}}}}, {{name: h, webhook: {{{hook}}}}}, {{name: f, ocsf_file: e}}");
+    writeln!(yaml, "audit: {{context: [{{{chosen}}}], exports: [{exports}], witnesses: {{of: [{{{WITNESS}}}]}}}}")
+        .unwrap();
     let callers = format!(
         "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
          api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]"

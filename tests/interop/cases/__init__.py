@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import admin, authorities, authzen, federation, libraries, logs, twins, witnesses, workload
+from cases import admin, authorities, authzen, exports, federation, libraries, logs, twins, witnesses, workload
 from cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -14,6 +14,7 @@ CASES: tuple[Case, ...] = (
     *authzen.CASES,
     *logs.CASES,
     *witnesses.CASES,
+    *exports.CASES,
     # Last, because they replace the authorities that all others rely on.
     *authorities.CASES,
 )

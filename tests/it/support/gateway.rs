@@ -162,6 +162,14 @@ impl Home {
         self.configured(command, settings)
     }
 
+    /// The gateway where a directory can only be read: in a mount namespace of its own, for which nobody has to be root.
+    fn read_only_command(&self, directory: &Path, settings: &[(&str, &str)]) -> Command {
+        const READ_ONLY: &str = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-Urm", "sh", "-c", READ_ONLY, "sh"]).arg(directory).arg(env!("CARGO_BIN_EXE_portcullis"));
+        self.configured(command, settings)
+    }
+
     fn configured(&self, mut command: Command, settings: &[(&str, &str)]) -> Command {
         let at = |name: &str| self.path().join(name).display().to_string();
         command
@@ -237,6 +245,12 @@ impl Gateway {
     /// Starts one without waiting for anything.
     pub(crate) fn spawn(home: &Home, settings: &[(&str, &str)], arguments: &[&str]) -> Self {
         let process = Process::start(home.command(settings).args(arguments), &home.path().join("portcullis.log"));
+        Self { process, operations: home.operations_socket() }
+    }
+
+    /// Starts one that can only read a directory, without waiting for anything.
+    pub(crate) fn spawn_read_only(home: &Home, directory: &Path) -> Self {
+        let process = Process::start(&mut home.read_only_command(directory, &[]), &home.path().join("portcullis.log"));
         Self { process, operations: home.operations_socket() }
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
 
 /// The commands of a console block, each with what it prints. A command goes on to the next line in a quotation, after a
 /// backslash, and to the end of a text that it is given.
-fn commands(block: &str) -> Vec<(String, String)> {
+pub(crate) fn commands(block: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     let mut goes_on = false;
     for line in block.lines() {

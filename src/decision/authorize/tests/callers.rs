@@ -201,7 +201,8 @@ fn a_search_is_asked_about_first_too() {
     assert_eq!(found(Some(&gateway)).unwrap().names, ["record-1", "record-2"]);
     assert_eq!(found(Some(&backend)), Err(SearchError::CallerNotPermitted));
     assert_eq!(found(None), Err(SearchError::CallerNotPermitted));
-    let plane = plane_with("@id(\"nobody-searches\") forbid(principal, action == Portcullis::Action::\"search\", resource);");
+    let plane =
+        plane_with("@id(\"nobody-searches\") forbid(principal, action == Portcullis::Action::\"search\", resource);");
     let asker = Asker { caller: Some(&gateway), ..Asker::default() };
     assert_eq!(plane.authorizer.search(&search, asker).result, Err(SearchError::CallerNotPermitted));
     let refused = plane.log.refusals.lock().unwrap().clone();

@@ -125,7 +125,7 @@ impl Machine {
                 self.synced += count;
                 self.work().follow();
             }
-            Step::Turn => self.work().journal.begin_another().unwrap(),
+            Step::Turn => self.turn(),
             Step::Publish => {
                 let before = self.now();
                 self.publish();
@@ -147,6 +147,15 @@ impl Machine {
             journal::push(&mut entries, &entry);
         }
         self.work().journal.append(u32::try_from(count).unwrap(), &entries).unwrap();
+    }
+
+    /// Goes on in another segment, if there is anything in this one.
+    fn turn(&mut self) {
+        let now = self.now();
+        let last = now.iter().rfind(|(path, _)| path.extension().is_some_and(|extension| extension == "journal"));
+        if last.is_some_and(|(_, bytes)| !bytes.is_empty()) {
+            self.work().journal.begin_another().unwrap();
+        }
     }
 
     fn publish(&mut self) {
@@ -174,7 +183,7 @@ impl Machine {
                 self.append(count);
                 under_way = count;
             }
-            During::Turn => self.work().journal.begin_another().unwrap(),
+            During::Turn => self.turn(),
             During::Tiles | During::Checkpoint => {
                 let seen = self.seen.clone();
                 self.publish();
@@ -304,7 +313,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn without_power_at_any_moment_nothing_is_lost_that_was_promised(

@@ -1,0 +1,101 @@
+//! How long a `strict` answer waits for its record, and how long the disk takes for one sync.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::AT_ONCE;
+use super::decisions::Decisions;
+use super::recorder::Recorder;
+
+/// What is written before each sync, in bytes: about what the records of [`AT_ONCE`] answers have.
+const BATCH: usize = 32 << 10;
+
+/// At most so many times what a sync takes, at the 99th percentile.
+const LIMIT: f64 = 3.0;
+
+/// What was measured.
+#[derive(Default)]
+pub(crate) struct Waits {
+    answers: Vec<Duration>,
+    syncs: Vec<Duration>,
+}
+
+impl Waits {
+    /// Some more of both: first with nothing else on the disk, then under as many answers at a time as there are.
+    pub(crate) async fn measure(
+        &mut self,
+        decisions: &Arc<Decisions>,
+        strict: &Recorder,
+        directory: &Path,
+        count: u64,
+    ) {
+        self.syncs.extend(syncs(directory, count / 4));
+        self.answers.extend(answers(decisions, strict, count).await);
+    }
+
+    pub(crate) fn print(self) {
+        let (answers, syncs) = (Percentiles::of(self.answers), Percentiles::of(self.syncs));
+        println!("\n| | p50 | p99 |\n|---|---|---|");
+        println!("| a `strict` answer waits for its record, {AT_ONCE} at a time | {answers} |");
+        println!("| one write of {} KiB and its sync on the same disk, alone | {syncs} |", BATCH >> 10);
+        println!("\nat p99 `strict` takes {:.1} syncs (goal: {LIMIT:.0})", answers.p99 / syncs.p99);
+    }
+}
+
+/// In milliseconds.
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+}
+
+impl Percentiles {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        let at =
+            |hundredths: usize| times[(times.len() * hundredths / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
+        Self { p50: at(50), p99: at(99) }
+    }
+}
+
+impl std::fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2} ms | {:.2} ms", self.p50, self.p99)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
+async fn answers(decisions: &Arc<Decisions>, strict: &Recorder, count: u64) -> Vec<Duration> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (decisions, strict) = (Arc::clone(decisions), strict.clone());
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            for _ in 0..count / AT_ONCE {
+                let record = decisions.decide();
+                let start = Instant::now();
+                strict.record(&record).await;
+                times.push(start.elapsed());
+            }
+            times
+        });
+    }
+    tasks.join_all().await.concat()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
+fn syncs(directory: &Path, count: u64) -> Vec<Duration> {
+    let mut file = File::options().create(true).append(true).open(directory.join("syncs")).unwrap();
+    let batch = vec![7; BATCH];
+    let sync = |_| {
+        let start = Instant::now();
+        file.write_all(&batch).unwrap();
+        file.sync_data().unwrap();
+        start.elapsed()
+    };
+    (0..count).map(sync).collect()
+}
