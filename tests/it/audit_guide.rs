@@ -37,9 +37,10 @@ async fn every_command_of_the_guide_does_what_it_says() {
         json!([format!("unix:{}", home.path().join(name).display()), format!("tcp:{address}")]).to_string()
     };
     let kept = blocks(GUIDE, "yaml").into_iter().find_map(|block| block.split_once("  context:\n")).unwrap().1;
+    let (asked, read) = (listen("authzen.sock", &authzen), listen("operations.sock", &operations));
     let settings = [
-        ("LISTEN__AUTHZEN", &*listen("authzen.sock", &authzen)),
-        ("LISTEN__OPERATIONS", &*listen("operations.sock", &operations)),
+        ("LISTEN__AUTHZEN", asked.as_str()),
+        ("LISTEN__OPERATIONS", read.as_str()),
         ("AUDIT__CONTEXT", kept),
         ("AUDIT__RECEIPT_URL", "https://gate-1.example.org"),
     ];
