@@ -1,5 +1,6 @@
 //! The exchange of tokens, as the configuration says.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +36,9 @@ pub(super) async fn token_endpoint(
 ) -> Router {
     let Some(issuer) = config.delegation.issuer.clone() else { return Router::new() };
     let subjects = &config.delegation.subjects;
-    let (bundles, believed) = (identity.authority.bundles(), (&*subjects.issuers, NOTICE));
-    let mut believed = issuers(believed, common, bundles, token_metrics, (tasks, shutdown)).await;
+    let (bundles, believed) = (identity.authority.bundles(), (&*subjects.issuers, Cow::Borrowed(NOTICE)));
+    let trusted = (&config.trust_domain, bundles);
+    let mut believed = issuers(believed, common, trusted, token_metrics, (tasks, shutdown)).await;
     believed.push(Issuer::own(own_rules(config, &issuer), config.trust_domain.clone(), Arc::clone(bundles)));
     let ports = Ports {
         tokens: Arc::new(Tokens::new(believed, u64::try_from(subjects.remembered).unwrap_or(u64::MAX))),

@@ -202,8 +202,12 @@ impl Exchange {
     ) -> Result<BTreeSet<String>, ExchangeError> {
         let Understood { subject, actors, audience, wanted, .. } = understood;
         let asked = Asked { client, subject, actors, audience, kind: request.wanted };
-        let by =
-            Asker { caller: Some(&client.caller), request_id: request.request_id, traceparent: request.traceparent };
+        let by = Asker {
+            caller: Some(&client.caller),
+            request_id: request.request_id,
+            traceparent: request.traceparent,
+            ..Asker::default()
+        };
         // All are asked before any is waited for: their records then reach the disk together.
         let verdicts = wanted.iter().map(|scope| self.ports.grants.grant(asked.about(scope), by, &subject.token));
         let verdicts: Vec<_> = verdicts.collect();

@@ -111,7 +111,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-pub(in crate::evidence) fn examples() -> [Record<'static>; 11] {
+pub(in crate::evidence) fn examples() -> [Record<'static>; 12] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,

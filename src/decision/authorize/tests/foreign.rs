@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::decision::query::{Action, Properties};
+use crate::decision::query::{Action, Overlay, Properties};
 use crate::decision::search::{Search, Sought};
 use crate::identity::foreign::{ForeignDomain, ForeignIdentities};
 
@@ -153,6 +153,7 @@ fn a_search_finds_nobody_who_is_not_let_in() {
         let sought = Sought::Subjects {
             kind: "Workload".into(),
             properties: Properties::default(),
+            overlay: Overlay::default(),
             action: Action::named("see"),
             resource: Entity::named("Thing", "1"),
         };

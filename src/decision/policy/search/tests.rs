@@ -100,12 +100,12 @@ fn what_is_overlaid_of_the_known_one_is_what_conditions_name() {
     if let Sought::Subjects { resource, .. } = &mut search.sought {
         *resource = entity("Document", "d42", said);
     }
-    let as_stored = owned.search(&search, ENOUGH).unwrap().names;
+    let as_stored = find(&owned, &search, ENOUGH).unwrap().names;
     if let Sought::Subjects { resource, .. } = &mut search.sought {
         resource.overlay = overlay;
     }
     assert_eq!(found(&owned, &search, 50), 1, "who is named is found without a look at all");
-    assert_eq!(owned.search(&search, ENOUGH).unwrap().names, ["u7"]);
+    assert_eq!(find(&owned, &search, ENOUGH).unwrap().names, ["u7"]);
     assert_ne!(as_stored, ["u7"], "or this shows nothing");
 }
 
