@@ -56,7 +56,7 @@ impl Input {
         let vouched = |actor: Party| Party { issuer: actor.issuer.or_else(|| Some(token.issuer.to_string())), ..actor };
         let actors = delegation.actors.into_iter().map(vouched).collect();
         let (id, confirmation) = (delegation.id, delegation.confirmation);
-        Ok(Self { subject, actors, scope, id, transaction, is_own, confirmation, token })
+        Ok(Self { token, subject, actors, scope, id, transaction, is_own, confirmation })
     }
 
     /// Whether `client` may show it as the subject's token. One of ours was made for somebody: it is they who exchange it, or

@@ -46,7 +46,7 @@ fn an_assertion_is_for_us_alone_and_good_once() {
     assert_eq!((client.id.as_str(), client.certificate), ("spiffe://example.org/tool", None));
     assert_eq!(client.caller.name(), "spiffe://example.org/tool");
     assert!(known(&good, None).is_err(), "once");
-    let fresh = |claims: Value| assertion(&key, &with(&claims, "jti", format!("{claims}")));
+    let fresh = |claims: Value| assertion(&key, &with(&claims, "jti", claims.to_string()));
     known(&fresh(json!({"aud": format!("{US}/token")})), None).unwrap();
     for bad in [
         fresh(json!({"aud": "https://elsewhere.example"})),

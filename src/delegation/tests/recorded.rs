@@ -72,8 +72,8 @@ async fn without_a_permit_or_a_record_there_is_no_token() {
 }
 
 /// `docs/delegation.md` has every word that a record can have.
-#[tokio::test]
-async fn every_reason_is_documented() {
+#[test]
+fn every_reason_is_documented() {
     let document = include_str!("../../../docs/delegation.md");
     let source = include_str!("../error.rs");
     let words = source.lines().filter_map(|line| line.trim().strip_suffix("\",")?.rsplit_once("=> \"")).map(|it| it.1);
