@@ -85,6 +85,7 @@ impl Decisions {
             actors: None,
             trace_id: None,
             fields: None,
+            token_claims: None,
         }
     }
 }
