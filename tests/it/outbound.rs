@@ -109,7 +109,7 @@ async fn tell_of_it(home: &Home, gateway: &Gateway, server: &AuthorizationServer
         .filter(|record| record["record"] == "outbound" && record["target"] == "billing")
         .map(|record| {
             let is_given = record["outcome"] == "allow";
-            assert_eq!((record["client"].as_str(), record["token"].is_string()), (Some(WEB), is_given), "{record}");
+            assert_eq!((record["spiffe_id"].as_str(), record["token"].is_string()), (Some(WEB), is_given), "{record}");
             assert!(records.iter().any(|one| one["record"] == "jwt_issuance" && one["token"] == record["assertion"]));
             record["outcome"].as_str().unwrap()
         })

@@ -28,8 +28,8 @@ const LONGEST_WISH: Duration = Duration::from_mins(5);
 /// sleeps, and clocks get corrected.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How much of a reason a record keeps, in bytes.
-const MAX_REASON: usize = 1024;
+/// How much of an error a record keeps, in bytes.
+const MAX_ERROR: usize = 1024;
 
 /// What a keeper works with.
 #[derive(Clone, Debug)]
@@ -128,14 +128,14 @@ impl Keeper {
         let record = OutboundRecord {
             time,
             target: self.target.name.to_string(),
-            client: self.target.client.to_string(),
+            spiffe_id: self.target.client.to_string(),
             endpoint: self.target.endpoint.clone(),
             outcome: match &outcome {
                 Ok(_) => Outcome::Allow,
                 Err(ObtainError::Refused(Refusal::Error { .. })) => Outcome::Deny,
                 Err(_) => Outcome::Error,
             },
-            reason: outcome.as_ref().err().map(|error| printable(&error.to_string(), MAX_REASON)),
+            error: outcome.as_ref().err().map(|error| printable(&error.to_string(), MAX_ERROR)),
             assertion: attempt.assertion,
             token: granted.map(|granted| digest(&granted.token)),
             scope: granted.and_then(|granted| granted.scope.clone()),

@@ -133,7 +133,7 @@ impl Fixture {
     /// What a workload gets: the value of each credential.
     fn of(&self, id: &str) -> Vec<(String, Option<String>)> {
         let id: SpiffeId = id.parse().unwrap();
-        let credentials = self.tokens.of([&id].into_iter(), self.world.clock.now());
+        let credentials = self.tokens.of(&[&id], self.world.clock.now());
         let text = |value: Secret<Vec<u8>>| String::from_utf8(value.expose().clone()).unwrap();
         credentials.into_iter().map(|one| (one.name.to_string(), one.value.map(text))).collect()
     }
@@ -165,6 +165,7 @@ fn answer(status: u16, body: &str) -> TokenAnswer {
     TokenAnswer { status, retry_after: None, body: Secret::new(body.as_bytes().to_vec()) }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what an endpoint answers, among others")]
 fn granted(token: &str, seconds: u64) -> Result<TokenAnswer, String> {
     Ok(answer(200, &format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{seconds}}}"#)))
 }
@@ -291,7 +292,7 @@ async fn each_token_and_each_refusal_is_recorded_and_nothing_secret_is_said_anyw
     assert_eq!(records[0].token, Some(Digest::of(b"s3cret")));
     assert_eq!(records[0].not_after, Some(START.after(Duration::from_mins(10))));
     assert!(records.iter().all(|record| record.assertion == Some(Digest::of(ASSERTION.as_bytes()))));
-    assert_eq!(records[1].reason.as_deref(), Some(r"refused with 401: invalid_client: not\u{1b}[2J known"));
+    assert_eq!(records[1].error.as_deref(), Some(r"refused with 401: invalid_client: not\u{1b}[2J known"));
     let said = format!("{records:?} {:?} {:?} {:?}", fixture.world.events, fixture.tokens, fixture.world.asked);
     assert!(!said.contains("s3cret") && !said.contains(ASSERTION), "{said}");
 }

@@ -45,9 +45,9 @@ impl Tokens {
 
     /// What a workload with these identities may have at `now`. One whose token is over is given empty. One that nobody
     /// has asked for yet is left out: whoever waits for it gets it in a moment, or learns that it can't be had.
-    pub fn of<'a>(&self, ids: impl Iterator<Item = &'a SpiffeId> + Clone, now: Timestamp) -> Vec<Credential> {
+    pub fn of(&self, ids: &[&SpiffeId], now: Timestamp) -> Vec<Credential> {
         let held = self.held.load();
-        let may = |entitled: &Entitled| ids.clone().any(|id| entitled.workloads.contains(id));
+        let may = |entitled: &Entitled| ids.iter().any(|id| entitled.workloads.contains(*id));
         let entitled = self.entitled.iter().filter(|(_, entitled)| may(entitled));
         let credential = |(target, entitled): (&Arc<str>, &Entitled)| {
             let held = held.get(target)?.as_ref().filter(|held| now < held.not_after);

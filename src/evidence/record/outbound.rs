@@ -20,7 +20,7 @@ pub struct OutboundRecord {
     pub target: String,
     /// The SPIFFE ID of the client that the token is for.
     #[n(2)]
-    pub client: String,
+    pub spiffe_id: String,
     /// Where it was asked.
     #[n(3)]
     pub endpoint: String,
@@ -29,7 +29,7 @@ pub struct OutboundRecord {
     pub outcome: Outcome,
     /// Why there is none. Sanitised: most of it is the server's words.
     #[n(5)]
-    pub reason: Option<String>,
+    pub error: Option<String>,
     /// SHA-256 of the client assertion, which has an issuance record of its own; `None` if there was none to show.
     #[n(6)]
     pub assertion: Option<Digest>,

@@ -229,10 +229,10 @@ fn outbound(time: Timestamp) -> OutboundRecord {
     OutboundRecord {
         time,
         target: "billing".into(),
-        client: "spiffe://example.org/web".into(),
+        spiffe_id: "spiffe://example.org/web".into(),
         endpoint: "https://login.example.com/token".into(),
         outcome: Outcome::Allow,
-        reason: None,
+        error: None,
         assertion: Some(Digest::of(b"the assertion in compact form")),
         token: Some(Digest::of(b"the token")),
         scope: Some("invoices:read".into()),

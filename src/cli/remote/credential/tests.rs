@@ -21,8 +21,8 @@ fn what_is_kept_is_private_and_used_until_shortly_before_its_end() {
     assert_eq!(load(&cache, NOW), None);
     cache.keep("secret", NOW, NOW.after(HOUR)).unwrap();
     assert_eq!(load(&cache, NOW).as_deref(), Some("secret"));
-    assert_eq!(load(&cache, NOW.after(Duration::from_secs(49 * 60))).as_deref(), Some("secret"));
-    assert_eq!(load(&cache, NOW.after(Duration::from_secs(50 * 60))), None);
+    assert_eq!(load(&cache, NOW.after(Duration::from_mins(49))).as_deref(), Some("secret"));
+    assert_eq!(load(&cache, NOW.after(Duration::from_mins(50))), None);
     assert_eq!(load(&cache, NOW.before(Duration::from_secs(1))), None, "the clock was set back");
     assert_eq!(std::fs::metadata(&at).unwrap().mode() & 0o777, 0o700);
     for file in std::fs::read_dir(&at).unwrap() {

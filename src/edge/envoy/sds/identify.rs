@@ -50,8 +50,8 @@ impl Identify for Entitlements {
     fn identify<'a>(&'a self, peer: &'a UnixPeer) -> BoxFuture<'a, Result<(Attested, Identities), IdentifyError>> {
         Box::pin(async move {
             let (attested, identities) = self.workloads.identify(peer).await?;
-            let ids = identities.svids.iter().map(|svid| &svid.id);
-            let credentials = self.outbound.of(ids, self.clock.now());
+            let ids: Vec<_> = identities.svids.iter().map(|svid| &svid.id).collect();
+            let credentials = self.outbound.of(&ids, self.clock.now());
             Ok((attested, Identities { credentials, ..identities }))
         })
     }
