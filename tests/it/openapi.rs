@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::envoy::free_port;
@@ -39,6 +41,7 @@ impl Served {
             ("LISTEN__WITNESS", tcp(witness)),
             ("LISTEN__OIDC", tcp(oidc)),
             ("OIDC__ISSUERS", "[https://id.example.org]".to_owned()),
+            ("IDENTITY__JWT_ISSUER", "https://id.example.org".to_owned()),
             ("LISTEN__BUNDLE_SPIFFE", format!("tls:127.0.0.1:{bundle}")),
             ("FEDERATION__ENDPOINT__SPIFFE_ID", "spiffe://example.org/bundle".to_owned()),
         ];
@@ -159,7 +162,7 @@ fn out_of_reach(name: &str, path: &str) -> BTreeSet<u16> {
     let statuses: &[u16] = match (name, path) {
         ("operations", "/readyz") => &[503],
         ("operations", "/metrics") => &[500],
-        ("operations", "/v1/audit/receipt/{id}") => &[202, 410, 429, 500, 503],
+        ("operations", "/v1/audit/receipt/{id}") => &[410, 429, 500, 503],
         // What a log that signs can bring about is in the tests of the witness.
         ("witness", "/add-checkpoint") => &[200, 403, 409, 422, 429, 500],
         ("witness", _) => &[200, 429, 500],
@@ -176,7 +179,8 @@ async fn every_answer_is_one_that_its_document_has() {
     let surfaces = served.surfaces();
     let mut seen = Seen::new();
     let long = "x".repeat(portcullis_tlog::witness::MAX_LENGTH + 1);
-    let request = "old 0\n\nexample.com/log\n0\nAAAA\n\n";
+    let (root, signature) = (STANDARD.encode([0; 32]), STANDARD.encode([1; 68]));
+    let request = format!("old 0\n\nexample.com/log\n1\n{root}\n\n— example.com/log {signature}\n");
     for (surface, method, path, sent, headers, body) in [
         (0, "GET", "/livez", "/livez", "", ""),
         (0, "GET", "/readyz", "/readyz", "", ""),
@@ -186,7 +190,7 @@ async fn every_answer_is_one_that_its_document_has() {
         (0, "GET", "/v1/audit/receipt/{id}", "/v1/audit/receipt/ffffffff-ffff-7fff-bfff-ffffffffffff", "", ""),
         (1, "POST", "/add-checkpoint", "/add-checkpoint", "", ""),
         (1, "POST", "/add-checkpoint", "/add-checkpoint", "", "\u{ffff}"),
-        (1, "POST", "/add-checkpoint", "/add-checkpoint", "", request),
+        (1, "POST", "/add-checkpoint", "/add-checkpoint", "", &*request),
         (1, "POST", "/add-checkpoint", "/add-checkpoint", "", &*long),
         (1, "GET", "/{origin}/checkpoint", "/%ff/checkpoint", "", ""),
         (1, "GET", "/{origin}/checkpoint", "/unknown/checkpoint", "", ""),
@@ -222,6 +226,9 @@ async fn every_answer_is_one_that_its_document_has() {
         (answer.status == 200).then_some(())
     })
     .await;
+    // Of a time at which the log had begun, and long past.
+    let unknown = served.send(*port, "GET", "/v1/audit/receipt/01a200f1-db9b-7777-b777-777777777777", "", "").await;
+    documented(&mut seen, (*name, document), ("GET", "/v1/audit/receipt/{id}"), &unknown);
 
     assert_complete(&surfaces, &seen);
     assert!(served.gateway.operations("/readyz").await.status == 200);

@@ -168,6 +168,7 @@ listen:
 decision: {{policies: {ROOT / "examples" / "authzen-callers"}}}
 authzen: {{identifier: "https://pdp.example.com", decision_context_on_request: true}}
 federation: {{endpoint: {{spiffe_id: spiffe://example.org/bundle}}}}
+identity: {{jwt_issuer: "https://id.example.org"}}
 oidc: {{issuers: ["https://id.example.org"]}}
 log: {{filter: error}}
 """)
