@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -73,8 +74,12 @@ pub(super) fn receipts_router(desk: Arc<ReceiptDesk>) -> Router {
     Router::new().route("/v1/audit/receipt/{id}", get(receipt).fallback(method_not_allowed)).with_state(desk)
 }
 
-async fn receipt(State(desk): State<Arc<ReceiptDesk>>, Path(id): Path<String>) -> Result<Response, Failure> {
-    let id = id.parse().map_err(|_no_uuid| Failure::bad_request("a decision's id is a UUID"))?;
+async fn receipt(
+    State(desk): State<Arc<ReceiptDesk>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let id = id.ok().and_then(|Path(id)| id.parse().ok());
+    let id = id.ok_or_else(|| Failure::bad_request("a decision's id is a UUID"))?;
     let found = desk.find(id).await?;
     let text = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let uncached = (CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -51,7 +52,11 @@ impl Service {
     }
 }
 
-async fn add_checkpoint(State(service): State<Service>, body: Bytes) -> Result<Response, Failure> {
+async fn add_checkpoint(
+    State(service): State<Service>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let body = body.map_err(|rejection| Failure::new(rejection.status(), "the request is too large, or broken off"))?;
     let place = service.admit()?;
     let book = Arc::clone(&service.book);
     let answer = spawn_blocking(move || {
@@ -74,7 +79,11 @@ async fn add_checkpoint(State(service): State<Service>, body: Bytes) -> Result<R
     Ok((status, [(CONTENT_TYPE, content_type)], text).into_response())
 }
 
-async fn checkpoint(State(service): State<Service>, Path(origin): Path<String>) -> Result<Response, Failure> {
+async fn checkpoint(
+    State(service): State<Service>,
+    origin: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    let Path(origin) = origin.map_err(|_no_text| Failure::bad_request("the path is no text"))?;
     let place = service.admit()?;
     let book = Arc::clone(&service.book);
     let read = spawn_blocking(move || {
