@@ -8,7 +8,7 @@
 # make load      side by side with others under load, for an hour; writes docs/performance.md
 # make load-quick  the same in some two minutes, without what others have written; writes nothing
 # make interop   real SPIFFE clients (SPIRE's command lines, go-spiffe, py-spiffe, rust-spiffe, ...); needs Go and Python
-# make fuzz-api  schemathesis against docs/openapi/authzen.yaml: no fault, nothing undocumented; needs Python
+# make fuzz-api  schemathesis against the documents of docs/openapi: no fault, nothing undocumented; needs Python
 # make check     what CI checks before it tests: format, lints, docs
 CARGO ?= cargo
 ENVOY_VERSION := 1.40.0

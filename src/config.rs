@@ -14,6 +14,7 @@ mod federation;
 mod identity;
 mod layers;
 mod listen;
+mod listener;
 mod node;
 mod oidc;
 mod origin;
@@ -41,10 +42,11 @@ pub use federation::{BundleEndpoint, ConfiguredRelationship, Federation};
 pub use identity::{Identity, Sds, WorkloadApi};
 pub use layers::{Override, Sources};
 pub use listen::{Address, Listen};
+pub use listener::{AuthzenListener, decides_on_callers, is_open_to_the_network};
 pub use oidc::Oidc;
 pub use origin::Origin;
 pub use sections::{Admin, Authzen, Cache, Decision, ExtAuthz, Limits, Shadow, Shutdown};
-pub use server_tls::{ServerTls, is_open_to_the_network};
+pub use server_tls::ServerTls;
 pub use show::ShowError;
 pub use store::{Store, StoreUrl};
 pub use tokens::{KeyPlace, TokenIssuer, Tokens};
@@ -142,7 +144,7 @@ impl Config {
         let data_dir = section.value::<PathBuf>("data_dir", "data");
         let data = data_dir.as_deref().unwrap_or_else(|| Path::new("data"));
         let store = section.section("store", |section| Store::read(section, data));
-        let listen = section.section("listen", Listen::read);
+        let listen = section.section("listen", |section| Listen::read(section, trust_domain.as_ref()));
         let identity = section.section("identity", |section| Identity::read(section, trust_domain.as_ref(), data));
         let federation = section.section("federation", |section| Federation::read(section, trust_domain.as_ref()));
         let decision = section.section("decision", Decision::read);
@@ -151,7 +153,7 @@ impl Config {
         let answers = section.section("answers", |section| Answers::read(section, trust_domain.as_ref()));
         let authzen = section.section("authzen", |section| Authzen::read(section, trust_domain.as_ref()));
         if let Some((listen, authzen)) = listen.as_ref().zip(authzen.as_ref()) {
-            server_tls::check(section, listen, authzen);
+            listener::check(section, listen, authzen);
         }
         let oidc = section.section("oidc", |section| Oidc::read(section, trust_domain.as_ref()));
         if let (Some(listen), Some(federation), Some(oidc)) = (&listen, &federation, &oidc) {

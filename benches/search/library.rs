@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use portcullis::decision::query::{Action, Entity, Properties};
+use portcullis::decision::query::{Action, Entity, Overlay, Properties};
 use portcullis::decision::{Search, Sought};
 use tempfile::TempDir;
 
@@ -86,7 +86,8 @@ impl Library {
     pub(crate) fn subjects(&self) -> Search<'static> {
         let document = format!("d{}", self.folders / 2 * IN_FOLDER);
         let (kind, action, resource) = ("User".into(), Action::named("read"), Entity::named("Document", document));
-        page(Sought::Subjects { kind, properties: Properties::default(), action, resource })
+        let (properties, overlay) = (Properties::default(), Overlay::default());
+        page(Sought::Subjects { kind, properties, overlay, action, resource })
     }
 
     pub(crate) fn actions(&self) -> Search<'static> {
@@ -106,7 +107,8 @@ fn entity(
 
 fn documents(action: &'static str) -> Search<'static> {
     let (subject, action) = (Entity::named("User", "u7"), Action::named(action));
-    page(Sought::Resources { subject, action, kind: "Document".into(), properties: Properties::default() })
+    let (kind, properties, overlay) = ("Document".into(), Properties::default(), Overlay::default());
+    page(Sought::Resources { subject, action, kind, properties, overlay })
 }
 
 fn page(sought: Sought<'static>) -> Search<'static> {

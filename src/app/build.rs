@@ -7,7 +7,7 @@ use axum::Router;
 use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
-use super::callers::callers;
+use super::callers::access;
 use super::entities::{EntityMetrics, entities};
 use super::evidence::Evidence;
 use super::identity::IdentityPlane;
@@ -23,9 +23,9 @@ use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::source::Sources;
 use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, Problem, watch};
-use crate::decision::{Authorizer, Callers, DecisionMetrics, Ports as DecisionPorts, Shadow, ShadowMetrics};
+use crate::decision::{Authorizer, DecisionMetrics, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, Answers, ExtAuthz, ExtAuthzConfig, HeaderNames};
-use crate::edge::http::authzen::{AuthzenConfig, Metadata, authzen_router};
+use crate::edge::http::authzen::{AuthzenApi, AuthzenConfig, Metadata};
 use crate::edge::http::bundle::{BundleEndpointConfig, bundle_router};
 use crate::edge::http::oidc::{OidcConfig, oidc_router};
 use crate::edge::http::operations::operations_router;
@@ -111,19 +111,19 @@ impl App {
         let bundles = identity.authority.bundles();
         let tokens = metrics.tokens;
         let principals = principals(&config.tokens, &common, bundles, tokens.clone(), (&mut tasks, &shutdown)).await;
-        let callers = callers(config, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
+        let access = access(config, &common, bundles, tokens, (&mut tasks, &shutdown)).await?;
         let encryption = Encryption::build(config, &common, &identity, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let authorizer = authorizer(config, ports, (metrics.decision, metrics.shadow))?;
         let authorizer = authorizer.with_mapping(routes).with_principals(principals);
         let authorizer = Arc::new(authorizer.with_recording(evidence.recording));
         let checks = checks(config, Arc::clone(&authorizer), &common, metrics.ext_authz)?;
-        let authzen = authzen_config(&config.authzen, callers, &identity.authority, &common.clock);
-        let questions = authzen_router(authorizer, authzen, metrics.authzen);
+        let authzen = authzen_config(&config.authzen, &identity.authority, &common.clock);
+        let questions = AuthzenApi::new(authorizer, authzen, metrics.authzen);
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
         publish(&mut listeners, config, (&common, bundles), &encryption)?;
-        listeners.prepare("authzen", &config.listen.authzen, &Served::Http(questions, encryption.authzen))?;
+        listeners.prepare_authzen(&config.listen.authzen, &questions, access, encryption.authzen)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
@@ -185,7 +185,8 @@ async fn decision_data(
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<Arc<Watched<PolicySet>>, AppError> {
     let news = policy_news(common, policy_metrics);
-    let (config, of_callers) = (&config.decision, config.authzen.callers.policy);
+    let of_callers = config::decides_on_callers(&config.listen, &config.authzen);
+    let config = &config.decision;
     let policies = policies(&config.policies, of_callers, &news).await?;
     let entities = entities(config, common, &policies, entity_metrics, (tasks, shutdown)).await?;
     let target = Arc::new(InForce { policies: Arc::clone(&policies), entities });
@@ -297,13 +298,8 @@ fn ext_authz_config(config: &Config) -> Result<ExtAuthzConfig, AppError> {
     })
 }
 
-fn authzen_config(
-    config: &config::Authzen,
-    callers: Option<Callers>,
-    authority: &Arc<Authority>,
-    clock: &Arc<dyn Clock>,
-) -> AuthzenConfig {
-    let metadata = config.identifier.clone().map(Metadata::new).map(|metadata| {
+fn authzen_config(config: &config::Authzen, authority: &Arc<Authority>, clock: &Arc<dyn Clock>) -> AuthzenConfig {
+    let metadata = config.identifiers.iter().cloned().map(Metadata::new).map(|metadata| {
         let sign = |claims| Arc::new(Statement::new(Arc::clone(authority), Arc::clone(clock), claims));
         if config.signed_metadata { metadata.clone().with_statement(sign(metadata.claims())) } else { metadata }
     });
@@ -315,8 +311,6 @@ fn authzen_config(
         max_page_size: config.max_page_size,
         decision_context: config.decision_context,
         decision_context_on_request: config.decision_context_on_request,
-        metadata,
-        callers: callers.map(Arc::new),
-        statements: config.callers.statements.clone(),
+        metadata: metadata.collect(),
     }
 }

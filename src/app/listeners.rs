@@ -1,5 +1,6 @@
 //! The listeners: what is behind each, what the encrypted ones show, and opening them all.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,9 +8,11 @@ use axum::Router;
 use super::AppError;
 use super::build::Common;
 use super::identity::IdentityPlane;
-use super::tls::{Use, server_tls};
+use super::tls::{Use, certificate, server_tls};
 use crate::config::{self, Config, ServerTls};
+use crate::decision::Authorizer;
 use crate::edge::envoy::ext_authz::ExtAuthz;
+use crate::edge::http::authzen::{Access, AuthzenApi};
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::server::{
@@ -30,7 +33,8 @@ pub(super) struct Listeners {
 
 /// What encrypted listeners show.
 pub(super) struct Encryption {
-    pub(super) authzen: Option<Tls>,
+    /// Of each listener of `AuthZEN`, in their order.
+    pub(super) authzen: Vec<Option<Tls>>,
     pub(super) web: Option<Tls>,
     pub(super) spiffe: Option<Tls>,
     pub(super) oidc: Option<Tls>,
@@ -53,16 +57,32 @@ impl Encryption {
         let spiffe = config.federation.endpoint.spiffe_id.clone();
         let spiffe = spiffe.map(|spiffe_id| ServerTls::Svid { spiffe_id, dns_names: Vec::new(), ttl: None });
         let web = config.federation.endpoint.web.as_ref();
-        let mut build = async |name, setting, tls, ask_for_certificates| {
-            server_tls(Use { name, setting, ask_for_certificates }, tls, common, identity, (&mut *tasks, shutdown))
-                .await
+        let mut show = async |name: Cow<'static, str>, setting: Cow<'static, str>, tls: Option<&ServerTls>| match tls {
+            Some(tls) => {
+                certificate(Use { name, setting }, tls, common, identity, (&mut *tasks, shutdown)).await.map(Some)
+            }
+            None => Ok(None),
         };
-        let callers_show_theirs = config.authzen.callers.mtls;
+        let shared = show("authzen_tls".into(), "authzen.tls".into(), config.authzen.tls.as_ref()).await?;
+        let mut authzen = Vec::new();
+        for (place, listener) in config.listen.authzen.iter().enumerate() {
+            let own = (format!("authzen_tls_{place}").into(), format!("listen.authzen[{place}].tls").into());
+            let shown = match &listener.tls {
+                Some(tls) => show(own.0, own.1, Some(tls)).await?,
+                None => shared.clone(),
+            };
+            let callers_show_theirs = listener.callers(&config.authzen).mtls;
+            authzen.push(shown.map(|shown| server_tls(shown, callers_show_theirs)).transpose()?);
+        }
+        let mut build = async |name: &'static str, setting: &'static str, tls| {
+            let shown = show(name.into(), setting.into(), tls).await?;
+            shown.map(|shown| server_tls(shown, false)).transpose()
+        };
         Ok(Self {
-            authzen: build("authzen_tls", "authzen.tls", config.authzen.tls.as_ref(), callers_show_theirs).await?,
-            web: build("bundle_web_tls", "federation.endpoint.web", web, false).await?,
-            spiffe: build("bundle_spiffe_tls", "federation.endpoint.spiffe_id", spiffe.as_ref(), false).await?,
-            oidc: build("oidc_tls", "oidc.tls", config.oidc.tls.as_ref(), false).await?,
+            authzen,
+            web: build("bundle_web_tls", "federation.endpoint.web", web).await?,
+            spiffe: build("bundle_spiffe_tls", "federation.endpoint.spiffe_id", spiffe.as_ref()).await?,
+            oidc: build("oidc_tls", "oidc.tls", config.oidc.tls.as_ref()).await?,
         })
     }
 }
@@ -96,6 +116,21 @@ impl Listeners {
                 other => other.clone(),
             };
             self.prepared.push((name, prepared, served));
+        }
+        Ok(())
+    }
+
+    /// Prepares those of `AuthZEN`, for each of which there is who may ask and what it shows.
+    pub(super) fn prepare_authzen(
+        &mut self,
+        listeners: &[config::AuthzenListener],
+        api: &AuthzenApi<Authorizer>,
+        access: Vec<Access>,
+        shown: Vec<Option<Tls>>,
+    ) -> Result<(), AppError> {
+        for ((listener, access), tls) in listeners.iter().zip(access).zip(shown) {
+            let served = Served::Http(api.router(access), tls);
+            self.prepare("authzen", std::slice::from_ref(&listener.address), &served)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What encrypted listeners show: a certificate in files, looked at again and again, or an SVID of our own authority,
 //! renewed.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,28 +38,25 @@ enum Source {
 }
 
 /// For which listeners it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Use {
-    /// The name of the notice while what is shown is not what should be, and of the task.
-    pub(super) name: &'static str,
+    /// The name of the notice while what is shown is not what should be.
+    pub(super) name: Cow<'static, str>,
     /// The setting that says what is shown.
-    pub(super) setting: &'static str,
-    /// Whether clients may show certificates, too.
-    pub(super) ask_for_certificates: bool,
+    pub(super) setting: Cow<'static, str>,
 }
 
-/// TLS for the listeners of `of`, if they have any; what is shown is kept current.
+/// What the listeners of `of` show, kept current.
 ///
 /// # Errors
 /// There is nothing to show: without it nothing can be served.
-pub(super) async fn server_tls(
+pub(super) async fn certificate(
     of: Use,
-    tls: Option<&ServerTls>,
+    tls: &ServerTls,
     common: &Common,
     identity: &IdentityPlane,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
-) -> Result<Option<Tls>, AppError> {
-    let Some(tls) = tls else { return Ok(None) };
+) -> Result<Arc<ServerCertificate>, AppError> {
     let source = match tls.clone() {
         ServerTls::Files { certificate, key } => Source::Files { certificate, key },
         ServerTls::Svid { spiffe_id, dns_names, ttl } => {
@@ -71,10 +69,18 @@ pub(super) async fn server_tls(
     let shown = look(&source, None).await.map_err(|error| refused(&error))?;
     let Shown { chain, key, digest } = shown.ok_or_else(|| refused(&"there is nothing to show"))?;
     let certificate = ServerCertificate::new(chain, &key).map(Arc::new).map_err(|error| refused(&error))?;
-    let tls = Tls::new(Arc::clone(&certificate), of.ask_for_certificates).map_err(|error| refused(&error))?;
+    let showing = Arc::clone(&certificate);
     let following = follow(of, source, (certificate, digest), common.readiness.clone(), shutdown.signal());
-    tasks.spawn(of.name, following);
-    Ok(Some(tls))
+    tasks.spawn("the certificates of listeners", following);
+    Ok(showing)
+}
+
+/// TLS that shows `certificate`, and asks clients for theirs if `ask_for_certificates`.
+///
+/// # Errors
+/// The library lacks what it needs.
+pub(super) fn server_tls(certificate: Arc<ServerCertificate>, ask_for_certificates: bool) -> Result<Tls, AppError> {
+    Tls::new(certificate, ask_for_certificates).map_err(|error| AppError::Setting(error.to_string()))
 }
 
 /// Puts in place what is new, until the drain starts. What can't be used leaves what was shown before, and is told.
@@ -95,7 +101,7 @@ async fn follow(
             Ok(None) => Ok(()),
             Ok(Some(Shown { chain, key, digest })) => certificate.replace(chain, &key).map(|()| {
                 current = digest;
-                tracing::info!(setting = of.setting, "listeners show another certificate");
+                tracing::info!(setting = &*of.setting, "listeners show another certificate");
             }),
             Err(error) => Err(rustls::Error::General(error)),
         };
@@ -105,10 +111,10 @@ async fn follow(
         }
         match &failed {
             Some(why) => {
-                tracing::error!(setting = of.setting, "the certificate of listeners is not replaced: {why}");
-                readiness.notice(of.name, why.clone());
+                tracing::error!(setting = &*of.setting, "the certificate of listeners is not replaced: {why}");
+                readiness.notice(of.name.clone(), why.clone());
             }
-            None => readiness.clear_notice(of.name),
+            None => readiness.clear_notice(&of.name),
         }
         told = failed;
     }

@@ -1,5 +1,6 @@
 //! Tokens of others: their issuers' keys, followed, and what becomes of these told to all who want to know.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +46,7 @@ struct KeyNews {
     metrics: TokenMetrics,
     clock: Arc<dyn Clock>,
     readiness: Readiness,
-    notice: &'static str,
+    notice: Cow<'static, str>,
     /// By issuer, why its keys can't be had.
     failed: Mutex<BTreeMap<String, String>>,
 }
@@ -62,7 +63,7 @@ pub(super) async fn principals(
     if config.issuers.is_empty() {
         return None;
     }
-    let believed = (&*config.issuers, config.remembered, NOTICE);
+    let believed = (&*config.issuers, config.remembered, Cow::Borrowed(NOTICE));
     let verifier = verifier(believed, common, bundles, metrics, (tasks, shutdown)).await;
     let mappings = config.issuers.iter().map(|issuer| issuer.mapping.clone()).collect();
     Some(Principals::new(config.rules.clone(), Arc::new(verifier), mappings))
@@ -71,13 +72,13 @@ pub(super) async fn principals(
 /// What verifies tokens of these issuers, in their order, and remembers so many, while their keys are followed; what is wrong
 /// with these is told under `notice`.
 pub(super) async fn verifier(
-    (issuers, remembered, notice): (&[config::TokenIssuer], usize, &'static str),
+    (issuers, remembered, notice): (&[config::TokenIssuer], usize, Cow<'static, str>),
     common: &Common,
     bundles: &Arc<Watched<Bundles>>,
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Tokens {
-    let _asking = common.readiness.block(notice, "asking the issuers of tokens for their keys");
+    let _asking = common.readiness.block("issuers", "asking the issuers of tokens for their keys");
     let news = Arc::new(KeyNews {
         metrics,
         clock: Arc::clone(&common.clock),
@@ -150,10 +151,10 @@ impl KeyNews {
             None => drop(failed.remove(issuer)),
         }
         if failed.is_empty() {
-            return self.readiness.clear_notice(self.notice);
+            return self.readiness.clear_notice(&self.notice);
         }
         let all: Vec<String> = failed.iter().map(|(issuer, why)| format!("the keys of `{issuer}`: {why}")).collect();
-        self.readiness.notice(self.notice, all.join("; "));
+        self.readiness.notice(self.notice.clone(), all.join("; "));
     }
 }
 

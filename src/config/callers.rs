@@ -12,6 +12,7 @@ use crate::decision::caller::CALLER;
 use crate::decision::caller::statements::{ANY, Vocabulary};
 use crate::decision::caller::{Allowed, Statements};
 use crate::decision::principal::Mapping;
+use crate::decision::query::Overlay;
 use crate::foundation::digest::Digest;
 use crate::identity::api_key::is_caller_name;
 
@@ -125,10 +126,30 @@ fn read_key(section: &mut Section<'_>) -> Option<KeySetting> {
 fn read_vocabulary(section: &mut Section<'_>) -> Option<Vocabulary> {
     let caller = section.required::<String>("caller");
     let subject = read_names(section, "subject");
+    let subject_overlay = read_overlay(section, "subject_overlay");
     let resource = read_names(section, "resource");
+    let resource_overlay = read_overlay(section, "resource_overlay");
     let action = read_names(section, "action");
     let context = read_names(section, "context");
-    Some(Vocabulary { caller: caller?, subject: subject?, resource: resource?, action: action?, context: context? })
+    Some(Vocabulary {
+        caller: caller?,
+        subject: subject?,
+        subject_overlay: subject_overlay?,
+        resource: resource?,
+        resource_overlay: resource_overlay?,
+        action: action?,
+        context: context?,
+    })
+}
+
+/// Names, one by one: what is stored is not given up for whatever a caller may think of.
+fn read_overlay(section: &mut Section<'_>, key: &str) -> Option<Overlay> {
+    let names = section.one_or_more::<String>(key, "[]")?;
+    if names.iter().any(|name| name == ANY) {
+        section.fault(key, format!("`{ANY}` can't stand here: what comes before what is stored is granted by name"));
+        return None;
+    }
+    Some(Overlay::of(names.into_iter().collect()))
 }
 
 fn read_names(section: &mut Section<'_>, key: &str) -> Option<Allowed> {

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+use portcullis_spiffe::TrustDomain;
+
+use super::listener::AuthzenListener;
 use super::node::{Node, Value};
 use super::origin::Origin;
 use super::reader::{Section, Setting};
@@ -29,7 +32,7 @@ pub struct Listen {
     /// `ext_authz` for Envoy.
     pub ext_authz: Vec<Address>,
     /// `AuthZEN` over HTTP.
-    pub authzen: Vec<Address>,
+    pub authzen: Vec<AuthzenListener>,
     /// Metrics and health.
     pub operations: Vec<Address>,
     /// SPIRE's server API; Unix sockets only, since it is the kernel that says who calls.
@@ -60,10 +63,14 @@ pub struct Address {
 }
 
 impl Listen {
-    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+    pub(super) fn read(section: &mut Section<'_>, ours: Option<&TrustDomain>) -> Option<Self> {
         let workload = addresses::<WORKLOAD_MODE>(section, "workload", "unix:run/workload.sock");
         let ext_authz = addresses::<DEFAULT_MODE>(section, "ext_authz", "unix:run/ext_authz.sock");
-        let authzen = addresses::<DEFAULT_MODE>(section, "authzen", "tcp:127.0.0.1:8181");
+        let authzen: Option<Vec<AuthzenListener>> =
+            section.values_or_mappings::<Moded<DEFAULT_MODE>, _>("authzen", "tcp:127.0.0.1:8181", |section| {
+                AuthzenListener::read::<DEFAULT_MODE>(section, ours)
+            });
+        let asked_at = authzen.as_ref().map(|all| all.iter().map(|listener| listener.address.clone()).collect());
         let operations = addresses::<DEFAULT_MODE>(section, "operations", "tcp:127.0.0.1:9901");
         let admin = addresses::<ADMIN_MODE>(section, "admin", "unix:run/admin.sock");
         let bundle_web = addresses::<DEFAULT_MODE>(section, "bundle_web", "[]");
@@ -76,7 +83,7 @@ impl Listen {
         let services = [
             ("workload", &workload),
             ("ext_authz", &ext_authz),
-            ("authzen", &authzen),
+            ("authzen", &asked_at),
             ("operations", &operations),
             ("admin", &admin),
             ("bundle_web", &bundle_web),
@@ -156,7 +163,13 @@ fn addresses<const MODE: u32>(section: &mut Section<'_>, key: &str, default: &st
 }
 
 /// An address that gets `MODE` if it is a Unix socket and names no mode itself.
-struct Moded<const MODE: u32>(Address);
+pub(super) struct Moded<const MODE: u32>(pub(super) Address);
+
+impl<const MODE: u32> From<Moded<MODE>> for AuthzenListener {
+    fn from(Moded(address): Moded<MODE>) -> Self {
+        address.into()
+    }
+}
 
 impl<const MODE: u32> Setting for Moded<MODE> {
     fn read(node: &Node, base: &Path) -> Result<Self, String> {

@@ -188,6 +188,40 @@ impl Section<'_> {
         self.items(key, Node { origin, value: Value::List(vec![node]) })
     }
 
+    /// The list in `key`, or the one value that stands there without brackets. An item is a value, or a mapping that says more.
+    pub(super) fn values_or_mappings<S: Setting, T: From<S>>(
+        &mut self,
+        key: &str,
+        default: &str,
+        mut read: impl FnMut(&mut Section<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let node = self.take(key, default)?;
+        let origin = node.origin.clone();
+        let (items, is_list) = match node.value {
+            Value::List(items) => (items, true),
+            _ => (vec![node], false),
+        };
+        let (mut values, mut shown, count) = (Vec::new(), Vec::new(), items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            if is_list && matches!(item.value, Value::Mapping(_)) {
+                let path = format!("{}[{index}]", join(&self.path, key));
+                let (value, effective) = self.reader.mapping(&path, item, &mut read);
+                values.extend(value);
+                shown.push(effective);
+                continue;
+            }
+            match S::read(&item, &self.reader.base) {
+                Ok(value) => {
+                    shown.push(Node { origin: item.origin.clone(), value: value.shown(&item) });
+                    values.push(value.into());
+                }
+                Err(message) => self.complain(item.origin, key, message),
+            }
+        }
+        self.show(key, Node { origin, value: Value::List(shown) });
+        (values.len() == count).then_some(values)
+    }
+
     /// The list of mappings in `key`, empty by default.
     pub(super) fn mappings<T>(
         &mut self,

@@ -159,8 +159,8 @@ pub struct Authzen {
     pub max_concurrent_searches: usize,
     /// The most results on one page of a search.
     pub max_page_size: usize,
-    /// The URL by which clients know this PDP.
-    pub identifier: Option<Identifier>,
+    /// The URLs by which clients know this PDP, of which no two have the same path; one with a path is a tenant's.
+    pub identifiers: Vec<Identifier>,
     /// Whether its metadata are signed.
     pub signed_metadata: bool,
     /// Whether an answer carries, beside `decision`, a `context` with the decision's id and policies.
@@ -182,7 +182,8 @@ impl Authzen {
         let max_concurrent_requests = section.bounded("max_concurrent_requests", "1024", (1, 1 << 20));
         let max_concurrent_searches = section.bounded("max_concurrent_searches", "4", (1, 1024));
         let max_page_size = section.bounded("max_page_size", "1000", (1, 100_000));
-        let identifier = section.optional::<Identifier>("identifier").valid();
+        let identifiers = section.one_or_more::<Identifier>("identifier", "[]");
+        check_paths(section, identifiers.as_deref().unwrap_or_default());
         let signed_metadata = section.value("signed_metadata", "true");
         let decision_context = section.value("decision_context", "false");
         let decision_context_on_request = section.value("decision_context_on_request", "false");
@@ -195,7 +196,7 @@ impl Authzen {
             max_concurrent_requests: max_concurrent_requests?,
             max_concurrent_searches: max_concurrent_searches?,
             max_page_size: max_page_size?,
-            identifier: identifier?,
+            identifiers: identifiers?,
             signed_metadata: signed_metadata?,
             decision_context: decision_context?,
             decision_context_on_request: decision_context_on_request?,
@@ -203,6 +204,15 @@ impl Authzen {
             callers: callers?,
             map_routes: map_routes?,
         })
+    }
+}
+
+/// The path is all by which it is known for whom a request is: the host is anybody's to write.
+fn check_paths(section: &mut Section<'_>, identifiers: &[Identifier]) {
+    for (index, identifier) in identifiers.iter().enumerate() {
+        if identifiers.iter().take(index).any(|other| other.path() == identifier.path()) {
+            section.fault("identifier", format!("`{identifier}` has the same path as one before it"));
+        }
     }
 }
 

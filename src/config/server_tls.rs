@@ -1,17 +1,13 @@
-//! The section `authzen.tls`: what the listeners `tls:…` show for a certificate; and what listeners and callers have to do
-//! with each other.
+//! The section `authzen.tls` and those like it: what the listeners `tls:…` show for a certificate.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis_spiffe::{SpiffeId, TrustDomain};
 
-use super::callers::Callers;
 use super::entries::DnsName;
 use super::identity::SHORTEST_SVID;
-use super::listen::Listen;
 use super::reader::{Optional, Section};
-use super::sections::Authzen;
 use crate::identity::registry::{check_dns_names, check_spiffe_id};
 
 /// What is shown.
@@ -75,42 +71,4 @@ fn read_svid(section: &mut Section<'_>, ours: Option<&TrustDomain>) -> Option<Se
         section.fault("ttl", "is less than 10s");
     }
     Some(ServerTls::Svid { spiffe_id: spiffe_id?, dns_names: dns_names?, ttl: ttl.valid()? })
-}
-
-/// Whether the listeners of `AuthZEN`, their TLS and their callers go together. What is open to the network by accident is
-/// refused.
-pub(super) fn check(section: &mut Section<'_>, listen: &Listen, authzen: &Authzen) {
-    const LISTENERS: &str = "listen.authzen";
-    let Authzen { callers, tls, .. } = authzen;
-    let mut encrypted = listen.authzen.iter().filter(|address| address.tls).peekable();
-    if encrypted.peek().is_none() {
-        if tls.is_some() {
-            section.fault("authzen", "`tls` has no use without an address `tls:IP:PORT` in `listen.authzen`");
-        }
-        if callers.mtls {
-            section.fault(
-                "authzen",
-                "`callers.mtls` has no use without an address `tls:IP:PORT` in `listen.authzen`: certificates are shown nowhere else",
-            );
-        }
-    }
-    for address in encrypted {
-        let place = address.origin.clone();
-        if tls.is_none() {
-            let message = format!("`{address}` needs `authzen.tls`, which says what certificate is shown");
-            section.complain(place.clone(), LISTENERS, message);
-        }
-        if callers.is_nobody() && !address.is_loopback() && !listen.unauthenticated_beyond_loopback {
-            let message = format!(
-                "`{address}` is not loopback, and nobody has to say there who asks; `authzen.callers` says who may, or \
-                 `listen.unauthenticated_beyond_loopback: true` leaves it open"
-            );
-            section.complain(place, LISTENERS, message);
-        }
-    }
-}
-
-/// Whether somebody on the network can ask without anybody knowing who.
-pub fn is_open_to_the_network(listen: &Listen, callers: &Callers) -> bool {
-    callers.is_nobody() && listen.authzen.iter().any(|address| address.is_tcp() && !address.is_loopback())
 }

@@ -137,7 +137,7 @@ fn a_listener_is_one_address_a_list_or_none() {
     assert_eq!(config.listen.authzen.len(), 2);
     assert!(config.listen.operations.is_empty());
     let beyond = "trust_domain: a\nlisten: {authzen: 'tcp:[::]:1', plaintext_beyond_loopback: true}";
-    assert_eq!(load(beyond).config.listen.authzen[0].to_string(), "tcp:[::]:1");
+    assert_eq!(load(beyond).config.listen.authzen[0].address.to_string(), "tcp:[::]:1");
 }
 
 #[test]

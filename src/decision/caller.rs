@@ -46,6 +46,10 @@ enum Proof {
 pub struct Asker<'a> {
     /// Who; `None` where nobody has to say.
     pub caller: Option<&'a Caller>,
+    /// For which tenant, where there are several.
+    pub tenant: Option<&'a str>,
+    /// Whether no policy is asked whether they may: where they ask that is nobody's to decide.
+    pub exempt: bool,
     /// The client's name for its request.
     pub request_id: Option<&'a str>,
     /// `traceparent`, as it was sent.

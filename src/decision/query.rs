@@ -2,6 +2,7 @@
 //! is translated into this, and only this enters a policy. It borrows its texts from the wire where it can.
 
 mod digest;
+mod overlay;
 mod properties;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use std::fmt;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
+pub use self::overlay::Overlay;
 pub use self::properties::{Properties, Property};
 
 /// A subject or a resource: an entity as the caller describes it.
@@ -20,9 +22,12 @@ pub struct Entity<'a> {
     pub kind: Cow<'a, str>,
     /// Its id, unique within the type.
     pub id: Cow<'a, str>,
-    /// What the caller says of it. What the entity store says of it comes first.
+    /// What the caller says of it. What the entity store says of it comes first, unless `overlay` covers the name.
     #[serde(default)]
     pub properties: Properties<'a>,
+    /// Which of the properties come before what is stored. Never taken from a caller's JSON.
+    #[serde(skip)]
+    pub overlay: Overlay,
     /// Direct parents that follow from the request itself: a path's enclosing path, a workload's trust domain. Never
     /// taken from a caller's JSON.
     #[serde(skip)]
@@ -68,7 +73,8 @@ pub struct Query<'a> {
 impl<'a> Entity<'a> {
     /// An entity of which only the name is known.
     pub fn named(kind: impl Into<Cow<'a, str>>, id: impl Into<Cow<'a, str>>) -> Self {
-        Self { kind: kind.into(), id: id.into(), properties: Properties::default(), parents: SmallVec::new() }
+        let (properties, overlay) = (Properties::default(), Overlay::default());
+        Self { kind: kind.into(), id: id.into(), properties, overlay, parents: SmallVec::new() }
     }
 
     /// The same, borrowing nothing.
@@ -77,6 +83,7 @@ impl<'a> Entity<'a> {
             kind: owned(self.kind),
             id: owned(self.id),
             properties: self.properties.into_owned(),
+            overlay: self.overlay,
             parents: self.parents.into_iter().map(EntityRef::into_owned).collect(),
         }
     }

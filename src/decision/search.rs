@@ -13,7 +13,7 @@ use std::sync::Arc;
 use self::record::Answer;
 use super::authorize::Authorizer;
 use super::caller::Asker;
-use super::query::{Action, Entity, Properties};
+use super::query::{Action, Entity, Overlay, Properties};
 use crate::evidence::{DecisionId, Edge, Record, Taken};
 
 /// How much one page may cost, in units of about a tenth of a microsecond: a look at one name is one, to put the question
@@ -27,8 +27,10 @@ pub enum Sought<'a> {
     Subjects {
         /// The type of subject.
         kind: Cow<'a, str>,
-        /// What the caller says of each of them. What is stored comes first.
+        /// What the caller says of each of them. What is stored comes first, unless `overlay` covers the name.
         properties: Properties<'a>,
+        /// Which of that comes before what is stored.
+        overlay: Overlay,
         /// What they would do.
         action: Action<'a>,
         /// To what.
@@ -42,8 +44,10 @@ pub enum Sought<'a> {
         action: Action<'a>,
         /// The type of resource.
         kind: Cow<'a, str>,
-        /// What the caller says of each of them. What is stored comes first.
+        /// What the caller says of each of them. What is stored comes first, unless `overlay` covers the name.
         properties: Properties<'a>,
+        /// Which of that comes before what is stored.
+        overlay: Overlay,
     },
     /// What may `subject` do to `resource`? Without any action properties.
     Actions {

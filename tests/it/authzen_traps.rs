@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use portcullis::foundation::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::authzen::{EVALUATION, EVALUATIONS, METADATA, Pdp, SEARCHES, assert_error, entity, question, with};
@@ -171,6 +172,64 @@ async fn trap_09_what_is_stored_counts_and_parents_are_nobodys_to_claim() {
     assert_eq!(pdp.answer(EVALUATION, &fills_in).await["decision"], true, "what is not stored is the caller's to say");
     fills_in["resource"]["properties"] = json!({"status": "archived"});
     assert_eq!(pdp.answer(EVALUATION, &fills_in).await["decision"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trap_09_who_was_granted_to_overlay_a_property_does_and_nobody_else() {
+    const KEYS: [&str; 2] = ["it-key-0123456789-of-the-registry", "it-key-0123456789-of-somebody-else"];
+    let named = |(name, key): (&str, &str)| json!({"name": name, "sha256": Digest::of(key.as_bytes()).to_string()});
+    let keys = json!([("registry", KEYS[0]), ("other", KEYS[1])].map(named)).to_string();
+    let properties = json!([
+        {"caller": "registry", "subject_overlay": "department"},
+        {"caller": "*", "subject": "*", "resource": "*"},
+    ])
+    .to_string();
+    let settings = [("AUTHZEN__CALLERS__API_KEYS", &*keys), ("AUTHZEN__CALLERS__PROPERTIES", &*properties)];
+    let pdp = Pdp::start("authzen-search", &settings).await;
+    let by = async |caller: usize, path: &str, body: &Value| {
+        let authorization = format!("Bearer {}", KEYS[caller]);
+        let answer = pdp.send("POST", path, &[JSON, ("authorization", &authorization)], &body.to_string()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    // Record 101 is not of erin's department, which is Finance.
+    let mut claims = question("user/erin", "view", "record/101");
+    claims["subject"]["properties"] = json!({"department": "Legal", "role": "manager"});
+    claims["subject"]["parents"] = json!([{"type": "role", "id": "manager"}]);
+    for _cached in 0..2 {
+        assert_eq!(by(1, EVALUATION, &claims).await, json!({"decision": false}), "what is stored comes first");
+        assert_eq!(by(0, EVALUATION, &claims).await, json!({"decision": true}));
+        let batch = json!({"evaluations": [claims, question("user/erin", "view", "record/101")]});
+        let both = by(0, EVALUATIONS, &batch).await;
+        assert_eq!(both, json!({"evaluations": [{"decision": true}, {"decision": false}]}));
+    }
+    claims["action"]["name"] = json!("edit");
+    assert_eq!(
+        by(0, EVALUATION, &claims).await,
+        json!({"decision": false}),
+        "that is for managers, and nobody is one by saying so"
+    );
+    claims["action"]["name"] = json!("view");
+    claims["subject"]["properties"]["department"] = json!(7);
+    assert_eq!(
+        by(0, EVALUATION, &claims).await,
+        json!({"decision": false}),
+        "no department, and not the stored one either"
+    );
+
+    claims["subject"]["properties"]["department"] = json!("Legal");
+    let [(_, subjects), (_, resources), _] = SEARCHES;
+    let mut whose = claims.clone();
+    whose["resource"] = json!({"type": "record"});
+    let found = by(0, resources, &whose).await;
+    let plain = by(1, resources, &whose).await;
+    let has = |answer: &Value| answer["results"].as_array().unwrap().iter().any(|found| found["id"] == "101");
+    assert_eq!((has(&found), has(&plain)), (true, false), "a search finds what an evaluation permits");
+    let mut who = claims.clone();
+    who["subject"] = json!({"type": "user", "properties": {"department": "Legal"}});
+    let all = by(0, subjects, &who).await["results"].as_array().unwrap().len();
+    assert_eq!(all, 6, "everybody would be of that department");
+    assert!(by(1, subjects, &who).await["results"].as_array().unwrap().len() < 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

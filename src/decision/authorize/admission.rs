@@ -9,7 +9,8 @@ use crate::decision::request::Refusal;
 impl Authorizer {
     /// Whether `by` may ask `query`, which `question` goes on with: nothing if so, or if that is everybody's to ask; else
     /// the answer that says which policies decided so. Nobody is there to do what a permit demands, so one that demands
-    /// anything is none. No fault of the question for the policies is anybody's permission.
+    /// anything is none. No fault of the question for the policies is anybody's permission. Where it is nobody's to decide, no
+    /// policy is asked.
     pub(super) fn admit(
         &self,
         by: Asker<'_>,
@@ -17,12 +18,12 @@ impl Authorizer {
         query: &Query<'_>,
         question: &mut Question<'_>,
     ) -> Result<Option<Answer>, Refusal> {
-        if !question.policies.decides_on_callers() {
+        if by.exempt || !question.policies.decides_on_callers() {
             return Ok(None);
         }
         let refused = |why: &dyn std::fmt::Display| Refusal::new(Reason::CallerNotPermitted, why, "");
         let Some(caller) = by.caller else { return Err(refused(&"nobody is known to ask")) };
-        let asks = admission::question(caller, action, query, question.policies.types());
+        let asks = admission::question((caller, by), action, query, question.policies.types());
         let asks = asks.map_err(|error| refused(&error))?;
         let proofs = Proofs { leaf: caller.leaf(), token: caller.token() };
         let answer = self.settle(&asks, asks.digest(), proofs, question).map_err(|error| refused(&error))?;

@@ -1,10 +1,10 @@
 //! Whether a caller may ask what it asks: `Portcullis::Action::"evaluate"` or `"search"`, by the caller, on the resource that
-//! is asked about; subject, action and resource are in the context by name. It is put to the same policies as the question
+//! is asked about; subject, action and resource are in the context by name, and the tenant if there is one. It is put to the same policies as the question
 //! itself, and where the schema does not allow it, the answer is no.
 
 use serde_json::json;
 
-use super::Caller;
+use super::{Asker, Caller};
 use crate::decision::mapping::complete_resource;
 use crate::decision::query::{Action, Entity, Properties, Query};
 use crate::decision::request::Refusal;
@@ -21,20 +21,24 @@ pub(in crate::decision) fn is_of_callers(action: &str) -> bool {
     action == EVALUATE || action == SEARCH
 }
 
-/// May `caller` ask `asked`? Nothing that the caller says of anybody is in it. What `asked` leaves open has an empty name.
+/// May `caller`, who asks as `by` says, ask `asked`? Nothing that the caller says of anybody is in it. What `asked` leaves open
+/// has an empty name.
 ///
 /// # Errors
 /// [`Refusal`] if the name of the resource can be read in two ways.
 pub(in crate::decision) fn question<'q>(
-    caller: &'q Caller,
+    (caller, by): (&'q Caller, Asker<'q>),
     action: &'static str,
     asked: &'q Query<'_>,
     types: &SchemaTypes,
 ) -> Result<Query<'q>, Refusal> {
     let named = |entity: &Entity<'_>| json!({"type": entity.kind, "id": entity.id});
-    let mut context = Properties::with_capacity(2);
+    let mut context = Properties::with_capacity(3);
     context.insert("resource", named(&asked.resource));
     context.insert("subject", named(&asked.subject));
+    if let Some(tenant) = by.tenant {
+        context.insert("tenant", tenant);
+    }
     let mut action = Action::named(action);
     action.properties.insert("name", &*asked.action.name);
     let resource = Entity::named(&*asked.resource.kind, &*asked.resource.id);
@@ -73,6 +77,7 @@ fn unanswerable(action: &ActionType) -> Vec<String> {
         let fits = match name.as_str() {
             "subject" | "resource" => is_reference(attribute),
             "action" => has_texts(&attribute.kind, &["name"]),
+            "tenant" => attribute.kind == Type::String && !attribute.required,
             _ if attribute.required => {
                 found.push(format!("requires `context.{name}`, which no caller's question has; make it optional"));
                 continue;
@@ -82,6 +87,7 @@ fn unanswerable(action: &ActionType) -> Vec<String> {
         if !fits {
             let expected = match name.as_str() {
                 "action" => "a record `{name: String}`",
+                "tenant" => "an optional `String`",
                 _ => "an entity or a record `{type: String, id: String}`",
             };
             found.push(format!("`context.{name}` of a caller's question is {expected}"));

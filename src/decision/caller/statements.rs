@@ -2,11 +2,14 @@
 //! context. What it may not say is left out, as if it had not been said. That takes nothing from anybody's safety, since who
 //! asks could always have kept silent, and members that mean nothing to us are to be ignored anyhow (Authorization API 1.0,
 //! section 5).
+//!
+//! What it may say fills in what is not stored. What it may overlay comes before what is stored: that is granted name by name,
+//! to one caller after the other, and it is attributes alone. What an entity is within nobody says but the store.
 
 use std::collections::BTreeSet;
 
 use super::Caller;
-use crate::decision::query::{Properties, Query};
+use crate::decision::query::{Entity, Overlay, Properties, Query};
 
 /// Stands for all callers that have no place of their own, and, in a list, for all names.
 pub const ANY: &str = "*";
@@ -27,8 +30,12 @@ pub struct Vocabulary {
     pub caller: String,
     /// Properties of the subject.
     pub subject: Allowed,
+    /// Properties of the subject that it may say even if others are stored.
+    pub subject_overlay: Overlay,
     /// Properties of the resource.
     pub resource: Allowed,
+    /// Properties of the resource that it may say even if others are stored.
+    pub resource_overlay: Overlay,
     /// Properties of the action.
     pub action: Allowed,
     /// Keys of the context.
@@ -54,22 +61,42 @@ impl Statements {
         let name = caller.map_or(ANY, Caller::name);
         let own = self.0.iter().find(|vocabulary| vocabulary.caller == name);
         let vocabulary = own.or_else(|| self.0.iter().find(|vocabulary| vocabulary.caller == ANY));
-        let nothing = Allowed::Names(BTreeSet::new());
-        let (subject, resource, action, context) = vocabulary.map_or(
-            (&nothing, &nothing, &nothing, &nothing),
-            |Vocabulary { caller: _, subject, resource, action, context }| (subject, resource, action, context),
-        );
-        subject.restrict(&mut query.subject.properties);
-        resource.restrict(&mut query.resource.properties);
-        action.restrict(&mut query.action.properties);
-        context.restrict(&mut query.context);
+        let nothing = Vocabulary::nothing();
+        let Vocabulary { caller: _, subject, subject_overlay, resource, resource_overlay, action, context } =
+            vocabulary.unwrap_or(&nothing);
+        describe(&mut query.subject, subject, subject_overlay);
+        describe(&mut query.resource, resource, resource_overlay);
+        action.restrict(&mut query.action.properties, |_| false);
+        context.restrict(&mut query.context, |_| false);
     }
 }
 
+impl Vocabulary {
+    fn nothing() -> Self {
+        let nothing = || Allowed::Names(BTreeSet::new());
+        Self {
+            caller: ANY.to_owned(),
+            subject: nothing(),
+            subject_overlay: Overlay::default(),
+            resource: nothing(),
+            resource_overlay: Overlay::default(),
+            action: nothing(),
+            context: nothing(),
+        }
+    }
+}
+
+/// Who may overlay a property may say it.
+fn describe(entity: &mut Entity<'_>, allowed: &Allowed, overlay: &Overlay) {
+    allowed.restrict(&mut entity.properties, |name| overlay.covers(name));
+    entity.overlay = overlay.clone();
+}
+
 impl Allowed {
-    fn restrict(&self, properties: &mut Properties<'_>) {
+    /// Leaves out what is neither one of these nor allowed by `also`.
+    fn restrict(&self, properties: &mut Properties<'_>, also: impl Fn(&str) -> bool) {
         if let Self::Names(names) = self {
-            properties.retain(|name| names.contains(name));
+            properties.retain(|name| names.contains(name) || also(name));
         }
     }
 }
@@ -86,7 +113,8 @@ mod tests {
 
     fn vocabulary(caller: &str, subject: Allowed) -> Vocabulary {
         let nothing = || names(&[]);
-        Vocabulary { caller: caller.into(), subject, resource: nothing(), action: nothing(), context: names(&["ip"]) }
+        let (caller, context) = (caller.into(), names(&["ip"]));
+        Vocabulary { caller, subject, resource: nothing(), action: nothing(), context, ..Vocabulary::nothing() }
     }
 
     fn said(statements: &Statements, caller: Option<&str>) -> (Vec<String>, Vec<String>) {
@@ -117,6 +145,30 @@ mod tests {
         let everyone = Statements::new(vec![vocabulary(ANY, names(&["role"]))]);
         assert_eq!(said(&everyone, Some("other")), (vec!["role".to_owned()], ip.clone()));
         assert_eq!(said(&everyone, None), (vec!["role".to_owned()], ip));
+    }
+
+    #[test]
+    fn what_may_be_overlaid_is_granted_by_name_and_to_nobody_else() {
+        let overlay = Overlay::of(["department".to_owned(), "clearance".to_owned()].into());
+        let shop = Vocabulary { subject_overlay: overlay, ..vocabulary("shop", names(&[])) };
+        let all = Statements::new(vec![shop, vocabulary(ANY, Allowed::Any)]);
+        let asked = |caller: &str| {
+            let properties = serde_json::from_str(r#"{"department": "sales", "role": "admin"}"#).unwrap();
+            let alice = Entity { properties, ..Entity::named("user", "alice") };
+            let resource = Entity { properties: alice.properties.clone(), ..Entity::named("record", "1") };
+            let (action, context) = (crate::decision::query::Action::named("read"), Properties::default());
+            let mut query = Query { subject: alice, action, resource, context, extra: Vec::new() };
+            all.restrict(&mut query, Some(&Caller::named(Arc::from(caller))));
+            query
+        };
+        let shop = asked("shop");
+        let said: Vec<_> = shop.subject.properties.iter().map(|(name, _)| name).collect();
+        assert_eq!(said, ["department"], "what may be overlaid may be said");
+        assert_eq!(shop.subject.overlay.said(&shop.subject.properties).collect::<Vec<_>>(), ["department"]);
+        assert!(shop.resource.properties.is_empty() && shop.resource.overlay.is_empty());
+        let other = asked("gateway");
+        assert_eq!(other.subject.properties.iter().len(), 2);
+        assert!(other.subject.overlay.is_empty(), "to say all is not to overlay anything");
     }
 
     #[test]

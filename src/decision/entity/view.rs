@@ -1,7 +1,7 @@
 //! What one request sees of the entities: those that are stored, and what the request itself brings along.
 //!
-//! What is stored comes first: its attributes win over the brought ones, and its parents stay whatever is brought;
-//! brought parents are added.
+//! What is stored comes first: its attributes win over the brought ones, but for those that whoever asks was granted to
+//! overlay; and its parents stay whatever is brought; brought parents are added.
 
 use super::lineage::Lineage;
 use super::store::{Entities, Node};
@@ -15,7 +15,9 @@ pub struct Brought<'a> {
     pub uid: UidRef<'a>,
     /// What is stored of it, which is looked up but once.
     pub stored: Option<&'a Node>,
-    /// What the request says of it.
+    /// What the request says of it that comes before what is stored.
+    pub overlay: Record<'a>,
+    /// What the request says of it that comes after what is stored.
     pub attributes: Record<'a>,
     /// A direct parent that follows from the request itself; most have one.
     pub parent: Option<UidRef<'a>>,
@@ -45,6 +47,11 @@ impl<'a> Brought<'a> {
     /// The direct parents.
     pub fn parents(&self) -> impl Iterator<Item = UidRef<'a>> {
         self.parent.into_iter().chain(self.more_parents.iter().copied())
+    }
+
+    /// What the request says of an attribute.
+    pub fn said(&self, name: &str) -> Option<&Value<'a>> {
+        self.overlay.get(name).or_else(|| self.attributes.get(name))
     }
 }
 
@@ -116,8 +123,9 @@ impl<'a> Found<'a> {
 impl<'a> Known<'a> {
     /// The value of an attribute.
     pub fn attribute(&self, name: &str) -> Option<&'a Value<'a>> {
-        let stored: Option<&'a Value<'a>> = self.stored.and_then(|node| node.attributes().get(name));
-        stored.or_else(|| self.brought.and_then(|brought| brought.attributes.get(name)))
+        let overlaid = self.brought.and_then(|brought| brought.overlay.get(name));
+        let stored = || -> Option<&'a Value<'a>> { self.stored.and_then(|node| node.attributes().get(name)) };
+        overlaid.or_else(stored).or_else(|| self.brought.and_then(|brought| brought.attributes.get(name)))
     }
 
     /// The value of a tag.
@@ -127,11 +135,16 @@ impl<'a> Known<'a> {
 
     /// Attributes by name, each once.
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a Value<'a>)> {
+        let overlay: Option<&'a Record<'a>> = self.brought.map(|brought| &brought.overlay);
         let stored: Option<&'a Record<'a>> = self.stored.map(Node::attributes);
-        let own = stored.into_iter().flat_map(Record::iter).map(|(name, value)| (name.as_str(), value));
-        let brought = self.brought.into_iter().flat_map(|brought| brought.attributes.iter());
-        let added = brought.map(|(name, value)| (name.as_str(), value));
-        own.chain(added.filter(move |(name, _)| stored.is_none_or(|record| record.get(name).is_none())))
+        let added: Option<&'a Record<'a>> = self.brought.map(|brought| &brought.attributes);
+        let lacks = |record: Option<&Record<'_>>, name: &str| record.is_none_or(|record| record.get(name).is_none());
+        let all = |record: Option<&'a Record<'a>>| {
+            record.into_iter().flat_map(Record::iter).map(|(name, value)| (name.as_str(), value))
+        };
+        let own = all(stored).filter(move |(name, _)| lacks(overlay, name));
+        let rest = all(added).filter(move |(name, _)| lacks(overlay, name) && lacks(stored, name));
+        all(overlay).chain(own).chain(rest)
     }
 
     /// Tags by name.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::PolicySet;
 use super::stock::{Translator, own, references};
 use crate::decision::entity::{Entities, View};
-use crate::decision::query::{Action, Entity, EntityRef, Properties, Query};
+use crate::decision::query::{Action, Entity, EntityRef, Overlay, Properties, Query};
 
 /// A document that says no question.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -46,7 +46,8 @@ impl PolicySet {
         let (mut named, mut steps) = (question.named(), 0);
         for brought in &question.brought {
             named.extend([brought.uid].into_iter().chain(brought.parents()).map(|uid| uid.to_owned()));
-            brought.attributes.iter().for_each(|(_, value)| references(value, &mut named));
+            let said = brought.overlay.iter().chain(brought.attributes.iter());
+            said.for_each(|(_, value)| references(value, &mut named));
         }
         for rule in asked.rules() {
             steps = steps.max(rule.steps);
@@ -96,12 +97,17 @@ pub fn entity_named(text: &str) -> Option<Entity<'static>> {
 
 fn entity(entity: &Entity<'_>) -> Value {
     let parents = entity.parents.iter().map(|parent| json!({"type": parent.kind, "id": parent.id}));
-    json!({
+    let mut written = json!({
         "type": entity.kind,
         "id": entity.id,
         "properties": properties(&entity.properties),
         "parents": parents.collect::<Vec<_>>(),
-    })
+    });
+    let overlay: Vec<_> = entity.overlay.said(&entity.properties).collect();
+    if let (false, Value::Object(members)) = (overlay.is_empty(), &mut written) {
+        members.insert("overlay".to_owned(), overlay.into());
+    }
+    written
 }
 
 fn properties(properties: &Properties<'_>) -> Value {
@@ -116,9 +122,13 @@ fn read_entity(value: Value) -> Option<Entity<'static>> {
         _ => None,
     };
     let properties = said(&mut entity)?;
+    let overlay = match entity.remove("overlay") {
+        None => Overlay::default(),
+        Some(names) => Overlay::of(serde_json::from_value(names).ok()?),
+    };
     let parents = parents.into_iter().map(parent).collect::<Option<_>>()?;
     let named = Entity::named(text_of(&mut entity, "type")?, text_of(&mut entity, "id")?);
-    Some(Entity { properties, parents, ..named })
+    Some(Entity { properties, overlay, parents, ..named })
 }
 
 fn text_of(object: &mut Map<String, Value>, name: &str) -> Option<String> {

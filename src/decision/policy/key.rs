@@ -148,6 +148,7 @@ impl Write for CacheKey {
 
     fn entity(&mut self, entity: &Brought<'_>) {
         self.uid(entity.uid);
+        self.record(&entity.overlay);
         self.record(&entity.attributes);
         self.count(entity.parents().count());
         entity.parents().for_each(|parent| self.uid(parent));

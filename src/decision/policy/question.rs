@@ -9,7 +9,7 @@ use super::EvaluateError;
 use super::actions::Actions;
 use super::index::Party;
 use crate::decision::entity::{Brought, Entities, UidRef, View};
-use crate::decision::query::{Entity, EntityRef, Properties, Query};
+use crate::decision::query::{Entity, EntityRef, Overlay, Properties, Query};
 use crate::decision::schema::{ActionType, EntityType, RecordType, SchemaTypes, Type};
 use crate::decision::value::read::{Place, ValueError, declared, read_property};
 use crate::decision::value::{Record, Text, Value};
@@ -109,7 +109,8 @@ impl<'a> Typist<'a> {
     fn describe(&self, entity: &'a Entity<'_>) -> Result<Brought<'a>, EvaluateError> {
         let kind = self.kind(&entity.kind)?;
         let uid = Self::uid_of(kind, &entity.id)?;
-        let attributes = declared(&kind.attributes, &entity.properties, &Place::new(&entity.kind))?;
+        let said = declared(&kind.attributes, &entity.properties, &Place::new(&entity.kind))?;
+        let (overlay, attributes) = apart(said, &entity.overlay);
         let mut parents = Vec::new();
         let (parent, more) = match entity.parents.split_first() {
             Some((parent, more)) => (Some(self.parent(kind, parent)?), more),
@@ -118,7 +119,7 @@ impl<'a> Typist<'a> {
         for parent in more {
             parents.push(self.parent(kind, parent)?);
         }
-        Ok(Brought { uid, stored: self.stored.get(uid), attributes, parent, more_parents: parents })
+        Ok(Brought { uid, stored: self.stored.get(uid), overlay, attributes, parent, more_parents: parents })
     }
 
     fn parent(&self, kind: &EntityType, parent: &'a EntityRef<'_>) -> Result<UidRef<'a>, EvaluateError> {
@@ -134,10 +135,11 @@ impl<'a> Typist<'a> {
     /// it is not there, and a policy that reads its attributes fails.
     fn add(&self, described: Brought<'a>, brought: &mut Vec<Brought<'a>>) -> Result<(), EvaluateError> {
         let adds = match described.stored {
-            None => !described.attributes.is_empty() || described.parent.is_some(),
+            None => !(described.attributes.is_empty() && described.overlay.is_empty()) || described.parent.is_some(),
             Some(node) => {
-                let new = |name: &str| node.attributes().get(name).is_none();
-                described.attributes.iter().any(|(name, _)| new(name.as_str()))
+                let stored = |name: &Text<'_>| node.attributes().get(name.as_str());
+                described.attributes.iter().any(|(name, _)| stored(name).is_none())
+                    || described.overlay.iter().any(|(name, value)| stored(name) != Some(value))
                     || described.parents().any(|parent| !self.stored.is_within(node, parent))
             }
         };
@@ -156,8 +158,7 @@ impl<'a> Typist<'a> {
         for entity in brought {
             let kind = self.kind(entity.uid.kind())?;
             let has = |name: &str| {
-                entity.attributes.get(name).is_some()
-                    || entity.stored.is_some_and(|node| node.attributes().get(name).is_some())
+                entity.said(name).is_some() || entity.stored.is_some_and(|node| node.attributes().get(name).is_some())
             };
             let lacking = kind.attributes.iter().find(|(name, attribute)| attribute.required && !has(name));
             if let Some((name, _)) = lacking {
@@ -196,21 +197,33 @@ fn allow(uid: UidRef<'_>, allowed: &BTreeSet<Arc<str>>, role: &str, action: &str
     Err(mismatch(&format!("a `{}` can't be the {role} of action `{action}`", uid.kind())))
 }
 
-impl<'a> Brought<'a> {
+impl Brought<'_> {
     /// Adds another description of the same entity.
     fn merge(&mut self, other: Self) -> Result<(), EvaluateError> {
-        let (own, others) = (std::mem::take(&mut self.attributes), other.attributes);
-        if others.iter().any(|(name, value)| own.get(name.as_str()).is_some_and(|known| known != value)) {
+        let mut others = other.overlay.iter().chain(other.attributes.iter());
+        if others.any(|(name, value)| self.said(name.as_str()).is_some_and(|known| known != value)) {
             return Err(mismatch(&format!("the entity {} is described in two ways", self.uid)));
         }
-        let all = own.iter().chain(others.iter()).map(|(name, value)| (name.clone(), value.clone()));
-        let mut all: Vec<(Text<'a>, Value<'a>)> = all.collect();
-        all.sort_unstable();
-        all.dedup();
-        self.attributes = all.into_iter().collect();
+        self.overlay = joined(&self.overlay, &other.overlay);
+        self.attributes = joined(&self.attributes, &other.attributes);
         self.more_parents.extend(other.parent.into_iter().chain(other.more_parents));
         Ok(())
     }
+}
+
+/// What `overlay` covers, and the rest.
+fn apart<'a>(said: Record<'a>, overlay: &Overlay) -> (Record<'a>, Record<'a>) {
+    if overlay.is_empty() {
+        return (Record::default(), said);
+    }
+    let fields = said.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let (covered, rest): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| overlay.covers(name.as_str()));
+    (covered.into_iter().collect(), rest.into_iter().collect())
+}
+
+/// All that two records have which agree where both have it.
+fn joined<'a>(one: &Record<'a>, other: &Record<'a>) -> Record<'a> {
+    one.iter().chain(other.iter()).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The context as the action declares it. What is not declared is left out; `context.action` is what the caller says of

@@ -25,6 +25,9 @@ impl Query<'_> {
     }
 }
 
+/// What stands before the names of an overlay, where without one a length stands: nothing is as long as this.
+const OVERLAY: u64 = u64::MAX;
+
 /// What stands before a value, so that values of different types never feed the hasher the same bytes.
 enum Tag {
     Null,
@@ -36,12 +39,19 @@ enum Tag {
     Object,
 }
 
-fn hash_entity(hasher: &mut Hasher, Entity { kind, id, properties, parents }: &Entity<'_>) {
+fn hash_entity(hasher: &mut Hasher, Entity { kind, id, properties, overlay, parents }: &Entity<'_>) {
     hasher.field(kind.as_bytes()).field(id.as_bytes());
     hash_properties(hasher, properties);
     hasher.number(length(parents.len()));
     for EntityRef { kind, id } in parents {
         hasher.field(kind.as_bytes()).field(id.as_bytes());
+    }
+    let covered: Vec<_> = overlay.said(properties).collect();
+    if !covered.is_empty() {
+        hasher.number(OVERLAY).number(length(covered.len()));
+        for name in covered {
+            hasher.field(name.as_bytes());
+        }
     }
 }
 

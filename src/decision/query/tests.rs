@@ -77,6 +77,10 @@ const CHANGES: &[fn(&mut Query<'static>, &str)] = &[
     |query, by| query.subject.kind.to_mut().push_str(by),
     |query, by| query.subject.id.to_mut().push_str(by),
     |query, by| query.subject.properties.insert(by.to_owned(), json!(by)),
+    |query, by| {
+        query.subject.properties.insert("said".to_owned(), json!(by));
+        query.subject.overlay = Overlay::of(["said".to_owned()].into());
+    },
     |query, by| query.subject.parents.push(EntityRef::new(by.to_owned(), by.to_owned())),
     |query, by| query.action.name.to_mut().push_str(by),
     |query, by| query.action.properties.insert(by.to_owned(), json!(by)),

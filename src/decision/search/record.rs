@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Page, Search, SearchError, Sought};
 use crate::decision::caller::Asker;
 use crate::decision::policy::PolicySet;
-use crate::decision::query::{Action, Entity, Properties, Query};
+use crate::decision::query::{Action, Entity, Overlay, Properties, Query};
 use crate::evidence::{DecisionId, Edge, SearchKind, SearchRecord};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
@@ -33,16 +33,17 @@ impl<'s> Search<'s> {
 
     /// The question, with an empty name in the place of what is sought.
     pub(in crate::decision) fn query(&self) -> Query<'s> {
-        let open = |kind: &str, properties: &Properties<'_>| Entity {
+        let open = |kind: &str, properties: &Properties<'_>, overlay: &Overlay| Entity {
             properties: properties.clone().into_owned(),
+            overlay: overlay.clone(),
             ..Entity::named(kind.to_owned(), "")
         };
         let (subject, action, resource) = match &self.sought {
-            Sought::Subjects { kind, properties, action, resource } => {
-                (open(kind, properties), action.clone(), resource.clone())
+            Sought::Subjects { kind, properties, overlay, action, resource } => {
+                (open(kind, properties, overlay), action.clone(), resource.clone())
             }
-            Sought::Resources { subject, action, kind, properties } => {
-                (subject.clone(), action.clone(), open(kind, properties))
+            Sought::Resources { subject, action, kind, properties, overlay } => {
+                (subject.clone(), action.clone(), open(kind, properties, overlay))
             }
             Sought::Actions { subject, resource } => (subject.clone(), Action::named(""), resource.clone()),
         };

@@ -100,16 +100,26 @@ fn what_is_refused_of_an_evaluation_is_not_found_by_a_search() {
 
 #[test]
 fn searches_that_differ_in_anything_have_different_digests() {
-    let kinds = |kind: &'static str, properties: &str| {
+    let kinds = |kind: &'static str, properties: &str, overlay: &[&str]| {
         let properties: Properties<'static> = serde_json::from_str(properties).unwrap();
         let (action, resource) = (Action::named("read"), Entity::named("Document", "d"));
         let search = |sought| Search { sought, context: Properties::default(), after: None, limit: 1 };
-        search(Sought::Subjects { kind: kind.into(), properties, action, resource })
+        let overlay = Overlay::of(overlay.iter().map(ToString::to_string).collect());
+        search(Sought::Subjects { kind: kind.into(), properties, overlay, action, resource })
     };
-    let digests =
-        [kinds("User", "{}"), kinds("Robot", "{}"), kinds("User", r#"{"a": 1}"#), kinds("User", r#"{"a": "1"}"#)];
+    let digests = [
+        kinds("User", "{}", &[]),
+        kinds("Robot", "{}", &[]),
+        kinds("User", r#"{"a": 1}"#, &[]),
+        kinds("User", r#"{"a": "1"}"#, &[]),
+        kinds("User", r#"{"a": 1}"#, &["a"]),
+        kinds("User", r#"{"a": 1, "b": 2}"#, &["a"]),
+        kinds("User", r#"{"a": 1, "b": 2}"#, &["a", "b"]),
+    ];
     let digests: std::collections::BTreeSet<_> = digests.iter().map(Search::digest).collect();
-    assert_eq!(digests.len(), 4);
-    let page = Search { after: Some("x".to_owned()), limit: 7, ..kinds("User", "{}") };
+    assert_eq!(digests.len(), 7);
+    let unsaid = kinds("User", "{}", &["a"]);
+    assert_eq!(unsaid.digest(), kinds("User", "{}", &[]).digest(), "what is not said overlays nothing");
+    let page = Search { after: Some("x".to_owned()), limit: 7, ..kinds("User", "{}", &[]) };
     assert!(digests.contains(&page.digest()), "a page is no part of it");
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::access::Tenant;
 use self::asking::Asking;
 use self::batch::Batch;
 use self::body::Bodies;
@@ -24,13 +25,15 @@ use self::question::{Members, QuestionError};
 use super::failure::{Failure, method_not_allowed, not_found, panicked};
 use super::request_id::echo;
 use crate::decision::search::{Found, Search};
-use crate::decision::{Asker, Authorizer, Callers, Query, Reason, Statements, Verdict};
+use crate::decision::{Asker, Authorizer, Query, Reason, Verdict};
 use crate::evidence::Edge;
 
+pub use self::access::Access;
 pub use super::identifier::{Identifier, IdentifierError};
 pub use metadata::Metadata;
 pub use metrics::Metrics;
 
+mod access;
 mod answer;
 mod asking;
 mod batch;
@@ -78,12 +81,9 @@ pub struct AuthzenConfig {
     pub decision_context: bool,
     /// Whether a request may say otherwise, in `options.decision_context`.
     pub decision_context_on_request: bool,
-    /// What is told of it, if clients know it by a URL. That of a tenant has a path, under which all is served, too.
-    pub metadata: Option<Metadata>,
-    /// Who may ask, and how they prove who they are. Without it nobody has to.
-    pub callers: Option<Arc<Callers>>,
-    /// What they may say of those whom they ask about.
-    pub statements: Statements,
+    /// What is told of it under each URL by which clients know it, of which no two have the same path. One with a path is a
+    /// tenant's: all is served under that path, too.
+    pub metadata: Vec<Metadata>,
 }
 
 impl Default for AuthzenConfig {
@@ -96,9 +96,7 @@ impl Default for AuthzenConfig {
             max_page_size: 1000,
             decision_context: false,
             decision_context_on_request: false,
-            metadata: None,
-            callers: None,
-            statements: Statements::default(),
+            metadata: Vec::new(),
         }
     }
 }
@@ -138,23 +136,43 @@ impl Evaluate for Authorizer {
     }
 }
 
-/// Serves the API with `pdp`'s answers. Whoever asks is authenticated first; the metadata are everybody's to read.
-pub fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
-    let endpoints = endpoints::<E>(config.callers.as_ref());
-    let mut routes = endpoints.clone();
-    if let Some(metadata) = &config.metadata {
-        routes = routes.route(&metadata.path(), get(configuration::<E>).fallback(method_not_allowed));
-        let tenant = metadata.identifier().path();
-        if !tenant.is_empty() {
-            routes = routes.nest(tenant, endpoints);
-        }
+/// The API with somebody's answers. What bounds its work is one for all listeners that serve it.
+#[derive(Debug)]
+pub struct AuthzenApi<E> {
+    service: Service<E>,
+    metrics: Metrics,
+}
+
+impl<E: Evaluate> AuthzenApi<E> {
+    /// That with `pdp`'s answers.
+    pub fn new(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Self {
+        Self { service: Service::new(pdp, config), metrics }
     }
-    routes
-        .fallback(not_found)
-        .with_state(Arc::new(Service::new(pdp, config)))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(metrics, metrics::count))
-        .layer(middleware::from_fn(echo))
+
+    /// What a listener serves where `access` says who may ask. Whoever asks is authenticated first; the metadata are everybody's
+    /// to read.
+    pub fn router(&self, access: Access) -> Router {
+        let service = self.service.at(access);
+        let all = &service.config.metadata;
+        let tenants = all.iter().filter_map(|metadata| Some((metadata.identifier().path(), metadata.tenant()?)));
+        let tenants: Vec<_> = tenants.collect();
+        let endpoints = endpoints::<E>(&service.access);
+        let mut routes = if tenants.is_empty() { endpoints.clone() } else { of_tenant(&endpoints, None) };
+        for (path, tenant) in tenants {
+            routes = routes.nest(path, of_tenant(&endpoints, Some(tenant.into())));
+        }
+        for metadata in all {
+            let document = metadata.clone();
+            let told = get(move || async move { document.response() }).fallback(method_not_allowed);
+            routes = routes.route(&metadata.path(), told);
+        }
+        routes
+            .fallback(not_found)
+            .with_state(Arc::new(service))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(middleware::from_fn_with_state(self.metrics.clone(), metrics::count))
+            .layer(middleware::from_fn(echo))
+    }
 }
 
 /// The answer to one question. Who is not told what else must be done is not permitted what depends on it.
@@ -163,22 +181,29 @@ async fn verdict<E: Evaluate>(pdp: &E, query: Query<'_>, by: Asker<'_>, with_con
     verdict.settled().await
 }
 
-fn endpoints<E: Evaluate>(callers: Option<&Arc<Callers>>) -> Router<Arc<Service<E>>> {
+fn endpoints<E: Evaluate>(access: &Access) -> Router<Arc<Service<E>>> {
     let routes = Router::new()
         .route(EVALUATION_PATH, post(evaluation::<E>).fallback(method_not_allowed))
         .route(EVALUATIONS_PATH, post(evaluations::<E>).fallback(method_not_allowed))
         .route(SUBJECT_SEARCH_PATH, post(search::subjects::<E>).fallback(method_not_allowed))
         .route(RESOURCE_SEARCH_PATH, post(search::resources::<E>).fallback(method_not_allowed))
         .route(ACTION_SEARCH_PATH, post(search::actions::<E>).fallback(method_not_allowed));
-    match callers {
+    match &access.callers {
         None => routes,
         Some(callers) => routes.route_layer(middleware::from_fn_with_state(Arc::clone(callers), asking::authenticate)),
     }
 }
 
+/// The same, where it is known for which tenant a request comes in.
+fn of_tenant<S: Clone + Send + Sync + 'static>(endpoints: &Router<S>, tenant: Option<Arc<str>>) -> Router<S> {
+    endpoints.clone().layer(Extension(Tenant(tenant)))
+}
+
+#[derive(Debug)]
 struct Service<E> {
     pdp: Arc<E>,
-    config: AuthzenConfig,
+    config: Arc<AuthzenConfig>,
+    access: Arc<Access>,
     bodies: Bodies,
     room: Arc<Semaphore>,
     searches: Arc<Semaphore>,
@@ -195,7 +220,19 @@ impl<E: Evaluate> Service<E> {
         let bodies = Bodies::new(config.max_body_bytes);
         let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         let (room, searches) = (places(config.max_concurrent_requests), places(config.max_concurrent_searches));
-        Self { pdp, config, bodies, room, searches }
+        Self { pdp, config: Arc::new(config), access: Arc::default(), bodies, room, searches }
+    }
+
+    /// The same, with the same bounds, where `access` says who may ask.
+    fn at(&self, access: Access) -> Self {
+        Self {
+            pdp: Arc::clone(&self.pdp),
+            config: Arc::clone(&self.config),
+            access: Arc::new(access),
+            bodies: self.bodies.clone(),
+            room: Arc::clone(&self.room),
+            searches: Arc::clone(&self.searches),
+        }
     }
 
     /// Reads the request, and lets it in if there is room.
@@ -209,9 +246,9 @@ impl<E: Evaluate> Service<E> {
         Ok(Admitted { members: question::object(&body.bytes)?, _place: place })
     }
 
-    async fn decide(&self, mut query: Query<'_>, by: Asker<'_>, with_context: bool) -> Response {
-        self.config.statements.restrict(&mut query, by.caller);
-        answer::response(&verdict(&*self.pdp, query, by, with_context).await, with_context)
+    async fn decide(&self, mut query: Query<'_>, asking: &Asking, with_context: bool) -> Response {
+        asking.restrict(&mut query);
+        answer::response(&verdict(&*self.pdp, query, asking.by(), with_context).await, with_context)
     }
 
     fn context_policy(&self) -> ContextPolicy {
@@ -229,20 +266,20 @@ async fn evaluation<E: Evaluate>(
     State(service): State<Arc<Service<E>>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let asking = Asking::of(&request);
+    let asking = Asking::of(&request, &service.access);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let policy = service.context_policy();
     // `options` are no member of a single question, so they are only looked at where they can mean something.
     let mut options = if policy.on_request { members.optional_object("options")? } else { None };
     let with_context = policy.read(options.as_mut())?;
-    Ok(service.decide(question::query(members)?, asking.by(), with_context).await)
+    Ok(service.decide(question::query(members)?, &asking, with_context).await)
 }
 
 async fn evaluations<E: Evaluate>(
     State(service): State<Arc<Service<E>>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let asking = Asking::of(&request);
+    let asking = Asking::of(&request, &service.access);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let mut options = members.optional_object("options")?;
     let semantic = Semantic::read(options.as_mut())?;
@@ -253,18 +290,11 @@ async fn evaluations<E: Evaluate>(
         Some(_) => return Err(members.wrong("evaluations", "an array").into()),
     };
     if items.is_empty() {
-        return Ok(service.decide(question::query(members)?, asking.by(), with_context).await);
+        return Ok(service.decide(question::query(members)?, &asking, with_context).await);
     }
     let batch = Batch::new(members, items, semantic, service.config.max_evaluations)?;
-    let decisions = batch.put(&*service.pdp, &service.config.statements, asking.by(), with_context).await?;
+    let decisions = batch.put(&*service.pdp, &asking, with_context).await?;
     Ok(Json(decisions).into_response())
-}
-
-async fn configuration<E: Evaluate>(State(service): State<Arc<Service<E>>>) -> Response {
-    match &service.config.metadata {
-        Some(metadata) => metadata.response(),
-        None => not_found().await.into_response(),
-    }
 }
 
 /// Whether there is one content type and it is `application/json`, whatever its parameters: RFC 8259 section 11

@@ -36,6 +36,18 @@ impl Pdp {
         Self { home, _gateway: gateway }
     }
 
+    /// One with these policies, schema and entities, by the names of their files.
+    pub(crate) async fn of_files(files: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
+        let home = Home::new();
+        std::fs::remove_dir_all(home.policies()).unwrap();
+        std::fs::create_dir(home.policies()).unwrap();
+        for (name, text) in files {
+            std::fs::write(home.policies().join(name), text).unwrap();
+        }
+        let gateway = Gateway::start(&home, settings).await;
+        Self { home, _gateway: gateway }
+    }
+
     /// That of the certification scenario, as it is delivered.
     pub(crate) async fn certification() -> Self {
         Self::start("authzen-certification", &[]).await

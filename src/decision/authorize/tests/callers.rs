@@ -29,7 +29,7 @@ fn workload(plane: &Plane, id: &str) -> Caller {
 }
 
 fn asked(plane: &Plane, caller: Option<&Caller>, question: Value) -> (Outcome, Reason, Vec<String>) {
-    let by = Asker { caller, request_id: Some("r-1"), traceparent: None };
+    let by = Asker { caller, request_id: Some("r-1"), ..Asker::default() };
     let verdict = plane.authorizer.evaluate(serde_json::from_value(question).unwrap(), by);
     (verdict.outcome, verdict.reason, verdict.policies.iter().map(ToString::to_string).collect())
 }
@@ -186,6 +186,7 @@ fn records_of_alice() -> Search<'static> {
             action: crate::decision::query::Action::named("read"),
             kind: "record".into(),
             properties: crate::decision::query::Properties::default(),
+            overlay: crate::decision::query::Overlay::default(),
         },
         context: crate::decision::query::Properties::default(),
         after: None,
@@ -245,4 +246,88 @@ fn a_schema_that_can_not_say_who_may_ask_is_refused() {
     let refused = PolicySet::load(home.path()).unwrap().with_callers(home.path()).unwrap_err().to_string();
     assert!(refused.contains("`context.action` of a caller's question is a record `{name: String}`"), "{refused}");
     assert!(refused.contains("requires `context.ip`"), "{refused}");
+}
+
+#[test]
+fn where_it_is_nobodys_to_decide_no_policy_is_asked_whether_one_may_ask() {
+    let plane = plane();
+    let by = Asker { exempt: true, ..Asker::default() };
+    let question = || serde_json::from_value(reads("record-1")).unwrap();
+    assert_eq!(plane.authorizer.evaluate(question(), by).reason, Reason::Permitted);
+    assert!(plane.authorizer.search(&records_of_alice(), by).result.is_ok());
+    assert_eq!(plane.authorizer.evaluate(question(), Asker::default()).reason, Reason::CallerNotPermitted);
+}
+
+#[test]
+fn policies_on_callers_see_for_which_tenant_they_ask() {
+    let home = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(example()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), home.path().join(file.file_name())).unwrap();
+    }
+    let schema = home.path().join("records.cedarschema");
+    let text = std::fs::read_to_string(&schema).unwrap();
+    let named = |kind: &str| text.replace("action: { name: String },", &format!("action: {{ name: String }}, {kind},"));
+    std::fs::write(
+        home.path().join("tenants.cedar"),
+        r#"@id("tenant1-alone") forbid (principal, action in [Portcullis::Action::"evaluate", Portcullis::Action::"search"],
+        resource) unless { context has tenant && context.tenant == "tenant1" };"#,
+    )
+    .unwrap();
+    std::fs::write(&schema, named("tenant: String")).unwrap();
+    let refused = PolicySet::load(home.path()).unwrap().with_callers(home.path()).unwrap_err().to_string();
+    assert!(refused.contains("`context.tenant` of a caller's question is an optional `String`"), "{refused}");
+
+    std::fs::write(&schema, named("tenant?: String")).unwrap();
+    let plane = Plane::new();
+    plane.policies.replace(PolicySet::load(home.path()).unwrap().with_callers(home.path()).unwrap());
+    let gateway = gateway();
+    let mut says = reads("record-1");
+    says["context"] = json!({"tenant": "tenant1"});
+    for (tenant, reason) in [
+        (Some("tenant1"), Reason::Permitted),
+        (Some("tenant2"), Reason::CallerNotPermitted),
+        (None, Reason::CallerNotPermitted),
+    ] {
+        let by = Asker { caller: Some(&gateway), tenant, ..Asker::default() };
+        let verdict = plane.authorizer.evaluate(serde_json::from_value(says.clone()).unwrap(), by);
+        assert_eq!(verdict.reason, reason, "{tenant:?}, whatever the question itself says");
+        assert_eq!(plane.authorizer.search(&records_of_alice(), by).result.is_ok(), reason == Reason::Permitted);
+    }
+}
+
+#[test]
+fn what_is_overlaid_decides_and_is_kept_apart_from_what_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    write(
+        "s.cedarschema",
+        "entity group; entity user in [group] = { clearance: Long, role?: String }; entity record;
+        action read appliesTo { principal: user, resource: record };",
+    );
+    write(
+        "p.cedar",
+        r#"@id("cleared") permit (principal in group::"staff", action, resource) when { principal.clearance > 3 };"#,
+    );
+    write(
+        "e.json",
+        r#"[{"uid": {"type": "user", "id": "bob"}, "attrs": {"clearance": 1}, "parents": [{"type": "group", "id": "staff"}]},
+            {"uid": {"type": "group", "id": "staff"}, "attrs": {}, "parents": []}]"#,
+    );
+    let plane = Plane::new();
+    plane.policies.replace(PolicySet::load(home.path()).unwrap());
+    let decided = |overlay: &[&str], clearance: i64, user: &str| {
+        let mut question = reads("record-1");
+        question["subject"] = json!({"type": "user", "id": user, "properties": {"clearance": clearance}});
+        let mut query: Query<'_> = serde_json::from_value(question).unwrap();
+        query.subject.overlay = crate::decision::query::Overlay::of(overlay.iter().map(ToString::to_string).collect());
+        plane.authorizer.evaluate(query, Asker::default()).reason
+    };
+    for _cached in 0..2 {
+        assert_eq!(decided(&[], 5, "bob"), Reason::NoPermit, "what is stored comes first");
+        assert_eq!(decided(&["clearance"], 5, "bob"), Reason::Permitted);
+        assert_eq!(decided(&["clearance"], 2, "bob"), Reason::NoPermit);
+        assert_eq!(decided(&["role"], 5, "bob"), Reason::NoPermit);
+        assert_eq!(decided(&["clearance"], 5, "eve"), Reason::NoPermit, "nobody is in a group by saying anything");
+    }
 }

@@ -29,7 +29,14 @@ fn stored(entities: &[Described<'_>]) -> Entities {
 fn brought<'a>(id: &'a str, attributes: &[(&'static str, i64)], parents: &[&'a str]) -> Brought<'a> {
     let mut parents = parents.iter().map(|parent| name(parent));
     let (parent, attributes) = (parents.next(), record(attributes));
-    Brought { uid: name(id), stored: None, attributes, parent, more_parents: parents.collect() }
+    Brought {
+        uid: name(id),
+        stored: None,
+        overlay: Record::default(),
+        attributes,
+        parent,
+        more_parents: parents.collect(),
+    }
 }
 
 /// The same, with what is stored of it.
@@ -60,6 +67,24 @@ fn what_is_stored_wins_and_what_is_brought_adds() {
     assert_eq!(view.get(name("b")).unwrap().attribute("level"), Some(&Value::Long(3)));
     assert!(view.get(name("group")).is_none(), "a name is not an entity yet");
     assert_eq!(ids(&view.lineage(name("group"))), ["group"]);
+}
+
+#[test]
+fn what_is_overlaid_wins_over_what_is_stored_and_parents_stay() {
+    let (stored, actions) = (stored(&[("a", &[("level", 1), ("own", 4)], &["group"])]), Entities::default());
+    let overlay = record(&[("level", 9), ("other", 5)]);
+    let brought = [among(&stored, Brought { overlay, ..brought("a", &[("own", 8), ("new", 2)], &[]) })];
+    let view = View { stored: &stored, actions: &actions, brought: &brought };
+    let known = view.get(name("a")).unwrap();
+    assert_eq!(known.attribute("level"), Some(&Value::Long(9)));
+    assert_eq!(known.attribute("own"), Some(&Value::Long(4)), "what is not overlaid is as it is stored");
+    let mut all: Vec<_> = known.attributes().collect();
+    all.sort_unstable();
+    let expected =
+        [("level", 9), ("new", 2), ("other", 5), ("own", 4)].map(|(name, number)| (name, Value::Long(number)));
+    assert_eq!(all, expected.each_ref().map(|(name, value)| (*name, value)));
+    assert_eq!(ids(&view.lineage(name("a"))), ["a", "group"]);
+    assert_eq!(known.tag("tag"), Some(&Value::Long(1)));
 }
 
 #[test]

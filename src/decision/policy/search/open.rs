@@ -3,7 +3,7 @@
 use crate::decision::entity::UidRef;
 use crate::decision::mapping::{complete_resource, complete_subject, parents_of_resource, parents_of_subject};
 use crate::decision::policy::index::Party;
-use crate::decision::query::{Entity, Properties, Query};
+use crate::decision::query::{Entity, Overlay, Properties, Query};
 use crate::decision::search::{Search, Sought};
 
 /// The question. The open part has a type and may have properties, but no id.
@@ -17,17 +17,18 @@ pub(super) struct Open {
 impl Open {
     /// The question of a search; `None` if it is the action that is open.
     pub(super) fn of(search: &Search<'_>) -> Option<Self> {
-        let unnamed = |kind: &str, properties: &Properties<'_>| Entity {
+        let unnamed = |kind: &str, properties: &Properties<'_>, overlay: &Overlay| Entity {
             properties: properties.clone().into_owned(),
+            overlay: overlay.clone(),
             ..Entity::named(kind.to_owned(), "")
         };
         let (party, subject, action, resource) = match &search.sought {
             Sought::Actions { .. } => return None,
-            Sought::Subjects { kind, properties, action, resource } => {
-                (Party::Principal, unnamed(kind, properties), action, resource.clone().into_owned())
+            Sought::Subjects { kind, properties, overlay, action, resource } => {
+                (Party::Principal, unnamed(kind, properties, overlay), action, resource.clone().into_owned())
             }
-            Sought::Resources { subject, action, kind, properties } => {
-                (Party::Resource, subject.clone().into_owned(), action, unnamed(kind, properties))
+            Sought::Resources { subject, action, kind, properties, overlay } => {
+                (Party::Resource, subject.clone().into_owned(), action, unnamed(kind, properties, overlay))
             }
         };
         let derived = match party {

@@ -3,7 +3,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::decision::policy::fixture::{Directory, entity, object};
 use crate::decision::policy::tests::search::{all_pages, all_who_may};
-use crate::decision::query::Properties;
+use crate::decision::query::{Overlay, Properties};
 
 const ENOUGH: usize = 1_000_000;
 
@@ -33,13 +33,15 @@ fn library(policies: &str) -> PolicySet {
 
 fn resources(subject: &str, properties: Json) -> Search<'static> {
     let (subject, action) = (entity("User", subject, json!({})), Action::named("read"));
-    let sought = Sought::Resources { subject, action, kind: "Document".into(), properties: object(properties) };
+    let (kind, properties, overlay) = ("Document".into(), object(properties), Overlay::default());
+    let sought = Sought::Resources { subject, action, kind, properties, overlay };
     Search { sought, context: Properties::default(), after: None, limit: 1000 }
 }
 
 fn subjects(resource: &str) -> Search<'static> {
     let (action, resource) = (Action::named("read"), entity("Document", resource, json!({})));
-    let sought = Sought::Subjects { kind: "User".into(), properties: Properties::default(), action, resource };
+    let (kind, properties, overlay) = ("User".into(), Properties::default(), Overlay::default());
+    let sought = Sought::Subjects { kind, properties, overlay, action, resource };
     Search { sought, context: Properties::default(), after: None, limit: 1000 }
 }
 
@@ -80,7 +82,31 @@ fn what_is_brought_for_those_who_are_sought_counts_where_nothing_is_stored() {
     let owned =
         library("permit(principal, action, resource) when { resource has owner && resource.owner == principal };");
     let said = json!({"owner": {"type": "User", "id": "u5"}});
-    assert_eq!(found(&owned, &resources("u5", said), ENOUGH), 10, "what is stored comes first");
+    assert_eq!(found(&owned, &resources("u5", said.clone()), ENOUGH), 10, "what is stored comes first");
+    let mut overlaid = resources("u5", said);
+    if let Sought::Resources { overlay, .. } = &mut overlaid.sought {
+        *overlay = Overlay::of(["owner".to_owned()].into());
+    }
+    assert_eq!(found(&owned, &overlaid, ENOUGH), 1000, "unless whoever asks may overlay it");
+}
+
+#[test]
+fn what_is_overlaid_of_the_known_one_is_what_conditions_name() {
+    let owned =
+        library("permit(principal, action, resource) when { resource has owner && resource.owner == principal };");
+    let overlay = Overlay::of(["owner".to_owned()].into());
+    let said = json!({"owner": {"type": "User", "id": "u7"}});
+    let mut search = subjects("d42");
+    if let Sought::Subjects { resource, .. } = &mut search.sought {
+        *resource = entity("Document", "d42", said);
+    }
+    let as_stored = owned.search(&search, ENOUGH).unwrap().names;
+    if let Sought::Subjects { resource, .. } = &mut search.sought {
+        resource.overlay = overlay;
+    }
+    assert_eq!(found(&owned, &search, 50), 1, "who is named is found without a look at all");
+    assert_eq!(owned.search(&search, ENOUGH).unwrap().names, ["u7"]);
+    assert_ne!(as_stored, ["u7"], "or this shows nothing");
 }
 
 #[test]
@@ -137,7 +163,8 @@ fn those_who_name_the_known_one_are_found_by_their_attributes() {
     };
     let of = |kind: &'static str, subject: &str, properties: Json| {
         let (subject, action) = (entity("User", subject, properties), Action::named("read"));
-        let sought = Sought::Resources { subject, action, kind: kind.into(), properties: Properties::default() };
+        let (kind, properties, overlay) = (kind.into(), Properties::default(), Overlay::default());
+        let sought = Sought::Resources { subject, action, kind, properties, overlay };
         Search { sought, context: Properties::default(), after: None, limit: 1000 }
     };
     let notes = |subject| of("Note", subject, json!({}));
@@ -207,6 +234,7 @@ fn what_nobody_knows_is_not_found_and_no_error() {
             action: Action::named(action.to_owned()),
             kind: kind.to_owned().into(),
             properties: Properties::default(),
+            overlay: Overlay::default(),
         },
         context: object(context),
         after: None,
@@ -299,13 +327,15 @@ fn what_follows_from_ids_is_found_though_it_is_not_stored() {
             for service in [json!({}), json!({"service": "orders"})] {
                 let fixed = entity(fixed, id, service.clone());
                 let (action, properties) = (Action::named("read"), object(service));
+                let overlay = Overlay::default();
                 let by_subject = Sought::Subjects {
                     kind: kind.into(),
                     properties: properties.clone(),
+                    overlay: overlay.clone(),
                     action: action.clone(),
                     resource: fixed.clone(),
                 };
-                let by_resource = Sought::Resources { subject: fixed, action, kind: kind.into(), properties };
+                let by_resource = Sought::Resources { subject: fixed, action, kind: kind.into(), properties, overlay };
                 for sought in [by_subject, by_resource] {
                     let search = Search { sought, context: Properties::default(), after: None, limit: 100 };
                     assert_eq!(all_pages(&set, &search, 2), all_who_may(&set, &search), "{policy} {search:?}");

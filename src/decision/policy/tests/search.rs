@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::world::World;
 use crate::decision::mapping::complete;
 use crate::decision::policy::{Effect, Evaluation, PolicySet};
-use crate::decision::query::{Action, Entity, Properties, Query};
+use crate::decision::query::{Action, Entity, Overlay, Properties, Query};
 use crate::decision::search::{Page, Search, SearchError, Sought};
 
 const ENOUGH: usize = 10_000_000;
@@ -68,8 +68,14 @@ fn a_search(world: &mut World) -> Search<'static> {
     let properties = |properties: Properties<'static>| if said { properties } else { Properties::default() };
     let sought = match world.dice.below(5) {
         0 => Sought::Actions { subject, resource },
-        1 | 2 => Sought::Subjects { kind: subject.kind, properties: properties(subject.properties), action, resource },
-        _ => Sought::Resources { subject, action, kind: resource.kind, properties: properties(resource.properties) },
+        1 | 2 => {
+            let Entity { kind, properties: said, overlay, .. } = subject;
+            Sought::Subjects { kind, properties: properties(said), overlay, action, resource }
+        }
+        _ => {
+            let Entity { kind, properties: said, overlay, .. } = resource;
+            Sought::Resources { subject, action, kind, properties: properties(said), overlay }
+        }
     };
     Search { sought, context, after: None, limit: 1 }
 }
@@ -108,24 +114,25 @@ fn asked_about(set: &PolicySet, search: &Search<'_>) -> Vec<(String, Query<'stat
         ids.sort_unstable();
         ids
     };
-    let named = |kind: &str, id: &str, properties: &Properties<'_>| Entity {
+    let named = |kind: &str, id: &str, (properties, overlay): (&Properties<'_>, &Overlay)| Entity {
         properties: properties.clone().into_owned(),
+        overlay: overlay.clone(),
         ..Entity::named(kind.to_owned(), id.to_owned())
     };
     let context = search.context.clone().into_owned();
     let query =
         |subject, action, resource| Query { subject, action, resource, context: context.clone(), extra: vec![] };
     match search.sought.clone() {
-        Sought::Subjects { kind, properties, action, resource } => {
+        Sought::Subjects { kind, properties, overlay, action, resource } => {
             let about = |id: String| {
-                let subject = named(&kind, &id, &properties);
+                let subject = named(&kind, &id, (&properties, &overlay));
                 (id, query(subject, action.clone(), resource.clone()).into_owned())
             };
             ids(&kind).into_iter().map(about).collect()
         }
-        Sought::Resources { subject, action, kind, properties } => {
+        Sought::Resources { subject, action, kind, properties, overlay } => {
             let about = |id: String| {
-                let resource = named(&kind, &id, &properties);
+                let resource = named(&kind, &id, (&properties, &overlay));
                 (id, query(subject.clone(), action.clone(), resource).into_owned())
             };
             ids(&kind).into_iter().map(about).collect()

@@ -14,7 +14,7 @@ use crate::decision::policy::rule::Workshop;
 use crate::decision::policy::rules::Rules;
 use crate::decision::policy::source::Sources;
 use crate::decision::policy::{Effect, Evaluation, PolicySet};
-use crate::decision::query::{Action, Entity, EntityRef, Query};
+use crate::decision::query::{Action, Entity, EntityRef, Overlay, Query};
 
 /// The names of attributes.
 pub(super) const ATTRIBUTES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -163,7 +163,10 @@ impl World {
         let mut entity = Entity::named(kind.clone(), id);
         if self.dice.percent(50) {
             let attributes = self.kind(&kind).attributes.clone();
-            entity.properties = self.values(&attributes).into();
+            let values = self.values(&attributes);
+            let names: Vec<_> = values.keys().cloned().collect();
+            entity.overlay = Overlay::of(self.dice.some(&names, 30).into_iter().collect());
+            entity.properties = values.into();
         }
         if self.dice.percent(30) {
             // Ids that nothing stored has, so that no circle comes about.
@@ -315,7 +318,8 @@ impl World {
     }
 }
 
-/// Adds what a question says of an entity: what is stored wins. `None` if it is described in two ways.
+/// Adds what a question says of an entity: what is stored wins, but over what is overlaid. `None` if it is described in two
+/// ways.
 fn merge(entities: &mut BTreeMap<(String, String), Json>, entity: &Entity<'static>) -> Option<()> {
     let key = (entity.kind.to_string(), entity.id.to_string());
     if entity.properties.is_empty() && entity.parents.is_empty() && !entities.contains_key(&key) {
@@ -325,7 +329,12 @@ fn merge(entities: &mut BTreeMap<(String, String), Json>, entity: &Entity<'stati
     let merged = entities.entry(key).or_insert(empty);
     let Json::Object(properties) = entity.properties.clone().into() else { return None };
     for (name, value) in properties {
-        merged["attrs"].as_object_mut()?.entry(name).or_insert(value);
+        let attributes = merged["attrs"].as_object_mut()?;
+        if entity.overlay.covers(&name) {
+            attributes.insert(name, value);
+        } else {
+            attributes.entry(name).or_insert(value);
+        }
     }
     let parents = entity.parents.iter().map(|parent| json!({"type": parent.kind, "id": parent.id}));
     merged["parents"].as_array_mut()?.extend(parents);

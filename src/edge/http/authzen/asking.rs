@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use super::super::failure::Failure;
 use super::super::request_id::RequestId;
-use crate::decision::{Asker, Caller, CallerError, Callers, Credentials};
+use super::access::{Access, Tenant};
+use crate::decision::{Asker, Caller, CallerError, Callers, Credentials, Query};
 use crate::server::{ConnectionInfo, Peer};
 
 /// The only scheme under which credentials are taken. Its case does not matter (RFC 9110 section 11.1).
@@ -32,22 +33,45 @@ const NOTHING: HeaderValue = HeaderValue::from_static(r#"Bearer realm="authzen""
 const INVALID: HeaderValue = HeaderValue::from_static(r#"Bearer realm="authzen", error="invalid_token""#);
 const SEVERAL: HeaderValue = HeaderValue::from_static(r#"Bearer realm="authzen", error="invalid_request""#);
 
-/// Who asks, and what they call their request.
+/// The key of the context that says for which tenant a question is asked. Where there are tenants it is nobody's to write.
+const TENANT: &str = "tenant";
+
+/// Who asks, where, and what they call their request.
 #[derive(Clone, Debug)]
 pub(super) struct Asking {
+    access: Arc<Access>,
     caller: Option<Caller>,
+    tenant: Option<Tenant>,
     request_id: RequestId,
 }
 
 impl Asking {
     /// That of a request that [`authenticate`] let through, if it is there at all.
-    pub(super) fn of(request: &Request) -> Self {
-        Self { caller: request.extensions().get().cloned(), request_id: RequestId::of(request) }
+    pub(super) fn of(request: &Request, access: &Arc<Access>) -> Self {
+        let extensions = request.extensions();
+        Self {
+            access: Arc::clone(access),
+            caller: extensions.get().cloned(),
+            tenant: extensions.get().cloned(),
+            request_id: RequestId::of(request),
+        }
+    }
+
+    /// Leaves out of a question what its caller may not say, and says in it for which tenant it is asked.
+    pub(super) fn restrict(&self, query: &mut Query<'_>) {
+        self.access.statements.restrict(query, self.caller.as_ref());
+        match &self.tenant {
+            None => {}
+            Some(Tenant(None)) => query.context.retain(|name| name != TENANT),
+            Some(Tenant(Some(tenant))) => query.context.insert(TENANT, tenant.to_string()),
+        }
     }
 
     pub(super) fn by(&self) -> Asker<'_> {
         Asker {
             caller: self.caller.as_ref(),
+            tenant: self.tenant.as_ref().and_then(|Tenant(tenant)| tenant.as_deref()),
+            exempt: self.access.exempt,
             request_id: self.request_id.as_str(),
             traceparent: self.request_id.traceparent(),
         }

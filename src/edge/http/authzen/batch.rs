@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 
 use super::super::failure::Failure;
 use super::answer::{self, Decision};
+use super::asking::Asking;
 use super::options::Semantic;
 use super::question::{Members, QuestionError, query};
 use super::{Evaluate, verdict};
-use crate::decision::{Asker, Reason, Statements};
+use crate::decision::Reason;
 
 /// What an item that lacks it takes from the top level, each whole (section 7.1.1).
 const SHARED: [&str; 4] = ["subject", "action", "resource", "context"];
@@ -58,24 +59,24 @@ impl Batch {
         Ok(Self { semantic, defaults, items })
     }
 
-    /// Has `pdp` answer one question of `by` after another, as far as the semantic goes. Others get their turn between two.
+    /// Has `pdp` answer one question after another, as far as the semantic goes. Others get their turn between two.
     ///
     /// # Errors
     /// The answer to give if one of them could not be decided through a fault of ours: then there is no telling what
-    /// the rest would have been worth; or if `by` may ask none of those that are questions.
+    /// the rest would have been worth; or if who asks may ask none of those that are questions.
     pub(super) async fn put<E: Evaluate>(
         self,
         pdp: &E,
-        statements: &Statements,
-        by: Asker<'_>,
+        asking: &Asking,
         with_context: bool,
     ) -> Result<Decisions, Failure> {
+        let by = asking.by();
         let mut evaluations = Vec::with_capacity(self.items.len());
         let (mut asked, mut may_ask_any) = (false, false);
         for item in self.items {
             let decision = match complete(item, &self.defaults).and_then(query) {
                 Ok(mut query) => {
-                    statements.restrict(&mut query, by.caller);
+                    asking.restrict(&mut query);
                     let verdict = verdict(pdp, query, by, with_context).await;
                     asked = true;
                     may_ask_any |= verdict.reason != Reason::CallerNotPermitted;

@@ -20,7 +20,7 @@ const TOGETHER: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bounds, shared by all requests.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bodies {
     longest: usize,
     room: Arc<Semaphore>,

@@ -71,6 +71,11 @@ impl Metadata {
         &self.identifier
     }
 
+    /// Whose it is: what stands after the host, if anything does.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.identifier.path().strip_prefix('/')
+    }
+
     /// Where it is to be had: the well-known part stands between host and path.
     pub(super) fn path(&self) -> String {
         format!("{WELL_KNOWN}{}", self.identifier.path())

@@ -15,7 +15,7 @@ use super::page::{PageAnswer, PageError, PageRequest, Place};
 use super::question::{Members, QuestionError, action, entity, nameless};
 use super::{Admitted, Evaluate, Service, answer};
 use crate::decision::search::{Found, Page, Search, SearchError, Sought};
-use crate::decision::{Action, Query};
+use crate::decision::{Action, Entity, Query};
 use crate::evidence::DecisionId;
 use crate::foundation::digest::Digest;
 
@@ -67,9 +67,13 @@ impl Open {
     fn search(self, query: Query<'static>, after: Option<String>, limit: usize) -> Search<'static> {
         let Query { subject, action, resource, context, extra: _ } = query;
         let sought = match self {
-            Self::Subject => Sought::Subjects { kind: subject.kind, properties: subject.properties, action, resource },
+            Self::Subject => {
+                let Entity { kind, properties, overlay, .. } = subject;
+                Sought::Subjects { kind, properties, overlay, action, resource }
+            }
             Self::Resource => {
-                Sought::Resources { subject, action, kind: resource.kind, properties: resource.properties }
+                let Entity { kind, properties, overlay, .. } = resource;
+                Sought::Resources { subject, action, kind, properties, overlay }
             }
             Self::Action => Sought::Actions { subject, resource },
         };
@@ -132,11 +136,11 @@ pub(super) async fn actions<E: Evaluate>(
 }
 
 async fn search<E: Evaluate>(service: &Service<E>, request: Request, open: Open) -> Result<Response, Failure> {
-    let asking = Asking::of(&request);
+    let asking = Asking::of(&request, &service.access);
     let Admitted { mut members, _place } = service.admit(request).await?;
     let page = PageRequest::read(members.optional_object("page")?)?;
     let mut query = open.read(members)?;
-    service.config.statements.restrict(&mut query, asking.by().caller);
+    asking.restrict(&mut query);
     let (digest, kind, asked) = (query.digest(), open.kind(&query), page.given);
     let place = page.place(&digest)?;
     let search = open.search(query, place.after.clone(), place.length(service.config.max_page_size));

@@ -96,9 +96,23 @@ struct Answer {
     body: Value,
 }
 
+/// What a listener serves where anybody may ask.
+fn authzen_router<E: Evaluate>(pdp: Arc<E>, config: AuthzenConfig, metrics: Metrics) -> Router {
+    AuthzenApi::new(pdp, config, metrics).router(Access::default())
+}
+
 async fn send<E: Evaluate>(pdp: Arc<E>, config: &AuthzenConfig, request: http::Request<Body>) -> Answer {
-    let router =
-        authzen_router(pdp, config.clone(), Metrics::new(&mut crate::foundation::telemetry::Registry::default()));
+    send_where(pdp, (config, Access::default()), request).await
+}
+
+/// The same to a listener with these rules.
+async fn send_where<E: Evaluate>(
+    pdp: Arc<E>,
+    (config, access): (&AuthzenConfig, Access),
+    request: http::Request<Body>,
+) -> Answer {
+    let metrics = Metrics::new(&mut crate::foundation::telemetry::Registry::default());
+    let router = AuthzenApi::new(pdp, config.clone(), metrics).router(access);
     let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();

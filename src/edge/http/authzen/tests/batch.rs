@@ -277,7 +277,8 @@ async fn a_batch_yields_between_its_items() {
         let Some(Value::Array(items)) = members.take("evaluations") else { panic!("no items") };
         Batch::new(members, items, Semantic::ExecuteAll, 2).unwrap()
     });
-    members.unwrap().put(&*pdp, &Statements::default(), Asker::default(), false).await.unwrap();
+    let nobody = Asking::of(&request(ALICE), &Arc::default());
+    members.unwrap().put(&*pdp, &nobody, false).await.unwrap();
     assert!(others.try_join_next().is_some());
 }
 

@@ -1,6 +1,7 @@
 //! Who asks, and what those are told who are nobody.
 
 use super::*;
+use crate::decision::Callers;
 use crate::edge::http::authzen::metadata::{ENDPOINTS, WELL_KNOWN};
 use crate::foundation::clock::{ManualClock, Timestamp};
 use crate::foundation::digest::Digest;
@@ -32,12 +33,12 @@ impl Evaluate for OnlyTheFirst {
     }
 }
 
-fn config() -> AuthzenConfig {
+fn config() -> (AuthzenConfig, Access) {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
     let keys = ApiKeys::new(vec![ApiKey { name: "gateway".into(), digest: Digest::of(KEY.as_bytes()) }]);
     let callers = Some(Arc::new(Callers::new(clock).with_keys(keys)));
-    let metadata = Some(Metadata::new("https://pdp.example.com/tenant1".parse().unwrap()));
-    AuthzenConfig { metadata, callers, ..AuthzenConfig::default() }
+    let metadata = vec![Metadata::new("https://pdp.example.com/tenant1".parse().unwrap())];
+    (AuthzenConfig { metadata, ..AuthzenConfig::default() }, Access { callers, ..Access::default() })
 }
 
 /// A request with these values of `Authorization`.
@@ -46,7 +47,12 @@ async fn with(path: &str, authorization: &[&str], body: &str) -> Answer {
     for value in authorization {
         request.headers_mut().append("authorization", HeaderValue::from_str(value).unwrap());
     }
-    send(Arc::new(OnlyTheFirst::default()), &config(), request).await
+    ask(request).await
+}
+
+async fn ask(request: http::Request<Body>) -> Answer {
+    let (config, access) = config();
+    send_where(Arc::new(OnlyTheFirst::default()), (&config, access), request).await
 }
 
 #[tokio::test]
@@ -84,9 +90,9 @@ async fn who_is_somebody_asks_whatever_case_the_scheme_has() {
 async fn the_metadata_are_everybodys() {
     let get = |path: &str| http::Request::get(path).body(Body::empty()).unwrap();
     let path = format!("{WELL_KNOWN}/tenant1");
-    assert_eq!(send(Arc::new(OnlyTheFirst::default()), &config(), get(&path)).await.status, 200);
-    assert_eq!(send(Arc::new(OnlyTheFirst::default()), &config(), get("/elsewhere")).await.status, 404);
-    let answer = send(Arc::new(OnlyTheFirst::default()), &config(), get(EVALUATION_PATH)).await;
+    assert_eq!(ask(get(&path)).await.status, 200);
+    assert_eq!(ask(get("/elsewhere")).await.status, 404);
+    let answer = ask(get(EVALUATION_PATH)).await;
     assert_eq!(answer.status, 401, "not even that a method is wrong is told to strangers");
 }
 
@@ -130,16 +136,20 @@ async fn an_item_that_the_caller_may_not_ask_says_so_and_the_others_stand() {
 async fn a_caller_says_no_more_than_it_may() {
     use crate::decision::caller::statements::Vocabulary;
     use crate::decision::caller::{Allowed, Statements};
+    use crate::decision::query::Overlay;
 
     let names = |names: &[&str]| Allowed::Names(names.iter().map(ToString::to_string).collect());
     let vocabulary = Vocabulary {
         caller: "*".to_owned(),
         subject: names(&["department"]),
+        subject_overlay: Overlay::default(),
         resource: names(&[]),
+        resource_overlay: Overlay::default(),
         action: Allowed::Any,
         context: names(&["ip"]),
     };
-    let config = AuthzenConfig { statements: Statements::new(vec![vocabulary]), ..AuthzenConfig::default() };
+    let (config, access) =
+        (AuthzenConfig::default(), Access { statements: Statements::new(vec![vocabulary]), ..Access::default() });
     let subject = json!({"type": "user", "id": "a", "properties": {"department": "x", "role": "admin"}});
     let item = json!({"subject": subject, "action": {"name": "read", "properties": {"soft": true}},
         "resource": {"type": "record", "id": "1", "properties": {"owner": "a"}}, "context": {"ip": "::1", "time": 1}});
@@ -150,8 +160,10 @@ async fn a_caller_says_no_more_than_it_may() {
     }))
     .unwrap();
     let pdp = Fixed::allow();
-    send(pdp.clone(), &config, request_to(EVALUATION_PATH, item.to_string())).await;
-    send(pdp.clone(), &config, request_to(EVALUATIONS_PATH, json!({"evaluations": [item]}).to_string())).await;
+    let batch = json!({"evaluations": [item]}).to_string();
+    for request in [request_to(EVALUATION_PATH, item.to_string()), request_to(EVALUATIONS_PATH, batch)] {
+        send_where(pdp.clone(), (&config, access.clone()), request).await;
+    }
     assert_eq!(pdp.asked(), [(expected.clone(), None), (expected, None)]);
 }
 
@@ -161,7 +173,7 @@ async fn the_body_of_who_is_nobody_is_neither_waited_for_nor_read_to_its_end() {
     let never = Body::from_stream(futures_util::stream::pending::<Result<String, std::io::Error>>());
     let endless = Body::from_stream(futures_util::stream::repeat_with(piece));
     for body in [never, endless] {
-        let answer = send(Arc::new(OnlyTheFirst::default()), &config(), request_to(EVALUATION_PATH, body)).await;
+        let answer = ask(request_to(EVALUATION_PATH, body)).await;
         assert_error(&answer, 401);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::decision::Callers;
 use crate::decision::search::{Page, SearchError};
 use crate::edge::http::authzen::metadata::{ENDPOINTS, WELL_KNOWN};
 
@@ -84,7 +85,7 @@ async fn statuses(path: &str) -> BTreeSet<u16> {
         send(works(), &AuthzenConfig { max_concurrent_requests: 0, ..config() }, post(ALL)).await,
         send(Arc::new(Panicking), &config(), post(ALL)).await,
         send(Arc::new(Recording(false)), &config(), post(ALL)).await,
-        send(works(), &AuthzenConfig { callers: Some(nobody()), ..config() }, post(ALL)).await,
+        send_where(works(), (&config(), Access { callers: Some(nobody()), ..Access::default() }), post(ALL)).await,
         send(Arc::new(Closed), &config(), post(ALL)).await,
     ];
     answers.iter().map(|answer| answer.status).collect()
@@ -98,7 +99,7 @@ async fn the_document_has_every_status_and_no_other() {
     }
     let get = || http::Request::get(WELL_KNOWN).body(Body::empty()).unwrap();
     let known = Metadata::new("https://pdp.example.com".parse().unwrap());
-    let config = AuthzenConfig { metadata: Some(known), ..AuthzenConfig::default() };
+    let config = AuthzenConfig { metadata: vec![known], ..AuthzenConfig::default() };
     let with = send(Fixed::deny(), &config, get()).await.status;
     let without = send(Fixed::deny(), &AuthzenConfig::default(), get()).await.status;
     assert_eq!(documented(&document, WELL_KNOWN, "get"), Some(BTreeSet::from([with, without])));
@@ -111,7 +112,7 @@ async fn the_document_has_every_path_and_method_and_no_other() {
     let paths: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(paths, served);
     let known = Metadata::new("https://pdp.example.com".parse().unwrap());
-    let config = AuthzenConfig { metadata: Some(known), ..AuthzenConfig::default() };
+    let config = AuthzenConfig { metadata: vec![known], ..AuthzenConfig::default() };
     for path in paths {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
             let request = http::Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::decision::query::Overlay;
 use crate::decision::search::{Page, SearchError, Sought};
 
 /// Finds `names`, and remembers what it was asked.
@@ -30,17 +31,19 @@ impl Evaluate for Known {
     fn search(&self, search: &Search<'_>, by: Asker<'_>) -> Found {
         let owned = Search {
             sought: match search.sought.clone() {
-                Sought::Subjects { kind, properties, action, resource } => Sought::Subjects {
+                Sought::Subjects { kind, properties, overlay, action, resource } => Sought::Subjects {
                     kind: kind.into_owned().into(),
                     properties: properties.into_owned(),
+                    overlay,
                     action: owned(action),
                     resource: resource.into_owned(),
                 },
-                Sought::Resources { subject, action, kind, properties } => Sought::Resources {
+                Sought::Resources { subject, action, kind, properties, overlay } => Sought::Resources {
                     subject: subject.into_owned(),
                     action: owned(action),
                     kind: kind.into_owned().into(),
                     properties: properties.into_owned(),
+                    overlay,
                 },
                 Sought::Actions { subject, resource } => {
                     Sought::Actions { subject: subject.into_owned(), resource: resource.into_owned() }
@@ -137,6 +140,7 @@ async fn what_is_sought_reaches_the_search() {
             Sought::Subjects {
                 kind: "user".into(),
                 properties: subject.properties.clone(),
+                overlay: Overlay::default(),
                 action: action.clone(),
                 resource: resource.clone(),
             },
@@ -148,6 +152,7 @@ async fn what_is_sought_reaches_the_search() {
                 action: action.clone(),
                 kind: "record".into(),
                 properties: resource.properties.clone(),
+                overlay: Overlay::default(),
             },
         ),
         (ACTION_SEARCH_PATH, Sought::Actions { subject: subject.clone(), resource: resource.clone() }),
