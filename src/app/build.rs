@@ -116,13 +116,10 @@ impl App {
         let policies = decision_data(config, &common, counted, (&mut tasks, &shutdown)).await?;
 
         let routes = mapping(&config.decision, &common, &policies, metrics.mapping, (&mut tasks, &shutdown)).await?;
-        let bundles = identity.authority.bundles();
-        let tokens = metrics.tokens;
-        let trusted = (&config.trust_domain, bundles);
+        let (bundles, tokens) = (identity.authority.bundles(), metrics.tokens);
+        let trusted = (&config.trust_domain, bundles, &identity.revocations);
         let principals = principals(&config.tokens, &common, trusted, tokens.clone(), (&mut tasks, &shutdown)).await;
-        let revocations = &identity.revocations;
-        let principals = principals.map(|principals| principals.with_revocations(Arc::clone(revocations)));
-        let access = access(config, &common, (bundles, revocations), tokens.clone(), (&mut tasks, &shutdown)).await?;
+        let access = access(config, &common, trusted, tokens.clone(), (&mut tasks, &shutdown)).await?;
         let encryption = Encryption::build(config, &common, &identity, (&mut tasks, &shutdown)).await?;
         let ports = decision_ports(&config.decision, &common, policies, &identity.authority, purges);
         let authorizer = authorizer(config, ports, (metrics.decision, metrics.shadow))?;

@@ -30,14 +30,13 @@ const LEAVES: u64 = 10_000;
 pub(super) async fn access(
     config: &Config,
     common: &Common,
-    (bundles, revocations): (&Arc<Watched<Bundles>>, &Arc<Revocations>),
+    trusted: (&TrustDomain, &Arc<Watched<Bundles>>, &Arc<Revocations>),
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<Vec<Access>, AppError> {
     if config::is_open_to_the_network(&config.listen, &config.authzen) {
         tracing::warn!("anybody who reaches `listen.authzen` may ask: `authzen.callers` says who may");
     }
-    let trusted = (&config.trust_domain, bundles, revocations);
     let mut access = async |config: &config::Callers, place: Option<usize>| {
         let of = Of { config, place };
         let callers = callers(&of, common, trusted, metrics.clone(), (&mut *tasks, shutdown)).await?;

@@ -22,6 +22,7 @@ use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::foundation::telemetry::Registry;
 use crate::foundation::watched::Watched;
 use crate::identity::bundle::Bundles;
+use crate::identity::delegation::Revocations;
 use crate::identity::token::{
     Issuer, IssuerRules, KeyEvents, KeyFile, KeyFollower, KeySource, KeySourceError, PublishedKeys, Tokens,
 };
@@ -57,7 +58,7 @@ struct KeyNews {
 pub(super) async fn principals(
     config: &config::Tokens,
     common: &Common,
-    trusted: (&TrustDomain, &Arc<Watched<Bundles>>),
+    (trust_domain, bundles, revocations): (&TrustDomain, &Arc<Watched<Bundles>>, &Arc<Revocations>),
     metrics: TokenMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Option<Principals> {
@@ -65,9 +66,10 @@ pub(super) async fn principals(
         return None;
     }
     let believed = (&*config.issuers, config.remembered, Cow::Borrowed(NOTICE));
-    let verifier = verifier(believed, common, trusted, metrics, (tasks, shutdown)).await;
+    let verifier = verifier(believed, common, (trust_domain, bundles), metrics, (tasks, shutdown)).await;
     let mappings = config.issuers.iter().map(|issuer| issuer.mapping.clone()).collect();
-    Some(Principals::new(config.rules.clone(), Arc::new(verifier), mappings))
+    let principals = Principals::new(config.rules.clone(), Arc::new(verifier), mappings);
+    Some(principals.with_revocations(Arc::clone(revocations)))
 }
 
 /// What verifies tokens of these issuers, in their order, and remembers so many, while their keys are followed; what is wrong

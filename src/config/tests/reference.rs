@@ -94,7 +94,8 @@ const TARGET: &str = "name: b, token_endpoint: 'https://b/', client: 'spiffe://a
 const WITNESS: &str = "url: 'https://w/', keys: ['w.example/w+118893fd+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea']";
 
 /// Lists of mappings, of which one item is written out.
-const LISTS: [&str; 16] = [
+const LISTS: [&str; 17] = [
+    "audit.context",
     "audit.exports",
     "audit.witnesses.of",
     "identity.entries",
@@ -113,6 +114,70 @@ const LISTS: [&str; 16] = [
     "delegation.subjects.unscoped",
 ];
 
+/// The keys of one item of each list that has defaults, the narrower first, and what the item takes at least.
+const ITEMS: [(&str, &str); 15] = [
+    ("identity.entries[].", "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']"),
+    ("decision.entities[].http.", "url: 'https://a/'"),
+    ("tokens.issuers[].claims.", ""),
+    ("tokens.issuers[].", ISSUER),
+    ("federation.identities[].", "trust_domain: b"),
+    ("audit.exports[].otlp.", "url: 'https://a/logs'"),
+    ("audit.exports[].webhook.", "url: 'https://a/hook', key_file: k"),
+    ("audit.context[].", "path: ip"),
+    ("authzen.callers.bearer.issuers[].claims.", ""),
+    ("authzen.callers.bearer.issuers[].", ISSUER),
+    ("authzen.callers.properties[].", "caller: g"),
+    ("delegation.audiences[].", "name: h"),
+    ("delegation.subjects.issuers[].claims.", ""),
+    ("delegation.subjects.issuers[].", ISSUER),
+    ("outbound.targets[].", TARGET),
+];
+
+/// An issuer, likewise.
+const ISSUER: &str = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'";
+
+/// What has defaults only where there are certificates.
+const CERTIFICATES: [&str; 3] = ["authzen.tls.", "oidc.tls.", "delegation.tls."];
+
+/// A configuration with these items in their lists.
+fn written(items: &[(&str, String)]) -> String {
+    let item = |prefix: &str| &*items.iter().find(|(known, _)| *known == prefix).unwrap().1;
+    let issuer = |list: &str| {
+        let claims = item(&format!("{list}.issuers[].claims."));
+        format!("issuers: [{{{}, claims: {{{claims}}}}}]", item(&format!("{list}.issuers[].")))
+    };
+    let (entry, feed) = (item("identity.entries[]."), item("decision.entities[].http."));
+    let (foreign, target) = (item("federation.identities[]."), item("outbound.targets[]."));
+    let (otlp, hook) = (item("audit.exports[].otlp."), item("audit.exports[].webhook."));
+    let exports = format!("{{name: o, otlp: {{{otlp}}}}}, {{name: h, webhook: {{{hook}}}}}, {{name: f, ocsf_file: e}}");
+    let callers = format!(
+        "bearer: {{{}}}, properties: [{{{}}}], api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]",
+        issuer("authzen.callers.bearer"),
+        item("authzen.callers.properties[].")
+    );
+    [
+        "trust_domain: a".to_owned(),
+        format!("identity: {{entries: [{{{entry}}}]}}"),
+        format!("decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}"),
+        format!("tokens: {{{}}}", issuer("tokens")),
+        format!("federation: {{relationships: [{{{PEER}}}], identities: [{{{foreign}}}]}}"),
+        format!("outbound: {{targets: [{{{target}}}]}}"),
+        format!(
+            "audit: {{context: [{{{}}}], exports: [{exports}], witnesses: {{of: [{{{WITNESS}}}]}}}}",
+            item("audit.context[].")
+        ),
+        format!("authzen: {{callers: {{{callers}}}}}"),
+        format!(
+            "delegation: {{audiences: [{{{}}}], profiles: [{{spiffe_id: 'spiffe://a/b', profile: ai_agent}}], \
+             subjects: {{{}, unscoped: [{{issuer: 'https://b', scopes: []}}]}}}}",
+            item("delegation.audiences[]."),
+            issuer("delegation.subjects")
+        ),
+        String::new(),
+    ]
+    .join("\n")
+}
+
 #[test]
 fn the_documented_defaults_are_in_force() {
     let mut in_force = BTreeMap::new();
@@ -120,63 +185,18 @@ fn the_documented_defaults_are_in_force() {
 
     let stated: Vec<_> = documented().into_iter().filter_map(|(key, default)| Some((key, default?))).collect();
     assert!(stated.len() > 35, "the document is not understood");
-    let mut yaml = String::from("trust_domain: a\n");
-    let mut entry = "spiffe_id: 'spiffe://a/b', selectors: ['unix:uid:1']".to_owned();
-    let (mut overrides, mut feed) = (Vec::new(), "url: 'https://a/'".to_owned());
-    let (mut otlp, mut hook) = ("url: 'https://a/logs'".to_owned(), "url: 'https://a/hook', key_file: k".to_owned());
-    let mut issuer = "issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'".to_owned();
-    let (mut claims, mut chosen) = (String::new(), "path: ip".to_owned());
-    let mut foreign = "trust_domain: b".to_owned();
-    let (mut callers_issuer, mut callers_claims, mut vocabulary) =
-        (issuer.clone(), String::new(), "caller: g".to_owned());
+    let (mut items, mut overrides) = (ITEMS.map(|(prefix, least)| (prefix, least.to_owned())), Vec::new());
     for (key, default) in &stated {
         let default = default.replace("<data_dir>", "data");
-        if let Some(name) = key.strip_prefix("identity.entries[].") {
-            write!(entry, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("decision.entities[].http.") {
-            write!(feed, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("tokens.issuers[].claims.") {
-            write!(claims, "{name}: {default}, ").unwrap();
-        } else if let Some(name) = key.strip_prefix("tokens.issuers[].") {
-            write!(issuer, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("federation.identities[].") {
-            write!(foreign, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("audit.exports[].otlp.") {
-            write!(otlp, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("audit.exports[].webhook.") {
-            write!(hook, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("audit.context[].") {
-            write!(chosen, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].claims.") {
-            write!(callers_claims, "{name}: {default}, ").unwrap();
-        } else if let Some(name) = key.strip_prefix("authzen.callers.bearer.issuers[].") {
-            write!(callers_issuer, ", {name}: {default}").unwrap();
-        } else if let Some(name) = key.strip_prefix("authzen.callers.properties[].") {
-            write!(vocabulary, ", {name}: {default}").unwrap();
-        } else if !["audit.context"].contains(key)
-            && !LISTS.contains(key)
-            && !key.starts_with("authzen.tls.")
-            && !key.starts_with("oidc.tls.")
-            && !key.starts_with("delegation.tls.")
-            && !(key.starts_with("delegation.") && key.contains("[]."))
-        {
+        let item = items.iter_mut().find_map(|(prefix, item)| Some((key.strip_prefix(*prefix)?, item)));
+        if let Some((name, item)) = item {
+            let comma = if item.is_empty() { "" } else { ", " };
+            write!(item, "{comma}{name}: {default}").unwrap();
+        } else if !LISTS.contains(key) && !CERTIFICATES.iter().any(|prefix| key.starts_with(prefix)) {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }
     }
-    writeln!(yaml, "identity: {{entries: [{{{entry}}}]}}").unwrap();
-    writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
-    writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
-    writeln!(yaml, "federation: {{relationships: [{{{PEER}}}], identities: [{{{foreign}}}]}}").unwrap();
-    writeln!(yaml, "outbound: {{targets: [{{{TARGET}}}]}}").unwrap();
-    let exports = format!("{{name: o, otlp: {{{otlp}}}}}, {{name: h, webhook: {{{hook}}}}}, {{name: f, ocsf_file: e}}");
-    writeln!(yaml, "audit: {{context: [{{{chosen}}}], exports: [{exports}], witnesses: {{of: [{{{WITNESS}}}]}}}}")
-        .unwrap();
-    let callers = format!(
-        "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
-         api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]"
-    );
-    writeln!(yaml, "authzen: {{callers: {{{callers}}}}}").unwrap();
-    writeln!(yaml, "{}", delegation(&stated)).unwrap();
+    let yaml = written(&items);
     let explicit = Loaded::read(&sources(&yaml).with_overrides(overrides)).unwrap();
     let mut said = BTreeMap::new();
     flat("", &explicit.effective, &mut said);
@@ -185,24 +205,6 @@ fn the_documented_defaults_are_in_force() {
     for (key, _) in stated {
         assert_eq!(said.get(key), in_force.get(key), "{key}");
     }
-}
-
-/// The section `delegation`, with the stated defaults of what is in its lists.
-fn delegation(stated: &[(&str, &str)]) -> String {
-    let within = |list: &str, but: &str| {
-        let names = stated.iter().filter_map(|(key, default)| Some((key.strip_prefix(list)?, default)));
-        let names = names.filter(|(name, _)| but.is_empty() || !name.starts_with(but));
-        names.map(|(name, default)| format!(", {name}: {default}")).collect::<Vec<_>>().concat()
-    };
-    let issuers = "delegation.subjects.issuers[].";
-    let (rules, claims) = (within(issuers, "claims."), within(&format!("{issuers}claims."), ""));
-    let issuer = format!("issuer: 'https://b', audiences: [c], jwks_url: 'https://b/keys'{rules}");
-    let audience = format!("name: h{}", within("delegation.audiences[].", ""));
-    format!(
-        "delegation: {{audiences: [{{{audience}}}], profiles: [{{spiffe_id: 'spiffe://a/b', profile: ai_agent}}], \
-         subjects: {{issuers: [{{{issuer}, claims: {{{}}}}}], unscoped: [{{issuer: 'https://b', scopes: []}}]}}}}",
-        claims.trim_start_matches(", ")
-    )
 }
 
 /// A value without where it stands.

@@ -20,7 +20,7 @@ fn schema(foreign: &str) -> PolicySet {
 
 fn foreign() -> ForeignIdentities {
     let Value::Object(attributes) = json!({"tier": 3, "regions": ["eu", "us"], "audited": true}) else {
-        unreachable!()
+        panic!("no object")
     };
     let (paths, local_name) = (vec!["/ci".parse().unwrap()], Some("acme".to_owned()));
     let listed = [("partner.example".parse().unwrap(), ForeignDomain { paths, local_name, attributes })].into();
