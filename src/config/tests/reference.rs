@@ -95,6 +95,9 @@ const LISTS: [&str; 12] = [
     "delegation.subjects.unscoped",
 ];
 
+/// What the items of these lists have is written out with them.
+const IN_LISTS: [&str; 2] = ["delegation.audiences[].", "delegation.subjects.issuers[]."];
+
 #[test]
 fn the_documented_defaults_are_in_force() {
     let mut in_force = BTreeMap::new();
@@ -132,7 +135,7 @@ fn the_documented_defaults_are_in_force() {
             && !key.starts_with("authzen.tls.")
             && !key.starts_with("oidc.tls.")
             && !key.starts_with("delegation.tls.")
-            && !(key.starts_with("delegation.") && key.contains("[]."))
+            && !IN_LISTS.iter().any(|list| key.starts_with(list))
         {
             overrides.push(Override::set(&format!("{key}={default}")).unwrap());
         }

@@ -3,9 +3,9 @@
 use super::*;
 use crate::identity::svid::jwt;
 
-fn object(value: Value) -> Option<Map<String, Value>> {
+fn object(value: Value) -> Map<String, Value> {
     match value {
-        Value::Object(members) => Some(members),
+        Value::Object(members) => members,
         other => panic!("{other}"),
     }
 }
@@ -25,8 +25,8 @@ async fn a_transaction_goes_on_unchanged() {
     let house = House::new().await;
     let alice = house.alice(&json!({"txn": "hers", "tctx": {"amount": 1}}));
     let begins = ExchangeRequest {
-        request_details: object(json!({"event": 17})),
-        request_context: object(json!({"ip": "192.0.2.1"})),
+        request_details: Some(object(json!({"event": 17}))),
+        request_context: Some(object(json!({"ip": "192.0.2.1"}))),
         ..transaction(&alice, TokenType::AccessToken)
     };
     let issued = house.ask(&client("coordinator"), &begins).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_transaction_goes_on_unchanged() {
 
     let token = issued.token.expose();
     let goes_on = ExchangeRequest {
-        request_details: object(json!({"event": 17, "room": "blue"})),
+        request_details: Some(object(json!({"event": 17, "room": "blue"}))),
         scope: Some("read"),
         ..transaction(token, TokenType::TransactionToken)
     };
@@ -54,8 +54,8 @@ async fn a_transaction_goes_on_unchanged() {
     assert_eq!(next["act"]["act"]["sub"], first["act"]["sub"], "who asked before stays");
 
     let changes = [
-        ExchangeRequest { request_details: object(json!({"event": 18})), ..goes_on.clone() },
-        ExchangeRequest { request_context: object(json!({"ip": "192.0.2.2"})), ..goes_on.clone() },
+        ExchangeRequest { request_details: Some(object(json!({"event": 18}))), ..goes_on.clone() },
+        ExchangeRequest { request_context: Some(object(json!({"ip": "192.0.2.2"}))), ..goes_on.clone() },
     ];
     for change in changes {
         assert_eq!(house.refusal(&client("tool"), &change).await, "changes_transaction");
@@ -82,13 +82,13 @@ async fn a_transaction_goes_on_unchanged() {
 async fn what_only_a_transaction_has_is_refused_elsewhere() {
     let house = House::new().await;
     let alice = house.alice(&json!({}));
-    let request = ExchangeRequest { request_details: object(json!({})), ..wanted(&alice) };
+    let request = ExchangeRequest { request_details: Some(object(json!({}))), ..wanted(&alice) };
     assert_eq!(house.refusal(&client("tool"), &request).await, "no_transaction");
     let request = transaction(&alice, TokenType::TransactionToken);
     assert_eq!(house.refusal(&client("tool"), &request).await, "other_type", "hers is none of ours");
     let long = "x".repeat(7000);
     let request = ExchangeRequest {
-        request_details: object(json!({"long": long})),
+        request_details: Some(object(json!({"long": long}))),
         ..transaction(&alice, TokenType::AccessToken)
     };
     assert_eq!(house.refusal(&client("tool"), &request).await, "too_long", "nobody could read it");
