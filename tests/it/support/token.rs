@@ -73,7 +73,7 @@ impl TokenDesk {
         ];
         all.extend(settings);
         let gateway = Gateway::start(&home, &all).await;
-        Self { gateway, home, idp, issuer, port }
+        Self { home, gateway, idp, issuer, port }
     }
 
     /// A token of alice's that may be exchanged, with these claims on top.
