@@ -71,7 +71,7 @@ impl Border {
     }
 
     /// The same over `AuthZEN`, where who asks says this of the subject.
-    fn ask_about(&self, subject: &str, method: &str, properties: Value) -> Reason {
+    fn ask_about(&self, subject: &str, method: &str, properties: &Value) -> Reason {
         let query = json!({
             "subject": {"type": "Workload", "id": subject, "properties": properties},
             "action": {"name": method},
@@ -123,14 +123,14 @@ fn policies_see_what_the_schema_declares_and_only_of_others() {
 fn over_authzen_the_same_is_known_whatever_is_said_and_nobody_is_let_in_by_being_named() {
     let border = Border::new(&["/prod"], true);
     let lies = json!({"foreign": {"local_name": "acme"}});
-    assert_eq!(border.ask_about(RUNNER, "GET", json!({})), Reason::Permitted);
-    assert_eq!(border.ask_about(STRANGER, "GET", json!({})), Reason::ForeignIdentity);
+    assert_eq!(border.ask_about(RUNNER, "GET", &json!({})), Reason::Permitted);
+    assert_eq!(border.ask_about(STRANGER, "GET", &json!({})), Reason::ForeignIdentity);
     assert_eq!(&*border.plane.last().reason, "foreign_identity");
-    assert_eq!(border.ask_about(OTHER, "GET", lies.clone()), Reason::ForeignIdentity);
+    assert_eq!(border.ask_about(OTHER, "GET", &lies), Reason::ForeignIdentity);
     border.admit(&["/"], false);
-    assert_eq!(border.ask_about(OTHER, "GET", lies.clone()), Reason::NoPermit, "the name is not the caller's to give");
-    assert_eq!(border.ask_about(WEB, "POST", lies), Reason::NoPermit, "nor are our own made foreign");
-    assert_eq!(border.ask_about(RUNNER, "POST", json!({"foreign": null})), Reason::Forbidden);
+    assert_eq!(border.ask_about(OTHER, "GET", &lies), Reason::NoPermit, "the name is not the caller's to give");
+    assert_eq!(border.ask_about(WEB, "POST", &lies), Reason::NoPermit, "nor are our own made foreign");
+    assert_eq!(border.ask_about(RUNNER, "POST", &json!({"foreign": null})), Reason::Forbidden);
 }
 
 #[test]
