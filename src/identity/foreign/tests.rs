@@ -90,7 +90,7 @@ fn a_prefix_is_a_path_that_an_id_could_have() {
 
 #[test]
 fn what_is_known_of_a_domain_is_its_name_and_its_attributes() {
-    let Value::Object(attributes) = json!({"tier": "gold", "local_name": "another"}) else { panic!("no object") };
+    let Value::Object(attributes) = json!({"tier": "gold", "local_name": "another"}) else { panic!("not an object") };
     let named = ForeignDomain { local_name: Some("partner-x".into()), attributes, ..within(&["/"]) };
     let all = [(domain("partner.example"), named), (domain("bare.example"), within(&["/"]))].into();
     let listed = ForeignIdentities::new(&domain("example.org"), all, true);
