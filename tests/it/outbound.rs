@@ -173,8 +173,8 @@ async fn who_is_not_named_gets_nothing_and_who_no_longer_is_has_it_taken_back() 
     assert_eq!(credential(&secrets(&fetched)[0]), Some(token));
 
     admin(&home, &["entry", "delete", "-entryID", "partner"]).await;
-    let taken = secrets(&stream.message().await.unwrap().unwrap());
-    assert_eq!((names_of(&taken), credential(&taken[1])), (names_of(&granted), None));
+    let emptied = secrets(&stream.message().await.unwrap().unwrap());
+    assert_eq!((names_of(&emptied), credential(&emptied[1])), (names_of(&granted), None));
     assert_eq!(fetch_code(&socket, &["outbound/billing"]).await, Code::PermissionDenied);
     assert!(gateway.metric("portcullis_sds_emptied_bundles_total").await >= 1.0);
 }
