@@ -144,9 +144,7 @@ fn the_documented_defaults_are_in_force() {
     writeln!(yaml, "decision: {{entities: [{{name: feed, http: {{{feed}}}}}]}}").unwrap();
     writeln!(yaml, "tokens: {{issuers: [{{{issuer}, claims: {{{claims}}}}}]}}").unwrap();
     writeln!(yaml, "federation: {{relationships: [{{{PEER}}}]}}").unwrap();
-    let exports = format!("{{name: o, otlp: {{{otlp}}}}}, {{name: h, webhook: {{{hook}}}}}, {{name: f, ocsf_file: e}}");
-    writeln!(yaml, "audit: {{context: [{{{chosen}}}], exports: [{exports}], witnesses: {{of: [{{{WITNESS}}}]}}}}")
-        .unwrap();
+    writeln!(yaml, "{}", audit(&chosen, &otlp, &hook)).unwrap();
     let callers = format!(
         "bearer: {{issuers: [{{{callers_issuer}, claims: {{{callers_claims}}}}}]}}, properties: [{{{vocabulary}}}], \
          api_keys: [{{name: d, sha256_file: e}}], users: [{{name: f, uid: 1}}]"
@@ -160,6 +158,12 @@ fn the_documented_defaults_are_in_force() {
     for (key, _) in stated {
         assert_eq!(said.get(key), in_force.get(key), "{key}");
     }
+}
+
+/// The section `audit`, with what a part of the context, a collector and a webhook are given.
+fn audit(chosen: &str, otlp: &str, hook: &str) -> String {
+    let exports = format!("{{name: o, otlp: {{{otlp}}}}}, {{name: h, webhook: {{{hook}}}}}, {{name: f, ocsf_file: e}}");
+    format!("audit: {{context: [{{{chosen}}}], exports: [{exports}], witnesses: {{of: [{{{WITNESS}}}]}}}}")
 }
 
 /// A value without where it stands.
