@@ -93,7 +93,7 @@ fn sweep(directory: &Path, log: &Log, clock: &dyn Clock, age: Duration, runtime:
     match swept.map_err(|error| error.to_string())? {
         0 => {}
         count => {
-            tracing::info!(count, "policies, entities and certificates that no entry names any more were taken out")
+            tracing::info!(count, "policies, entities and certificates that no entry names any more were taken out");
         }
     }
     Ok(())

@@ -98,7 +98,7 @@ pub(super) fn record<'a>(search: &'a Search<'_>, answer: &Answer<'_>, by: Asker<
 /// Adds which policies refused the caller, and which failed when they were asked about it.
 pub(super) fn add_admission(record: &mut SearchRecord<'_>, errors: &[Arc<str>], refusal: Option<&Evaluation>) {
     let texts = |texts: &mut dyn Iterator<Item = &Arc<str>>| {
-        Some(texts.map(|text| text.to_string()).collect::<Vec<_>>()).filter(|texts| !texts.is_empty())
+        Some(texts.map(ToString::to_string).collect::<Vec<_>>()).filter(|texts| !texts.is_empty())
     };
     let (policies, later) = refusal.map_or((&[][..], &[][..]), |refusal| (&*refusal.policies, &*refusal.errors));
     record.policies = texts(&mut policies.iter());

@@ -86,7 +86,7 @@ fn happened(kind: &str, record: &Value) -> Map<String, Value> {
     let failed = text("error").is_some();
     let subject = text("spiffe_id").or_else(|| text("authority")).or_else(|| text("log")).unwrap_or(kind);
     let uid = record.get("uid").and_then(Value::as_u64).map_or_else(|| "portcullis".to_owned(), |uid| uid.to_string());
-    members(json!({
+    let mut event = members(json!({
         "activity_id": 99,
         "activity_name": kind,
         "actor": {"user": {"uid": uid}},
@@ -95,9 +95,11 @@ fn happened(kind: &str, record: &Value) -> Map<String, Value> {
         "severity_id": if kind == "witness" { 5 } else { 1 },
         "src_endpoint": {"name": "portcullis"},
         "status": if failed { "Failure" } else { "Success" },
-        "status_detail": text("error"),
         "status_id": if failed { 2 } else { 1 },
-    }))
+    }));
+    // What is not there must not be null either.
+    event.extend(text("error").map(|why| ("status_detail".to_owned(), why.into())));
+    event
 }
 
 /// What kind of activity an action is, as far as its name tells.

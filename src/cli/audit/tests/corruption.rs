@@ -135,12 +135,12 @@ fn no_byte_of_a_log_can_be_changed_without_someone_saying_so() {
         let whole = fs::read(kept.join(&path)).unwrap();
         let told = Told::of(&path);
         // To start it takes a while.
-        let changes = if matches!(told, Told::ByCounting) { &CHANGES[..1] } else { &CHANGES[..] };
-        for (place, change) in (0..whole.len()).flat_map(|place| changes.iter().map(move |change| (place, change))) {
+        let masks = if matches!(told, Told::ByCounting) { &CHANGES[..1] } else { &CHANGES[..] };
+        for (place, mask) in (0..whole.len()).flat_map(|place| masks.iter().map(move |mask| (place, mask))) {
             let mut changed = whole.clone();
-            changed[place] ^= change;
+            changed[place] ^= mask;
             fs::write(directory.join(&path), &changed).unwrap();
-            let what = format!("{}, byte {place}, {change:#04x}", path.display());
+            let what = format!("{}, byte {place}, {mask:#04x}", path.display());
             match &told {
                 Told::ByVerifying => drop(verify(home.path()).expect_err(&what)),
                 Told::ByStarting => drop(start(home.path()).expect_err(&what)),

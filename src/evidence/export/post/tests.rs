@@ -246,6 +246,7 @@ fn every_record_is_an_event_of_ocsf() {
         assert_eq!(event["type_uid"].as_u64().unwrap(), 6003 * 100 + activity);
         assert!(event["time"].as_u64().unwrap() > 1_700_000_000_000, "in milliseconds");
         assert_eq!(event["unmapped"], serde_json::to_value(&example).unwrap());
+        assert!(event.as_object().unwrap().values().all(|value| !value.is_null()), "null is no text: {event}");
     }
     let decision = &events[0];
     assert_eq!((&decision["activity_name"], &decision["status_id"]), (&"Delete".into(), &2.into()));

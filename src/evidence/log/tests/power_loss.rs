@@ -15,7 +15,7 @@ use super::*;
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// What is done to the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// One batch of so many entries is synced in the journal, and made tiles of.
     Write(usize),
