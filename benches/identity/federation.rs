@@ -51,8 +51,7 @@ pub(crate) async fn run(gateway: &Gateway, changes: usize) {
     let mut admin = BundleClient::new(gateway.connect("admin.sock").await);
     let mut proxy = AuthorizationClient::new(gateway.connect("ext_authz.sock").await);
     let mut times: [Vec<Duration>; 5] = Default::default();
-    for change in 0..changes {
-        let Generation { bundle, check, token } = &generations[change % 2];
+    for Generation { bundle, check, token } in generations.iter().cycle().take(changes) {
         let watch = Stopwatch::start();
         let asked = async {
             let request = BatchSetFederatedBundleRequest { bundle: vec![bundle.clone()], output_mask: None };

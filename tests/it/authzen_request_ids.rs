@@ -105,7 +105,8 @@ async fn who_is_turned_away_gets_the_name_back() {
     eventually("there is no room for another body", async || {
         let mut waiting = UnixStream::connect(&socket).await.unwrap();
         waiting.write_all(head.as_bytes()).await.unwrap();
-        waiting.write_all(&vec![b' '; TOGETHER - 1]).await.unwrap();
+        // While there is still no room from the round before, the server hangs up on it.
+        waiting.write_all(&vec![b' '; TOGETHER - 1]).await.ok()?;
         for (name, comes_back) in [("r-1", true), ("not a name", false)] {
             let answer = send(&socket, ("POST", EVALUATION), &format!("x-request-id: {name}"), &question).await;
             if answer.status == 200 {
