@@ -17,6 +17,9 @@ const OPERATIONS: &str = include_str!("../../docs/openapi/operations.yaml");
 const WITNESS: &str = include_str!("../../docs/openapi/witness.yaml");
 const BUNDLE: &str = include_str!("../../docs/openapi/bundle.yaml");
 const OIDC: &str = include_str!("../../docs/openapi/oidc.yaml");
+const TOKEN: &str = include_str!("../../docs/openapi/token.yaml");
+
+const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 
@@ -28,11 +31,12 @@ struct Served {
     witness: u16,
     bundle: u16,
     oidc: u16,
+    token: u16,
 }
 
 impl Served {
     async fn start() -> Self {
-        let [operations, witness, bundle, oidc] = std::array::from_fn(|_| free_port());
+        let [operations, witness, bundle, oidc, token] = std::array::from_fn(|_| free_port());
         let tcp = |port: u16| format!("tcp:127.0.0.1:{port}");
         let home = Home::new();
         let both = json!([format!("unix:{}", home.path().join("operations.sock").display()), tcp(operations)]);
@@ -40,6 +44,10 @@ impl Served {
             ("LISTEN__OPERATIONS", both.to_string()),
             ("LISTEN__WITNESS", tcp(witness)),
             ("LISTEN__OIDC", tcp(oidc)),
+            ("LISTEN__TOKEN", tcp(token)),
+            ("DELEGATION__ISSUER", "https://tokens.example.org".to_owned()),
+            ("DELEGATION__AUDIENCES", "[{name: 'https://calendar.example.org'}]".to_owned()),
+            ("DELEGATION__SCOPES", "['calendar:read']".to_owned()),
             ("OIDC__ISSUERS", "[https://id.example.org]".to_owned()),
             ("IDENTITY__JWT_ISSUER", "https://id.example.org".to_owned()),
             ("LISTEN__BUNDLE_SPIFFE", format!("tls:127.0.0.1:{bundle}")),
@@ -47,16 +55,17 @@ impl Served {
         ];
         let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let gateway = Gateway::start(&home, &settings).await;
-        Self { home, gateway, operations, witness, bundle, oidc }
+        Self { home, gateway, operations, witness, bundle, oidc, token }
     }
 
     /// Each surface, with where it is.
-    fn surfaces(&self) -> [(&'static str, Value, u16); 4] {
+    fn surfaces(&self) -> [(&'static str, Value, u16); 5] {
         [
             ("operations", read(OPERATIONS), self.operations),
             ("witness", read(WITNESS), self.witness),
             ("bundle", read(BUNDLE), self.bundle),
             ("oidc", read(OIDC), self.oidc),
+            ("token", read(TOKEN), self.token),
         ]
     }
 
@@ -124,6 +133,8 @@ async fn the_documents_have_the_methods_of_every_path_and_no_other() {
         "operations /metrics",
         "operations /readyz",
         "operations /v1/audit/receipt/{id}",
+        "token /.well-known/oauth-authorization-server",
+        "token /token",
         "witness /add-checkpoint",
         "witness /{origin}/checkpoint",
     ];
@@ -151,7 +162,10 @@ fn documented(
     for header in response["headers"].as_object().into_iter().flat_map(serde_json::Map::keys) {
         assert!(answer.headers.contains_key(&header.to_lowercase()), "{method} {path} lacks `{header}`: {answer:?}");
     }
-    if content_type == Some("application/json") && answer.status >= 400 && answer.status != 503 {
+    if name == "token" && answer.status >= 400 {
+        // As OAuth has it (RFC 6749 section 5.2).
+        assert!(answer.json()["error"].is_string(), "{answer:?}");
+    } else if content_type == Some("application/json") && answer.status >= 400 && answer.status != 503 {
         assert_eq!(answer.json()["error"]["status"], answer.status);
     }
     seen.entry((name, method, path)).or_default().insert(answer.status);
@@ -168,6 +182,8 @@ fn out_of_reach(name: &str, path: &str) -> BTreeSet<u16> {
         ("witness", _) => &[200, 429, 500],
         // This machine may ask as often as it likes.
         ("bundle" | "oidc", _) => &[429, 503],
+        // What a client that is somebody can bring about is in the tests of the exchange.
+        ("token", "/token") => &[200, 408, 429, 503],
         _ => &[],
     };
     statuses.iter().copied().collect()
@@ -179,6 +195,8 @@ async fn every_answer_is_one_that_its_document_has() {
     let surfaces = served.surfaces();
     let mut seen = Seen::new();
     let long = "x".repeat(portcullis_tlog::witness::MAX_LENGTH + 1);
+    let large = "x".repeat((64 << 10) + 1);
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
     let (root, signature) = (STANDARD.encode([0; 32]), STANDARD.encode([1; 68]));
     let request = format!("old 0\n\nexample.com/log\n1\n{root}\n\n— example.com/log {signature}\n");
     for (surface, method, path, sent, headers, body) in [
@@ -196,6 +214,10 @@ async fn every_answer_is_one_that_its_document_has() {
         (1, "GET", "/{origin}/checkpoint", "/unknown/checkpoint", "", ""),
         (2, "GET", "/", "/", "", ""),
         (2, "GET", "/", "/", "if-none-match: *\r\n", ""),
+        (4, "POST", "/token", "/token", "", ""),
+        (4, "POST", "/token", "/token", form, "grant_type=a"),
+        (4, "POST", "/token", "/token", form, &*large),
+        (4, "GET", AUTHORIZATION_SERVER, AUTHORIZATION_SERVER, "", ""),
         (3, "GET", "/keys", "/keys", "", ""),
         (3, "GET", "/keys", "/keys", "if-none-match: *\r\n", ""),
         (3, "GET", "/.well-known/openid-configuration", "/.well-known/openid-configuration", "", ""),

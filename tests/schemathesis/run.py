@@ -68,7 +68,7 @@ def main() -> int:
     options = arguments()
     program = installed()
     with tempfile.TemporaryDirectory(prefix="pc-", dir="/tmp") as home:
-        ports = {name: free_port() for name in ("authzen", "callers", "operations", "witness", "bundle", "oidc")}
+        ports = {name: free_port() for name in ("authzen", "callers", "operations", "witness", "bundle", "oidc", "token")}
         gateway = start(options.portcullis.resolve(), Path(home), ports)
         try:
             wait_until_ready(gateway, ports["operations"])
@@ -99,6 +99,7 @@ def runs(ports: dict[str, int]) -> list[Run]:
         Run("witness", "witness.yaml", at("witness"), share=2),
         Run("bundle endpoint", "bundle.yaml", at("bundle", "https"), share=10),
         Run("openid provider", "oidc.yaml", at("oidc"), share=10),
+        Run("token endpoint", "token.yaml", at("token"), share=2),
     ]
 
 
@@ -165,11 +166,13 @@ listen:
   witness: tcp:127.0.0.1:{ports["witness"]}
   bundle_spiffe: tls:127.0.0.1:{ports["bundle"]}
   oidc: tcp:127.0.0.1:{ports["oidc"]}
+  token: tcp:127.0.0.1:{ports["token"]}
 decision: {{policies: {ROOT / "examples" / "authzen-callers"}}}
 authzen: {{identifier: "https://pdp.example.com", decision_context_on_request: true}}
 federation: {{endpoint: {{spiffe_id: spiffe://example.org/bundle}}}}
 identity: {{jwt_issuer: "https://id.example.org"}}
 oidc: {{issuers: ["https://id.example.org"]}}
+delegation: {{issuer: "https://tokens.example.org", audiences: [{{name: "https://calendar.example.org"}}], scopes: ["calendar:read"]}}
 log: {{filter: error}}
 """)
     (home / "run").mkdir()
