@@ -172,6 +172,9 @@ impl Config {
         let delegation = section.section("delegation", |section| Delegation::read(section, trust_domain.as_ref()));
         if let (Some(listen), Some(identity), Some(delegation)) = (&listen, &identity, &delegation) {
             delegation.check(section, listen, identity);
+            if let Some(tokens) = &tokens {
+                delegation.check_subjects(section, tokens);
+            }
         }
         let outbound = section.section("outbound", |section| Outbound::read(section, trust_domain.as_ref()));
         let admin = section.section("admin", Admin::read);

@@ -8,6 +8,7 @@ use portcullis::decision::entity::progress::Unseen;
 use portcullis::decision::entity::source::Extent;
 use portcullis::decision::policy::PolicySet;
 use portcullis::foundation::watched::Watched;
+use portcullis::identity::foreign::ForeignIdentities;
 
 use crate::library::Library;
 use crate::stopwatch::repeated;
@@ -23,15 +24,15 @@ pub(crate) fn measure(set: &PolicySet, library: &Library) {
     let policies = Arc::new(Watched::new(set.clone()));
     let store = EntityStore::new(Arc::clone(&policies), ["policies".into(), "bench".into()]);
     let (_what, search) = library.searches().swap_remove(2);
-    let before = policies.load().search(&search, ENOUGH).unwrap().names.len();
+    let before = policies.load().search(&search, ENOUGH, &ForeignIdentities::default()).unwrap().names.len();
     let mut applied = Vec::new();
     let (median, slowest) = repeated(CHANGES, |run| {
         let (took, ()) = timed(|| put(&store, &format!("new{run}")));
         applied.push(took);
-        policies.load().search(&search, ENOUGH).unwrap();
+        policies.load().search(&search, ENOUGH, &ForeignIdentities::default()).unwrap();
     });
     applied.sort_by(f64::total_cmp);
-    let found = policies.load().search(&search, ENOUGH).unwrap().names.len();
+    let found = policies.load().search(&search, ENOUGH, &ForeignIdentities::default()).unwrap().names.len();
     assert_eq!(found, before + CHANGES);
     println!(
         "\none more document, until it is found: {median:.3} ms median, {slowest:.3} ms slowest (the first makes the order), search included"

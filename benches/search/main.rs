@@ -15,6 +15,7 @@ mod stopwatch;
 use portcullis::decision::policy::{Effect, PolicySet};
 use portcullis::decision::query::{Entity, Query};
 use portcullis::decision::{Page, Search, Sought};
+use portcullis::identity::foreign::ForeignIdentities;
 
 use self::library::Library;
 use self::stopwatch::{memory, repeated, timed};
@@ -41,8 +42,8 @@ fn main() {
     let (load, set) = timed(|| PolicySet::load(directory.path()).unwrap());
     println!("{} policies, {} entities, loaded in {:.1} s", set.len(), set.own_entities().len(), load / 1e3);
     let before = memory("VmRSS");
-    let (first, _page) = timed(|| set.search(&library.actions(), ENOUGH).unwrap());
-    let (order, _page) = timed(|| set.search(&library.subjects(), ENOUGH).unwrap());
+    let (first, _page) = timed(|| set.search(&library.actions(), ENOUGH, &ForeignIdentities::default()).unwrap());
+    let (order, _page) = timed(|| set.search(&library.subjects(), ENOUGH, &ForeignIdentities::default()).unwrap());
     println!("first search for actions {first:.2} ms, first one that needs the order of entities {order:.0} ms");
     println!("memory for the order {:.1} MB", (memory("VmRSS") - before) / 1e6);
 
@@ -56,7 +57,7 @@ fn main() {
         let mut busy = Vec::new();
         let (_median, slowest) = repeated(RUNS, |_| {
             let before = cpu();
-            page = set.search(&search, ENOUGH).unwrap();
+            page = set.search(&search, ENOUGH, &ForeignIdentities::default()).unwrap();
             busy.push(cpu() - before);
         });
         busy.sort_by(f64::total_cmp);

@@ -11,11 +11,15 @@ use super::listen::Listen;
 use super::node::Node;
 use super::reader::{Section, Setting};
 use super::server_tls::{self, ServerTls};
-use super::tokens::{KeyPlace, TokenIssuer, read_issuers};
+use super::tokens::{KeyPlace, TokenIssuer, Tokens, read_issuers};
 use super::values::text;
+use crate::decision::principal::Mapping;
 use crate::edge::http::authzen::Identifier;
 use crate::edge::http::token::TOKEN_PATH;
 use crate::identity::delegation::{MAX_ACTORS, parse_scope};
+
+/// Of whom an exchanged token is, by the name of who said so first (RFC 9493 section 3.2.3).
+const SUBJECTS_ISSUER: &str = "{/sub_id/iss}";
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -135,6 +139,25 @@ impl Delegation {
             if let Some(scope) = scopes.iter().find(|scope| !self.scopes.contains(*scope)) {
                 section.fault("subjects", format!("`unscoped`: `{scope}` is not in `delegation.scopes`"));
             }
+        }
+    }
+
+    /// Whether whom a Check is shown an exchanged token of can be told apart from all others: where several issuers name people,
+    /// an id that `sub` alone makes would be that of whoever is called so by any of them.
+    pub(super) fn check_subjects(&self, section: &mut Section<'_>, tokens: &Tokens) {
+        let names_people = |issuer: &&TokenIssuer| matches!(issuer.mapping, Mapping::Claims(_));
+        let all = self.subjects.issuers.iter().chain(&tokens.issuers).filter(names_people);
+        let people: BTreeSet<&str> = all.map(|issuer| &*issuer.rules.issuer).collect();
+        let tells_none_apart = |issuer: &TokenIssuer| match &issuer.mapping {
+            Mapping::Delegated(mapping) => !mapping.id.to_string().contains(SUBJECTS_ISSUER),
+            _ => false,
+        };
+        if people.len() > 1 && self.issuer.is_some() && tokens.issuers.iter().any(tells_none_apart) {
+            let message = format!(
+                "`issuers`: people of several issuers can be exchanged, so `claims.id` of the `delegated` one must have \
+                 `{SUBJECTS_ISSUER}` in it, e.g. `{SUBJECTS_ISSUER}|{{sub}}`"
+            );
+            section.fault("tokens", message);
         }
     }
 

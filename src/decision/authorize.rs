@@ -329,7 +329,15 @@ impl Authorizer {
         now: Timestamp,
     ) -> Result<Option<Delegation>, Refusal> {
         let Some((principals, token)) = self.principals.as_ref().zip(token) else { return Ok(None) };
-        principals.delegation(token, leaf, now)
+        let delegation = principals.delegation(token, leaf, now)?;
+        // Nothing that a token says of somebody outlives what makes them somebody.
+        let unknown = |delegation: &Delegation| delegation.workloads().find(|id| !self.ports.leaves.vouches_for(id));
+        match delegation.as_ref().and_then(unknown) {
+            Some(id) => {
+                Err(Refusal::new(Reason::ForeignIdentity, "the token rests on somebody who is not let in", id.as_str()))
+            }
+            None => Ok(delegation),
+        }
     }
 
     /// The cache, or else the policies.

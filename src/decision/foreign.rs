@@ -17,11 +17,18 @@ use crate::identity::foreign::ForeignIdentities;
 const FOREIGN: &str = "foreign";
 
 /// Says of the workloads that `query` brings with it what they are here. Whatever else was said of that is taken back: who
-/// asks over `AuthZEN` has no say in it.
+/// asks over `AuthZEN` has no say in it. Of a resource that need not be a workload's name, such as what is sought.
 ///
 /// # Errors
 /// [`Refusal`] if one of them is of another trust domain and not let in.
 pub(super) fn describe(query: &mut Query<'_>, foreign: &ForeignIdentities, types: &SchemaTypes) -> Result<(), Refusal> {
+    let resource = &mut query.resource;
+    if resource.kind == WORKLOAD {
+        resource.properties.retain(|name| name != FOREIGN);
+        if resource.id.parse::<SpiffeId>().is_ok() {
+            enter(resource, foreign, types)?;
+        }
+    }
     let brought = iter::once(&mut query.subject).chain(&mut query.extra);
     brought.filter(|entity| entity.kind == WORKLOAD).try_for_each(|workload| enter(workload, foreign, types))
 }

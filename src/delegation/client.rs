@@ -95,8 +95,10 @@ impl Clients {
         if token.audience.len() != 1 {
             return Err(ClientError::Unproved("the assertion is for others, too".into()));
         }
-        if token.claims.contains_key("act") {
-            return Err(ClientError::Unproved("the assertion is of one who acts for another".into()));
+        if let Some(claim) = ["act", "cnf"].iter().find(|claim| token.claims.contains_key(**claim)) {
+            return Err(ClientError::Unproved(
+                format!("the assertion has `{claim}`, so it is not simply the client's").into(),
+            ));
         }
         let id: SpiffeId = token.subject.parse().map_err(unproved)?;
         let caller = Caller::of_token(token, Arc::new(Mapping::Spiffe)).map_err(unproved)?;

@@ -26,6 +26,9 @@ pub enum ExchangeError {
     /// A token, or somebody in its chain, was revoked.
     #[error("a token was revoked")]
     Revoked,
+    /// A token rests on a workload of another trust domain that is not let in, or of which nobody is believed any more.
+    #[error("a token rests on somebody who is not let in")]
+    NotLetIn,
     /// The token was made for somebody else, who alone may exchange it.
     #[error("the subject token was not made for this client")]
     MadeForOthers,
@@ -132,6 +135,7 @@ impl ExchangeError {
             Self::Delegation(_) => "bad_delegation",
             Self::OtherType => "other_type",
             Self::Revoked => "revoked",
+            Self::NotLetIn => "foreign_identity",
             Self::MadeForOthers => "made_for_others",
             Self::OtherHolder => "other_holder",
             Self::ActorIsNotClient => "actor_is_not_client",

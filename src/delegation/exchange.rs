@@ -135,6 +135,7 @@ impl Exchange {
         let verifiers = (&*self.ports.tokens, &*self.ports.revocations);
         let subject = Input::verify(request.subject, verifiers, &self.config, ExchangeError::Subject, now)?;
         account.took(&subject);
+        self.check_let_in(&subject)?;
         account.is_about(&subject.subject);
         let actor = party_of(client, &self.config);
         if self.ports.revocations.is_member_revoked(&actor, now) {
@@ -144,6 +145,7 @@ impl Exchange {
         if let Some(shown) = request.actor {
             let token = Input::verify(shown, verifiers, &self.config, ExchangeError::Actor, now)?;
             account.took(&token);
+            self.check_let_in(&token)?;
             if !token.actors.is_empty() || !is_same(&token.subject, &actor) {
                 return Err(ExchangeError::ActorIsNotClient);
             }
@@ -159,6 +161,13 @@ impl Exchange {
         let is_transaction = request.wanted == TokenType::TransactionToken;
         let transaction = is_transaction.then(|| Transaction::of(&subject, request, || self.name())).transpose()?;
         Ok(Understood { subject, actors, audience, wanted, transaction, not_after })
+    }
+
+    /// Nothing that a token says of a workload outlives what makes it somebody.
+    fn check_let_in(&self, input: &Input) -> Result<(), ExchangeError> {
+        let bundles = self.ports.authority.bundles().load();
+        let all = input.workloads().all(|id| bundles.vouches_for(&id));
+        if all { Ok(()) } else { Err(ExchangeError::NotLetIn) }
     }
 
     /// For whom, if that is somebody: a transaction token is for our whole trust domain, and all others for one audience.

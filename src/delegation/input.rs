@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use portcullis_spiffe::SpiffeId;
+
 use super::chain::is_same;
 use super::{Client, ExchangeConfig, ExchangeError, ShownToken, TokenType};
 use crate::foundation::clock::Timestamp;
-use crate::identity::delegation::{Delegation, Party, Revocations};
+use crate::identity::delegation::{Delegation, Party, Revocations, TRANSACTION_TOKEN};
 use crate::identity::token::{TokenError, TokenVerifier, VerifiedToken};
 
 /// A token that goes in.
@@ -43,7 +45,11 @@ impl Input {
         }
         let is_own = *token.issuer == *config.issuer;
         let transaction = delegation.transaction.filter(|_| is_own);
-        if transaction.is_some() != (shown.kind == TokenType::TransactionToken) {
+        // Those of others are of transactions that we know nothing of.
+        let is_transaction = token.kind == TRANSACTION_TOKEN && is_own;
+        if (token.kind == TRANSACTION_TOKEN) != (shown.kind == TokenType::TransactionToken)
+            || is_transaction != transaction.is_some()
+        {
             return Err(ExchangeError::OtherType);
         }
         let origin = delegation.origin.filter(|_| is_own).and_then(|origin| origin.issuer);
@@ -52,7 +58,7 @@ impl Input {
             Some(worth) if !token.claims.contains_key("scope") => worth.clone(),
             _ => delegation.scope,
         };
-        // Who is named without an issuer is named by whoever issued the token: so nobody can name another's.
+        // Who is named without an issuer is named by whoever issued the token.
         let vouched = |actor: Party| Party { issuer: actor.issuer.or_else(|| Some(token.issuer.to_string())), ..actor };
         let actors = delegation.actors.into_iter().map(vouched).collect();
         let (id, confirmation) = (delegation.id, delegation.confirmation);
@@ -60,7 +66,8 @@ impl Input {
     }
 
     /// Whether `client` may show it as the subject's token. One of ours was made for somebody: it is they who exchange it, or
-    /// who acts in it already. One that is bound to a certificate is shown with that, or by whom it was made for: they
+    /// who acts in it already. One of others in which somebody acts is shown by them, or by the holder of the certificate that it
+    /// is bound to; and that workloads of ours acted before is not for others to say. One that is bound to a certificate is shown with that, or by whom it was made for: they
     /// have seen the certificate when they were given the token.
     pub(super) fn check_shown_by(
         &self,
@@ -73,6 +80,14 @@ impl Input {
         if self.is_own && !is_meant && !acts {
             return Err(ExchangeError::MadeForOthers);
         }
+        if !self.is_own {
+            let ours = [format!("spiffe://{}", config.trust_domain), config.issuer.to_string()];
+            let is_ours = |party: &Party| party.issuer.as_ref().is_some_and(|issuer| ours.contains(issuer));
+            let is_stolen = !self.actors.is_empty() && !acts && self.confirmation.is_none();
+            if is_stolen || self.actors.iter().skip(usize::from(acts)).any(is_ours) {
+                return Err(ExchangeError::OtherHolder);
+            }
+        }
         if is_meant { Ok(()) } else { self.check_held_by(client) }
     }
 
@@ -83,6 +98,14 @@ impl Input {
             Some(bound) if Some(bound) != shown => Err(ExchangeError::OtherHolder),
             _ => Ok(()),
         }
+    }
+
+    /// The workloads that it rests on, as far as a trust domain vouched for them.
+    pub(super) fn workloads(&self) -> impl Iterator<Item = SpiffeId> {
+        let parties = self.actors.iter().chain([&self.subject]);
+        let vouched =
+            parties.filter(|party| party.issuer.as_deref().is_some_and(|issuer| issuer.starts_with("spiffe://")));
+        vouched.filter_map(|party| party.subject.parse().ok())
     }
 
     /// Whether one of its audiences is the client: a transaction token is for all of our trust domain.

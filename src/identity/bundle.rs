@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_spiffe::TrustDomain;
 use portcullis_spiffe::x509::{Authority, ProfileError};
+use portcullis_spiffe::{SpiffeId, TrustDomain};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
 use webpki::anchor_from_trusted_cert;
 
@@ -186,6 +186,14 @@ impl Bundles {
     /// What the identities of other trust domains may be.
     pub const fn foreign(&self) -> &Arc<ForeignIdentities> {
         &self.foreign
+    }
+
+    /// Whether `id` may be somebody now: of ours, or let in and of a trust domain that anybody is believed of.
+    pub fn vouches_for(&self, id: &SpiffeId) -> bool {
+        let has_authorities =
+            |bundle: &Arc<Bundle>| !bundle.x509_authorities.is_empty() || !bundle.jwt_authorities.is_empty();
+        self.foreign.is_ours(id.as_str())
+            || (self.foreign.admits(id) && self.get(id.trust_domain()).is_some_and(has_authorities))
     }
 
     /// These with `bundle` in place of that of its trust domain; `None` if it is there already.

@@ -24,6 +24,7 @@ pub use self::holder::HolderError;
 pub use self::revocation::{Revocation, Revoked, RevokedError, RevokedKind};
 pub use self::revocations::{MAX_REVOCATIONS, Revocations, RevokeError};
 pub use self::store::{KeptRevocations, RevocationFuture, RevocationStore, RevocationStoreError};
+use super::SpiffeId;
 use super::token::VerifiedToken;
 
 /// The type of a transaction token, as [`VerifiedToken::kind`] has it (draft-ietf-oauth-transaction-tokens section 7).
@@ -128,6 +129,13 @@ impl Delegation {
     /// Who acts: the current actor, or who asked for the transaction token, or the subject itself.
     pub fn current(&self) -> &Party {
         self.actors.first().or(self.requester.as_ref()).unwrap_or(&self.subject)
+    }
+
+    /// The workloads among the members: those that a trust domain vouched for, or nobody but the token's issuer.
+    pub fn workloads(&self) -> impl Iterator<Item = SpiffeId> {
+        let by_trust_domain =
+            |party: &&Party| party.issuer.as_deref().is_none_or(|issuer| issuer.starts_with("spiffe://"));
+        self.members().filter(by_trust_domain).filter_map(|party| party.subject.parse().ok())
     }
 
     /// Everyone that the chain rests on, under every name that they have in it; the subject last.

@@ -204,6 +204,11 @@ impl LeafVerifier {
         self.verify_as(leaf, now, |bundles| verify(leaf, bundles, now, self.keeper.as_deref()))
     }
 
+    /// Whether `id` may be somebody now, whoever names it: [`Bundles::vouches_for`].
+    pub fn vouches_for(&self, id: &SpiffeId) -> bool {
+        self.bundles.load().vouches_for(id)
+    }
+
     /// What the identities of other trust domains may be now.
     pub fn foreign(&self) -> Arc<ForeignIdentities> {
         Arc::clone(self.bundles.load().foreign())

@@ -83,7 +83,7 @@ impl Faces {
 
 /// An event that comes, if it comes at all, long before this.
 async fn soon<T>(event: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), event).await.expect("waited 30 s in vain")
+    timeout(Duration::from_secs(30), event).await.unwrap_or_else(|_late| panic!("waited 30 s in vain"))
 }
 
 fn domains(all: &[&str]) -> Vec<String> {

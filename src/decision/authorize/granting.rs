@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Answer, Asker, Authorizer, Proofs, Question};
 use crate::decision::caller::Caller;
+use crate::decision::foreign::describe;
 use crate::decision::mapping::complete;
 use crate::decision::query::Query;
 use crate::decision::request::Refusal;
@@ -30,7 +31,9 @@ impl Authorizer {
         token: &VerifiedToken,
         question: &mut Question<'_>,
     ) -> Result<Answer, Refusal> {
-        if let Err(refusal) = complete(query) {
+        let foreign = self.ports.leaves.foreign();
+        let understood = complete(query).and_then(|()| describe(query, &foreign, question.policies.types()));
+        if let Err(refusal) = understood {
             self.take_down(query, question);
             return Err(refusal);
         }

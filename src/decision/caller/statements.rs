@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::Caller;
+use crate::decision::principal::DELEGATION;
 use crate::decision::query::{Entity, Overlay, Properties, Query};
 
 /// Stands for all callers that have no place of their own, and, in a list, for all names.
@@ -53,9 +54,11 @@ impl Statements {
         Self(vocabularies)
     }
 
-    /// Leaves out of `query` what its caller may not say.
+    /// Leaves out of `query` what its caller may not say. On whose behalf somebody acts is for verified tokens to say, so it is
+    /// only taken from a caller that was granted that by its name.
     pub fn restrict(&self, query: &mut Query<'_>, caller: Option<&Caller>) {
         if self.0.is_empty() {
+            query.context.retain(|name| name != DELEGATION);
             return;
         }
         let name = caller.map_or(ANY, Caller::name);
@@ -68,6 +71,9 @@ impl Statements {
         describe(&mut query.resource, resource, resource_overlay);
         action.restrict(&mut query.action.properties, |_| false);
         context.restrict(&mut query.context, |_| false);
+        if *context == Allowed::Any {
+            query.context.retain(|name| name != DELEGATION);
+        }
     }
 }
 

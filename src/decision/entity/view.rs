@@ -51,6 +51,9 @@ impl<'a> Brought<'a> {
 
     /// What the request says of an attribute.
     pub fn said(&self, name: &str) -> Option<&Value<'a>> {
+        if self.overlay.is_empty() {
+            return self.attributes.get(name);
+        }
         self.overlay.get(name).or_else(|| self.attributes.get(name))
     }
 }

@@ -48,6 +48,9 @@ pub enum TokenError {
     /// It may have been used before this process started.
     #[error("the token was issued at {0}, before this process started, so it can't be known whether it was used")]
     BeforeStart(Timestamp),
+    /// It is good for one use, and would have to be remembered for too long after that.
+    #[error("the token is good for one use, and ends only at {0}: its use can't be remembered for so long")]
+    LongLived(Timestamp),
     /// So many tokens are in use that no more can be remembered as used.
     #[error("{0} tokens that were used are remembered already, and there is no room for one more")]
     NoRoom(usize),
@@ -75,7 +78,9 @@ impl TokenError {
     pub const fn fault(&self) -> TokenFault {
         match self {
             Self::Jwt(error) => fault_of(error),
-            Self::TooLong(_) | Self::HeaderParameter(_) | Self::Algorithm(_) | Self::Type(_) => TokenFault::Bad,
+            Self::TooLong(_) | Self::HeaderParameter(_) | Self::Algorithm(_) | Self::Type(_) | Self::LongLived(_) => {
+                TokenFault::Bad
+            }
             Self::UnknownIssuer(_) | Self::NoKeys(_) | Self::UnknownKey { .. } | Self::OtherAlgorithm(_) => {
                 TokenFault::Untrusted
             }

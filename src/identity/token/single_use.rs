@@ -3,11 +3,15 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{TokenError, VerifiedToken};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::{Digest, Hasher};
 use crate::identity::svid::jwt;
+
+/// How long after its use a token may still pass for good: what is longer is refused.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// What was used and could still pass for good.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ impl SingleUse {
         let issued_at = token.issued_at.ok_or(jwt::TokenError::Missing("iat"))?;
         if issued_at.unix_seconds() <= self.since.unix_seconds() {
             return Err(TokenError::BeforeStart(issued_at));
+        }
+        // Or whoever issues tokens without an end fills the memory for all others.
+        if end > now.after(LONGEST) {
+            return Err(TokenError::LongLived(end));
         }
         let mut hasher = Hasher::new();
         let id = hasher.field(token.issuer.as_bytes()).field(id.as_bytes());
