@@ -176,7 +176,7 @@ impl Authorizer {
         };
         callers.enter(&mut query, policies.types());
         if let Some(delegation) = &delegation {
-            enter_delegation(delegation, &mut query, policies.types());
+            enter_delegation((delegation, rule != PrincipalRule::Svid), &mut query, policies.types())?;
         }
         describe(&mut query, &self.ports.leaves.foreign(), policies.types())?;
         let proofs = Proofs { leaf: leaf.as_deref(), token: token.as_deref() };

@@ -35,6 +35,8 @@ pub const CALLER: &str = "Portcullis::Caller";
 pub struct Caller {
     name: Arc<str>,
     proof: Proof,
+    /// What was delegated to the workload that asks.
+    delegated: Option<Arc<VerifiedToken>>,
 }
 
 #[derive(Clone, Debug)]
@@ -174,16 +176,19 @@ impl Callers {
         Ok(Caller::of_token(token, mapping)?)
     }
 
-    /// The certificate says who may show the token, which says who asks: of a token that was made for whoever shows it, the two
-    /// are one credential. Of any other they are two.
+    /// Who shows a token that was made for it asks, and not whom it acts for: the grant is narrower than what its subject may.
+    /// Such a token and the certificate are one credential. Any other and a certificate are two.
     fn by_both(&self, certificate: &CertificateDer<'_>, bearer: &str) -> Result<Caller, CallerError> {
         let Some(leaves) = self.leaves.as_ref().filter(|_| self.keys.find(bearer).is_none()) else {
             return Err(CallerError::Several);
         };
-        let (token, mapping) = self.verified(bearer).map_err(|_unproved| CallerError::Several)?;
+        let (token, mapping) = self.verified(bearer).map_err(|error| match error {
+            CallerError::NotAdmitted(_) => error,
+            _ => CallerError::Several,
+        })?;
         let leaf = leaves.verify_der(certificate, self.clock.now())?;
         match self.delegation(&token, &mapping, Some(&leaf))? {
-            Some(_) => Ok(Caller::of_token(token, mapping)?),
+            Some(_) => Ok(Caller { delegated: Some(token), ..Caller::workload(leaf) }),
             None => Err(CallerError::Several),
         }
     }
@@ -213,12 +218,12 @@ impl Callers {
 impl Caller {
     /// The workload of a leaf that was verified.
     pub fn workload(leaf: Arc<VerifiedLeaf>) -> Self {
-        Self { name: leaf.id.as_str().into(), proof: Proof::Leaf(leaf) }
+        Self { name: leaf.id.as_str().into(), proof: Proof::Leaf(leaf), delegated: None }
     }
 
     /// Who is known by a name of the configuration.
     pub const fn named(name: Arc<str>) -> Self {
-        Self { name, proof: Proof::Name }
+        Self { name, proof: Proof::Name, delegated: None }
     }
 
     /// Whom a token that was verified names.
@@ -227,7 +232,7 @@ impl Caller {
     /// [`Refusal`] if it lacks a claim that the name is made of.
     pub fn of_token(token: Arc<VerifiedToken>, mapping: Arc<Mapping>) -> Result<Self, Refusal> {
         let name = mapping.name(&token)?.as_str().into();
-        Ok(Self { name, proof: Proof::Token(token, mapping) })
+        Ok(Self { name, proof: Proof::Token(token, mapping), delegated: None })
     }
 
     /// The name of the configuration, the workload's SPIFFE ID, or whom the token names as policies write it:
@@ -250,7 +255,12 @@ impl Caller {
     }
 
     pub(super) fn token(&self) -> Option<&VerifiedToken> {
-        if let Proof::Token(token, _) = &self.proof { Some(token) } else { None }
+        if let Proof::Token(token, _) = &self.proof { Some(token) } else { self.delegated.as_deref() }
+    }
+
+    /// The token by which somebody else's rights were delegated to it, for the record.
+    pub(super) const fn delegated(&self) -> Option<&Arc<VerifiedToken>> {
+        self.delegated.as_ref()
     }
 }
 

@@ -142,7 +142,7 @@ impl Principals {
         let Some((header, shown)) = shown::token(headers, &self.rules.headers)? else { return Ok(None) };
         match self.verifier.verify(shown, now) {
             Ok(token) => check_place(&token, header).map(|()| Some(token)),
-            Err(error) if self.rules.ignore_unverified => {
+            Err(error) if self.rules.ignore_unverified && error.fault() != TokenFault::Foreign => {
                 tracing::debug!("a token that proves nothing counts as none: {error}");
                 Ok(None)
             }
@@ -211,7 +211,7 @@ impl Principals {
 /// made for one must not pass for the other.
 fn check_place(token: &VerifiedToken, header: &str) -> Result<(), Refusal> {
     let is_transaction = token.kind == TRANSACTION_TOKEN;
-    if (header == AUTHORIZATION && is_transaction) || (header == TXN_TOKEN && !is_transaction) {
+    if (header == TXN_TOKEN) != is_transaction {
         return Err(Refusal::new(Reason::BadToken, "a transaction token stands in `txn-token`, and no other does", ""));
     }
     Ok(())

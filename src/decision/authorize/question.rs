@@ -121,6 +121,7 @@ impl<'q> Question<'q> {
         self.request_id = by.request_id.map(|id| as_printable(id, SHOWN));
         self.trace_id = by.traceparent.and_then(TraceId::of_traceparent);
         self.caller = by.caller.map(|caller| as_printable(caller.name(), SHOWN));
+        self.token = by.caller.and_then(Caller::delegated).cloned();
         if let Some(leaf) = by.caller.and_then(Caller::leaf) {
             self.shown(leaf);
         }

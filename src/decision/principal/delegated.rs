@@ -44,14 +44,21 @@ pub(in crate::decision) fn delegation(
 }
 
 /// Puts into the context what of `delegation` the action declares there, which must be a record.
+///
+/// # Errors
+/// [`Refusal`] if the token names the principal and the action declares no such record: what was granted, the scope above all,
+/// would be lost, and whoever acts would have all that its subject has.
 pub(in crate::decision) fn enter_delegation<'d>(
-    delegation: &'d Delegation,
+    (delegation, names_principal): (&'d Delegation, bool),
     query: &mut Query<'d>,
     types: &SchemaTypes,
-) {
+) -> Result<(), Refusal> {
     let action = types.actions.get(&*query.action.name);
     let declared = action.and_then(|action| action.context.get(DELEGATION)).map(|attribute| &attribute.kind);
-    let Some(Type::Record(declared)) = declared else { return };
+    let Some(Type::Record(declared)) = declared else {
+        let why = "the action does not declare context.delegation";
+        return if names_principal { Err(Refusal::new(Reason::SchemaMismatch, why, "")) } else { Ok(()) };
+    };
     let mut said = Properties::with_capacity(declared.len());
     for (name, value) in statements(delegation) {
         if let Some(value) = value.filter(|_| declared.contains_key(name)) {
@@ -59,6 +66,7 @@ pub(in crate::decision) fn enter_delegation<'d>(
         }
     }
     query.context.insert(DELEGATION, said);
+    Ok(())
 }
 
 /// All that can be said of it, by name.

@@ -28,6 +28,7 @@ type Delegation = {
 action GET, POST appliesTo {
   principal: [Workload, Human], resource: Path, context: { token?: Human, peer?: Workload, delegation?: Delegation },
 };
+action PATCH appliesTo { principal: [Workload, Human], resource: Path, context: { token?: Human, peer?: Workload } };
 action DELETE appliesTo {
   principal: Workload, resource: Path, context: { delegation?: { transaction: String } },
 };
@@ -44,6 +45,9 @@ when {
 
 @id("web-reads-by-itself")
 permit (principal == Workload::"spiffe://example.org/web", action == Action::"GET", resource in Path::"/orders");
+
+@id("all-patch")
+permit (principal, action == Action::"PATCH", resource);
 
 @id("transactions-delete")
 permit (principal, action == Action::"DELETE", resource)
@@ -185,6 +189,17 @@ async fn policies_read_what_the_schema_declares_and_a_lack_of_it_denies() {
     let t2 = with(&transaction, "txn", "t-2");
     assert_eq!(gate.ask(ROBOT, "DELETE", (TRANSACTION, &t2)).reason, Reason::NoPermit);
     assert_eq!(gate.ask(ROBOT, "DELETE", (TRANSACTION, &transaction)).reason, Reason::SchemaMismatch);
+}
+
+#[tokio::test]
+async fn a_grant_that_policies_can_not_see_makes_nobody_its_subject() {
+    for rule in [PrincipalRule::Token, PrincipalRule::TokenOrSvid] {
+        let gate = Gate::with(|rules| rules.principal = rule).await;
+        assert_eq!(gate.ask(ROBOT, "PATCH", (ACCESS, &chain())).reason, Reason::SchemaMismatch, "{rule:?}");
+        assert_eq!(gate.ask(ROBOT, "PATCH", ("JWT", &claims())).reason, Reason::Permitted, "{rule:?}: alice's own");
+    }
+    let gate = Gate::new().await;
+    assert_eq!(gate.ask(ROBOT, "PATCH", (ACCESS, &chain())).reason, Reason::Permitted, "robot's own right");
 }
 
 #[tokio::test]

@@ -111,6 +111,25 @@ fn what_was_allowed_and_cached_ends_with_the_domain_or_with_its_being_let_in() {
 }
 
 #[test]
+fn of_a_resource_nobody_says_that_it_is_foreign_either() {
+    let types = policies("");
+    let foreign = ForeignIdentities::new(&"example.org".parse().unwrap(), [].into(), false);
+    let described = |id: &str| {
+        let mut query: Query<'_> = serde_json::from_value(json!({
+            "subject": {"type": "Workload", "id": WEB},
+            "action": {"name": "GET"},
+            "resource": {"type": "Workload", "id": id, "properties": {"foreign": {"tier": "gold"}}},
+        }))
+        .unwrap();
+        crate::decision::foreign::describe(&mut query, &foreign, types.types()).unwrap();
+        format!("{:?}", query.resource.properties.get("foreign"))
+    };
+    assert_eq!([WEB, ""].map(described), ["None", "None"]);
+    let partner = described(RUNNER);
+    assert!(partner != "None" && !partner.contains("gold"), "{partner}");
+}
+
+#[test]
 fn policies_see_what_the_schema_declares_and_only_of_others() {
     let border = Border::new(&["/prod"], false);
     assert_eq!((border.ask(RUNNER, "GET"), border.ask(RUNNER, "POST")), (Reason::Permitted, Reason::Forbidden));

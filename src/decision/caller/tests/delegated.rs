@@ -75,7 +75,7 @@ async fn a_token_that_was_made_for_one_workload_is_shown_by_it_and_by_nobody_els
     let thumbprint = URL_SAFE_NO_PAD.encode(Digest::of(&robot).as_bytes());
     let bound = with(&claims(), "cnf", json!({"x5t#S256": thumbprint}));
     for made in [acting(), bound] {
-        assert_eq!(desk.show(Some(&robot), &made), Ok(r#"Human::"alice""#.to_owned()), "{made}");
+        assert_eq!(desk.show(Some(&robot), &made), Ok(ROBOT.to_owned()), "{made}");
         assert_eq!(desk.show(Some(&web), &made), Err("unproved".to_owned()), "{made}");
         assert_eq!(desk.show(None, &made), Err("unproved".to_owned()), "{made}");
     }
