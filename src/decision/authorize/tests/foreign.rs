@@ -121,7 +121,7 @@ fn of_a_resource_nobody_says_that_it_is_foreign_either() {
             "resource": {"type": "Workload", "id": id, "properties": {"foreign": {"tier": "gold"}}},
         }))
         .unwrap();
-        crate::decision::foreign::describe(&mut query, &foreign, types.types()).unwrap();
+        describe(&mut query, &foreign, types.types()).unwrap();
         format!("{:?}", query.resource.properties.get("foreign"))
     };
     assert_eq!([WEB, ""].map(described), ["None", "None"]);
