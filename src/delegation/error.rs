@@ -32,6 +32,9 @@ pub enum ExchangeError {
     /// The token was made for somebody else, who alone may exchange it.
     #[error("the subject token was not made for this client")]
     MadeForOthers,
+    /// Another issuer says that workloads of ours acted, and none of them is the client.
+    #[error("the subject token is of another issuer, and names workloads of ours as actors")]
+    NamesOurs,
     /// The token is bound to a certificate that the client has not shown.
     #[error("a token is bound to the certificate of another")]
     OtherHolder,
@@ -137,6 +140,7 @@ impl ExchangeError {
             Self::Revoked => "revoked",
             Self::NotLetIn => "foreign_identity",
             Self::MadeForOthers => "made_for_others",
+            Self::NamesOurs => "names_ours",
             Self::OtherHolder => "other_holder",
             Self::ActorIsNotClient => "actor_is_not_client",
             Self::MayNotAct => "may_not_act",

@@ -66,8 +66,8 @@ impl Input {
     }
 
     /// Whether `client` may show it as the subject's token. One of ours was made for somebody: it is they who exchange it, or
-    /// who acts in it already. One of others in which somebody acts is shown by them, or by the holder of the certificate that it
-    /// is bound to; and that workloads of ours acted before is not for others to say. One that is bound to a certificate is shown with that, or by whom it was made for: they
+    /// who acts in it already. That workloads of ours acted is not for others to say, but for the
+    /// one that shows the token. One that is bound to a certificate is shown with that, or by whom it was made for: they
     /// have seen the certificate when they were given the token.
     pub(super) fn check_shown_by(
         &self,
@@ -80,13 +80,10 @@ impl Input {
         if self.is_own && !is_meant && !acts {
             return Err(ExchangeError::MadeForOthers);
         }
-        if !self.is_own {
-            let ours = [format!("spiffe://{}", config.trust_domain), config.issuer.to_string()];
-            let is_ours = |party: &Party| party.issuer.as_ref().is_some_and(|issuer| ours.contains(issuer));
-            let is_stolen = !self.actors.is_empty() && !acts && self.confirmation.is_none();
-            if is_stolen || self.actors.iter().skip(usize::from(acts)).any(is_ours) {
-                return Err(ExchangeError::OtherHolder);
-            }
+        let ours = [format!("spiffe://{}", config.trust_domain), config.issuer.to_string()];
+        let is_ours = |party: &Party| party.issuer.as_ref().is_some_and(|issuer| ours.contains(issuer));
+        if !self.is_own && self.actors.iter().skip(usize::from(acts)).any(is_ours) {
+            return Err(ExchangeError::NamesOurs);
         }
         if is_meant { Ok(()) } else { self.check_held_by(client) }
     }

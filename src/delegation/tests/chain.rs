@@ -1,6 +1,7 @@
 //! Who acts, who may, and what others can make of that.
 
 use super::*;
+use crate::identity::foreign::ForeignIdentities;
 
 async fn coordinators(house: &House, alice: &str) -> String {
     house.ask(&client("coordinator"), &wanted(alice)).await.unwrap().token.expose().clone()
@@ -167,4 +168,33 @@ async fn a_subject_stays_its_issuers() {
     let lying = json!({"sub_id": {"format": "iss_sub", "iss": IDP, "sub": "alice"}});
     let issued = house.ask(&coordinator, &wanted(&house.other_alice(&lying))).await.unwrap();
     assert_eq!(claims_of(&issued)["sub_id"]["iss"], OTHER_IDP);
+}
+
+#[tokio::test]
+async fn nobody_else_says_that_our_workloads_act() {
+    let house = House::new().await;
+    let claimed = json!({"iss": "spiffe://example.org", "sub": "spiffe://example.org/coordinator"});
+    let before = json!({"sub": "desk", "act": claimed});
+    for act in [&claimed, &before, &json!({"iss": US, "sub": "desk"})] {
+        let forged = house.alice(&json!({"act": act}));
+        assert_eq!(house.refusal(&client("tool"), &wanted(&forged)).await, "names_ours", "{act}");
+    }
+    // Of the client itself it is known who it is.
+    house.ask(&client("coordinator"), &wanted(&house.alice(&json!({"act": claimed})))).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_is_somebody_for_longer_than_their_domain() {
+    let house = House::new().await;
+    let partner = json!({"iss": "spiffe://partner.example", "sub": "spiffe://partner.example/desk"});
+    let ours = ForeignIdentities::new(&"example.org".parse().unwrap(), BTreeMap::new(), false);
+    let with = |bundles: &Bundles| bundles.clone().with_foreign(Arc::new(ours.clone()));
+    house.bundles.update(|bundles| Some(with(bundles)));
+    let token = house.alice(&json!({"act": partner}));
+    assert_eq!(house.refusal(&client("tool"), &wanted(&token)).await, "foreign_identity");
+    let of_partner = Bundle::clone(&bundle("partner.example", [("kid-9", &Key::p256())]));
+    house.bundles.update(|bundles| bundles.with(of_partner));
+    house.ask(&client("tool"), &wanted(&token)).await.unwrap();
+    house.bundles.update(|bundles| bundles.without(&"partner.example".parse().unwrap()));
+    assert_eq!(house.refusal(&client("tool"), &wanted(&token)).await, "foreign_identity");
 }
