@@ -182,4 +182,24 @@ mod tests {
         let said = said(&Statements::default(), Some("gateway"));
         assert_eq!((said.0.len(), said.1.len()), (2, 2));
     }
+
+    #[test]
+    fn on_whose_behalf_somebody_acts_is_said_by_nobody_who_was_not_granted_that_by_its_name() {
+        let says = |statements: Vec<Vocabulary>| {
+            let mut query: Query<'_> = serde_json::from_value(serde_json::json!({
+                "subject": {"type": "user", "id": "alice"},
+                "action": {"name": "read"},
+                "resource": {"type": "record", "id": "1"},
+                "context": {"ip": "10.0.0.1", "delegation": {"depth": 1}},
+            }))
+            .unwrap();
+            Statements::new(statements).restrict(&mut query, None);
+            query.context.get(DELEGATION).is_some()
+        };
+        let with = |context: Allowed| vec![Vocabulary { context, ..vocabulary(ANY, Allowed::Any) }];
+        assert!(!says(Vec::new()), "where everybody may say everything");
+        assert!(!says(with(Allowed::Any)));
+        assert!(!says(with(names(&["ip"]))));
+        assert!(says(with(names(&["ip", DELEGATION]))));
+    }
 }

@@ -32,6 +32,16 @@ fn a_token_that_was_used_is_refused_until_it_is_refused_anyway() {
 }
 
 #[test]
+fn a_use_is_not_remembered_for_longer_than_an_hour() {
+    let key = Key::p256();
+    let tokens = once(&key, 1);
+    // The issuer's clock may be half a minute from ours.
+    let error = tokens.verify(&shown(&key, "1", 3571), NOW).unwrap_err();
+    assert!(matches!(error, TokenError::LongLived(_)), "{error}");
+    tokens.verify(&shown(&key, "1", 3570), NOW).expect("and the other took no place");
+}
+
+#[test]
 fn nothing_is_forgotten_to_make_room() {
     let key = Key::p256();
     let tokens = once(&key, 2);
