@@ -17,11 +17,31 @@ use crate::identity::foreign::ForeignIdentities;
 const FOREIGN: &str = "foreign";
 
 /// Says of the workloads that `query` brings with it what they are here. Whatever else was said of that is taken back: who
-/// asks over `AuthZEN` has no say in it. Of a resource that need not be a workload's name, such as what is sought.
+/// asks over `AuthZEN` has no say in it.
 ///
 /// # Errors
 /// [`Refusal`] if one of them is of another trust domain and not let in.
 pub(super) fn describe(query: &mut Query<'_>, foreign: &ForeignIdentities, types: &SchemaTypes) -> Result<(), Refusal> {
+    describe_subject(query, foreign, types)?;
+    describe_resource(query, foreign, types)
+}
+
+/// The same of the subject, and of whom else the query brings, alone.
+pub(super) fn describe_subject(
+    query: &mut Query<'_>,
+    foreign: &ForeignIdentities,
+    types: &SchemaTypes,
+) -> Result<(), Refusal> {
+    let brought = iter::once(&mut query.subject).chain(&mut query.extra);
+    brought.filter(|entity| entity.kind == WORKLOAD).try_for_each(|workload| enter(workload, foreign, types))
+}
+
+/// The same of the resource alone, which need not have a workload's name: it may be open, in a search.
+pub(super) fn describe_resource(
+    query: &mut Query<'_>,
+    foreign: &ForeignIdentities,
+    types: &SchemaTypes,
+) -> Result<(), Refusal> {
     let resource = &mut query.resource;
     if resource.kind == WORKLOAD {
         resource.properties.retain(|name| name != FOREIGN);
@@ -29,8 +49,7 @@ pub(super) fn describe(query: &mut Query<'_>, foreign: &ForeignIdentities, types
             enter(resource, foreign, types)?;
         }
     }
-    let brought = iter::once(&mut query.subject).chain(&mut query.extra);
-    brought.filter(|entity| entity.kind == WORKLOAD).try_for_each(|workload| enter(workload, foreign, types))
+    Ok(())
 }
 
 fn enter(workload: &mut Entity<'_>, foreign: &ForeignIdentities, types: &SchemaTypes) -> Result<(), Refusal> {

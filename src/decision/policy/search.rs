@@ -58,11 +58,7 @@ struct Searching<'s, 'q> {
 impl Searching<'_, '_> {
     /// Fills in what follows from ids; not so if there is nobody of such an id, or nobody who is let in.
     fn completes(&self, query: &mut Query<'_>) -> bool {
-        complete(query).is_ok() && self.describes(query)
-    }
-
-    fn describes(&self, query: &mut Query<'_>) -> bool {
-        describe(query, self.foreign, self.types).is_ok()
+        complete(query).is_ok() && describe(query, self.foreign, self.types).is_ok()
     }
 }
 

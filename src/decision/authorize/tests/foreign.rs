@@ -184,6 +184,48 @@ fn a_search_finds_nobody_who_is_not_let_in() {
 }
 
 #[test]
+fn a_search_for_workloads_as_resources_goes_by_what_they_are_here_too() {
+    let border = Border::new(&["/prod"], true);
+    let stored = json!([STRANGER, WEB, RUNNER, OTHER].map(|id| {
+        let attributes = json!({"trust_domain": "t", "path": "p"});
+        json!({"uid": {"type": "Workload", "id": id}, "attrs": attributes, "parents": []})
+    }));
+    let home = tempfile::tempdir().unwrap();
+    let schema = "entity TrustDomain; entity Workload in [TrustDomain] { trust_domain: String, path: String, \
+                  foreign?: { local_name?: String } }; entity Human; \
+                  action call, watch appliesTo { principal: Human, resource: Workload };";
+    let policies = r#"permit (principal, action, resource);
+        forbid (principal, action == Action::"watch", resource) when { resource has foreign };"#;
+    std::fs::write(home.path().join("s.cedarschema"), schema).unwrap();
+    std::fs::write(home.path().join("e.json"), stored.to_string()).unwrap();
+    std::fs::write(home.path().join("p.cedar"), policies).unwrap();
+    border.plane.policies.replace(PolicySet::load(home.path()).unwrap());
+    let search = |sought| {
+        let search = Search { sought, context: Properties::default(), after: None, limit: 10 };
+        border.plane.authorizer.search(&search, Asker::default()).result.unwrap().names
+    };
+    let found = |action: &'static str| {
+        search(Sought::Resources {
+            subject: Entity::named("Human", "alice"),
+            action: Action::named(action),
+            kind: "Workload".into(),
+            properties: Properties::default(),
+            overlay: Overlay::default(),
+        })
+    };
+    assert_eq!(found("call"), [WEB, RUNNER]);
+    assert_eq!(found("watch"), [WEB]);
+    let watchers = |resource: &'static str| {
+        let mut resource = Entity::named("Workload", resource);
+        resource.properties.insert("foreign", json!({"local_name": "ours"}));
+        search(Sought::Actions { subject: Entity::named("Human", "alice"), resource })
+    };
+    assert_eq!(watchers(WEB), ["call", "watch"], "nobody is made foreign by who asks");
+    assert_eq!(watchers(RUNNER), ["call"]);
+    assert!(watchers(STRANGER).is_empty());
+}
+
+#[test]
 fn a_caller_that_is_not_let_in_is_on_record_by_name() {
     let border = Border::new(&["/prod"], true);
     let by = Asker { request_id: Some("r-9"), ..Asker::default() };

@@ -2,7 +2,10 @@
 
 use super::Searching;
 use crate::decision::entity::UidRef;
-use crate::decision::mapping::{complete_resource, complete_subject, parents_of_resource, parents_of_subject};
+use crate::decision::foreign::{describe_resource, describe_subject};
+use crate::decision::mapping::{
+    WORKLOAD, complete_resource, complete_subject, parents_of_resource, parents_of_subject,
+};
 use crate::decision::policy::index::Party;
 use crate::decision::query::{Entity, Overlay, Properties, Query};
 use crate::decision::search::{Search, Sought};
@@ -60,7 +63,8 @@ impl Open {
             Party::Principal => &self.query.subject,
             Party::Resource => &self.query.resource,
         };
-        self.derived.is_some() || !open.properties.is_empty()
+        // What is known of a workload of another trust domain follows from its id, too.
+        self.derived.is_some() || !open.properties.is_empty() || open.kind == WORKLOAD
     }
 
     /// The same about `uid`, of whom nothing is said. `None` if what is known is refused.
@@ -71,12 +75,13 @@ impl Open {
             Party::Principal => complete_resource(&mut query),
             Party::Resource => complete_subject(&mut query),
         };
+        // Of those who are sought, nothing is known yet.
+        let (foreign, types) = (searching.foreign, searching.types);
         let described = match self.party {
-            // Of those who are sought, nothing is known yet.
-            Party::Principal => true,
-            Party::Resource => searching.describes(&mut query),
+            Party::Principal => describe_resource(&mut query, foreign, types),
+            Party::Resource => describe_subject(&mut query, foreign, types),
         };
-        (known.is_ok() && described).then_some(query)
+        (known.is_ok() && described.is_ok()).then_some(query)
     }
 }
 
