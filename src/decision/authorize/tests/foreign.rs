@@ -6,6 +6,8 @@ use super::*;
 use crate::decision::query::{Action, Overlay, Properties};
 use crate::decision::search::{Search, Sought};
 use crate::identity::foreign::{ForeignDomain, ForeignIdentities};
+use crate::identity::token::tests::{ISSUER, Key, claims, header, published, rules, token};
+use crate::identity::token::{Issuer, TokenVerifier as _, Tokens};
 
 const RUNNER: &str = "spiffe://partner.example/prod/runner";
 const STRANGER: &str = "spiffe://partner.example/production/runner";
@@ -72,14 +74,28 @@ impl Border {
 
     /// The same over `AuthZEN`, where who asks says this of the subject.
     fn ask_about(&self, subject: &str, method: &str, properties: &Value) -> Reason {
-        let query = json!({
-            "subject": {"type": "Workload", "id": subject, "properties": properties},
-            "action": {"name": method},
-            "resource": {"type": "Path", "id": "/orders/17", "properties": {"service": "orders"}},
-            "context": {"host": "h", "path": "/orders/17", "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
-        });
-        self.plane.authorizer.evaluate(serde_json::from_value(query).unwrap(), Asker::default()).reason
+        let query = about(subject, method, properties);
+        self.plane.authorizer.evaluate(query, Asker::default()).reason
     }
+
+    /// The same by the exchange of tokens, on the strength of a token of alice's.
+    fn grants(&self, client: &str, method: &str) -> Reason {
+        let key = Key::p256();
+        let believed = vec![Issuer::publishing(rules(ISSUER), published(&[("kid-1", &key)]))];
+        let token = Tokens::new(believed, 1).verify(&token(&header("ES256"), &claims(), &key), NOW).unwrap();
+        self.plane.authorizer.grant(about(client, method, &json!({})), Asker::default(), &token).reason
+    }
+}
+
+/// A question over `AuthZEN` about a workload of which who asks says this.
+fn about(subject: &str, method: &str, properties: &Value) -> Query<'static> {
+    serde_json::from_value(json!({
+        "subject": {"type": "Workload", "id": subject, "properties": properties},
+        "action": {"name": method},
+        "resource": {"type": "Path", "id": "/orders/17", "properties": {"service": "orders"}},
+        "context": {"host": "h", "path": "/orders/17", "scheme": "http", "protocol": "HTTP/1.1", "headers": {}},
+    }))
+    .unwrap()
 }
 
 #[test]
@@ -108,6 +124,14 @@ fn what_was_allowed_and_cached_ends_with_the_domain_or_with_its_being_let_in() {
     assert_eq!((ask().reason, ask().cache), (Reason::Permitted, CacheState::Hit));
     border.plane.bundles.update(|known| known.without(&"partner.example".parse().unwrap()));
     assert_eq!(ask().reason, Reason::UntrustedCertificate);
+}
+
+#[test]
+fn a_token_is_exchanged_for_nobody_who_is_not_let_in_and_for_others_as_what_they_are() {
+    let border = Border::new(&["/prod"], true);
+    assert_eq!((border.grants(RUNNER, "GET"), border.grants(RUNNER, "POST")), (Reason::Permitted, Reason::Forbidden));
+    assert_eq!(border.grants(STRANGER, "GET"), Reason::ForeignIdentity);
+    assert_eq!(border.plane.last().edge, Edge::Token, "which is on record");
 }
 
 #[test]
