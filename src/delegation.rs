@@ -3,8 +3,8 @@
 //! [`outbound`] and [`cloud`].
 //!
 //! [`Exchange`] is the use case, in one line: verify what is shown → who acts → which scope → what the policies grant → sign →
-//! record. Whatever the new token says of anybody was verified; its scope is never wider than that of the subject's token, and its
-//! end never later than that of any token that went in.
+//! record. Whatever the new token says of anybody was verified; its scope is never wider, and its end never later, than that of any
+//! token that went in and says so.
 
 mod account;
 mod chain;

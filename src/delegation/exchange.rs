@@ -142,6 +142,7 @@ impl Exchange {
             return Err(ExchangeError::Revoked);
         }
         let mut not_after = subject.token.not_after.min(now.after(self.config.max_ttl));
+        let mut held = subject.scope.clone();
         if let Some(shown) = request.actor {
             let token = Input::verify(shown, verifiers, &self.config, ExchangeError::Actor, now)?;
             account.took(&token);
@@ -151,13 +152,16 @@ impl Exchange {
             }
             token.check_held_by(client)?;
             not_after = not_after.min(token.token.not_after);
+            if token.token.claims.contains_key("scope") {
+                held = &held & &token.scope;
+            }
         }
         subject.check_shown_by(client, &actor, &self.config)?;
         check_may_act(&subject, &actor)?;
         let actors = extended(&subject, actor, self.config.max_actors)?;
         account.has_act(&actors);
         self.check_kind(request.wanted, &subject, &actors)?;
-        let wanted = narrowed(request.scope, &subject.scope, &self.config.scopes)?;
+        let wanted = narrowed(request.scope, &held, &self.config.scopes)?;
         let is_transaction = request.wanted == TokenType::TransactionToken;
         let transaction = is_transaction.then(|| Transaction::of(&subject, request, || self.name())).transpose()?;
         Ok(Understood { subject, actors, audience, wanted, transaction, not_after })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::ExchangeError;
 use crate::identity::delegation::parse_scope;
 
-/// The scopes that the policies are to be asked about: those that are `requested`, or all that the subject's token `held`, as
+/// The scopes that the policies are to be asked about: those that are `requested`, or all that is `held` by the tokens that went in, as
 /// far as they are `known` here. Who asks for one that there is not, or for one more than is held, gets none.
 pub(super) fn narrowed(
     requested: Option<&str>,

@@ -60,6 +60,25 @@ async fn a_scope_is_never_wider_than_any_token_that_went_in() {
 }
 
 #[tokio::test]
+async fn an_actor_token_that_names_scopes_narrows_too() {
+    let house = House::new().await;
+    let alice = house.alice(&json!({"scope": "read write"}));
+    for (of_actor, asked, given) in [
+        (json!({}), None, Ok("read write")),
+        (json!({"scope": "read"}), None, Ok("read")),
+        (json!({"scope": "read"}), Some("read"), Ok("read")),
+        (json!({"scope": "read"}), Some("write"), Err("wider_scope")),
+        (json!({"scope": "other"}), None, Err("no_scope")),
+    ] {
+        let own = house.svid("tool", &of_actor);
+        let actor = Some(ShownToken { token: &own, kind: TokenType::Jwt });
+        let ended = house.ask(&client("tool"), &ExchangeRequest { actor, scope: asked, ..wanted(&alice) }).await;
+        let ended = ended.as_ref().map(|issued| issued.scope.as_str()).map_err(ExchangeError::reason);
+        assert_eq!(ended, given, "{of_actor} {asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_token_never_outlives_what_it_was_made_of() {
     let house = House::new().await;
     let lives = [0_u64, 1, 2, 59, 299, 300, 301, 3600];
