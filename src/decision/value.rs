@@ -94,6 +94,12 @@ impl<'a> FromIterator<Value<'a>> for Set<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// Of fields that come sorted by name, each name once: what goes through the attributes of a type has them so.
+    pub(super) fn sorted(fields: Vec<(Text<'a>, Value<'a>)>) -> Self {
+        debug_assert!(fields.is_sorted_by(|(one, _), (next, _)| one < next), "they are not sorted");
+        Self(fields.into())
+    }
+
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         let place = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;

@@ -11,6 +11,7 @@ mod body;
 mod connection;
 mod keepalive;
 mod reply;
+mod socket;
 
 use std::fmt;
 use std::time::Duration;

@@ -18,6 +18,9 @@ use crate::foundation::telemetry::printable;
 /// How much of a message is kept, in bytes.
 const MESSAGE_LIMIT: usize = 512;
 
+/// How many types are kept at hand: caller and resource, and what each of the two is in.
+const RECENT: usize = 4;
+
 /// A question that fits the schema. It borrows the query's texts.
 #[derive(Debug)]
 pub struct Question<'a> {
@@ -47,13 +50,13 @@ pub(super) struct Typist<'a> {
     types: &'a SchemaTypes,
     actions: &'a Actions,
     stored: &'a Entities,
-    /// The type that was looked up last: of the entities of a question most are of one type.
-    last: Cell<Option<&'a EntityType>>,
+    /// The types that were looked up last: the entities of a question are of few types.
+    recent: Cell<[Option<&'a EntityType>; RECENT]>,
 }
 
 impl<'a> Typist<'a> {
     pub(super) const fn new(types: &'a SchemaTypes, actions: &'a Actions, stored: &'a Entities) -> Self {
-        Self { types, actions, stored, last: Cell::new(None) }
+        Self { types, actions, stored, recent: Cell::new([None; RECENT]) }
     }
 
     /// Types `query`.
@@ -85,12 +88,14 @@ impl<'a> Typist<'a> {
     }
 
     fn kind(&self, name: &str) -> Result<&'a EntityType, EvaluateError> {
-        if let Some(last) = self.last.get().filter(|last| *last.reference.kind == *name) {
-            return Ok(last);
+        let recent = self.recent.get();
+        if let Some(kind) = recent.into_iter().flatten().find(|kind| *kind.reference.kind == *name) {
+            return Ok(kind);
         }
         let unknown = || mismatch(&format!("the schema has no entity type `{name}`"));
         let kind = self.types.entities.get(name).ok_or_else(unknown)?;
-        self.last.set(Some(kind));
+        let [first, second, third, _] = recent;
+        self.recent.set([Some(kind), first, second, third]);
         Ok(kind)
     }
 
@@ -246,7 +251,7 @@ fn context<'a>(query: &'a Query<'_>, types: &'a ActionType) -> Result<Record<'a>
             None => {}
         }
     }
-    Ok(fields.into_iter().collect())
+    Ok(Record::sorted(fields))
 }
 
 fn action_properties<'a>(

@@ -70,7 +70,7 @@ pub(in crate::decision) fn declared<'a>(
     for (name, attribute) in record {
         fields.extend(given.read(&attribute.kind, name, place).transpose()?);
     }
-    Ok(fields.into_iter().collect())
+    Ok(Record::sorted(fields))
 }
 
 /// The attributes of `record`: all that it requires, and none that it does not declare.

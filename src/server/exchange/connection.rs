@@ -19,6 +19,7 @@ use super::admission::{Admitted, Busy, Client};
 use super::body::{Gone, Incoming, Outcome};
 use super::keepalive::{Dead, Keepalive};
 use super::reply::{Held, Reply, Starved, send};
+use super::socket::{InLargePieces, in_large_pieces};
 use super::{Answered, Begin, Exchange};
 use crate::foundation::clock::Clock;
 use crate::server::limits::Limits;
@@ -43,7 +44,7 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One connection of an [`Exchange`].
 pub(in crate::server) struct Connection<S, E: Exchange> {
-    h2: server::Connection<S, Reply>,
+    h2: server::Connection<InLargePieces<S>, Reply>,
     exchange: Arc<E>,
     clock: Arc<dyn Clock>,
     client: Client,
@@ -105,7 +106,7 @@ where
             .max_header_list_size(limits.max_header_list)
             .max_pending_accept_reset_streams(most_reset(limits))
             .max_local_error_reset_streams(Some(limits.max_local_error_reset_streams))
-            .handshake(socket)
+            .handshake(in_large_pieces(socket))
             .await?;
         let keepalive = Keepalive::new(h2.ping_pong(), limits);
         Ok(Self {
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn what_is_held_for_each_connection_and_request_is_small() {
         let sizes = [
-            ("a connection", size_of::<Connection<UnixStream, Echo>>(), 1536),
+            ("a connection, beside its buffers", size_of::<Connection<UnixStream, Echo>>(), 1600),
             ("a request that waits for its turn", size_of::<Ready<[u8; 32]>>(), 128),
             ("one that waits for its body", size_of_call(read::<[u8; 32]>), 448),
         ];
