@@ -11,7 +11,7 @@ use super::listen::Listen;
 use super::node::Node;
 use super::reader::{Section, Setting};
 use super::server_tls::{self, ServerTls};
-use super::tokens::{KeyPlace, TokenIssuer, Tokens, read_issuers};
+use super::tokens::{KeyPlace, TokenIssuer, Tokens, read_subjects};
 use super::values::text;
 use crate::decision::principal::Mapping;
 use crate::edge::http::authzen::Identifier;
@@ -145,6 +145,7 @@ impl Delegation {
     /// Whether whom a Check is shown an exchanged token of can be told apart from all others: where several issuers name people,
     /// an id that `sub` alone makes would be that of whoever is called so by any of them.
     pub(super) fn check_subjects(&self, section: &mut Section<'_>, tokens: &Tokens) {
+        self.check_assertions(section, tokens);
         let names_people = |issuer: &&TokenIssuer| matches!(issuer.mapping, Mapping::Claims(_));
         let all = self.subjects.issuers.iter().chain(&tokens.issuers).filter(names_people);
         let people: BTreeSet<&str> = all.map(|issuer| &*issuer.rules.issuer).collect();
@@ -156,6 +157,19 @@ impl Delegation {
             let message = format!(
                 "`issuers`: people of several issuers can be exchanged, so `claims.id` of the `delegated` one must have \
                  `{SUBJECTS_ISSUER}` in it, e.g. `{SUBJECTS_ISSUER}|{{sub}}`"
+            );
+            section.fault("tokens", message);
+        }
+    }
+
+    /// Whether no service is shown JWT-SVIDs that would be client assertions: it could be the workload that showed one.
+    fn check_assertions(&self, section: &mut Section<'_>, tokens: &Tokens) {
+        let own = self.assertion_audiences();
+        let svids = tokens.issuers.iter().filter(|issuer| matches!(issuer.keys, KeyPlace::Bundles));
+        if let Some(name) = svids.flat_map(|issuer| &issuer.rules.audiences).find(|name| own.contains(name)) {
+            let message = format!(
+                "`issuers`: `{name}` is what client assertions are for; whoever is shown such a token with a request could \
+                 be the workload that showed it"
             );
             section.fault("tokens", message);
         }
@@ -182,7 +196,7 @@ impl Delegation {
 
 impl Subjects {
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let issuers = read_issuers(section);
+        let issuers = read_subjects(section);
         let remembered = section.bounded("remembered", "10000", (1, 1_000_000));
         let unscoped = section.mappings("unscoped", |section| {
             let issuer = section.required::<String>("issuer");

@@ -54,18 +54,30 @@ impl Tokens {
 /// The issuers in a section's `issuers`.
 pub(super) fn read_issuers(section: &mut Section<'_>) -> Option<Vec<TokenIssuer>> {
     let issuers = section.mappings("issuers", issuer::read)?;
+    refuse_twice(section, &issuers);
     tell_apart(section, &issuers);
     Some(issuers)
 }
 
-/// No issuer stands there twice, and no two of them can name one and the same entity: whom one of them calls alice is not
-/// whom another calls so.
-fn tell_apart(section: &mut Section<'_>, issuers: &[TokenIssuer]) {
+/// The same of tokens whose claims become no entity: policies are shown them as they are, so there is nobody to tell apart.
+pub(super) fn read_subjects(section: &mut Section<'_>) -> Option<Vec<TokenIssuer>> {
+    let issuers = section.mappings("issuers", issuer::read)?;
+    refuse_twice(section, &issuers);
+    Some(issuers)
+}
+
+fn refuse_twice(section: &mut Section<'_>, issuers: &[TokenIssuer]) {
     let mut names = HashSet::new();
-    for (index, issuer) in issuers.iter().enumerate() {
+    for issuer in issuers {
         if !names.insert(&issuer.rules.issuer) {
             section.fault("issuers", format!("`{}` is there twice", issuer.rules.issuer));
         }
+    }
+}
+
+/// No two of them can name one and the same entity: whom one of them calls alice is not whom another calls so.
+fn tell_apart(section: &mut Section<'_>, issuers: &[TokenIssuer]) {
+    for (index, issuer) in issuers.iter().enumerate() {
         let Mapping::Claims(own) = &issuer.mapping else { continue };
         let beginning = own.id.beginning(&issuer.rules.issuer);
         for other in issuers.iter().take(index) {

@@ -11,6 +11,7 @@ use crate::decision::Caller;
 use crate::decision::principal::Mapping;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
+use crate::identity::delegation::Revocations;
 use crate::identity::svid::LeafVerifier;
 use crate::identity::token::TokenVerifier;
 
@@ -58,13 +59,14 @@ pub enum ClientError {
 pub struct Clients {
     leaves: LeafVerifier,
     assertions: Arc<dyn TokenVerifier>,
+    revocations: Arc<Revocations>,
 }
 
 impl Clients {
-    /// Believes the leaves that `leaves` verifies, and the JWT-SVIDs that `assertions` does: each of these for us alone, and
-    /// but once.
-    pub const fn new(leaves: LeafVerifier, assertions: Arc<dyn TokenVerifier>) -> Self {
-        Self { leaves, assertions }
+    /// Believes the leaves that `leaves` verifies, and the JWT-SVIDs that `assertions` does and `revocations` does not name:
+    /// each of these for us alone, and but once.
+    pub const fn new(leaves: LeafVerifier, assertions: Arc<dyn TokenVerifier>, revocations: Arc<Revocations>) -> Self {
+        Self { leaves, assertions, revocations }
     }
 
     /// Whose request it is that came with these credentials at `now`. An assertion is used up by it.
@@ -91,6 +93,9 @@ impl Clients {
 
     fn by_assertion(&self, assertion: &str, now: Timestamp) -> Result<Client, ClientError> {
         let token = self.assertions.verify(assertion, now).map_err(unproved)?;
+        if self.revocations.is_token_revoked(&token, now) {
+            return Err(ClientError::Unproved("the assertion, or whom it names, was revoked".into()));
+        }
         // Whoever else it is for holds it too, and could be the client here.
         if token.audience.len() != 1 {
             return Err(ClientError::Unproved("the assertion is for others, too".into()));

@@ -69,3 +69,45 @@ fn what_listens_has_something_to_serve_and_to_show() {
     let told = complaint("audiences: [{name: 'https://tool.example.org', workloads: ['spiffe://a/tool']}]", twice);
     assert!(told.contains("`x` is there twice"), "{told}");
 }
+
+#[test]
+fn no_service_is_shown_what_proves_a_client() {
+    let checked = |audience: &str| {
+        let tokens = format!("tokens: {{issuers: [{{preset: spiffe, audiences: [x, '{audience}']}}]}}\n");
+        sources(&format!("trust_domain: a\n{tokens}{WHOLE}"))
+    };
+    for name in ["https://tokens.example.org", "https://tokens.example.org/token"] {
+        let told = complaints(&checked(name));
+        assert!(told.contains("could be the workload that showed it"), "{told}");
+    }
+    let tokens = "tokens: {issuers: [{preset: spiffe, audiences: ['https://tool.example.org']}]}\n";
+    load(&format!("trust_domain: a\n{tokens}{WHOLE}"));
+}
+
+#[test]
+fn subjects_are_told_apart_by_their_issuers_and_not_by_what_claims_become() {
+    let plain = "{issuer: 'https://b', audiences: [x], jwks_url: 'https://b/keys'}";
+    let both = format!("{plain}, {}", plain.replace("https://b", "https://c"));
+    let both = WHOLE.replace("{preset: spiffe, audiences: [delegation]}", &both);
+    assert_eq!(load(&format!("trust_domain: a\n{both}")).config.delegation.subjects.issuers.len(), 2);
+    let told = complaint("{preset: spiffe, audiences: [delegation]}", &format!("{plain}, {plain}"));
+    assert!(told.contains("`https://b` is there twice"), "{told}");
+}
+
+/// A name that two issuers could give to two people is nobody's.
+#[test]
+fn people_of_several_issuers_are_told_apart_where_their_exchanged_tokens_are_shown() {
+    let people = |name: &str| format!("{{issuer: 'https://{name}', audiences: [x], jwks_url: 'https://{name}/keys'}}");
+    let with = |issuers: &str, id: &str| {
+        let delegated = format!(
+            "{{issuer: 'https://tokens.example.org', audiences: [y], delegated: true, claims: {{id: '{id}'}}}}"
+        );
+        let house = WHOLE.replace("{preset: spiffe, audiences: [delegation]}", issuers);
+        format!("trust_domain: a\ntokens: {{issuers: [{delegated}]}}\n{house}")
+    };
+    let (one, two) = (people("b"), format!("{}, {}", people("b"), people("c")));
+    load(&with(&one, "{sub}"));
+    load(&with(&two, "{/sub_id/iss}|{sub}"));
+    let told = complaints(&sources(&with(&two, "{sub}")));
+    assert!(told.contains("people of several issuers can be exchanged"), "{told}");
+}

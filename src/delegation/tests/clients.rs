@@ -1,13 +1,25 @@
 //! Who is a client, by an assertion.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::foundation::watched::Watched;
 use crate::identity::bundle::{Bundle, Bundles};
 use crate::identity::svid::LeafVerifier;
 use crate::identity::token::tests::bundle;
 
+/// Nothing is revoked.
+fn revocations() -> Arc<Revocations> {
+    let loaded = Revocations::load(Arc::new(MemoryRevocations::default())).now_or_never();
+    Arc::new(loaded.unwrap().unwrap())
+}
+
 /// What knows clients by the assertions that `key` signs, made after `since`.
 pub(crate) fn clients(key: &Key, since: Timestamp) -> Clients {
+    clients_but_for(&revocations(), key, since)
+}
+
+fn clients_but_for(revocations: &Arc<Revocations>, key: &Key, since: Timestamp) -> Clients {
     let ours = Bundle::clone(&bundle("example.org", [("kid-1", key)]));
     let bundles = Arc::new(Watched::new(Bundles::new([ours])));
     let rules = IssuerRules {
@@ -17,7 +29,7 @@ pub(crate) fn clients(key: &Key, since: Timestamp) -> Clients {
         ..rules("spiffe")
     };
     let assertions = Tokens::new(vec![Issuer::spiffe(rules, Arc::clone(&bundles))], 1);
-    Clients::new(LeafVerifier::new(bundles, 10), Arc::new(assertions))
+    Clients::new(LeafVerifier::new(bundles, 10), Arc::new(assertions), Arc::clone(revocations))
 }
 
 /// An assertion of the tool with these claims on top.
@@ -53,6 +65,7 @@ fn an_assertion_is_for_us_alone_and_good_once() {
         fresh(json!({"aud": [US, "https://elsewhere.example"]})),
         fresh(json!({"aud": [US, format!("{US}/token")]})),
         fresh(json!({"act": {"sub": "x"}})),
+        fresh(json!({"cnf": {"x5t#S256": "x"}})),
         fresh(json!({"exp": SECOND})),
         fresh(json!({"iat": SECOND - 10})),
         fresh(json!({"iat": null})),
@@ -77,4 +90,23 @@ fn an_assertion_is_for_us_alone_and_good_once() {
     assert!(matches!(clients.authenticate(both, NOW), Err(ClientError::Several)));
     let bad = Credentials { certificate: Some(&certificate), ..Credentials::default() };
     assert!(matches!(clients.authenticate(bad, NOW), Err(ClientError::Unproved(_))));
+}
+
+#[tokio::test]
+async fn an_assertion_that_was_revoked_proves_nobody() {
+    let (key, revocations) = (Key::p256(), revocations());
+    let clients = clients_but_for(&revocations, &key, NOW.before(Duration::from_secs(10)));
+    let known = |id: &str| {
+        let assertion = assertion(&key, &json!({"jti": id}));
+        clients.authenticate(Credentials { assertion: Some(&assertion), ..Credentials::default() }, NOW)
+    };
+    known("before").unwrap();
+    let one = Revoked::new(RevokedKind::Token, "stolen", Some("spiffe://example.org")).unwrap();
+    revocations.revoke(one.clone(), None, NOW).await.unwrap();
+    let refused = known("stolen").unwrap_err();
+    assert!(refused.to_string().contains("revoked"), "{refused}");
+    known("another").unwrap();
+    let tool = Revoked::new(RevokedKind::Member, "spiffe://example.org/tool", None).unwrap();
+    revocations.revoke(tool, None, NOW).await.unwrap();
+    known("of the tool").unwrap_err();
 }

@@ -74,7 +74,8 @@ impl Issuer {
     }
 
     fn of(rules: IssuerRules, keys: Keys) -> Self {
-        let single_use = rules.single_use.map(|(capacity, since)| SingleUse::new(capacity, since));
+        let shared = matches!(keys, Keys::Bundles(_));
+        let single_use = rules.single_use.map(|(capacity, since)| SingleUse::new(capacity, since, shared));
         Self { rules, keys, single_use }
     }
 

@@ -77,3 +77,21 @@ fn it_needs_an_id_and_the_time_it_was_made() {
         assert!(matches!(error, TokenError::Jwt(jwt::TokenError::Missing(found)) if found == name), "{error}");
     }
 }
+
+#[test]
+fn no_issuer_of_several_can_fill_the_memory_for_the_others() {
+    let (one, other) = (Key::p256(), Key::p256());
+    let bundles = [bundle("one.org", [("kid-1", &one)]), bundle("other.org", [("kid-1", &other)])];
+    let bundles = Arc::new(Watched::new(Bundles::new(bundles.map(|bundle| Bundle::clone(&bundle)))));
+    let single_use = Some((8, NOW.before(Duration::from_secs(100))));
+    let tokens = Tokens::new(vec![Issuer::spiffe(IssuerRules { single_use, ..rules("spiffe") }, bundles)], 1);
+    let used = |domain: &str, key: &Key, id: usize| {
+        let svid = with(&claims(), "sub", format!("spiffe://{domain}/x"));
+        tokens.verify(&token(&header("ES256"), &with(&svid, "jti", id.to_string()), key), NOW)
+    };
+    let taken = (0..20).filter(|id| used("one.org", &one, *id).is_ok()).count();
+    assert_eq!(taken, 6, "a quarter is left");
+    let taken = (0..20).filter(|id| used("other.org", &other, *id).is_ok()).count();
+    assert_eq!(taken, 2, "and is the other's");
+    assert!(matches!(used("other.org", &other, 20), Err(TokenError::NoRoom(8))));
+}
