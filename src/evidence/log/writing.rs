@@ -42,6 +42,7 @@ fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
             shared.metrics.waiting.dec_by(i64::try_from(entries.count).unwrap_or(i64::MAX));
             return;
         }
+        shared.queue.settle(entries.count);
         let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
         shared.progress.send_modify(|progress| progress.durable = progress.durable.saturating_add(count));
         shared.metrics.written.inc_by(count);

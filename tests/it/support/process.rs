@@ -69,11 +69,9 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Lets its files grow as long as they like.
-    pub(crate) fn lift_file_limit(&self) {
-        use rustix::process::{Pid, Resource, Rlimit, prlimit};
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        prlimit(pid, Resource::Fsize, Rlimit { current: None, maximum: None }).unwrap();
+    /// The file system as it sees it.
+    pub(crate) fn root(&self) -> PathBuf {
+        format!("/proc/{}/root", self.pid()).into()
     }
 
     /// Waits for its end.
