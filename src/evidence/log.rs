@@ -168,8 +168,8 @@ impl Log {
             config,
         });
         let (ending, ended) = channel::<()>();
-        let (written, news) = channel::<()>();
-        writing::start(Arc::clone(&shared), journal, written, ending.clone())?;
+        let (teller, news) = publishing::news();
+        writing::start(Arc::clone(&shared), journal, teller, ending.clone())?;
         publishing::start(Arc::clone(&shared), publisher, news, ending)?;
         Ok((Self(Arc::clone(&shared)), Keeper { shared, ended }))
     }

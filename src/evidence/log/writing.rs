@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::journal::Journal;
+use super::publishing::Teller;
 use super::queue::Waiting;
 use super::{Durability, LogError, Shared};
 
@@ -17,24 +18,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Starts the thread. It says on `written` that there is something new, and drops `ending` when it ends.
-pub(super) fn start(
-    shared: Arc<Shared>,
-    journal: Journal,
-    written: Sender<()>,
-    ending: Sender<()>,
-) -> Result<(), LogError> {
+/// Starts the thread. It tells `news` of what is written, and drops it and `ending` when it ends.
+pub(super) fn start(shared: Arc<Shared>, journal: Journal, news: Teller, ending: Sender<()>) -> Result<(), LogError> {
     let work = move || {
-        if catch_unwind(AssertUnwindSafe(|| write_all(&shared, journal, &written))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| write_all(&shared, journal, &news))).is_err() {
             shared.ended("the writing thread panicked");
         }
         shared.progress.send_modify(|progress| progress.is_over = true);
-        drop((written, ending));
+        drop((news, ending));
     };
     thread::Builder::new().name("audit".into()).spawn(work).map(drop).map_err(LogError::Thread)
 }
 
-fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
+fn write_all(shared: &Shared, mut journal: Journal, news: &Teller) {
     let mut emptied = Waiting::default();
     while let Some(entries) = shared.queue.take(emptied) {
         if !write(shared, &mut journal, &entries) {
@@ -47,8 +43,7 @@ fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
         shared.progress.send_modify(|progress| progress.durable = progress.durable.saturating_add(count));
         shared.metrics.written.inc_by(count);
         shared.metrics.batches.inc();
-        // Who publishes may have ended before, if the end came.
-        let _listens = written.send(());
+        news.tell();
         emptied = entries;
         if shared.config.durability == Durability::Group {
             shared.queue.gather(PAUSE);
