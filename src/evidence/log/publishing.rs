@@ -1,6 +1,7 @@
 //! The thread that makes tiles and checkpoints of the journal.
 //!
-//! One process at a time does this: while one takes over from another, the newer one waits until the older one is done.
+//! One process at a time does this: while one takes over from another, the newer one waits until the older one is done, which
+//! publishes what both write.
 //! If it fails, it is tried again for as long as it takes; the journal has the entries meanwhile, and no answer waits
 //! for this.
 
@@ -57,12 +58,14 @@ impl Teller {
 }
 
 impl News {
-    /// Waits for something new, or for `pause`, and is then not woken by what is new. `false` at the end.
-    fn wait(&self, pause: Option<Duration>) -> bool {
-        match pause {
-            None => self.written.recv().is_ok(),
-            Some(pause) => self.over.recv_timeout(pause) == Err(RecvTimeoutError::Timeout),
-        }
+    /// Waits for `pause`, or for something new if there is none, but then for no longer than `idle`: another process tells us
+    /// nothing. `false` at the end.
+    fn wait(&self, pause: Option<Duration>, idle: Duration) -> bool {
+        let told = match pause {
+            None => self.written.recv_timeout(idle),
+            Some(pause) => self.over.recv_timeout(pause),
+        };
+        told != Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -152,7 +155,7 @@ fn publish_all(shared: &Shared, publisher: &Publisher, news: &News) {
         if is_last {
             return;
         }
-        is_last = !news.wait(pause);
+        is_last = !news.wait(pause, publisher.every);
         if !worked {
             // What failed in the middle is begun anew, from what is on the disk.
             work = None;

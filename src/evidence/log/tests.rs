@@ -230,6 +230,25 @@ fn every_checkpoint_is_one_that_later_ones_extend() {
     }
 }
 
+/// While one process takes over from another, the older one publishes: what the newer one writes, too, although it writes nothing itself.
+#[test]
+fn what_another_process_writes_is_published_by_the_one_that_has_nothing_to_write() {
+    let home = Home::new();
+    let (old, old_keeper) = home.open().unwrap();
+    drop(old.append(numbered(0)).unwrap());
+    until(|| *old.published().borrow() == 1);
+    let (new, new_keeper) = home.open().unwrap();
+    for number in 1..4 {
+        drop(new.append(numbered(number)).unwrap());
+        until(|| usize::try_from(*old.published().borrow()).unwrap() == number + 1);
+    }
+    old_keeper.finish(Duration::from_mins(1)).unwrap();
+    drop(new.append(numbered(4)).unwrap());
+    until(|| *new.published().borrow() == 5);
+    new_keeper.finish(Duration::from_mins(1)).unwrap();
+    assert_eq!(home.numbers(), (0..5).collect::<Vec<_>>());
+}
+
 /// The tree as `kill -9` leaves it in the middle: the journal has all, the tiles and the checkpoint are of before.
 #[test]
 fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
