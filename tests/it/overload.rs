@@ -209,8 +209,16 @@ async fn a_disk_that_hangs_takes_no_places_for_good() {
         assert!(!allows(&answer) && reason(&answer) == "audit_unavailable", "{answer:?}");
     }
     under_way(&gateway, 0).await;
+    eventually("the disk is named", async || {
+        let answer = caller.ask(&questions, Kind::Permitted).await;
+        assert!(!allows(&answer), "{answer:?}");
+        let report = gateway.operations("/readyz").await;
+        (report.status == 503 && report.body.contains("has not answered")).then_some(())
+    })
+    .await;
     hanging.end();
-    assert!(allows(&caller.ask(&questions, Kind::Permitted).await));
+    eventually("it answers again", async || allows(&caller.ask(&questions, Kind::Permitted).await).then_some(())).await;
+    assert_eq!(gateway.operations("/readyz").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,7 +55,7 @@ fn write_all(shared: &Shared, mut journal: Journal, news: &Teller) {
 fn write(shared: &Shared, journal: &mut Journal, entries: &Waiting) -> bool {
     let count = u32::try_from(entries.count).unwrap_or(u32::MAX);
     loop {
-        let appended = journal.append(count, &entries.bytes);
+        let appended = shared.health.watch(|| journal.append(count, &entries.bytes));
         shared.metrics.torn.inc_by(journal.take_torn());
         match appended {
             Ok(first) => {
@@ -63,10 +63,10 @@ fn write(shared: &Shared, journal: &mut Journal, entries: &Waiting) -> bool {
                 let entries = first.saturating_add(u64::from(count));
                 shared.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
                 shared.metrics.waiting.dec_by(i64::from(count));
-                shared.recovered();
+                shared.health.recovered();
                 return true;
             }
-            Err(error) => shared.failed(error.to_string()),
+            Err(error) => shared.health.failed(error.to_string()),
         }
         if shared.queue.is_closed() {
             return false;
