@@ -151,3 +151,38 @@ async fn a_log_that_has_become_read_only_is_named_and_not_touched() {
     let known = recorded(&home).await;
     assert!(told.is_subset(&known) && known.len() > told.len());
 }
+
+/// Tiles can't be written while the gateway runs: decisions are recorded all the same, and published once it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_published_is_recorded_and_published_later() {
+    let home = Home::new();
+    let directory = home.path().join("data/log");
+    let gateway = Gateway::start_on_small_disk(&home, &directory, &[("AUDIT__DURABILITY", "strict")]).await;
+    let decide = async || {
+        let answer = ask(&home.authzen_socket(), &question("orders")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        format!("/v1/audit/receipt/{}", answer.decision_id())
+    };
+    let has_receipt = async |receipt: &str| {
+        eventually("there is a receipt", async || (gateway.operations(receipt).await.status == 200).then_some(()))
+            .await;
+    };
+    let notice = async || -> Option<String> {
+        let report: Value = gateway.operations("/readyz").await.json();
+        assert_eq!(report["ready"], true, "{report}");
+        report["notices"]["audit_log"].as_str().map(str::to_owned)
+    };
+    has_receipt(&decide().await).await;
+    let tiles = directory.join("tile");
+    gateway.process.run_beside("mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"", &tiles);
+    let receipt = decide().await;
+    let told = eventually("it is named", async || notice().await).await;
+    assert!(told.contains("Read-only file system"), "{told}");
+    assert_eq!(gateway.operations(&receipt).await.status, 202);
+    gateway.process.run_beside("umount \"$1\"", &tiles);
+    has_receipt(&receipt).await;
+    eventually("nothing is amiss", async || notice().await.is_none().then_some(())).await;
+    let seen = gateway.process.root().join(directory.strip_prefix("/").unwrap());
+    let seen = seen.to_str().unwrap();
+    audit_ok(&["verify", "--log", seen, "--key", &format!("{seen}/verifier")]);
+}

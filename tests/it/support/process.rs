@@ -74,6 +74,14 @@ impl Process {
         format!("/proc/{}/root", self.pid()).into()
     }
 
+    /// Runs a script about a directory where it is: in its own view of the file systems.
+    pub(crate) fn run_beside(&self, script: &str, directory: &Path) {
+        let mut command = Command::new("nsenter");
+        command.args(["-U", "-m", "--preserve-credentials", "-t", &self.pid().to_string(), "sh", "-ec", script, "sh"]);
+        let output = command.arg(directory).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         eventually("the process has ended", async || self.child.try_wait().unwrap()).await
