@@ -10,7 +10,7 @@ use super::record::Record;
 
 /// How long an answer waits for its record to be on the disk. A disk that hangs would otherwise keep answers waiting, and
 /// their places taken, for as long as it likes.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a record was not taken.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

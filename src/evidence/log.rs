@@ -10,6 +10,7 @@ mod archive;
 mod checkpoints;
 pub(in crate::evidence) mod directory;
 mod error;
+mod health;
 mod journal;
 pub(in crate::evidence) mod key;
 mod metrics;
@@ -25,10 +26,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_tlog::bundle::MAX_ENTRY;
@@ -38,6 +37,7 @@ pub use self::archive::{Archive, CertificateKeeper, Shelf};
 use self::checkpoints::CHECKPOINT;
 pub use self::checkpoints::Checkpoints;
 pub use self::error::LogError;
+use self::health::Health;
 use self::journal::Journal;
 pub use self::key::{LogKey, ML_DSA_44_VERIFIER};
 pub use self::metrics::LogMetrics;
@@ -51,10 +51,7 @@ use super::record::Record;
 use super::record::encoding::{self, Writer};
 use super::record::shorten::shortened;
 use crate::foundation::clock::Clock;
-use crate::foundation::readiness::{Blocker, Readiness};
-
-/// The name of the notice while answers are given without a record.
-const UNRECORDED: &str = "audit";
+use crate::foundation::readiness::Readiness;
 
 /// How the log is kept.
 #[derive(Clone, Debug)]
@@ -113,20 +110,9 @@ struct Shared {
     progress: watch::Sender<Progress>,
     /// How many entries are under a checkpoint.
     published: watch::Sender<u64>,
-    fails: AtomicBool,
-    /// Whether an answer was given without a record since the last write that went well.
-    alarmed: AtomicBool,
-    failure: Mutex<Option<Failure>>,
+    health: Health,
     readiness: Readiness,
     metrics: LogMetrics,
-}
-
-#[derive(Debug)]
-struct Failure {
-    message: String,
-    /// Whether a thread is gone, so that no write which goes well ends it.
-    is_final: bool,
-    _not_ready: Blocker,
 }
 
 /// Why not all records were written when the end came.
@@ -155,21 +141,19 @@ impl Log {
     ) -> Result<(Self, Keeper), LogError> {
         directory::create(&config.directory)?;
         let (size, journal) = open_files(&config, key)?;
-        let publisher = Publisher::new(&config, key, clock)?;
+        let publisher = Publisher::new(&config, key, Arc::clone(&clock))?;
         let shared = Arc::new(Shared {
             queue: Queue::new(config.queue.get()),
             progress: watch::Sender::default(),
             published: watch::Sender::new(size),
-            fails: AtomicBool::new(false),
-            alarmed: AtomicBool::new(false),
-            failure: Mutex::default(),
+            health: Health::new(clock, readiness.clone()),
             readiness,
             metrics,
             config,
         });
         let (ending, ended) = channel::<()>();
-        let (written, news) = channel::<()>();
-        writing::start(Arc::clone(&shared), journal, written, ending.clone())?;
+        let (teller, news) = publishing::news();
+        writing::start(Arc::clone(&shared), journal, teller, ending.clone())?;
         publishing::start(Arc::clone(&shared), publisher, news, ending)?;
         Ok((Self(Arc::clone(&shared)), Keeper { shared, ended }))
     }
@@ -208,8 +192,7 @@ impl Audit for Log {
         match self.0.append(&record) {
             Err(error) if self.0.config.unavailable == Unavailable::Alarm => {
                 self.0.metrics.unrecorded.inc();
-                self.0.readiness.notice(UNRECORDED, format!("answers are given without a record of them: {error}"));
-                self.0.alarmed.store(true, Relaxed);
+                self.0.health.alarm(&error);
                 Ok(Taken::NOW)
             }
             Err(error) => Err(error),
@@ -235,9 +218,10 @@ const JOURNAL: &str = "journal";
 impl Shared {
     /// Says the how manyth it is of all that were taken.
     fn append(&self, record: &Record<'_>) -> Result<u64, AppendError> {
-        if self.fails.load(Relaxed) {
+        // Who would wait for a disk that hangs is told at once; else it is tried as long as there is room.
+        if self.health.fails() || self.config.durability == Durability::Strict && self.health.hangs() {
             self.metrics.refused_failed.inc();
-            return Err(AppendError::Failed(self.failure_message()));
+            return Err(self.health.error());
         }
         let put = ENTRY.with_borrow_mut(|entry| {
             entry.clear();
@@ -256,7 +240,7 @@ impl Shared {
             }
             Err(Refused::Full) => {
                 self.metrics.refused_full.inc();
-                Err(AppendError::Full)
+                Err(if self.health.hangs() { self.health.error() } else { AppendError::Full })
             }
             Err(Refused::TooLong) => {
                 self.metrics.refused_failed.inc();
@@ -264,7 +248,7 @@ impl Shared {
             }
             Err(Refused::Closed) => {
                 self.metrics.refused_failed.inc();
-                Err(AppendError::Failed(self.failure_message()))
+                Err(self.health.error())
             }
         }
     }
@@ -274,50 +258,15 @@ impl Shared {
         written.map_err(|error| AppendError::Unwritable(error.to_string()))
     }
 
-    fn failure_message(&self) -> String {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.as_ref().map_or_else(|| "it was closed".to_owned(), |failure| failure.message.clone())
-    }
-
-    /// Nothing is taken until [`Self::recovered`].
-    fn failed(&self, message: String) {
-        self.fail(message, false);
-    }
-
     /// Nothing is taken any more: a thread is gone.
     fn ended(&self, message: &str) {
-        self.fail(message.to_owned(), true);
+        self.health.ended(message);
         self.queue.close();
-    }
-
-    fn fail(&self, message: String, is_final: bool) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        if failure.as_ref().is_none_or(|known| !known.is_final && (is_final || known.message != message)) {
-            tracing::error!("the audit log failed: {message}");
-            let not_ready = self.readiness.block("audit", &message);
-            *failure = Some(Failure { message, is_final, _not_ready: not_ready });
-        }
-        self.fails.store(true, Relaxed);
     }
 
     fn published(&self, size: u64) {
         self.metrics.size.set(i64::try_from(size).unwrap_or(i64::MAX));
         self.published.send_replace(size);
-    }
-
-    /// Records are written.
-    fn recovered(&self) {
-        if self.alarmed.swap(false, Relaxed) {
-            self.readiness.clear_notice(UNRECORDED);
-            tracing::warn!("answers have a record again; those without one are counted");
-        }
-        if self.fails.load(Relaxed) {
-            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            if failure.take_if(|failure| !failure.is_final).is_some() {
-                self.fails.store(false, Relaxed);
-                tracing::info!("the audit log is written again");
-            }
-        }
     }
 }
 
@@ -333,10 +282,10 @@ impl Keeper {
         if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(deadline) {
             return Err(FinishError::Late(deadline));
         }
-        if self.shared.fails.load(Relaxed) {
-            return Err(FinishError::Failed(self.shared.failure_message()));
+        match self.shared.health.error() {
+            AppendError::Failed(why) if self.shared.health.fails() => Err(FinishError::Failed(why)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -79,12 +79,17 @@ async fn a_stranger_can_verify_a_receipt_and_no_bit_of_it_can_be_changed() {
     assert!(fs::read_to_string(&key).unwrap().starts_with("example.org/audit/gate-1+"));
 
     let whole = fs::read(file).unwrap();
+    let mut reasons = Vec::new();
     for place in 0..whole.len() {
         let mut changed = whole.clone();
         changed[place] ^= 1;
         fs::write(file, &changed).unwrap();
-        audit_refuses(&["verify-receipt", file, "--key", &key]);
+        reasons.push(audit_refuses(&["verify-receipt", file, "--key", &key]));
     }
+    for reason in ["signature", "proof", "tree"] {
+        assert!(reasons.iter().any(|said| said.contains(reason)), "{reason}: {reasons:?}");
+    }
+    assert!(reasons.iter().all(|said| said.len() > "portcullis: ".len()), "{reasons:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,13 @@
 //! The log when the process, or the disk, gives way.
 
 use std::collections::HashSet;
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::audit::audit_ok;
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::ask;
@@ -20,7 +22,7 @@ fn question(resource: &str) -> String {
 }
 
 /// The ids of all decisions in the log, after a gateway was there again that published what it found.
-async fn recorded(home: &Home) -> HashSet<String> {
+pub(crate) async fn recorded(home: &Home) -> HashSet<String> {
     let mut gateway = Gateway::start(home, &[]).await;
     assert_eq!(ask(&home.authzen_socket(), &question("orders")).await.status, 200);
     eventually("what was found is published", async || {
@@ -84,38 +86,48 @@ async fn kill_9_loses_no_more_in_group_than_may_wait_and_nothing_in_strict() {
     }
 }
 
-/// No file can grow any more: decisions become errors, what was recorded stays, and with room all goes on.
+/// A file system of eight megabytes: decisions become errors when it is full, what was told stays, and with room all goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_makes_decisions_errors_until_there_is_room() {
-    let home = Home::new();
-    let gateway = Gateway::start_limited(&home, 1 << 20, &[("AUDIT__DURABILITY", "strict")]).await;
-    let long = question(&"x".repeat(8000));
-    let mut told = Vec::new();
-    let refused = loop {
-        let answer = ask(&home.authzen_socket(), &long).await;
-        if answer.status != 200 {
-            break answer;
-        }
-        told.push(answer.decision_id().to_owned());
-        assert!(told.len() < 1000, "the disk is never full");
-    };
-    assert!(refused.status >= 500, "{refused:?}");
-    let report = gateway.operations("/readyz").await;
-    assert_eq!(report.status, 503, "{report:?}");
-    let why: Value = report.json();
-    assert!(why["blocked_by"]["audit"].as_str().unwrap().contains("journal"), "{why}");
-    gateway.process.lift_file_limit();
-    eventually("there is room", async || {
-        let answer = ask(&home.authzen_socket(), &long).await;
-        (answer.status == 200).then(|| told.push(answer.decision_id().to_owned()))
-    })
-    .await;
-    let mut gateway = gateway;
-    gateway.ready().await;
-    gateway.process.terminate();
-    assert!(gateway.process.ended().await.success());
-    let known = recorded(&home).await;
-    assert!(told.iter().all(|id| known.contains(id)), "a decision that was told is not in the log");
+    for durability in ["group", "strict"] {
+        let home = Home::new();
+        let directory = home.path().join("data/log");
+        let gateway = Gateway::start_on_small_disk(&home, &directory, &[("AUDIT__DURABILITY", durability)]).await;
+        // What only the gateway sees there.
+        let seen = gateway.process.root().join(directory.strip_prefix("/").unwrap());
+        let ballast = seen.join("ballast");
+        fs::write(&ballast, vec![0; 7 << 20]).unwrap();
+        let long = question(&"x".repeat(8000));
+        let mut told = Vec::new();
+        let refused = loop {
+            let answer = ask(&home.authzen_socket(), &long).await;
+            if answer.status != 200 {
+                break answer;
+            }
+            told.push(answer.decision_id().to_owned());
+            assert!(told.len() < 1000, "the disk is never full");
+        };
+        assert!(refused.status == 503 && refused.body.contains("could not be recorded"), "{refused:?}");
+        let report = gateway.operations("/readyz").await;
+        assert_eq!(report.status, 503, "{report:?}");
+        let why = report.json()["blocked_by"]["audit"].as_str().unwrap().to_owned();
+        assert!(why.contains("journal") && why.contains("No space left on device"), "{why}");
+
+        fs::remove_file(&ballast).unwrap();
+        eventually("there is room", async || {
+            let answer = ask(&home.authzen_socket(), &long).await;
+            (answer.status == 200).then(|| told.push(answer.decision_id().to_owned()))
+        })
+        .await;
+        eventually("all that was told is published", async || {
+            let known: HashSet<Value> = home.records().iter().map(|record| record["decision_id"].clone()).collect();
+            told.iter().all(|id| known.contains(&Value::from(id.as_str()))).then_some(())
+        })
+        .await;
+        assert_eq!(gateway.operations("/readyz").await.status, 200);
+        let seen = seen.to_str().unwrap();
+        audit_ok(&["verify", "--log", seen, "--key", &format!("{seen}/verifier")]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,4 +150,39 @@ async fn a_log_that_has_become_read_only_is_named_and_not_touched() {
     assert!(said.contains("data/log") && said.contains("Read-only file system"), "{said}");
     let known = recorded(&home).await;
     assert!(told.is_subset(&known) && known.len() > told.len());
+}
+
+/// Tiles can't be written while the gateway runs: decisions are recorded all the same, and published once it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_published_is_recorded_and_published_later() {
+    let home = Home::new();
+    let directory = home.path().join("data/log");
+    let gateway = Gateway::start_on_small_disk(&home, &directory, &[("AUDIT__DURABILITY", "strict")]).await;
+    let decide = async || {
+        let answer = ask(&home.authzen_socket(), &question("orders")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        format!("/v1/audit/receipt/{}", answer.decision_id())
+    };
+    let has_receipt = async |receipt: &str| {
+        eventually("there is a receipt", async || (gateway.operations(receipt).await.status == 200).then_some(()))
+            .await;
+    };
+    let notice = async || -> Option<String> {
+        let report: Value = gateway.operations("/readyz").await.json();
+        assert_eq!(report["ready"], true, "{report}");
+        report["notices"]["audit_log"].as_str().map(str::to_owned)
+    };
+    has_receipt(&decide().await).await;
+    let tiles = directory.join("tile");
+    gateway.process.run_beside("mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"", &tiles);
+    let receipt = decide().await;
+    let told = eventually("it is named", async || notice().await).await;
+    assert!(told.contains("Read-only file system"), "{told}");
+    assert_eq!(gateway.operations(&receipt).await.status, 202);
+    gateway.process.run_beside("umount \"$1\"", &tiles);
+    has_receipt(&receipt).await;
+    eventually("nothing is amiss", async || notice().await.is_none().then_some(())).await;
+    let seen = gateway.process.root().join(directory.strip_prefix("/").unwrap());
+    let seen = seen.to_str().unwrap();
+    audit_ok(&["verify", "--log", seen, "--key", &format!("{seen}/verifier")]);
 }

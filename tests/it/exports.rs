@@ -1,5 +1,6 @@
 //! Records told to servers of others, over HTTP: all of them, in order, at least once, and nobody waits.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
@@ -133,6 +134,42 @@ async fn a_webhook_that_fails_is_told_all_later_and_goes_on_after_a_restart() {
         let signed = [format!("{}.{}.", text("webhook-id"), text("webhook-timestamp")).as_bytes(), &body].concat();
         let tag = STANDARD.decode(text("webhook-signature").strip_prefix("v1,").unwrap()).unwrap();
         hmac::verify(&key, &signed, &tag).unwrap();
+    }
+}
+
+/// Killed while it tells: what it did not know to have arrived is told again, under the same name and with the same records, and
+/// nothing is left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_told_every_record_at_least_once_across_kill_9() {
+    let home = Home::new();
+    let key = private(&home, "webhook-key", &format!("whsec_{}\n", STANDARD.encode([9; 32])));
+    let server = Server::start(0, 0).await;
+    let url = format!("http://127.0.0.1:{}/told", server.port);
+    let exports = json!([{"name": "hook", "webhook": {"url": url, "key_file": key}}]).to_string();
+    let settings = [("AUDIT__EXPORTS", exports.as_str()), ("AUDIT__DURABILITY", "strict")];
+    let mut decisions = Vec::new();
+    for _ in 0..4 {
+        let mut gateway = Gateway::start(&home, &settings).await;
+        for _ in 0..10 {
+            decisions.push(ask(&home.authzen_socket(), QUESTION).await.decision_id().to_owned());
+        }
+        gateway.process.kill_hard();
+    }
+    let gateway = Gateway::start(&home, &settings).await;
+    eventually("all decisions are told", async || {
+        let told: String = server.taken().iter().map(|(_, body)| body.to_string()).collect();
+        decisions.iter().all(|id| told.contains(id)).then_some(())
+    })
+    .await;
+    stop(gateway).await;
+    let (mut next, mut bodies) = (0, HashMap::new());
+    for (headers, body) in server.taken() {
+        let told = indices(&[(headers.clone(), body)]);
+        let (first, last) = (told[0], told[told.len() - 1]);
+        assert!(first <= next, "records {next} to {first} were left out");
+        next = next.max(last + 1);
+        let id = headers["webhook-id"].to_str().unwrap().to_owned();
+        assert_eq!(*bodies.entry(id).or_insert((first, last)), (first, last), "one name, and other records");
     }
 }
 

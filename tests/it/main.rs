@@ -17,6 +17,7 @@ mod answers;
 mod architecture;
 mod attest;
 mod audit;
+mod audit_backlog;
 mod audit_crash;
 mod audit_guide;
 mod authzen;

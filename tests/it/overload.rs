@@ -12,6 +12,7 @@ use prost::Message as _;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
+use crate::audit_backlog::Hanging;
 use crate::bad_input::{allows, asks_for, good_question};
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Home};
@@ -185,6 +186,39 @@ async fn checks_beyond_the_room_are_errors_at_once_and_those_within_are_answered
     under_way(&gateway, 0).await;
     assert!(allows(&other.ask(&questions, Kind::Permitted).await), "there is room again");
     assert_eq!(gateway.metric("portcullis_ext_authz_faults_total{fault=\"overloaded\"}").await.to_string(), "6");
+}
+
+/// Answers that wait for a disk which hangs become errors by themselves, and their places are free again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_takes_no_places_for_good() {
+    let (home, room) = (Home::new(), ROOM.to_string());
+    let settings = [("EXT_AUTHZ__MAX_CONCURRENT_CHECKS", room.as_str()), ("AUDIT__DURABILITY", "strict")];
+    let gateway = Gateway::start(&home, &settings).await;
+    let questions = Questions::of(&home).await;
+    let mut caller = Caller::connect(&home.ext_authz_socket()).await;
+    assert!(allows(&caller.ask(&questions, Kind::Permitted).await));
+    let hanging = Hanging::of(&home);
+    let mut held = Vec::new();
+    for _ in 0..SHARE {
+        held.push(caller.send(Kind::Permitted, questions.permitted.clone()).await);
+    }
+    under_way(&gateway, SHARE).await;
+    assert!(is_overloaded(&caller.ask(&questions, Kind::Permitted).await));
+    for one in held {
+        let answer = one.answered().await;
+        assert!(!allows(&answer) && reason(&answer) == "audit_unavailable", "{answer:?}");
+    }
+    under_way(&gateway, 0).await;
+    eventually("the disk is named", async || {
+        let answer = caller.ask(&questions, Kind::Permitted).await;
+        assert!(!allows(&answer), "{answer:?}");
+        let report = gateway.operations("/readyz").await;
+        (report.status == 503 && report.body.contains("has not answered")).then_some(())
+    })
+    .await;
+    hanging.end();
+    eventually("it answers again", async || allows(&caller.ask(&questions, Kind::Permitted).await).then_some(())).await;
+    assert_eq!(gateway.operations("/readyz").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

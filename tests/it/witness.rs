@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use portcullis::foundation::digest::Digest;
+use portcullis_tlog::checkpoint::SignedCheckpoint;
+use portcullis_tlog::policy::Policy;
 use serde_json::{Value, json};
 
 use crate::support::envoy::free_port;
@@ -215,24 +218,102 @@ async fn a_gateway_whose_log_is_cut_back_is_named_by_the_other() {
     other.stop().await;
 }
 
+/// What anyone can send to a witness: this checkpoint, as the one after `old` entries, without a proof.
+async fn send(port: u16, old: u64, checkpoint: &SignedCheckpoint) -> u16 {
+    http::request(port, &add_checkpoint(&format!("old {old}\n\n{checkpoint}"))).await.status
+}
+
+fn add_checkpoint(body: &str) -> String {
+    let length = body.len();
+    format!("POST /add-checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+fn checkpoint(path: &Path) -> SignedCheckpoint {
+    SignedCheckpoint::parse(&fs::read(path).unwrap()).unwrap()
+}
+
+/// One goes back to an older copy of its log and grows as another history, past the size that the other has cosigned: the other
+/// is shown what was signed, names the log for being cut back and for the fork, and has what proves it to anyone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_signs_two_histories_is_named_by_the_other_which_keeps_the_proof() {
+    let (one, two) = (Side::new("one").await, Side::new("two").await);
+    let older = one.home.path().join("older");
+    copy(&one.log(), &older);
+    let (running, other) = (one.start_with(&two).await, two.start_with(&one).await);
+    for _ in 0..20 {
+        one.decide().await;
+    }
+    let place = two.home.path().join("data/witness").join(Digest::of(b"example.org/audit/one").to_string());
+    let cosigned = eventually("it is cosigned", async || {
+        let entries = running.0.metric("portcullis_audit_entries").await;
+        (running.0.metric("portcullis_audit_witnessed").await >= entries).then(|| checkpoint(&place.join("checkpoint")))
+    })
+    .await;
+    let size = cosigned.unverified().head().size;
+    running.stop().await;
+    assert_eq!(checkpoint(&place.join("checkpoint")), cosigned);
+
+    fs::remove_dir_all(one.log()).unwrap();
+    fs::rename(&older, one.log()).unwrap();
+    // An answer is a record that is counted.
+    let running = one.start(&[("AUDIT__DURABILITY", "strict")]).await;
+    let finds = async |finding: &str| {
+        eventually(&format!("it is {finding}"), async || {
+            let found = two.findings().into_iter().find(|record| record["finding"] == finding)?;
+            assert_eq!((&found["log"], &found["cosigned_size"]), (&"example.org/audit/one".into(), &size.into()));
+            Some(found)
+        })
+        .await
+    };
+    let latest = async || {
+        eventually("all is published", async || {
+            let (entries, latest) =
+                (running.0.metric("portcullis_audit_entries").await, checkpoint(&one.log().join("checkpoint")));
+            (latest.unverified().head().size.to_string() == entries.to_string()).then_some(latest)
+        })
+        .await
+    };
+    for _ in 0..2 {
+        one.decide().await;
+        assert_eq!(send(two.port, size, &latest().await).await, 400);
+    }
+    finds("shrunk").await;
+    let forked = loop {
+        one.decide().await;
+        let latest = latest().await;
+        assert!(latest.unverified().head().size <= size, "it grew by more than one");
+        if latest.unverified().head().size == size {
+            break latest;
+        }
+    };
+    assert_eq!(send(two.port, size, &forked).await, 422);
+    assert_eq!(finds("forked").await["size"], size);
+    let notice = other.notice("witness").await.unwrap();
+    assert!(notice.contains("has signed two different trees"), "{notice}");
+    let alarms = "portcullis_witness_alarms_total{log=\"example.org/audit/one\",witness=\"example.org/witness/two\"";
+    assert!(other.0.metric(&format!("{alarms},finding=\"forked\"}}")).await >= 1.0);
+    running.stop().await;
+    other.stop().await;
+    let believed = Policy::log_only("example.org/audit/one", one.log_key().parse().unwrap());
+    let [first, second] = ["checkpoint", "conflict"].map(|name| {
+        let signed = checkpoint(&place.join(name));
+        *believed.verify(&signed).unwrap().checkpoint.head()
+    });
+    assert!(first.size == second.size && first.root != second.root, "{first:?} {second:?}");
+}
+
 /// Whatever is sent to it, it answers as the protocol has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_checkpoint_is_refused_as_the_protocol_has_it() {
     let side = Side::new("one").await;
     let running = side.start(&[]).await;
-    let post = |body: &str| {
-        let length = body.len();
-        format!(
-            "POST /add-checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-    };
     let checkpoint = fs::read_to_string(side.log().join("checkpoint")).unwrap();
     for (request, status) in [
-        (post(""), 400),
-        (post("old 0\n"), 400),
-        (post(&format!("old 00\n\n{checkpoint}")), 400),
-        (post(&format!("old 0\n\n{checkpoint}")), 404),
-        (post(&"x".repeat(2 << 20)), 413),
+        (add_checkpoint(""), 400),
+        (add_checkpoint("old 0\n"), 400),
+        (add_checkpoint(&format!("old 00\n\n{checkpoint}")), 400),
+        (add_checkpoint(&format!("old 0\n\n{checkpoint}")), 404),
+        (add_checkpoint(&"x".repeat(2 << 20)), 413),
         ("GET /add-checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\n\r\n".to_owned(), 405),
         ("GET /00/checkpoint HTTP/1.1\r\nhost: w\r\nconnection: close\r\n\r\n".to_owned(), 404),
     ] {

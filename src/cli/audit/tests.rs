@@ -20,6 +20,7 @@ use crate::foundation::telemetry::Registry;
 use crate::foundation::watched::Epoch;
 
 mod corruption;
+mod expired;
 
 const ORIGIN: &str = "example.org/audit/gate";
 const PEOPLE: [&str; 4] = ["User::\"alice\"", "User::\"al\"", "User::\"%_'\"", ""];

@@ -76,14 +76,19 @@ pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
     nix::unistd::syncfs(opened.as_fd()).map_err(|error| LogError::at(directory)(error.into()))
 }
 
-/// Writes a whole file, to be read by whoever may enter the directory. What was there stays until the new one is whole;
+/// Writes a whole file, in a directory that is made if need be, to be read by whoever may enter the directory. What was there stays until the new one is whole;
 /// it is on the disk once [`sync_all`] has returned.
 pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
-    if let Some(parent) = path.parent() {
-        create(parent)?;
-    }
     let beside = beside(path);
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    let opened = match (open(), path.parent()) {
+        // Most times it is there.
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create(parent)?;
+            open()
+        }
+        (opened, _) => opened,
+    };
     let written = opened.and_then(|mut file| file.write_all(contents));
     written.and_then(|()| fs::rename(&beside, path)).map_err(LogError::at(path))
 }

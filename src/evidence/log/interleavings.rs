@@ -33,6 +33,7 @@ fn take_all(queue: &Queue) -> Vec<Vec<u8>> {
         let entries: Vec<_> = split(&waiting.bytes).map(|entry| entry.unwrap().to_vec()).collect();
         assert_eq!(entries.len(), waiting.count);
         taken.extend(entries);
+        queue.settle(waiting.count);
         queue.gather(Duration::from_millis(10));
         emptied = waiting;
     }
@@ -68,6 +69,34 @@ fn what_is_accepted_is_taken_once_and_in_order_whoever_comes_first() {
         let (places, entries): (Vec<u64>, Vec<Vec<u8>>) = accepted.into_iter().unzip();
         assert!(places.iter().copied().eq(1..=u64::try_from(places.len()).unwrap()), "{places:?}");
         assert_eq!(taker.join().unwrap(), entries);
+    };
+    shuttle::check_random(race, ORDERS);
+    shuttle::check_pct(race, ORDERS, 3);
+}
+
+/// What is taken and not settled fills the queue as what waits does: this is how much a crash can lose.
+#[test]
+fn no_more_is_accepted_than_may_be_lost_whether_it_was_taken_or_not() {
+    const LIMIT: usize = 3;
+    let race = || {
+        let queue = Arc::new(Queue::new(LIMIT));
+        let taker = thread::spawn({
+            let queue = Arc::clone(&queue);
+            // It takes and never gets to write, as before a disk that hangs.
+            move || queue.take(Waiting::default()).map_or(0, |waiting| waiting.count)
+        });
+        let puts = (0..2_u8).map(|who| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || (0..3_u8).filter(|number| queue.put(&[who, *number]).is_ok()).count())
+        });
+        let puts: Vec<_> = puts.collect();
+        let accepted: usize = puts.into_iter().map(|put| put.join().unwrap()).sum();
+        assert_eq!(accepted, LIMIT);
+        let taken = taker.join().unwrap();
+        assert!(taken > 0);
+        assert_eq!(queue.put(b"more"), Err(Refused::Full));
+        queue.settle(taken);
+        assert_eq!(queue.put(b"more"), Ok(4));
     };
     shuttle::check_random(race, ORDERS);
     shuttle::check_pct(race, ORDERS, 3);

@@ -1,6 +1,7 @@
 //! The thread that makes tiles and checkpoints of the journal.
 //!
-//! One process at a time does this: while one takes over from another, the newer one waits until the older one is done.
+//! One process at a time does this: while one takes over from another, the newer one waits until the older one is done, which
+//! publishes what both write.
 //! If it fails, it is tried again for as long as it takes; the journal has the entries meanwhile, and no answer waits
 //! for this.
 
@@ -8,7 +9,7 @@ use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -23,8 +24,50 @@ use crate::foundation::clock::Clock;
 /// How often a lock that another process holds, or what failed, is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How often what was written meanwhile is made tiles of, before it is time for a checkpoint. To be woken for each batch would cost
+/// as much as its tiles.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// The name of the notice while it fails.
 const NOTICE: &str = "audit_log";
+
+/// What the thread that publishes hears of the one that writes.
+pub(super) struct News {
+    written: Receiver<()>,
+    over: Receiver<()>,
+}
+
+/// The other end: dropped, it says that nothing more will be written.
+pub(super) struct Teller {
+    written: SyncSender<()>,
+    _over: Sender<()>,
+}
+
+/// Both ends.
+pub(super) fn news() -> (Teller, News) {
+    let ((written, heard), (open, over)) = (sync_channel(1), channel());
+    (Teller { written, _over: open }, News { written: heard, over })
+}
+
+impl Teller {
+    /// There is something new. Wakes nobody who does not wait for that.
+    pub(super) fn tell(&self) {
+        // What was told and not heard yet is the same news; and who publishes may have ended before, if the end came.
+        let _heard = self.written.try_send(());
+    }
+}
+
+impl News {
+    /// Waits for `pause`, or for something new if there is none, but then for no longer than `idle`: another process tells us
+    /// nothing. `false` at the end.
+    fn wait(&self, pause: Option<Duration>, idle: Duration) -> bool {
+        let told = match pause {
+            None => self.written.recv_timeout(idle),
+            Some(pause) => self.over.recv_timeout(pause),
+        };
+        told != Err(RecvTimeoutError::Disconnected)
+    }
+}
 
 /// What the thread works with.
 pub(super) struct Publisher {
@@ -86,20 +129,15 @@ impl Publisher {
         Ok(())
     }
 
-    /// For how long there is nothing to do unless something comes.
+    /// For how long there is nothing to do; `None` if there is not before something comes.
     fn pause(&self, work: &Work) -> Option<Duration> {
         let waits = work.tree.published() < work.tree.size();
-        waits.then(|| self.every.saturating_sub(self.clock.elapsed().saturating_sub(work.last)))
+        waits.then(|| self.every.saturating_sub(self.clock.elapsed().saturating_sub(work.last)).min(LOOK))
     }
 }
 
 /// Starts the thread. It ends after whoever tells it `news` is gone, and drops `ending` then.
-pub(super) fn start(
-    shared: Arc<Shared>,
-    publisher: Publisher,
-    news: Receiver<()>,
-    ending: Sender<()>,
-) -> Result<(), LogError> {
+pub(super) fn start(shared: Arc<Shared>, publisher: Publisher, news: News, ending: Sender<()>) -> Result<(), LogError> {
     let work = move || {
         if catch_unwind(AssertUnwindSafe(|| publish_all(&shared, &publisher, &news))).is_err() {
             shared.ended("the publishing thread panicked");
@@ -109,7 +147,7 @@ pub(super) fn start(
     thread::Builder::new().name("audit-publish".into()).spawn(work).map(drop).map_err(LogError::Thread)
 }
 
-fn publish_all(shared: &Shared, publisher: &Publisher, news: &Receiver<()>) {
+fn publish_all(shared: &Shared, publisher: &Publisher, news: &News) {
     let mut work = None;
     let mut is_last = false;
     loop {
@@ -117,13 +155,7 @@ fn publish_all(shared: &Shared, publisher: &Publisher, news: &Receiver<()>) {
         if is_last {
             return;
         }
-        let told = match pause {
-            None => news.recv().map_err(|_gone| RecvTimeoutError::Disconnected),
-            Some(pause) => news.recv_timeout(pause),
-        };
-        // All that came in the meantime is one piece of news.
-        while news.try_recv().is_ok() {}
-        is_last = told == Err(RecvTimeoutError::Disconnected);
+        is_last = !news.wait(pause, publisher.every);
         if !worked {
             // What failed in the middle is begun anew, from what is on the disk.
             work = None;

@@ -1,4 +1,5 @@
-//! Entries that wait to be written: many threads put them in, one takes all that there are.
+//! Entries that wait to be written: many threads put them in, one takes all that there are. What is taken counts as
+//! waiting until it is said to be settled, so that the bound is one of all that a crash can lose.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -30,6 +31,8 @@ struct State {
     waiting: Waiting,
     /// How many were put in since the beginning.
     accepted: u64,
+    /// How many were taken and are not settled.
+    unsettled: usize,
     is_closed: bool,
     /// Whether who takes has asked to be told of the first entry.
     is_awaited: bool,
@@ -64,7 +67,8 @@ impl Queue {
         if state.is_closed {
             return Err(Refused::Closed);
         }
-        if state.waiting.count >= self.limit || state.waiting.bytes.len() >= MOST_BYTES {
+        if state.unsettled.saturating_add(state.waiting.count) >= self.limit || state.waiting.bytes.len() >= MOST_BYTES
+        {
             return Err(Refused::Full);
         }
         push(&mut state.waiting.bytes, entry);
@@ -78,6 +82,12 @@ impl Queue {
             self.wanted.notify_one();
         }
         Ok(place)
+    }
+
+    /// So many of those that were taken are where no crash can lose them, and make room for others.
+    pub(super) fn settle(&self, count: usize) {
+        let mut state = self.state();
+        state.unsettled = state.unsettled.saturating_sub(count);
     }
 
     /// Takes no more entries.
@@ -97,7 +107,8 @@ impl Queue {
         drop(self.wanted.wait_timeout_while(state, pause, few));
     }
 
-    /// Waits for entries and takes all of them in exchange for `emptied`; `None` when it is closed and empty.
+    /// Waits for entries and takes all of them in exchange for `emptied`; `None` when it is closed and empty. They are to be
+    /// [settled](Self::settle).
     pub(super) fn take(&self, mut emptied: Waiting) -> Option<Waiting> {
         emptied.bytes.clear();
         emptied.bytes.shrink_to(USUAL_BYTES);
@@ -109,6 +120,7 @@ impl Queue {
         let waited = self.wanted.wait_while(self.state(), none);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         let waiting = std::mem::replace(&mut state.waiting, emptied);
+        state.unsettled = state.unsettled.saturating_add(waiting.count);
         (waiting.count > 0).then_some(waiting)
     }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use portcullis_tlog::checkpoint::SignedCheckpoint;
@@ -14,7 +16,7 @@ use prometheus_client::registry::Registry;
 use super::*;
 use crate::evidence::record::encoding::OwnedRecord;
 use crate::evidence::record::{DecisionRecord, PolicyLoadRecord};
-use crate::foundation::clock::{SystemClock, Timestamp};
+use crate::foundation::clock::{ManualClock, SystemClock, Timestamp};
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::watched::Epoch;
@@ -230,6 +232,25 @@ fn every_checkpoint_is_one_that_later_ones_extend() {
     }
 }
 
+/// While one process takes over from another, the older one publishes: what the newer one writes, too, although it writes nothing itself.
+#[test]
+fn what_another_process_writes_is_published_by_the_one_that_has_nothing_to_write() {
+    let home = Home::new();
+    let (old, old_keeper) = home.open().unwrap();
+    drop(old.append(numbered(0)).unwrap());
+    until(|| *old.published().borrow() == 1);
+    let (new, new_keeper) = home.open().unwrap();
+    for number in 1..4 {
+        drop(new.append(numbered(number)).unwrap());
+        until(|| usize::try_from(*old.published().borrow()).unwrap() == number + 1);
+    }
+    old_keeper.finish(Duration::from_mins(1)).unwrap();
+    drop(new.append(numbered(4)).unwrap());
+    until(|| *new.published().borrow() == 5);
+    new_keeper.finish(Duration::from_mins(1)).unwrap();
+    assert_eq!(home.numbers(), (0..5).collect::<Vec<_>>());
+}
+
 /// The tree as `kill -9` leaves it in the middle: the journal has all, the tiles and the checkpoint are of before.
 #[test]
 fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
@@ -309,6 +330,39 @@ fn a_full_queue_refuses_and_the_operator_may_choose_otherwise() {
         assert!(readiness.report().notices.is_empty(), "what was written ends the alarm");
         let recorded = home.numbers().len();
         assert!((1..3).contains(&recorded), "{recorded}");
+    }
+}
+
+/// A disk that hangs and does not fail is found out by the next record: where answers wait for it, or once there is no room.
+#[test]
+fn a_disk_that_hangs_counts_as_one_that_fails_until_it_answers() {
+    for (durability, queue) in [(Durability::Strict, 100), (Durability::Group, 2)] {
+        let home = Home::new();
+        let (clock, readiness) = (Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1))), Readiness::default());
+        let config = LogConfig { durability, queue: NonZeroUsize::new(queue).unwrap(), ..home.config() };
+        let metrics = LogMetrics::new(&mut Registry::default());
+        let (log, keeper) =
+            Log::open(config, &home.key(), Arc::clone(&clock) as Arc<dyn Clock>, readiness.clone(), metrics).unwrap();
+        let append = |number| log.append(numbered(number)).map(drop);
+        let journal = fs::File::open(home.path().join("journal/lock")).unwrap();
+        journal.lock().unwrap();
+        append(0).unwrap();
+        until(|| log.0.health.is_writing());
+        append(1).unwrap();
+        if durability == Durability::Group {
+            assert_eq!(append(2), Err(AppendError::Full));
+        }
+        assert!(readiness.report().ready, "it may be a moment");
+        clock.advance(Duration::from_secs(5));
+        let refused = append(2).unwrap_err();
+        assert!(matches!(&refused, AppendError::Failed(why) if why.contains("has not answered for 5s")), "{refused}");
+        assert!(!readiness.report().ready);
+        assert_eq!(append(2), Err(refused), "nobody waits any more");
+        journal.unlock().unwrap();
+        until(|| readiness.report().ready);
+        until(|| append(3).is_ok());
+        keeper.finish(Duration::from_mins(1)).unwrap();
+        assert_eq!(home.numbers(), [0, 1, 3]);
     }
 }
 
@@ -397,7 +451,7 @@ pub(in crate::evidence) fn remove(path: &Path) {
     if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
 }
 
-/// Goes on until it is armed; then whoever asks waits until it is let go, and panics.
+/// Goes on until it is armed; then who publishes and asks waits until it is let go, and panics.
 #[derive(Debug, Default)]
 struct Trap {
     clock: SystemClock,
@@ -411,7 +465,7 @@ impl Clock for Trap {
     }
 
     fn elapsed(&self) -> Duration {
-        if self.is_armed.load(Relaxed) {
+        if self.is_armed.load(Relaxed) && thread::current().name() == Some("audit-publish") {
             until(|| self.is_let_go.load(Relaxed));
             panic!("the trap");
         }
@@ -435,7 +489,7 @@ fn what_is_written_after_the_publisher_is_gone_does_not_make_it_well() {
     journal.lock().unwrap();
     drop(log.append(numbered(1)).unwrap());
     trap.is_let_go.store(true, Relaxed);
-    until(|| log.0.fails.load(Relaxed));
+    until(|| log.0.health.fails());
     journal.unlock().unwrap();
     until(|| log.0.progress.borrow().is_over);
     assert_eq!(log.0.progress.borrow().durable, 2);

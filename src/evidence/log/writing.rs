@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::journal::Journal;
+use super::publishing::Teller;
 use super::queue::Waiting;
 use super::{Durability, LogError, Shared};
 
@@ -17,24 +18,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Starts the thread. It says on `written` that there is something new, and drops `ending` when it ends.
-pub(super) fn start(
-    shared: Arc<Shared>,
-    journal: Journal,
-    written: Sender<()>,
-    ending: Sender<()>,
-) -> Result<(), LogError> {
+/// Starts the thread. It tells `news` of what is written, and drops it and `ending` when it ends.
+pub(super) fn start(shared: Arc<Shared>, journal: Journal, news: Teller, ending: Sender<()>) -> Result<(), LogError> {
     let work = move || {
-        if catch_unwind(AssertUnwindSafe(|| write_all(&shared, journal, &written))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| write_all(&shared, journal, &news))).is_err() {
             shared.ended("the writing thread panicked");
         }
         shared.progress.send_modify(|progress| progress.is_over = true);
-        drop((written, ending));
+        drop((news, ending));
     };
     thread::Builder::new().name("audit".into()).spawn(work).map(drop).map_err(LogError::Thread)
 }
 
-fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
+fn write_all(shared: &Shared, mut journal: Journal, news: &Teller) {
     let mut emptied = Waiting::default();
     while let Some(entries) = shared.queue.take(emptied) {
         if !write(shared, &mut journal, &entries) {
@@ -42,12 +38,12 @@ fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
             shared.metrics.waiting.dec_by(i64::try_from(entries.count).unwrap_or(i64::MAX));
             return;
         }
+        shared.queue.settle(entries.count);
         let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
         shared.progress.send_modify(|progress| progress.durable = progress.durable.saturating_add(count));
         shared.metrics.written.inc_by(count);
         shared.metrics.batches.inc();
-        // Who publishes may have ended before, if the end came.
-        let _listens = written.send(());
+        news.tell();
         emptied = entries;
         if shared.config.durability == Durability::Group {
             shared.queue.gather(PAUSE);
@@ -59,7 +55,7 @@ fn write_all(shared: &Shared, mut journal: Journal, written: &Sender<()>) {
 fn write(shared: &Shared, journal: &mut Journal, entries: &Waiting) -> bool {
     let count = u32::try_from(entries.count).unwrap_or(u32::MAX);
     loop {
-        let appended = journal.append(count, &entries.bytes);
+        let appended = shared.health.watch(|| journal.append(count, &entries.bytes));
         shared.metrics.torn.inc_by(journal.take_torn());
         match appended {
             Ok(first) => {
@@ -67,10 +63,10 @@ fn write(shared: &Shared, journal: &mut Journal, entries: &Waiting) -> bool {
                 let entries = first.saturating_add(u64::from(count));
                 shared.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
                 shared.metrics.waiting.dec_by(i64::from(count));
-                shared.recovered();
+                shared.health.recovered();
                 return true;
             }
-            Err(error) => shared.failed(error.to_string()),
+            Err(error) => shared.health.failed(error.to_string()),
         }
         if shared.queue.is_closed() {
             return false;

@@ -1,6 +1,7 @@
 //! A Portcullis of one's own, in a directory of its own.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -170,6 +171,15 @@ impl Home {
         self.configured(command, settings)
     }
 
+    /// The gateway where a directory is a file system of eight megabytes, which it alone sees.
+    fn small_disk_command(&self, directory: &Path, settings: &[(&str, &str)]) -> Command {
+        const SMALL: &str = "mount -t tmpfs -o size=8m,mode=0700 tmpfs \"$1\" && shift && exec \"$@\"";
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["-Urm", "sh", "-c", SMALL, "sh"]).arg(directory).arg(env!("CARGO_BIN_EXE_portcullis"));
+        self.configured(command, settings)
+    }
+
     fn configured(&self, mut command: Command, settings: &[(&str, &str)]) -> Command {
         let at = |name: &str| self.path().join(name).display().to_string();
         command
@@ -238,6 +248,15 @@ impl Gateway {
     /// Starts one whose files can't grow beyond so many bytes.
     pub(crate) async fn start_limited(home: &Home, bytes: u64, settings: &[(&str, &str)]) -> Self {
         let process = Process::start(&mut home.limited_command(bytes, settings), &home.path().join("portcullis.log"));
+        let mut gateway = Self { process, operations: home.operations_socket() };
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Starts one for which a directory is a file system of eight megabytes.
+    pub(crate) async fn start_on_small_disk(home: &Home, directory: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = home.small_disk_command(directory, settings);
+        let process = Process::start(&mut command, &home.path().join("portcullis.log"));
         let mut gateway = Self { process, operations: home.operations_socket() };
         gateway.ready().await;
         gateway

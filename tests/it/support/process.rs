@@ -69,11 +69,17 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Lets its files grow as long as they like.
-    pub(crate) fn lift_file_limit(&self) {
-        use rustix::process::{Pid, Resource, Rlimit, prlimit};
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        prlimit(pid, Resource::Fsize, Rlimit { current: None, maximum: None }).unwrap();
+    /// The file system as it sees it.
+    pub(crate) fn root(&self) -> PathBuf {
+        format!("/proc/{}/root", self.pid()).into()
+    }
+
+    /// Runs a script about a directory where it is: in its own view of the file systems.
+    pub(crate) fn run_beside(&self, script: &str, directory: &Path) {
+        let mut command = Command::new("nsenter");
+        command.args(["-U", "-m", "--preserve-credentials", "-t", &self.pid().to_string(), "sh", "-ec", script, "sh"]);
+        let output = command.arg(directory).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// Waits for its end.

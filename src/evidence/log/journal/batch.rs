@@ -83,8 +83,8 @@ impl Head {
     pub(super) fn fits(&self, entries: &[u8]) -> bool {
         usize::try_from(self.length) == Ok(entries.len())
             && crc32fast::hash(entries) == self.checksum
-            && split(entries).all(|entry| entry.is_some())
-            && u64::try_from(split(entries).count()) == Ok(u64::from(self.count))
+            && split(entries).try_fold(0_u32, |count, entry| entry.and_then(|_| count.checked_add(1)))
+                == Some(self.count)
     }
 }
 

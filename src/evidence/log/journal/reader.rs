@@ -4,8 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::batch::{HEAD, Head, split};
-use super::segment::{Segment, read_at};
+use super::segment::{Segment, read_at, read_into};
 use crate::evidence::log::{LogError, directory};
+
+/// How much memory is kept for batches, in bytes; most are shorter.
+const USUAL_BYTES: usize = 1 << 20;
 
 /// Follows the journal from some entry on.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(in crate::evidence::log) struct Reader {
     at: Option<Cursor>,
     /// The number of the entry that is wanted next.
     next: u64,
+    /// The entries of the batch that was read last.
+    entries: Vec<u8>,
 }
 
 /// A place in a segment.
@@ -27,38 +32,40 @@ struct Cursor {
 
 /// Entries of the journal.
 #[derive(Debug)]
-pub(in crate::evidence::log) struct Batch {
-    entries: Vec<u8>,
+pub(in crate::evidence::log) struct Batch<'r> {
+    entries: &'r [u8],
     /// How many of them are not wanted.
     skip: usize,
 }
 
-impl Batch {
+impl Batch<'_> {
     /// The entries.
     pub(in crate::evidence::log) fn entries(&self) -> impl Iterator<Item = &[u8]> {
-        split(&self.entries).flatten().skip(self.skip)
+        split(self.entries).flatten().skip(self.skip)
     }
 }
 
 impl Reader {
     /// Reads from entry `next` on.
     pub(in crate::evidence::log) fn new(directory: &Path, next: u64) -> Self {
-        Self { directory: directory.to_owned(), at: None, next }
+        Self { directory: directory.to_owned(), at: None, next, entries: Vec::new() }
     }
 
     /// The next whole batch, without those of its entries that are not wanted; `None` if there is none yet.
     ///
     /// # Errors
     /// [`LogError`].
-    pub(in crate::evidence::log) fn batch(&mut self) -> Result<Option<Batch>, LogError> {
+    pub(in crate::evidence::log) fn batch(&mut self) -> Result<Option<Batch<'_>>, LogError> {
+        self.entries.clear();
+        self.entries.shrink_to(USUAL_BYTES);
         loop {
             let cursor = match self.at.take() {
                 Some(cursor) => Some(cursor),
                 None => self.segment()?,
             };
             let Some(mut cursor) = cursor else { return Ok(None) };
-            let (offset, found) = (cursor.offset, cursor.batch()?);
-            let Some((head, entries)) = found else {
+            let (offset, found) = (cursor.offset, cursor.batch(&mut self.entries)?);
+            let Some(head) = found else {
                 self.at = Some(cursor);
                 return Ok(None);
             };
@@ -77,7 +84,7 @@ impl Reader {
             if head.end() > self.next {
                 let first = std::mem::replace(&mut self.next, head.end());
                 let skip = usize::try_from(first - head.first).unwrap_or(usize::MAX);
-                return Ok(Some(Batch { entries, skip }));
+                return Ok(Some(Batch { entries: &self.entries, skip }));
             }
         }
     }
@@ -97,19 +104,19 @@ impl Reader {
 }
 
 impl Cursor {
-    /// The batch here, if it is whole; goes on to the next one then. One that is not is still being written.
-    fn batch(&mut self) -> Result<Option<(Head, Vec<u8>)>, LogError> {
+    /// The batch here, if it is whole, with its entries; goes on to the next one then. One that is not is still being written.
+    fn batch(&mut self, entries: &mut Vec<u8>) -> Result<Option<Head>, LogError> {
         let failed = LogError::at(&self.path);
         let Some(head) = Head::parse(&read_at(&self.file, self.offset, HEAD).map_err(&failed)?) else {
             return Ok(None);
         };
         let begin = self.offset + u64::try_from(HEAD).unwrap_or(0);
         let length = usize::try_from(head.length).unwrap_or(usize::MAX);
-        let entries = read_at(&self.file, begin, length).map_err(&failed)?;
-        if !head.fits(&entries) {
+        read_into(entries, &self.file, begin, length).map_err(&failed)?;
+        if !head.fits(entries) {
             return Ok(None);
         }
         self.offset = begin + u64::from(head.length);
-        Ok(Some((head, entries)))
+        Ok(Some(head))
     }
 }

@@ -216,8 +216,16 @@ impl Segment {
 
 /// As many of `length` bytes at `offset` as there are.
 pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_into(&mut bytes, file, offset, length)?;
+    Ok(bytes)
+}
+
+/// The same, in place of what `bytes` has.
+pub(super) fn read_into(bytes: &mut Vec<u8>, file: &File, offset: u64, length: usize) -> io::Result<()> {
     let left = file.metadata()?.len().saturating_sub(offset);
-    let mut bytes = vec![0; length.min(usize::try_from(left).unwrap_or(usize::MAX))];
+    bytes.clear();
+    bytes.resize(length.min(usize::try_from(left).unwrap_or(usize::MAX)), 0);
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + u64::try_from(filled).unwrap_or(0)) {
@@ -228,5 +236,5 @@ pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec
         }
     }
     bytes.truncate(filled);
-    Ok(bytes)
+    Ok(())
 }
