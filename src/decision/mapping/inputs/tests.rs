@@ -124,7 +124,7 @@ fn a_parameter_is_read_only_if_all_read_the_same() {
         ("a", Some("")),
         ("a=b=c", Some("b=c")),
         ("", None),
-        ("b=1&aa=2&a%5b%5d=3", None),
+        ("b=1&aa=2&ba%5b%5d=3&[a]=4&b[a]=5", None),
     ] {
         assert_eq!(read(query).unwrap().as_deref(), value, "{query}");
     }
@@ -133,6 +133,20 @@ fn a_parameter_is_read_only_if_all_read_the_same() {
     {
         assert_eq!(read(query).unwrap_err().reason(), Reason::BadQuery, "{query}");
     }
+}
+
+/// `view=shared&view[]=mine` is `shared` to some services, and to others a list of both or `mine` alone.
+#[test]
+fn a_parameter_that_some_take_for_another_is_refused() {
+    let reason = |query: &str, name: &str| parameter::unique(query, name).err().map(|refusal| refusal.reason());
+    for query in ["a=1&a[]=2", "a%5b%5d=3", "a[0]=1", "a[b]=1", "a[=1", "+a=1", "%20a=1", "a=1&%20%20a=2", "A[]=1"] {
+        assert_eq!(reason(query, "a"), Some(Reason::BadQuery), "{query}");
+    }
+    for query in ["x.y=1", "x%20y=1", "x+y=1", "x_y=1&x.y=2", "X.Y=1"] {
+        assert_eq!(reason(query, "x_y"), Some(Reason::BadQuery), "{query}");
+    }
+    assert_eq!(parameter::unique("f[x]=1&f[y]=2", "f[x]").unwrap().as_deref(), Some("1"), "whose names are all told");
+    assert_eq!(reason("f[x]=1&F[x]=2", "f[x]"), Some(Reason::BadQuery));
 }
 
 proptest! {
