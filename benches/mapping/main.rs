@@ -24,7 +24,7 @@ use self::stopwatch::{Stopwatch, percentile};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SCHEMA: &str = r#"
+const SCHEMA: &str = "
 entity TrustDomain;
 entity Workload in [TrustDomain] { trust_domain: String, path: String };
 entity Service;
@@ -32,7 +32,7 @@ entity Path in [Path, Service];
 entity Item in [Service] { list?: String };
 action GET, POST appliesTo { principal: Workload, resource: [Path, Item], context: {
   path?: String, tenant?: String, view?: String, amount?: Long } };
-"#;
+";
 
 /// What the routes of one service are, `N` being its number: five each.
 const ROUTES: &str = "
