@@ -61,6 +61,7 @@ bench:
 	$(CARGO) bench --bench entities
 	$(CARGO) bench --bench checks
 	$(CARGO) bench -p portcullis-tlog --bench append
+	$(CARGO) bench --bench mapping
 	$(CARGO) bench --bench search
 	$(CARGO) bench --bench audit
 

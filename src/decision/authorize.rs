@@ -212,7 +212,7 @@ impl Authorizer {
         if let Some(answer) = self.admit_to(by, query, question)? {
             return Ok(answer);
         }
-        let mapping = self.mapping.as_ref().filter(|_| self.maps_questions && gateway::is_request(query));
+        let mapping = self.mapping.as_ref().filter(|_| self.maps(query));
         let understood = match mapping {
             Some(mapping) => {
                 let policies = Arc::clone(&question.policies);
@@ -243,6 +243,11 @@ impl Authorizer {
             return Err(refusal);
         }
         self.decide(query, Proofs::default(), question)
+    }
+
+    /// Whether a question goes by the routes of the mapping.
+    pub(super) fn maps(&self, query: &Query<'_>) -> bool {
+        self.maps_questions && self.mapping.is_some() && gateway::is_request(query)
     }
 
     fn admit_to(

@@ -317,15 +317,18 @@ async fn a_gateway_that_asks_over_http_goes_by_the_same_routes() {
     let routes = root().join("examples/mapping/routes.yaml").display().to_string();
     let settings = [("DECISION__MAPPING", routes.as_str()), ("AUTHZEN__MAP_ROUTES", "true")];
     let _gateway = Gateway::start(&home, &settings).await;
-    let ask = async |method: &str, path: &str, tenant: Value| {
-        let question = json!({
+    let question = |method: &str, path: &str, headers: Value| {
+        json!({
             "subject": {"type": "Workload", "id": "spiffe://example.org/web"},
             "action": {"name": method},
             "resource": {"type": "route", "id": "/todos/{todoId}", "properties": {
                 "scheme": "https", "hostname": "api.example.com", "path": path, "service": "todos"}},
-            "context": {"headers": {"x-tenant": tenant}},
-        });
-        let answer = http::ask(&home.authzen_socket(), &question.to_string()).await;
+            "context": {"headers": headers, "tenant": "blue"},
+        })
+    };
+    let ask = async |method: &str, path: &str, tenant: Value| {
+        let headers = if tenant.is_null() { json!({}) } else { json!({"x-tenant": tenant}) };
+        let answer = http::ask(&home.authzen_socket(), &question(method, path, headers).to_string()).await;
         let id = answer.decision_id().to_owned();
         (answer.json()["decision"].clone(), home.decision(&id).await)
     };
@@ -335,12 +338,31 @@ async fn a_gateway_that_asks_over_http_goes_by_the_same_routes() {
     assert_eq!(record["action"], "can_read_todo");
     let (decision, record) = ask("GET", "/todos/7", json!("red")).await;
     assert_eq!((decision, &record["reason"]), (json!(false), &json!("no_permit")));
+    let (decision, record) = ask("GET", "/todos/7", json!(null)).await;
+    assert_eq!(
+        (decision, &record["reason"]),
+        (json!(false), &json!("no_permit")),
+        "a tenant that the request does not name is not the gateway's to name"
+    );
     let (decision, record) = ask("GET", "/todos/7", json!(["blue", "blue"])).await;
     assert_eq!((decision, &record["reason"]), (json!(false), &json!("bad_header")));
     let (decision, record) = ask("DELETE", "/todos/7", json!("blue")).await;
     assert_eq!((decision, &record["reason"]), (json!(false), &json!("no_route")));
     let (decision, record) = ask("GET", "/todos/%2e%2e/7", json!("blue")).await;
     assert_eq!((decision, &record["reason"]), (json!(false), &json!("bad_path")));
+
+    // By its name alone it would be found: the policies permit to list `route::"/todos"`.
+    let mut search = question("GET", "/todos", json!({}));
+    search["resource"]["id"] = json!("/todos");
+    let found = http::send_unix(
+        &home.authzen_socket(),
+        "POST",
+        "/access/v1/search/action",
+        &[("content-type", "application/json")],
+        search.to_string().as_bytes(),
+    )
+    .await;
+    assert_eq!((found.status, found.json()), (200, json!({"results": []})), "a question of that name is no request");
 }
 
 /// The commands of docs/answers.md, and each of its configurations.

@@ -113,7 +113,15 @@ async fn rule_04_a_request_without_items_gets_the_answer_of_a_single_one() {
 async fn rule_05_another_content_type_is_400() {
     let pdp = Pdp::certification().await;
     for (path, body) in endpoints() {
-        for headers in [&[("content-type", "text/plain")][..], &[("content-type", "application/xml")], &[]] {
+        let compressed = [JSON, ("content-encoding", "gzip")];
+        for headers in [
+            &[("content-type", "text/plain")][..],
+            &[("content-type", "application/xml")],
+            &[("content-type", "application/problem+json")],
+            &[JSON, ("content-type", "text/plain")],
+            &[],
+            &compressed,
+        ] {
             assert_error(&pdp.send("POST", path, headers, &body.to_string()).await, 400);
         }
     }

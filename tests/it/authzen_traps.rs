@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use portcullis::foundation::digest::Digest;
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 
 use crate::support::authzen::{EVALUATION, EVALUATIONS, METADATA, Pdp, SEARCHES, assert_error, entity, question, with};
+use crate::support::http::exchange;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const IDENTIFIER: (&str, &str) = ("AUTHZEN__IDENTIFIER", "https://pdp.example.com");
@@ -355,16 +357,33 @@ async fn trap_14_an_error_in_an_item_is_a_denial() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trap_15_the_metadata_do_not_follow_from_the_request() {
     let pdp = Pdp::start("authzen-certification", &[IDENTIFIER]).await;
-    let forged = [("host", "evil.example"), ("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "http")];
-    let answer = pdp.send("GET", METADATA, &forged[1..], "").await;
-    assert!(!answer.body.contains("evil") && !answer.body.contains("http://"), "{answer:?}");
+    let said = metadata(&pdp).await;
+    let forged =
+        "x-forwarded-host: evil.example\r\nx-forwarded-proto: http\r\nforwarded: host=evil.example;proto=http\r\n";
+    for target in [METADATA, "http://evil.example/.well-known/authzen-configuration"] {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n{forged}\r\n");
+        let stream = UnixStream::connect(pdp.home.authzen_socket()).await.unwrap();
+        let answer = exchange(stream, request.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let mut told = answer.json();
+        // Each is signed by itself, so the signature may differ.
+        told["signed_metadata"] = said["signed_metadata"].clone();
+        assert_eq!(told, said);
+        assert!(!answer.body.contains("evil"), "{answer:?}");
+    }
     let silent = Pdp::certification().await;
     assert_error(&silent.send("GET", METADATA, &[], "").await, 404);
 }
 
 #[test]
 fn trap_16_an_identifier_that_can_be_mistaken_is_refused_at_start() {
-    for bad in ["https://pdp.example.com/", "http://pdp.example.com", "https://pdp.example.com?a", "pdp.example.com"] {
+    for bad in [
+        "https://pdp.example.com/",
+        "http://pdp.example.com",
+        "https://pdp.example.com?a",
+        "pdp.example.com",
+        "https://pdp.example.com/.well-known/authzen-configuration",
+    ] {
         let set = format!("authzen.identifier={bad}");
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["config", "check", "--set", &set, "-c"])
@@ -376,12 +395,28 @@ fn trap_16_an_identifier_that_can_be_mistaken_is_refused_at_start() {
     }
 }
 
+/// The core's example, the obligations profile and OAuth each spell it in another way.
 #[tokio::test(flavor = "multi_thread")]
 async fn trap_17_no_draft_of_a_step_up_is_spoken() {
-    let pdp = Pdp::start("authzen-certification", &[("AUTHZEN__DECISION_CONTEXT", "true")]).await;
-    let answer = pdp.answer(EVALUATION, &question("user/bob", "write", "record/record-1")).await;
-    let members: BTreeSet<_> = answer["context"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(members, BTreeSet::from(["decision_id", "policies", "reason"]));
+    const POLICIES: &str = r#"
+        @id("anybody-reads") permit (principal, action == Action::"read", resource);
+        @id("with-a-second-factor") @step_up("acr=urn:example:mfa, amr=hwk, max_age=300")
+        forbid (principal, action, resource) unless { context has mfa && context.mfa };"#;
+    const SCHEMA: &str = "entity user; entity record;
+        action read, write appliesTo { principal: user, resource: record, context: { mfa?: Bool } };";
+    let files = [("p.cedar", POLICIES), ("s.cedarschema", SCHEMA)];
+    let pdp = Pdp::of_files(&files, &[("AUTHZEN__DECISION_CONTEXT", "true")]).await;
+    let denied = pdp.answer(EVALUATION, &alice_reads()).await;
+    assert_eq!(denied["decision"], false);
+    let context = denied["context"].as_object().unwrap();
+    let members: BTreeSet<_> = context.keys().map(String::as_str).collect();
+    assert_eq!(members, BTreeSet::from(["decision_id", "obligations", "policies", "reason"]));
+    let properties = json!({"acr_value": "urn:example:mfa", "amr_values": ["hwk"], "max_age": 300});
+    let expected = json!([{"id": "with-a-second-factor", "type": "step-up", "properties": properties}]);
+    assert_eq!(context["obligations"], expected);
+    let stepped_up = with(&alice_reads(), json!({"context": {"mfa": true}}));
+    let permitted = pdp.answer(EVALUATION, &stepped_up).await;
+    assert_eq!((&permitted["decision"], permitted["context"].get("obligations")), (&json!(true), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,7 @@ mod authzen_request_ids;
 mod authzen_rules;
 mod authzen_traps;
 mod authzen_vectors;
+mod authzen_wire;
 mod bad_input;
 mod bundle_map;
 mod churn;

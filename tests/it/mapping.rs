@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::support::gateway::Home;
+use crate::support::gateway::{Gateway, Home};
 use crate::support::http::{self, Answer};
 use crate::support::mesh::Mesh;
 use crate::support::{eventually, root};
@@ -55,8 +55,10 @@ async fn requests_become_what_their_routes_say() {
     assert_eq!((other.status, &other.json()["reason"]), (403, &json!("no_permit")));
     let shared = send(&mesh, "GET", "/todos/7?view=shared", "", "").await;
     assert_eq!(shared.status, 200, "the service of the route is the todo's parent: {shared:?}");
-    let twice = send(&mesh, "GET", "/todos/7?view=shared&view=mine", "", "").await;
-    assert_eq!((twice.status, &twice.json()["reason"]), (400, &json!("bad_query")));
+    for query in ["view=shared&view=mine", "view=shared&view[]=mine", "view=shared&+view=mine", "View=shared"] {
+        let twice = send(&mesh, "GET", &format!("/todos/7?{query}"), "", "").await;
+        assert_eq!((twice.status, &twice.json()["reason"]), (400, &json!("bad_query")), "{query}");
+    }
 
     for (method, path) in [("GET", "/todo"), ("DELETE", "/todos/7"), ("GET", "/todos/7/"), ("GET", "/orders/17")] {
         let none = send(&mesh, method, path, "", "").await;
@@ -83,6 +85,7 @@ async fn a_field_of_the_body_decides_and_a_part_of_a_body_is_denied() {
         (format!(r#"{{"amount": 12}}{padding}"#), "a part of it, which by itself would do"),
         (r#"{"amount": 12, "amount": 13}"#.to_owned(), "a member twice"),
         (r#"{"amount": 12, "AMOUNT": 1300}"#.to_owned(), "a member that some read for another"),
+        (r#"{"amount": -9007199254740993}"#.to_owned(), "a number that some round"),
         ("amount=12".to_owned(), "not JSON"),
         (String::new(), "nothing"),
     ] {
@@ -149,8 +152,26 @@ async fn routes_are_followed_and_broken_ones_change_nothing() {
     assert!((mesh.gateway.metric("portcullis_mapping_routes").await - 6.0).abs() < 0.5);
 }
 
+/// Two routes of which neither is the narrower are an error, whoever reads them.
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_that_overlap_keep_it_from_starting() {
+    let home = Home::new();
+    let file = home.path().join("m.yaml");
+    let [a, b] = ["{path: '/{a}/b', method: GET}", "{path: '/a/{b}', method: GET}"];
+    fs::write(&file, format!("version: 1\nroutes:\n  - {{match: {a}}}\n  - {{match: {b}}}\n")).unwrap();
+    let file = file.display().to_string();
+    let checked = portcullis(&["mapping", "check", &file]);
+    assert_eq!(checked.status.code(), Some(64), "{checked:?}");
+    let said = String::from_utf8(checked.stderr).unwrap();
+    let mut gateway = Gateway::spawn(&home, &[("DECISION__MAPPING", &file)], &[]);
+    assert!(!gateway.process.ended().await.success());
+    for said in [said, gateway.process.output()] {
+        assert!(said.contains("m.yaml:3:5") && said.contains("m.yaml:4:5"), "both places are named: {said}");
+    }
+}
+
 #[test]
-fn routes_that_do_not_load_keep_it_from_starting() {
+fn routes_that_do_not_fit_the_schema_are_told_with_their_place() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("m.yaml");
     fs::write(&file, "version: 1\nroutes:\n  - {match: {path: /a, method: BREW}}\n").unwrap();

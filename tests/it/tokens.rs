@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
+use portcullis::foundation::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::envoy::one_way;
@@ -141,6 +142,39 @@ async fn keys_rotate_and_outlive_their_issuer_but_not_a_restart() {
         (ask(&mesh, Some(&new), "GET", "/orders/17").await.status == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_one_use_is_refused_the_second_time() {
+    let idp = Idp::start().await;
+    let issuers = json!([{
+        "preset": "oidc", "issuer": idp.issuer, "audiences": ["orders"], "refresh": "1s", "min_refresh": "1s",
+        "single_use": true, "claims": {"groups": "groups"},
+    }])
+    .to_string();
+    let settings = [("TOKENS__ISSUERS", issuers.as_str()), ("TOKENS__PRINCIPAL", "token")];
+    let mesh = Mesh::start_in(home(), &settings, |backend| backend).await;
+    let now = SystemClock::new().now().unix_seconds();
+    // Of the second in which the process started nobody knows whether it was before.
+    let token = |id: &str| idp.token_with(&json!({"jti": id, "iat": now + 1, "nbf": now}));
+    let first = token("one");
+    eventually("the clock has come to when it was made", async || {
+        (ask(&mesh, Some(&first), "GET", "/orders/17").await.status == 200).then_some(())
+    })
+    .await;
+    let again = ask(&mesh, Some(&first), "GET", "/orders/17").await;
+    assert_eq!(reason(&again), (401, json!("replayed_token")));
+    assert_eq!(
+        reason(&ask(&mesh, Some(&first), "GET", "/healthz").await),
+        (401, json!("replayed_token")),
+        "for whatever"
+    );
+    assert_eq!(reason(&ask(&mesh, Some(&token("one")), "GET", "/orders/17").await), (401, json!("replayed_token")));
+    assert_eq!(ask(&mesh, Some(&token("two")), "GET", "/orders/17").await.status, 200);
+    let nameless = idp.token_with(&json!({"iat": now + 1}));
+    assert_eq!(reason(&ask(&mesh, Some(&nameless), "GET", "/orders/17").await), (401, json!("bad_token")));
+    let earlier = idp.token_with(&json!({"jti": "three", "iat": now - 60}));
+    assert_eq!(reason(&ask(&mesh, Some(&earlier), "GET", "/orders/17").await), (401, json!("replayed_token")));
 }
 
 /// The commands of docs/principals.md, and each of its configurations.

@@ -18,6 +18,15 @@ pub(in crate::decision) const fn is_status(status: u16) -> bool {
 /// The most headers of one policy.
 const MAX_HEADERS: usize = 16;
 
+/// The annotations that mean something here, but for headers and translations.
+const NAMES: [&str; 6] = ["access_request", "advice", "deny_body", "deny_status", "obligation", "step_up"];
+
+/// What is left of a name if it is misspelled in the usual ways. A permit whose obligation nobody reads is one without.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    let singular = name.strip_suffix(['s', 'S']).unwrap_or(name);
+    singular.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase())
+}
+
 /// Reads the annotations of the policy `id`. Those that mean nothing here are somebody else's.
 ///
 /// # Errors
@@ -70,6 +79,9 @@ impl Reading {
                 }
                 if key.starts_with("deny_") {
                     return Err("there is no such annotation; there are `deny_status` and `deny_body`".to_owned());
+                }
+                if let Some(meant) = NAMES.into_iter().find(|name| folded(name).eq(folded(key))) {
+                    return Err(format!("there is no such annotation; did you mean `{meant}`?"));
                 }
             }
         }

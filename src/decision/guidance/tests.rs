@@ -77,6 +77,25 @@ fn a_status_is_one_that_envoy_can_answer_with() {
     refused(false, "deny_satus", "404");
 }
 
+/// A permit whose `@obligations` nobody reads would be one without any.
+#[test]
+fn an_annotation_that_is_nearly_one_of_ours_is_refused() {
+    for (key, meant) in [
+        ("obligations", "obligation"),
+        ("Obligation", "obligation"),
+        ("advices", "advice"),
+        ("stepup", "step_up"),
+        ("step_ups", "step_up"),
+        ("denyStatus", "deny_status"),
+        ("accessRequest", "access_request"),
+    ] {
+        for permits in [true, false] {
+            let why = read_of(permits, &[(key, "x")]).unwrap_err();
+            assert!(why.contains(&format!("did you mean `{meant}`?")), "{key}: {why}");
+        }
+    }
+}
+
 /// Envoy writes what it is given as it is, so nothing that could end a line may get that far.
 #[test]
 fn nothing_can_be_written_that_splits_an_answer() {

@@ -9,6 +9,7 @@ use super::inputs::{Inputs, spelled};
 use super::template::{Template, is_name};
 use crate::decision::policy::problem::Position;
 use crate::decision::query::Property;
+use crate::decision::reason::Reason;
 use crate::decision::request::Refusal;
 use crate::decision::schema::Type;
 
@@ -105,6 +106,15 @@ impl Text {
         }
         literal.push_str(rest);
         push_literal(&mut pieces, &mut literal);
+        let adjacent = pieces.windows(2).any(|pair| match pair {
+            [Piece::Input(first), Piece::Input(second)] => {
+                first.is_the_clients() && second.is_the_clients() && *second != Input::Path
+            }
+            _ => false,
+        });
+        if adjacent {
+            return Err(format!("`{text}`: it could not be told where one value ends and the next begins"));
+        }
         Ok(Self(pieces))
     }
 
@@ -146,18 +156,59 @@ impl Text {
             pieces => {
                 // Also an empty text, which has no pieces.
                 let mut text = String::new();
-                for piece in pieces {
+                for (at, piece) in pieces.iter().enumerate() {
                     match piece {
                         Piece::Literal(literal) => text.push_str(literal),
-                        Piece::Input(input) => match inputs.get(input)? {
-                            Some(value) => text.push_str(&spelled(input, &value)?),
-                            None => return Ok(None),
-                        },
+                        Piece::Input(input) => {
+                            let Some(value) = inputs.get(input)? else { return Ok(None) };
+                            let value = spelled(input, &value)?;
+                            if let Some(separator) = separator(pieces, at) {
+                                input.ends_at(separator, &value)?;
+                            }
+                            text.push_str(&value);
+                        }
                     }
                 }
                 Ok(Some(text.into()))
             }
         }
+    }
+}
+
+/// What says where the value of the input at this place ends, if that must be told: a client chooses it and a later one.
+fn separator(pieces: &[Piece], at: usize) -> Option<&str> {
+    let is_chosen = |piece: &Piece| matches!(piece, Piece::Input(input) if input.is_the_clients());
+    let (piece, later) = pieces.get(at..)?.split_first()?;
+    if !is_chosen(piece) || !later.iter().any(is_chosen) {
+        return None;
+    }
+    match later.first()? {
+        Piece::Literal(literal) => Some(literal),
+        Piece::Input(Input::Path) => Some("/"),
+        Piece::Input(_) => None,
+    }
+}
+
+impl Input {
+    /// Whether a client chooses it, and not the proxy's configuration.
+    const fn is_the_clients(&self) -> bool {
+        !matches!(self, Self::Extension(_))
+    }
+
+    /// Refuses a value in which there is the text that comes after it: of `a-b-c` nobody could tell whether it is made of `a-b` and
+    /// `c` or of `a` and `b-c`, which are two different things to the service.
+    fn ends_at(&self, separator: &str, value: &str) -> Result<(), Refusal> {
+        if format!("{value}{separator}").find(separator) == Some(value.len()) {
+            return Ok(());
+        }
+        let reason = match self {
+            Self::Query(_) => Reason::BadQuery,
+            Self::Header(_) => Reason::BadHeader,
+            Self::Body(_) | Self::Params(_) => Reason::BadBody,
+            Self::Path | Self::Variable(_) | Self::Host | Self::Method | Self::Extension(_) => Reason::BadPath,
+        };
+        let why = format_args!("{self} has `{separator}` in it, which is to stand after it");
+        Err(Refusal::new(reason, why, value))
     }
 }
 

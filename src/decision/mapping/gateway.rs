@@ -20,6 +20,9 @@ use crate::decision::request::{HttpRequest, Refusal};
 /// The member of a question's context that has the request's headers: texts, or lists of texts, by name.
 const HEADERS: &str = "headers";
 
+/// What a request has in its context by itself, if it has it: of one that is described, the description alone says so.
+const DESCRIBED: [&str; 4] = [HEADERS, "query", "scheme", "upgrade"];
+
 /// Whether the question is about a request.
 pub(in crate::decision) fn is_request(query: &Query<'_>) -> bool {
     query.resource.kind == ROUTE
@@ -60,7 +63,9 @@ pub(in crate::decision) fn query(
     mapped.registered?;
     let mut mapped = mapped.query.into_owned();
     for (name, value) in asked.context.clone().into_owned() {
-        if name != HEADERS && mapped.context.get(&name).is_none() {
+        // What the route makes of the request is nobody else's to say, also where it comes to nothing.
+        let is_the_requests = DESCRIBED.contains(&&*name) || routed.names_in_context(&name);
+        if !is_the_requests && mapped.context.get(&name).is_none() {
             mapped.context.insert(name, value);
         }
     }

@@ -51,9 +51,9 @@ impl<'q> Inputs<'q> {
             Input::Header(name) => self.header(name)?.map(Property::from),
             Input::Host => Some(self.request.host().name().into()),
             Input::Method => Some(self.request.method().into()),
-            Input::Body(field) => body::field(self.body()?, field)?.map(|json| json.clone().into()),
+            Input::Body(field) => owned(body::field(self.body()?, field)?)?,
             Input::Params(field) => match &self.message {
-                Some(message) => body::field(&message.params, field)?.map(|json| json.clone().into()),
+                Some(message) => owned(body::field(&message.params, field)?)?,
                 None => None,
             },
             Input::Extension(key) => self.check.extensions.get(key).map(Property::from),
@@ -77,6 +77,10 @@ impl<'q> Inputs<'q> {
         let read = body::read(self, body::MAX_BYTES)?;
         Ok(self.body.get_or_init(|| read))
     }
+}
+
+fn owned(json: Option<&Json>) -> Result<Option<Property<'static>>, Refusal> {
+    Ok(json.map(body::exact).transpose()?.map(|json| json.clone().into()))
 }
 
 /// A value as a part of a text.

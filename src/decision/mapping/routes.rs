@@ -131,6 +131,11 @@ impl<'q> Routed<'q> {
         Some(self.taken.as_ref()?.route.on_error)
     }
 
+    /// Whether the route says something of the context's attribute of this name, for whatever requests.
+    pub(super) fn names_in_context(&self, name: &str) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.route.context.iter().any(|(known, _)| &**known == name))
+    }
+
     /// The method of the message in it, if there is one.
     pub fn method(&self) -> Option<&str> {
         Some(&self.taken.as_ref()?.inputs.message.as_ref()?.method)

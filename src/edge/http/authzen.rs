@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use portcullis_spiffe::SpiffeId;
 use serde_json::Value;
@@ -21,6 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::access::Tenant;
 use self::asking::Asking;
 use self::batch::Batch;
+use self::memory::Memory;
 use self::options::{ContextPolicy, Semantic};
 use self::question::{Members, QuestionError};
 use super::body::Bodies;
@@ -40,6 +41,7 @@ mod access;
 mod answer;
 mod asking;
 mod batch;
+mod memory;
 mod metadata;
 mod metrics;
 mod options;
@@ -225,14 +227,15 @@ struct Service<E> {
     config: Arc<AuthzenConfig>,
     access: Arc<Access>,
     bodies: Bodies,
+    memory: Memory,
     room: Arc<Semaphore>,
     searches: Arc<Semaphore>,
 }
 
-/// A request that was let in: its members, and its place among those at work.
+/// A request that was let in: its members, its place among those at work, and its share of what they may hold.
 struct Admitted {
     members: Members<'static>,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 impl<E: Evaluate> Service<E> {
@@ -240,7 +243,7 @@ impl<E: Evaluate> Service<E> {
         let bodies = Bodies::new(config.max_body_bytes);
         let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         let (room, searches) = (places(config.max_concurrent_requests), places(config.max_concurrent_searches));
-        Self { pdp, config: Arc::new(config), access: Arc::default(), bodies, room, searches }
+        Self { pdp, config: Arc::new(config), access: Arc::default(), bodies, memory: Memory::new(), room, searches }
     }
 
     /// The same, with the same bounds, where `access` says who may ask.
@@ -250,6 +253,7 @@ impl<E: Evaluate> Service<E> {
             config: Arc::clone(&self.config),
             access: Arc::new(access),
             bodies: self.bodies.clone(),
+            memory: self.memory.clone(),
             room: Arc::clone(&self.room),
             searches: Arc::clone(&self.searches),
         }
@@ -260,10 +264,15 @@ impl<E: Evaluate> Service<E> {
         if !is_json(request.headers()) {
             return Err(Failure::bad_request("the content type must be `application/json`"));
         }
+        if request.headers().contains_key(CONTENT_ENCODING) {
+            return Err(Failure::bad_request("the body must not have a content encoding"));
+        }
         let body = self.bodies.read(request.into_body()).await?;
         let full = |_no_permits| Failure::too_many("too many requests are at work");
         let place = Arc::clone(&self.room).try_acquire_owned().map_err(full)?;
-        Ok(Admitted { members: question::object(&body.bytes)?, _place: place })
+        let members = question::object(&body.bytes)?;
+        let share = self.memory.hold(members.all())?;
+        Ok(Admitted { members, _place: (place, share) })
     }
 
     async fn decide(

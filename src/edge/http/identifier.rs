@@ -36,6 +36,9 @@ pub enum IdentifierError {
     /// Two readers may understand the path in two ways.
     #[error("its path must consist of letters, digits, `-`, `.`, `_`, `~` and single slashes")]
     Path,
+    /// What is served there is known to all (RFC 8615), and metadata are.
+    #[error("its path must not have a segment `.well-known`")]
+    WellKnown,
 }
 
 impl Identifier {
@@ -75,6 +78,9 @@ impl FromStr for Identifier {
         });
         if !segments_are_plain {
             return Err(IdentifierError::Path);
+        }
+        if path.split('/').any(|segment| segment == ".well-known") {
+            return Err(IdentifierError::WellKnown);
         }
         Ok(Self { url: text.to_owned(), path_at: text.len() - path.len() })
     }
@@ -124,6 +130,11 @@ mod tests {
             ("https://pdp.example.com/{tenant}", "it must be written"),
             ("https://pdp.example.com/a%2fb", "its path must consist of"),
             ("https://pdp.example.com/*a", "its path must consist of"),
+            (
+                "https://pdp.example.com/.well-known/authzen-configuration",
+                "its path must not have a segment `.well-known`",
+            ),
+            ("https://pdp.example.com/t/.well-known", "its path must not have a segment `.well-known`"),
         ] {
             let error = text.parse::<Identifier>().unwrap_err().to_string();
             assert!(error.contains(complaint), "{text}: {error}");

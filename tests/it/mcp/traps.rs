@@ -90,6 +90,11 @@ const MESSAGES: &[(&str, &str, &str)] = &[
         "bad_body",
     ),
     (
+        "an argument that some round",
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"refund_order","arguments":{"amount":-9007199254740993}}}"#,
+        "bad_body",
+    ),
+    (
         "a method in another case",
         r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"purge_orders"}}"#,
         "unknown_action",

@@ -26,6 +26,17 @@ fn a_text_is_pieces() {
 }
 
 #[test]
+fn values_that_a_client_chooses_have_something_between_them() {
+    for text in ["{path.x}{query.a}", "a{path.x}{host}b", "{path}{path.x}", "{query.a}{{{query.a}{query.b}"] {
+        let error = read(text, false).unwrap_err();
+        assert!(error.contains("where one value ends"), "{text}: {error}");
+    }
+    for text in ["{host}{path}", "{path.x}{route.a}", "{route.a}{path.x}", "{path.x}{{{query.a}"] {
+        read(text, false).unwrap();
+    }
+}
+
+#[test]
 fn anything_else_in_braces_is_refused() {
     for (text, why) in [
         ("{", "brace alone"),

@@ -54,13 +54,18 @@ fn a_gateways_question_becomes_what_the_request_becomes() {
     assert_eq!(becomes(&elsewhere).unwrap().0, "any");
 }
 
-/// What the route says of the context, a caller can't say otherwise.
+/// What the route says of the context, a caller can't say otherwise, nor fill in where the request lacks it: behind an Envoy
+/// nobody could.
 #[test]
 fn a_caller_adds_to_the_context_and_replaces_nothing() {
     let properties = json!({"hostname": "api.example.com", "path": "/todos/7"});
-    let context = json!({"headers": {"x-tenant": "blue"}, "tenant": "red", "path": "/todos/8", "note": "mine"});
+    let mut context = json!({"headers": {"x-tenant": "blue"}, "tenant": "red", "path": "/todos/8", "note": "mine",
+        "query": "note=mine", "scheme": "https", "upgrade": "websocket", "urgent": true});
+    let (_, told) = becomes(&asked("GET", properties.clone(), context.clone())).unwrap();
+    assert_eq!(told["context"], json!({"path": "/todos/7", "tenant": "blue", "urgent": true}));
+    context["headers"] = json!({});
     let (_, told) = becomes(&asked("GET", properties, context)).unwrap();
-    assert_eq!(told["context"], json!({"note": "mine", "path": "/todos/7", "tenant": "blue"}));
+    assert_eq!(told["context"], json!({"path": "/todos/7", "urgent": true}));
 }
 
 #[test]

@@ -89,6 +89,29 @@ pub(in crate::decision::mapping) fn field<'b>(
     Ok(Some(at))
 }
 
+/// The largest integer that all readers take for the same (RFC 7493 section 2.2): beyond it JavaScript and others round.
+const EXACT: u64 = (1 << 53) - 1;
+
+/// A value that a question is made of, if no reader rounds an integer in it.
+///
+/// # Errors
+/// Some do.
+pub(in crate::decision::mapping) fn exact(value: &Json) -> Result<&Json, Refusal> {
+    if is_exact(value) { Ok(value) } else { Err(bad("an integer beyond 2^53 is rounded by some who read it")) }
+}
+
+fn is_exact(value: &Json) -> bool {
+    match value {
+        Json::Number(number) => {
+            let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            size.is_none_or(|size| size <= EXACT)
+        }
+        Json::Array(values) => values.iter().all(is_exact),
+        Json::Object(members) => members.values().all(is_exact),
+        Json::Null | Json::Bool(_) | Json::String(_) => true,
+    }
+}
+
 /// The members of an object, of which only those are found whose name no other has in another case: Go's `encoding/json`
 /// takes `"Amount"` for `amount`, and the last of them counts.
 pub(in crate::decision::mapping) struct Spellings<'b> {

@@ -1,5 +1,6 @@
 //! Query parameters. There is no standard for them, only habits (WHATWG's form encoding the most common), so what habits
-//! differ about is refused: a parameter that comes twice, a `+`, a `;` that some take for `&`.
+//! differ about is refused: a parameter that comes twice, a `+`, a `;` that some take for `&`, a name that some take for another
+//! (`view[]` is `view` to PHP, Rails and Express, `a.b` is `a_b` to PHP).
 
 use std::borrow::Cow;
 
@@ -22,11 +23,11 @@ pub(super) fn unique<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, st
         }
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let key = decode(key).ok_or_else(|| bad("can't be told: the query has something that is not an escape"))?;
-        if !key.eq_ignore_ascii_case(name) {
+        if !may_pass_for(&key, name) {
             continue;
         }
         if key != name {
-            return Err(bad("is there in another case"));
+            return Err(bad("is there in another spelling"));
         }
         if found.replace(value).is_some() {
             return Err(bad("is there more than once"));
@@ -37,6 +38,20 @@ pub(super) fn unique<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, st
         return Err(bad("has a `+`, which may be a space or not"));
     }
     decode(value).map(Some).ok_or_else(|| bad("is not escaped UTF-8, or has a control character"))
+}
+
+/// Whether some service takes the parameter `key` for `name`: for case, a space before it, an index after it, or a separator that
+/// can't be in the name of a variable.
+fn may_pass_for(key: &str, name: &str) -> bool {
+    let of_list = if name.contains('[') { None } else { key.split_once('[') };
+    let key = of_list.map_or(key, |(list, _index)| list);
+    folded(key).eq(folded(name))
+}
+
+fn folded(name: &str) -> impl Iterator<Item = u8> {
+    let separator = |byte| matches!(byte, b'.' | b' ' | b'+');
+    let rest = name.trim_start_matches([' ', '+']).bytes();
+    rest.map(move |byte| if separator(byte) { b'_' } else { byte.to_ascii_lowercase() })
 }
 
 fn decode(text: &str) -> Option<Cow<'_, str>> {

@@ -70,7 +70,7 @@ fn members(declared: &RecordType, given: &Map<String, Json>) -> Result<Map<Strin
         let value = match (&attribute.kind, given.get(name)?) {
             (_, None) => continue,
             (Type::Record(record), Some(Json::Object(inner))) => Json::Object(members(record, inner)?),
-            (_, Some(value)) => value.clone(),
+            (_, Some(value)) => body::exact(value)?.clone(),
         };
         found.insert(name.clone(), value);
     }

@@ -167,3 +167,24 @@ fn text_becomes_a_number_or_a_boolean_only_in_its_plain_spelling() {
         assert_eq!(fits, Ok(false), "{query}");
     }
 }
+
+/// `a-b` in list `c` and `b-c` in list `a` are two todos, and must not be one to policies.
+#[test]
+fn no_two_requests_make_one_id_of_different_values() {
+    let routes = mapping(&[
+        "{match: {path: '/l/{list}/t/{todo}', method: GET}, resource: {type: Todo, id: '{path.list}-{path.todo}'}, action: {name: can_read_todo}}",
+        "{match: {path: '/s/{list}/t/{todo}', method: GET}, resource: {type: Todo, id: '{path.list}/{path.todo}'}, action: {name: can_read_todo}}",
+        "{match: {path: '/e/{todo}', method: GET}, resource: {type: Todo, id: '{path.todo}-{route.stage}-x'}, action: {name: can_read_todo}}",
+        "{match: {path: '/h/{rest=**}', method: GET}, resource: {type: Todo, id: '{query.q}.{header.x-tenant}.{host}{path}'}, action: {name: can_read_todo}}",
+    ]);
+    let id = |path: &str| of(&Asked::new("GET", path).header("x-tenant", "blue"), &routes)["resource"].clone();
+    assert_eq!(id("/l/a/t/b-c"), "Todo::\"a-b-c\"");
+    assert_eq!(Asked::new("GET", "/l/a-b/t/c").refused(&routes).0, Reason::BadPath);
+    assert_eq!(Asked::new("GET", "/l/a-/t/c").refused(&routes).0, Reason::BadPath);
+    assert_eq!((id("/s/a-b/t/c"), id("/s/a/t/b-c")), (json!("Todo::\"a-b/c\""), json!("Todo::\"a/b-c\"")));
+    let staged = Asked::new("GET", "/e/a-b").extension("stage", "dev");
+    assert_eq!(of(&staged, &routes)["resource"], "Todo::\"a-b-dev-x\"", "of these a client chooses one");
+    assert_eq!(id("/h/a.b?q=x"), "Todo::\"x.blue.api.example.com/h/a.b\"");
+    assert_eq!(Asked::new("GET", "/h/a?q=x.y").header("x-tenant", "blue").refused(&routes).0, Reason::BadQuery);
+    assert_eq!(Asked::new("GET", "/h/a?q=x").header("x-tenant", "b.c").refused(&routes).0, Reason::BadHeader);
+}

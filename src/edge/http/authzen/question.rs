@@ -74,6 +74,11 @@ impl Members<'_> {
         Members { path: "", members }
     }
 
+    /// All of them.
+    pub(super) const fn all(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
     /// A member's value. A null stands for one that is absent: senders should omit it then (section 11.5), but many
     /// libraries don't.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {

@@ -282,41 +282,60 @@ async fn a_batch_yields_between_its_items() {
     assert!(others.try_join_next().is_some());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_many_at_work_are_429_and_told_when_to_come_again() {
-    /// Is at work until it is told to end.
-    struct Busy(Arc<tokio::sync::Barrier>, tokio::runtime::Handle);
+/// Is at work until it is told to end.
+struct Busy(Arc<tokio::sync::Barrier>, tokio::runtime::Handle);
 
-    impl Evaluate for Busy {
-        fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
-            tokio::task::block_in_place(|| {
-                self.1.block_on(async {
-                    self.0.wait().await;
-                    self.0.wait().await;
-                });
+impl Evaluate for Busy {
+    fn evaluate(&self, _query: Query<'_>, _by: Asker<'_>) -> Verdict {
+        tokio::task::block_in_place(|| {
+            self.1.block_on(async {
+                self.0.wait().await;
+                self.0.wait().await;
             });
-            verdict(Outcome::Deny, Reason::NoPermit)
-        }
-
-        fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
-            panic!("nobody searches");
-        }
-
-        fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
-            verdict(Outcome::Deny, Reason::Undecodable)
-        }
+        });
+        verdict(Outcome::Deny, Reason::NoPermit)
     }
 
-    let barrier = Arc::new(tokio::sync::Barrier::new(2));
-    let config = AuthzenConfig { max_concurrent_requests: 1, ..AuthzenConfig::default() };
+    fn search(&self, _search: &Search<'_>, _by: Asker<'_>) -> Found {
+        panic!("nobody searches");
+    }
+
+    fn refuse(&self, _what: &str, _by: Asker<'_>) -> Verdict {
+        verdict(Outcome::Deny, Reason::Undecodable)
+    }
+}
+
+/// Has so many requests of this body be at work, and one more be turned away.
+async fn one_more_is_turned_away(body: &str, at_work: usize, config: AuthzenConfig) {
+    let barrier = Arc::new(tokio::sync::Barrier::new(at_work + 1));
     let metrics = Metrics::new(&mut crate::foundation::telemetry::Registry::default());
     let busy = Busy(barrier.clone(), tokio::runtime::Handle::current());
     let router = authzen_router(Arc::new(busy), config, metrics);
     let mut first = tokio::task::JoinSet::new();
-    first.spawn(router.clone().oneshot(request(ALICE)));
+    (0..at_work).for_each(|_| drop(first.spawn(router.clone().oneshot(request(body.to_owned())))));
     barrier.wait().await;
-    let refused = router.clone().oneshot(request(ALICE)).await.unwrap();
+    let refused = router.clone().oneshot(request(body.to_owned())).await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &HeaderValue::from_static("1")));
     barrier.wait().await;
-    assert_eq!(first.join_next().await.unwrap().unwrap().unwrap().status(), 200);
+    while let Some(answer) = first.join_next().await {
+        assert_eq!(answer.unwrap().unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_at_work_are_429_and_told_when_to_come_again() {
+    let config = AuthzenConfig { max_concurrent_requests: 1, ..AuthzenConfig::default() };
+    one_more_is_turned_away(ALICE, 1, config).await;
+}
+
+/// A body of a mebibyte can take some ninety to hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn requests_at_work_hold_no_more_together_than_there_is_room_for() {
+    let objects = vec![r#"{"":0}"#; 140_000].join(",");
+    let large = ALICE.replacen('{', &format!(r#"{{"context":{{"x":[{objects}]}},"#), 1);
+    assert!(large.len() < AuthzenConfig::default().max_body_bytes);
+    let (memory, members) = (Memory::new(), question::object(large.as_bytes()).unwrap());
+    let all: Vec<_> = std::iter::from_fn(|| memory.hold(members.all()).ok()).collect();
+    assert!((2..8).contains(&all.len()), "{}", all.len());
+    one_more_is_turned_away(&large, all.len(), AuthzenConfig::default()).await;
 }
