@@ -76,8 +76,8 @@ pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
     nix::unistd::syncfs(opened.as_fd()).map_err(|error| LogError::at(directory)(error.into()))
 }
 
-/// Writes a whole file, in a directory that is made if need be, to be read by whoever may enter the directory. What was there stays until the new one is whole;
-/// it is on the disk once [`sync_all`] has returned.
+/// Writes a whole file, in a directory that is made if need be, to be read by whoever may enter the directory. What was
+/// there stays until the new one is whole; it is on the disk once [`sync_all`] has returned.
 pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
     let beside = beside(path);
     let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);

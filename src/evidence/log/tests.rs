@@ -232,7 +232,8 @@ fn every_checkpoint_is_one_that_later_ones_extend() {
     }
 }
 
-/// While one process takes over from another, the older one publishes: what the newer one writes, too, although it writes nothing itself.
+/// While one process takes over from another, the older one publishes: what the newer one writes, too, although it writes
+/// nothing itself.
 #[test]
 fn what_another_process_writes_is_published_by_the_one_that_has_nothing_to_write() {
     let home = Home::new();
