@@ -80,7 +80,7 @@ fn no_more_is_accepted_than_may_be_lost_whether_it_was_taken_or_not() {
     const LIMIT: usize = 3;
     let race = || {
         let queue = Arc::new(Queue::new(LIMIT));
-        let taker = thread::spawn({
+        let writer = thread::spawn({
             let queue = Arc::clone(&queue);
             // It takes and never gets to write, as before a disk that hangs.
             move || queue.take(Waiting::default()).map_or(0, |waiting| waiting.count)
@@ -92,7 +92,7 @@ fn no_more_is_accepted_than_may_be_lost_whether_it_was_taken_or_not() {
         let puts: Vec<_> = puts.collect();
         let accepted: usize = puts.into_iter().map(|put| put.join().unwrap()).sum();
         assert_eq!(accepted, LIMIT);
-        let taken = taker.join().unwrap();
+        let taken = writer.join().unwrap();
         assert!(taken > 0);
         assert_eq!(queue.put(b"more"), Err(Refused::Full));
         queue.settle(taken);
