@@ -14,6 +14,6 @@ pub use disclosure::DisclosureKey;
 pub use record::{
     Actor, AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,
     DecisionRecord, Edge, ExchangeRecord, ExchangedToken, Field, Initiator, IssuanceRecord, JwtIssuanceRecord,
-    MappingLoadRecord, OutboundRecord, Outcome, PolicyLoadRecord, PruneRecord, Record, SearchKind, SearchRecord,
-    TraceId, WitnessFinding, WitnessRecord,
+    MappingLoadRecord, OutboundRecord, Outcome, PolicyLoadRecord, PruneRecord, Record, RefusalRecord, SearchKind,
+    SearchRecord, TraceId, WitnessFinding, WitnessRecord,
 };

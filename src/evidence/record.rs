@@ -17,6 +17,7 @@ use crate::foundation::watched::Epoch;
 pub use self::detail::{Actor, Field, Sealed, TokenClaims, TraceId};
 pub use self::exchange::{ExchangeRecord, ExchangedToken};
 pub use self::outbound::OutboundRecord;
+pub use self::refusal::RefusalRecord;
 pub use self::search::{SearchKind, SearchRecord};
 pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 
@@ -24,6 +25,7 @@ mod detail;
 pub mod encoding;
 mod exchange;
 mod outbound;
+mod refusal;
 mod search;
 pub(in crate::evidence) mod shorten;
 mod upkeep;
@@ -177,6 +179,8 @@ pub enum Record<'a> {
     MappingLoad(Box<MappingLoadRecord>),
     /// The admin API was called.
     Administration(Box<AdministrationRecord>),
+    /// Somebody asked for identities and got none.
+    Refusal(Box<RefusalRecord>),
     /// A witness has found something wrong with a log.
     Witness(Box<WitnessRecord>),
     /// Entries were taken out of the log.

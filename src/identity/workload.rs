@@ -1,11 +1,14 @@
 //! The use case that every workload-facing edge shares: who is calling, and what is it entitled to now.
 
+mod refusals;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_spiffe::SpiffeId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use self::refusals::Refusals;
 use super::attest::attestors::Attestors;
 use super::attest::container::Containers;
 use super::attest::unix::{AttestError, UnixAttestor};
@@ -13,6 +16,8 @@ use super::attest::{Attested, Caller};
 use super::bundle::Bundle;
 use super::foreign::ForeignIdentities;
 use super::issue::{Changes, Identities, IssueError, Issuer, JwtSvid};
+use crate::evidence::Audit;
+use crate::foundation::clock::Clock;
 use crate::server::UnixPeer;
 
 /// How many callers are identified at once, so that a change that concerns every stream does not take every thread.
@@ -32,6 +37,7 @@ pub struct Workloads {
     /// Those who know more than the base, and where their containers are seen.
     others: Option<(Attestors, Containers)>,
     turns: Turns,
+    refusals: Option<Refusals>,
 }
 
 /// Who may look now.
@@ -59,13 +65,19 @@ pub enum IdentifyError {
 impl Workloads {
     /// Hands out what `issuer` issues to callers whom `attestor` attests.
     pub fn new(issuer: Arc<Issuer>, attestor: Arc<UnixAttestor>) -> Self {
-        Self { issuer, attestor, others: None, turns: Turns::new() }
+        Self { issuer, attestor, others: None, turns: Turns::new(), refusals: None }
     }
 
     /// Asks `others` too about every caller; `containers` says which one a caller is in.
     #[must_use]
     pub fn with_attestors(self, others: Attestors, containers: Containers) -> Self {
         Self { others: Some((others, containers)).filter(|(others, _)| !others.is_empty()), ..self }
+    }
+
+    /// The same, but callers that get nothing are on record in `audit`.
+    #[must_use]
+    pub fn with_record(self, audit: Arc<dyn Audit>, clock: Arc<dyn Clock>) -> Self {
+        Self { refusals: Some(Refusals::new(audit, clock)), ..self }
     }
 
     /// What is true of `peer` now: of one process, from the first look at it to the last.
@@ -102,11 +114,31 @@ impl Workloads {
     /// # Errors
     /// [`IdentifyError`].
     pub async fn identify(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
+        let found = self.entitled(peer).await;
+        self.recorded(peer, found, |identities| identities.svids.is_empty())
+    }
+
+    async fn entitled(&self, peer: &UnixPeer) -> Result<(Attested, Identities), IdentifyError> {
         let attested = self.attest(peer).await?;
         let _turn = self.turns.take(peer.uid).await?;
         let issuer = Arc::clone(&self.issuer);
         let both = tokio::task::spawn_blocking(move || issuer.identities(&attested).map(|found| (attested, found)));
         Ok(both.await.map_err(|_cancelled| IdentifyError::Stopping)??)
+    }
+
+    /// What was found, once it is on record if it is nothing.
+    fn recorded<T>(
+        &self,
+        peer: &UnixPeer,
+        found: Result<(Attested, T), IdentifyError>,
+        is_nothing: impl FnOnce(&T) -> bool,
+    ) -> Result<(Attested, T), IdentifyError> {
+        match (&self.refusals, &found) {
+            (Some(refusals), Ok((attested, granted))) if is_nothing(granted) => refusals.no_entry(peer, attested),
+            (Some(refusals), Err(error)) => refusals.failed(peer, error),
+            _ => {}
+        }
+        found
     }
 
     /// Tokens of `peer` for `audience`, one for each of its identities or for `only` that one; none, if no entry grants it.
@@ -119,10 +151,22 @@ impl Workloads {
         audience: &[String],
         only: Option<&SpiffeId>,
     ) -> Result<Vec<JwtSvid>, IdentifyError> {
+        let found = self.tokens(peer, audience, only).await;
+        self.recorded(peer, found, Vec::is_empty).map(|(_attested, tokens)| tokens)
+    }
+
+    async fn tokens(
+        &self,
+        peer: &UnixPeer,
+        audience: &[String],
+        only: Option<&SpiffeId>,
+    ) -> Result<(Attested, Vec<JwtSvid>), IdentifyError> {
         let attested = self.attest(peer).await?;
         let (issuer, audience, only) = (Arc::clone(&self.issuer), audience.to_vec(), only.cloned());
-        let tokens = tokio::task::spawn_blocking(move || issuer.jwt_svids(&attested, &audience, only.as_ref())).await;
-        Ok(tokens.map_err(|_cancelled| IdentifyError::Stopping)??)
+        let both = tokio::task::spawn_blocking(move || {
+            issuer.jwt_svids(&attested, &audience, only.as_ref()).map(|tokens| (attested, tokens))
+        });
+        Ok(both.await.map_err(|_cancelled| IdentifyError::Stopping)??)
     }
 
     /// What is true of `peer` now, and the bundles that it may verify others by, ours first; none, if no entry fits it.

@@ -71,7 +71,7 @@ async fn the_security_header_is_demanded_of_this_service_alone() {
 /// W2.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_fits_no_entry_gets_nothing_but_may_verify() {
-    let (_home, gateway, mut client) = start(&[("IDENTITY__ENTRIES", FOR_OTHERS)]).await;
+    let (home, gateway, mut client) = start(&[("IDENTITY__ENTRIES", FOR_OTHERS)]).await;
     let none = (Code::PermissionDenied, "no identity issued");
     assert_eq!(told(&client.x509_svids().await.message().await.unwrap_err()), none);
     assert_eq!(told(&client.x509_bundles().await.message().await.unwrap_err()), none);
@@ -80,6 +80,10 @@ async fn who_fits_no_entry_gets_nothing_but_may_verify() {
     assert_eq!(client.validate("orders", "a.b.c").await.unwrap_err().code(), Code::InvalidArgument);
     assert!(gateway.metric("portcullis_workload_api_refusals_total").await >= 4.0);
     assert!(gateway.metric("portcullis_svids_issued_total").await < 1.0);
+    let refusals: Vec<_> = home.records().into_iter().filter(|record| record["record"] == "refusal").collect();
+    let [refusal] = &*refusals else { panic!("one a minute: {refusals:?}") };
+    assert_eq!((&refusal["reason"], &refusal["count"]), (&"no_entry".into(), &1.into()));
+    assert_eq!(refusal["uid"], nix::unistd::geteuid().as_raw());
 }
 
 #[tokio::test(flavor = "multi_thread")]

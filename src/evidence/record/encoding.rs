@@ -62,6 +62,8 @@ pub enum OwnedRecord<'a> {
     MappingLoad(Box<super::MappingLoadRecord>),
     /// See [`Record::Administration`].
     Administration(Box<super::AdministrationRecord>),
+    /// See [`Record::Refusal`].
+    Refusal(Box<super::RefusalRecord>),
     /// See [`Record::Witness`].
     Witness(Box<super::WitnessRecord>),
     /// See [`Record::Prune`].
@@ -84,6 +86,7 @@ impl OwnedRecord<'_> {
             Self::PolicyLoad(record) => record.time,
             Self::MappingLoad(record) => record.time,
             Self::Administration(record) => record.time,
+            Self::Refusal(record) => record.time,
             Self::Witness(record) => record.time,
             Self::Prune(record) => record.time,
             Self::Exchange(record) => record.time,
@@ -139,6 +142,7 @@ fn write_as(
         Record::PolicyLoad(record) => encoder.encode(record)?,
         Record::MappingLoad(record) => encoder.encode(record)?,
         Record::Administration(record) => encoder.encode(record)?,
+        Record::Refusal(record) => encoder.encode(record)?,
         Record::Witness(record) => encoder.encode(record)?,
         Record::Prune(record) => encoder.encode(record)?,
         Record::Exchange(record) => encoder.encode(record)?,
@@ -157,6 +161,7 @@ const fn kind(record: &Record<'_>) -> u8 {
         Record::Administration(_) => 5,
         Record::Search(_) => 6,
         Record::MappingLoad(_) => 7,
+        Record::Refusal(_) => 8,
         Record::Witness(_) => 16,
         Record::Prune(_) => 17,
         Record::Exchange(_) => 24,
@@ -189,6 +194,7 @@ pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
         5 => OwnedRecord::Administration(decoder.decode()?),
         6 => OwnedRecord::Search(decoder.decode()?),
         7 => OwnedRecord::MappingLoad(decoder.decode()?),
+        8 => OwnedRecord::Refusal(decoder.decode()?),
         16 => OwnedRecord::Witness(decoder.decode()?),
         17 => OwnedRecord::Prune(decoder.decode()?),
         24 => OwnedRecord::Exchange(decoder.decode()?),
@@ -220,6 +226,7 @@ impl Entry<'_> {
             OwnedRecord::PolicyLoad(record) => Record::PolicyLoad(record.clone()),
             OwnedRecord::MappingLoad(record) => Record::MappingLoad(record.clone()),
             OwnedRecord::Administration(record) => Record::Administration(record.clone()),
+            OwnedRecord::Refusal(record) => Record::Refusal(record.clone()),
             OwnedRecord::Witness(record) => Record::Witness(record.clone()),
             OwnedRecord::Prune(record) => Record::Prune(record.clone()),
             OwnedRecord::Exchange(record) => Record::Exchange(record.clone()),

@@ -111,7 +111,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-pub(in crate::evidence) fn examples() -> [Record<'static>; 12] {
+pub(in crate::evidence) fn examples() -> [Record<'static>; 13] {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -166,11 +166,24 @@ pub(in crate::evidence) fn examples() -> [Record<'static>; 12] {
         Record::PolicyLoad(load.into()),
         Record::MappingLoad(mapping_load(time).into()),
         Record::Administration(administration.into()),
+        Record::Refusal(refusal(time).into()),
         Record::Witness(witness(time).into()),
         Record::Prune(prune(time).into()),
         Record::Exchange(exchange(time).into()),
         Record::Outbound(outbound(time).into()),
     ]
+}
+
+fn refusal(time: Timestamp) -> RefusalRecord {
+    RefusalRecord {
+        time,
+        reason: "no_entry".into(),
+        uid: 1000,
+        pid: 4711,
+        selectors: vec!["unix:gid:1000".into(), "unix:uid:1000".into()],
+        error: None,
+        count: 12,
+    }
 }
 
 fn witness(time: Timestamp) -> WitnessRecord {

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::evidence::{AppendError, Audit, Record, Taken};
-use crate::foundation::clock::{Clock, SystemClock};
+use crate::evidence::{AppendError, Audit, Record, RefusalRecord, Taken};
+use crate::foundation::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use crate::foundation::entropy::SystemEntropy;
 use crate::identity::attest::attestors::Metrics;
 use crate::identity::attest::unix::UnixAttestConfig;
@@ -267,4 +267,39 @@ async fn identities_follow_from_what_daemons_know() {
     assert_eq!(knowing.identities(&sleeper.peer()).await.unwrap().svids.len(), 1);
     let failing = house.workloads(vec![Told::new("docker", Err("is not there"))], LONG);
     assert!(failing.identities(&sleeper.peer()).await.unwrap().svids.is_empty());
+}
+
+/// Keeps refusals, unless it is full.
+#[derive(Debug, Default)]
+struct Refused(Mutex<Vec<RefusalRecord>>);
+
+impl Audit for Refused {
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
+        let Record::Refusal(record) = record else { panic!("{record:?}") };
+        self.0.lock().unwrap().push(*record);
+        Ok(Taken::NOW)
+    }
+}
+
+#[tokio::test]
+async fn who_gets_nothing_is_on_record_once_a_minute_with_the_number_of_times() {
+    let (house, mut sleeper) = (House::new([]).await, Sleeper::start());
+    house.put(&sleeper.pid().to_string(), "/user.slice");
+    let (log, clock) = (Arc::<Refused>::default(), Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1))));
+    let workloads = house.workloads(Vec::new(), LONG).with_record(log.clone(), clock.clone());
+    let peer = sleeper.peer();
+    assert!(workloads.identify(&peer).await.unwrap().1.svids.is_empty());
+    assert!(workloads.bundles(&peer).await.unwrap().1.is_empty(), "which is no identity, and on no record");
+    assert!(workloads.jwt_svids(&peer, &["orders".to_owned()], None).await.unwrap().is_empty());
+    clock.advance(Duration::from_secs(60));
+    workloads.identify(&peer).await.unwrap();
+    sleeper.0.kill().unwrap();
+    sleeper.0.wait().unwrap();
+    workloads.identify(&peer).await.unwrap_err();
+    let records = log.0.lock().unwrap();
+    let told: Vec<_> = records.iter().map(|record| (&*record.reason, record.count)).collect();
+    assert_eq!(told, [("no_entry", 1), ("no_entry", 2), ("not_attested", 1)]);
+    assert_eq!((records[0].uid, records[0].pid), (peer.uid, peer.pid));
+    assert!(records[0].selectors.iter().any(|selector| *selector == format!("unix:uid:{}", peer.uid)));
+    assert!(records[2].error.is_some() && records[2].selectors.is_empty());
 }
