@@ -86,6 +86,30 @@ def followed(bench: Bench) -> None:
                 expect_equal(counted, sorted(set(counted)), "the sequences, each above the one before")
 
 
+def mapped(bench: Bench) -> None:
+    """gRPC's own reader of bundle maps follows the file that has all bundles."""
+    home = bench.scratch / "mapped"
+    home.mkdir()
+    file, gateway = home / "bundles.json", Gateway(bench.tools["portcullis"])
+    try:
+        gateway.start({"PORTCULLIS_FEDERATION__BUNDLE_MAP_FILE": str(file)})
+        ours = bench.at(gateway.workload, gateway.admin)
+        foreign = foreign_bundle(bench, "mapped.example")
+        first = state(ours, "x509")["active"]
+        with bench.running("go-spiffe", "grpc-map", str(file)) as grpc:
+            until("gRPC knows our authority", lambda: grpc.latest("map") == f"{TRUST_DOMAIN}={first}")
+            ours.server("bundle set", "-id", foreign.id, "-path", str(foreign.document), "-format", "spiffe").ok()
+            until("gRPC knows another domain", lambda: f"{foreign.trust_domain}=" in grpc.latest("map"))
+            order(ours, "x509", "prepare").ok()
+            prepared = state(ours, "x509")["prepared"]
+            until("gRPC knows our next authority", lambda: prepared in grpc.latest("map"))
+            ours.server("bundle delete", "-id", foreign.id).ok()
+            until("gRPC has lost the domain", lambda: foreign.trust_domain not in grpc.latest("map"))
+        expect(gateway.alive(), "the gateway lives")
+    finally:
+        gateway.stop()
+
+
 class Peer:
     """A relationship of `ours` with an endpoint that does as it is told."""
 
@@ -194,6 +218,7 @@ CASES = (
         "our bundle endpoint, followed by both profiles through three authorities", "go-spiffe", followed,
         needs=("openssl", "portcullis"),
     ),
+    Case("the file with all bundles, as gRPC reads it", "go-spiffe", mapped, needs=("openssl", "spire-server")),
     Case(
         "a peer that is silent, slow, old, huge, elsewhere, empty, a stranger", "portcullis", evil_peer,
         needs=("openssl", "spire-server"),

@@ -16,21 +16,22 @@ import (
 const patience = 10 * time.Minute
 
 var scenarios = map[string]func(ctx context.Context, args []string) error{
-	"rotate":  rotate,
-	"serve":   serve,
-	"dial":    dial,
-	"jwt":     jwt,
-	"bundles": bundles,
-	"watch":   watch,
-	"answer":  answer,
-	"call":    call,
-	"fetch":   fetch,
-	"follow":  follow,
+	"rotate":   rotate,
+	"serve":    serve,
+	"dial":     dial,
+	"jwt":      jwt,
+	"bundles":  bundles,
+	"watch":    watch,
+	"answer":   answer,
+	"call":     call,
+	"fetch":    fetch,
+	"follow":   follow,
+	"grpc-map": grpcMap,
 }
 
 func main() {
 	if len(os.Args) < 2 || scenarios[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: go-spiffe rotate|serve|dial|jwt|bundles|watch|answer|call|fetch|follow [ARGUMENT...]")
+		fmt.Fprintln(os.Stderr, "usage: go-spiffe rotate|serve|dial|jwt|bundles|watch|answer|call|fetch|follow|grpc-map [ARGUMENT...]")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
