@@ -47,3 +47,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_piece_is_read_at_once_and_written_as_one() {
+        let (socket, mut other) = UnixStream::pair().unwrap();
+        assert!(socket.is_write_vectored(), "or there is nothing to be told");
+        let mut socket = in_large_pieces(socket);
+        assert!(!socket.is_write_vectored());
+        other.write_all(&[7; 12_000]).await.unwrap();
+        socket.read_exact(&mut [0; 9]).await.unwrap();
+        assert_eq!(socket.buffer().len(), 12_000 - 9);
+    }
+}
