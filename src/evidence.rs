@@ -9,7 +9,7 @@ pub mod record;
 pub mod search;
 pub mod witness;
 
-pub use audit::{AppendError, Audit, Taken};
+pub use audit::{AppendError, Audit, Progress, Taken};
 pub use disclosure::DisclosureKey;
 pub use record::{
     Actor, AdministrationRecord, AuthorityChange, AuthorityChangeRecord, AuthorityKind, CacheState, DecisionId,

@@ -2,39 +2,51 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::evidence::log::{Durability, Keeper, Log, LogConfig, LogKey, LogMetrics, Unavailable};
 use portcullis::evidence::record::encoding::Writer;
-use portcullis::evidence::{Audit as _, DecisionRecord, Record};
+use portcullis::evidence::{AppendError, Audit, DecisionRecord, Record, Taken};
 use portcullis::foundation::clock::SystemClock;
 use portcullis::foundation::digest::Digest;
 use portcullis::foundation::entropy::SystemEntropy;
 use portcullis::foundation::readiness::Readiness;
 use portcullis::foundation::telemetry::Registry;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use sqlx::{ConnectOptions as _, SqliteConnection};
+
+use super::sql::Rows;
+
+/// The places that are compared, as they are called on the command line and in the tables.
+pub(crate) const PLACES: [(&str, &str); 5] = [
+    ("none", "none"),
+    ("group", "the audit log, `group`"),
+    ("strict", "the audit log, `strict`"),
+    ("wal", "SQLite in WAL mode, a row each, one after another"),
+    ("sqlite", "SQLite as it is, a row each, one after another"),
+];
+
+/// The first so many of them have their turns before the databases: SQLite makes and deletes a file for each row, and a file system
+/// that has just deleted many is slow to make others.
+pub(crate) const COMPARED: usize = 3;
 
 /// One place.
-#[derive(Clone)]
-pub(crate) enum Recorder {
-    None,
-    Log(Arc<Log>, Arc<Mutex<Option<Keeper>>>),
-    Sql(Arc<tokio::sync::Mutex<SqliteConnection>>),
+pub(crate) struct Recorder {
+    pub(crate) audit: Arc<dyn Audit>,
+    keeper: Option<Keeper>,
 }
 
 impl Recorder {
-    pub(crate) const fn none() -> Self {
-        Self::None
-    }
-
-    pub(crate) fn group(directory: &Path) -> Self {
-        Self::log(&directory.join("group"), Durability::Group)
-    }
-
-    pub(crate) fn strict(directory: &Path) -> Self {
-        Self::log(&directory.join("strict"), Durability::Strict)
+    /// That of this name, in a directory of its own below this one.
+    pub(crate) async fn start(name: &str, directory: &Path) -> Self {
+        let directory = directory.join(name);
+        match name {
+            "none" => Self { audit: Arc::new(Nothing), keeper: None },
+            "group" => Self::log(&directory, Durability::Group),
+            "strict" => Self::log(&directory, Durability::Strict),
+            "wal" => Self { audit: Rows::start(&directory, true).await, keeper: None },
+            "sqlite" => Self { audit: Rows::start(&directory, false).await, keeper: None },
+            other => panic!("there is no `{other}`"),
+        }
     }
 
     fn log(directory: &Path, durability: Durability) -> Self {
@@ -51,47 +63,34 @@ impl Recorder {
         let metrics = LogMetrics::new(&mut Registry::default());
         let (log, keeper) =
             Log::open(config, &key, Arc::new(SystemClock::new()), Readiness::default(), metrics).unwrap();
-        Self::Log(Arc::new(log), Arc::new(Mutex::new(Some(keeper))))
-    }
-
-    /// A database with a table of records, in its own directory.
-    pub(crate) async fn sql(directory: &Path, is_wal: bool) -> Self {
-        let mode = if is_wal { SqliteJournalMode::Wal } else { SqliteJournalMode::Delete };
-        let path = directory.join(format!("{is_wal}.sqlite"));
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(mode);
-        let mut connection = options.connect().await.unwrap();
-        let table = "CREATE TABLE records (number INTEGER PRIMARY KEY, id TEXT NOT NULL, record TEXT NOT NULL)";
-        sqlx::query(table).execute(&mut connection).await.unwrap();
-        Self::Sql(Arc::new(tokio::sync::Mutex::new(connection)))
-    }
-
-    /// Records a decision, and waits as long as its answer would.
-    pub(crate) async fn record(&self, record: &DecisionRecord<'_>) {
-        match self {
-            Self::None => {
-                std::hint::black_box(record);
-            }
-            // A full queue makes an answer an error. Here it is asked again, so that all are counted as done once they are.
-            Self::Log(log, _) => loop {
-                match log.append(Record::Decision(record)) {
-                    Ok(taken) => break taken.durable().await.unwrap(),
-                    Err(_full) => tokio::task::yield_now().await,
-                }
-            },
-            Self::Sql(connection) => {
-                let text = serde_json::to_string(record).unwrap();
-                let insert = sqlx::query("INSERT INTO records (id, record) VALUES (?, ?)");
-                let insert = insert.bind(record.decision_id.to_string()).bind(text);
-                insert.execute(&mut *connection.lock().await).await.unwrap();
-            }
-        }
+        Self { audit: Arc::new(log), keeper: Some(keeper) }
     }
 
     pub(crate) fn finish(self) {
-        if let Self::Log(_, keeper) = self
-            && let Some(keeper) = keeper.lock().unwrap().take()
-        {
+        if let Some(keeper) = self.keeper {
             keeper.finish(Duration::from_mins(1)).unwrap();
         }
+    }
+}
+
+/// Records a decision, and waits as long as its answer would.
+pub(crate) async fn record(audit: &dyn Audit, record: &DecisionRecord<'_>) {
+    // A full queue makes an answer an error. Here it is asked again, so that all are counted as done once they are.
+    loop {
+        match audit.append(Record::Decision(record)) {
+            Ok(taken) => break taken.durable().await.unwrap(),
+            Err(_full) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Keeps no record.
+#[derive(Debug)]
+struct Nothing;
+
+impl Audit for Nothing {
+    fn append(&self, record: Record<'_>) -> Result<Taken, AppendError> {
+        std::hint::black_box(record);
+        Ok(Taken::NOW)
     }
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portcullis::evidence::Audit;
 use tokio::task::JoinSet;
 
 use super::AT_ONCE;
 use super::decisions::Decisions;
-use super::recorder::Recorder;
+use super::recorder::record;
 
 /// What is written before each sync, in bytes: about what the records of [`AT_ONCE`] answers have.
 const BATCH: usize = 32 << 10;
@@ -30,7 +31,7 @@ impl Waits {
     pub(crate) async fn measure(
         &mut self,
         decisions: &Arc<Decisions>,
-        strict: &Recorder,
+        strict: &Arc<dyn Audit>,
         directory: &Path,
         count: u64,
     ) {
@@ -69,16 +70,16 @@ impl std::fmt::Display for Percentiles {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
-async fn answers(decisions: &Arc<Decisions>, strict: &Recorder, count: u64) -> Vec<Duration> {
+async fn answers(decisions: &Arc<Decisions>, strict: &Arc<dyn Audit>, count: u64) -> Vec<Duration> {
     let mut tasks = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (decisions, strict) = (Arc::clone(decisions), strict.clone());
+        let (decisions, strict) = (Arc::clone(decisions), Arc::clone(strict));
         tasks.spawn(async move {
             let mut times = Vec::new();
             for _ in 0..count / AT_ONCE {
-                let record = decisions.decide();
+                let decided = decisions.decide();
                 let start = Instant::now();
-                strict.record(&record).await;
+                record(&*strict, &decided).await;
                 times.push(start.elapsed());
             }
             times

@@ -9,6 +9,7 @@
 #[path = "../identity/gateway.rs"]
 #[expect(dead_code, reason = "the other bench needs more of it")]
 mod gateway;
+mod leaf;
 mod load;
 mod peers;
 mod question;
@@ -30,15 +31,19 @@ async fn main() {
     if let [_, serve, what, socket] = &arguments[..]
         && serve == "serve"
     {
-        return peers::serve(what, Path::new(socket)).await;
+        return match what.as_str() {
+            "tonic" => peers::serve_tonic(Path::new(socket)).await,
+            "front" => peers::serve(Path::new(socket), peers::permit()).await,
+            other => panic!("there is no `{other}`"),
+        };
     }
     // `cargo test --benches` runs this too, to see that it works; `cargo bench` passes `--bench`.
     let in_earnest = arguments.iter().any(|argument| argument == "--bench");
     let (rounds, checks) = if in_earnest { (5, 50_000) } else { (1, 200) };
     let gateway = Gateway::start().await;
     gateway.register("web").await;
-    let frame = question::frame(&gateway).await;
-    let (tonic, front) = (Peer::start("tonic").await, Peer::start("front").await);
+    let frame = question::framed(&leaf::of_ours(&gateway).await);
+    let (tonic, front) = (Peer::start(&["tonic"]).await, Peer::start(&["front"]).await);
     println!(
         "{} checks of {} bytes, 64 at a time over 2 Unix sockets, in {rounds} turns",
         rounds * checks,

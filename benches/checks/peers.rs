@@ -1,4 +1,4 @@
-//! Servers that allow whatever they are asked, each in a process of its own: this program, called again.
+//! Servers to ask, each in a process of its own: this program, called again.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -29,11 +29,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Starts `tonic` or `front`, and waits until it answers.
-    pub(crate) async fn start(what: &str) -> Self {
+    /// Starts one with these arguments and its socket after them, and waits until it answers.
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
         let home = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
         let process = Command::new(std::env::current_exe().unwrap())
-            .args(["serve", what])
+            .arg("serve")
+            .args(arguments)
             .arg(home.path().join("checks.sock"))
             .stdin(Stdio::null())
             .spawn()
@@ -61,15 +62,6 @@ impl Drop for Peer {
     }
 }
 
-/// Serves until ended.
-pub(crate) async fn serve(what: &str, socket: &Path) {
-    match what {
-        "tonic" => serve_tonic(socket).await,
-        "front" => serve_front(socket).await,
-        other => panic!("there is no `{other}`"),
-    }
-}
-
 /// The least that a server on tonic can do.
 struct Always;
 
@@ -81,7 +73,8 @@ impl Authorization for Always {
     }
 }
 
-async fn serve_tonic(socket: &Path) {
+/// Allows whatever it is asked, until ended.
+pub(crate) async fn serve_tonic(socket: &Path) {
     let incoming = UnixListenerStream::new(UnixListener::bind(socket).unwrap());
     let service = AuthorizationServer::new(Always);
     tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
@@ -102,9 +95,9 @@ impl Decide for Permit {
     }
 }
 
-async fn serve_front(socket: &Path) {
-    let registry = &mut Registry::default();
-    let permit = Permit(Verdict {
+/// Decides nothing.
+pub(crate) fn permit() -> Arc<dyn Decide> {
+    Arc::new(Permit(Verdict {
         id: DecisionId::NIL,
         outcome: Outcome::Allow,
         reason: Reason::Permitted,
@@ -113,11 +106,16 @@ async fn serve_front(socket: &Path) {
         principal: Some("spiffe://example.org/web".parse::<portcullis::identity::SpiffeId>().unwrap().into()),
         manner: Manner::default(),
         taken: Taken::NOW,
-    });
+    }))
+}
+
+/// Has our front answer what `decides` says, until ended.
+pub(crate) async fn serve(socket: &Path, decides: Arc<dyn Decide>) {
+    let registry = &mut Registry::default();
     let (clock, metrics) = (Arc::new(SystemClock::new()), Metrics::new(registry));
     let room = AdmissionLimits { requests: 4096, bytes: 64 << 20 };
     let admission = Admission::new(room, metrics.under_way.clone(), metrics.kept_bytes.clone(), 2);
-    let service = Arc::new(ExtAuthz::new(Arc::new(permit), clock.clone(), ExtAuthzConfig::default(), metrics));
+    let service = Arc::new(ExtAuthz::new(decides, clock.clone(), ExtAuthzConfig::default(), metrics));
     let address = format!("unix:{}", socket.display()).parse().unwrap();
     let bound = prepare(&address, 0o600, false, &mut InheritedSockets::default()).unwrap().publish().unwrap();
     let (listener, shutdown) = (ServerMetrics::new(registry).listener("checks"), Shutdown::default());

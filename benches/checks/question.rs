@@ -1,39 +1,16 @@
 //! The question: one that the quickstart's policies allow, about as long as Envoy's are.
 
 use bytes::Bytes;
-use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request};
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest};
-use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
-use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
 use prost::Message as _;
 
-use crate::gateway::Gateway;
-
-/// As it goes on the wire, with the leaf that `gateway` gives us.
-pub(crate) async fn frame(gateway: &Gateway) -> Bytes {
-    let message = question(&leaf(gateway).await).encode_to_vec();
+/// As it goes on the wire, from a caller with this leaf, in PEM.
+pub(crate) fn framed(leaf: &str) -> Bytes {
+    let message = question(leaf).encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[0][..], &length, &message].concat().into()
-}
-
-async fn leaf(gateway: &Gateway) -> String {
-    let mut client = SecretDiscoveryServiceClient::new(gateway.connect("workload.sock").await);
-    let request = DiscoveryRequest {
-        resource_names: vec!["default".into()],
-        type_url: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret".into(),
-        ..DiscoveryRequest::default()
-    };
-    let response = client.fetch_secrets(request).await.unwrap().into_inner();
-    let secret = Secret::decode(response.resources.first().unwrap().value.as_slice()).unwrap();
-    let Some(Type::TlsCertificate(certificate)) = secret.r#type else { panic!("not a certificate") };
-    match certificate.certificate_chain.and_then(|chain| chain.specifier) {
-        Some(Specifier::InlineBytes(chain)) => String::from_utf8(chain).unwrap(),
-        other => panic!("{other:?}"),
-    }
 }
 
 fn question(leaf: &str) -> CheckRequest {

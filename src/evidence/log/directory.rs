@@ -76,24 +76,25 @@ pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
     nix::unistd::syncfs(opened.as_fd()).map_err(|error| LogError::at(directory)(error.into()))
 }
 
-/// Writes a whole file, in a directory that is made if need be, to be read by whoever may enter the directory. What was
-/// there stays until the new one is whole; it is on the disk once [`sync_all`] has returned.
-pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
-    let beside = beside(path);
-    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
-    let opened = match (open(), path.parent()) {
+/// Writes a whole file of the log in `directory`, to be read by whoever may enter the directory; makes those between them if
+/// need be. What was there stays until the new one is whole; it is on the disk once [`sync_all`] has returned. One at a time.
+pub(super) fn write(directory: &Path, name: &str, contents: &[u8]) -> Result<(), LogError> {
+    // Not beside the file that it becomes: to make and to move one among a thousand others takes several times as long.
+    let (beside, path) = (directory.join("new"), directory.join(name));
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    opened.and_then(|mut file| file.write_all(contents)).map_err(LogError::at(&beside))?;
+    let moved = match (fs::rename(&beside, &path), path.parent()) {
         // Most times it is there.
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             create(parent)?;
-            open()
+            fs::rename(&beside, &path)
         }
-        (opened, _) => opened,
+        (moved, _) => moved,
     };
-    let written = opened.and_then(|mut file| file.write_all(contents));
-    written.and_then(|()| fs::rename(&beside, path)).map_err(LogError::at(path))
+    moved.map_err(LogError::at(&path))
 }
 
-/// The same, and on the disk when this returns: after a crash there is the old file or the new one.
+/// Writes a whole file, which is on the disk when this returns: after a crash there is the old file or the new one.
 pub(in crate::evidence) fn write_through(path: &Path, contents: &[u8]) -> Result<(), LogError> {
     let beside = beside(path);
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);

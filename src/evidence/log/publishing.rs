@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use portcullis_tlog::note::VerifierKey;
+use rustix::process::setpriority_process;
 
 use super::journal::{Journal, Reader};
 use super::key::Signer;
@@ -27,6 +28,10 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How often what was written meanwhile is made tiles of, before it is time for a checkpoint. To be woken for each batch would cost
 /// as much as its tiles.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How much this thread gives way to those that answer, which else wait for milliseconds while it hashes; see `nice(2)`. On Linux
+/// each thread has its own.
+const NICE: i32 = 5;
 
 /// The name of the notice while it fails.
 const NOTICE: &str = "audit_log";
@@ -139,6 +144,9 @@ impl Publisher {
 /// Starts the thread. It ends after whoever tells it `news` is gone, and drops `ending` then.
 pub(super) fn start(shared: Arc<Shared>, publisher: Publisher, news: News, ending: Sender<()>) -> Result<(), LogError> {
     let work = move || {
+        if let Err(error) = setpriority_process(None, NICE) {
+            tracing::debug!(%error, "tiles are made no less urgently than answers");
+        }
         if catch_unwind(AssertUnwindSafe(|| publish_all(&shared, &publisher, &news))).is_err() {
             shared.ended("the publishing thread panicked");
         }

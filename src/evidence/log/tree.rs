@@ -208,6 +208,6 @@ impl Tree {
 
     /// The size of a tree is below 2^63, so each of its tiles and bundles has a name.
     fn write(&self, name: Option<String>, contents: &[u8]) -> Result<(), LogError> {
-        name.map_or(Ok(()), |name| directory::write(&self.directory.join(name), contents))
+        name.map_or(Ok(()), |name| directory::write(&self.directory, &name, contents))
     }
 }

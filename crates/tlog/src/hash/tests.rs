@@ -23,7 +23,7 @@ fn leaves_and_nodes_have_the_published_hashes() {
 
 #[test]
 fn an_entry_of_any_length_is_hashed_whole() {
-    for length in [0, 1, 54, 55, 56, 63, 64, 65, 127, 128, 1000, 65535] {
+    for length in [0, 1, 54, 55, 56, 63, 64, 65, 127, 128, 1000, 1022, 1023, 1024, 65535] {
         let entry = vec![0xa5; length];
         let whole = digest(&SHA256, &[&[0], entry.as_slice()].concat());
         assert_eq!(leaf_hash(&entry).as_bytes(), whole.as_ref(), "{length} bytes");
