@@ -13,6 +13,8 @@ const ASSUMED: &str = include_str!("../../../tests/data/cloud/aws-assumed.xml");
 const DENIED: &str = include_str!("../../../tests/data/cloud/aws-denied.xml");
 const EXPIRED: &str = include_str!("../../../tests/data/cloud/aws-expired.xml");
 const UNREACHABLE: &str = include_str!("../../../tests/data/cloud/aws-unreachable.xml");
+const UNVERIFIED: &str = include_str!("../../../tests/data/cloud/aws-unverified.xml");
+const FORGED: &str = include_str!("../../../tests/data/cloud/aws-forged.xml");
 const THROTTLED: &str = include_str!("../../../tests/data/cloud/aws-throttled.xml");
 const GCP_TOKEN: &str = include_str!("../../../tests/data/cloud/gcp-token.json");
 const GCP_REFUSED: &str = include_str!("../../../tests/data/cloud/gcp-refused.json");
@@ -135,13 +137,16 @@ async fn what_passes_is_tried_again_and_what_does_not_is_not() {
     let passing = [
         Ok(answer(400, THROTTLED)),
         Ok(answer(400, UNREACHABLE)),
+        Ok(answer(400, UNVERIFIED)),
         Ok(answer(503, "<html>")),
         Ok(answer(429, "")),
         Err("can't connect".to_owned()),
     ];
     let (outcome, unused) = assume(passing.into_iter().chain([Ok(answer(200, ASSUMED))]).collect()).await;
     assert_eq!((outcome.unwrap().access_key_id.as_str(), unused), ("ASIAEXAMPLE", 0));
-    for (status, body, code) in [(403, DENIED, "AccessDenied"), (400, EXPIRED, "ExpiredTokenException")] {
+    for (status, body, code) in
+        [(403, DENIED, "AccessDenied"), (400, EXPIRED, "ExpiredTokenException"), (400, FORGED, "InvalidIdentityToken")]
+    {
         let (outcome, unused) = assume(vec![Ok(answer(status, body)), Ok(answer(200, ASSUMED))]).await;
         assert_eq!((&*outcome.unwrap_err().code, unused), (code, 1));
     }

@@ -21,7 +21,7 @@ use self::state::Peer;
 use super::fetched::read_document;
 use super::source::{BundleSource, FetchError};
 use super::{Federation, FederationError, Relationship, Taken};
-use crate::foundation::clock::{Clock, Timestamp};
+use crate::foundation::clock::Clock;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
 

@@ -80,6 +80,12 @@ async fn who_has_it_is_told_so_until_it_changes() {
     for known in [tag.clone(), strong, format!("\"x\", {tag}"), "*".to_owned()] {
         let (status, headers, body) = served.ask(Request::get("/").header(IF_NONE_MATCH, known)).await;
         assert_eq!((status, headers[ETAG].to_str().unwrap(), body.len()), (304, &*tag, 0));
+        assert_eq!(headers["vary"], "accept-encoding");
+        assert_eq!(headers["cache-control"], "public, max-age=300, must-revalidate");
+    }
+    for other in ["".to_owned(), "\"*\"".to_owned(), "W/".to_owned(), format!("W/{tag}"), tag.replace('"', "")] {
+        let (status, ..) = served.ask(Request::get("/").header(IF_NONE_MATCH, other)).await;
+        assert_eq!(status, 200);
     }
     served.bundles.update(|known| known.with(ours(8)));
     let (status, _, _) = served.ask(Request::get("/").header(IF_NONE_MATCH, tag)).await;
@@ -94,6 +100,12 @@ async fn it_travels_compressed_for_those_who_can_read_that() {
         (status, &headers[CONTENT_ENCODING], &body[..2]),
         (200, &HeaderValue::from_static("gzip"), &[0x1f, 0x8b][..])
     );
+    let plain = served.get().await.1;
+    for unwilling in ["gzip;q=0", "gzip;q=0, *;q=0.5", "br, zstd, deflate", "identity"] {
+        let (status, headers, body) = served.ask(Request::get("/").header(ACCEPT_ENCODING, unwilling)).await;
+        assert_eq!((status, headers.get(CONTENT_ENCODING)), (200, None), "{unwilling}");
+        assert_eq!((&headers["vary"], BundleDocument::parse(&body).unwrap()), (&HeaderValue::from_static("accept-encoding"), plain.clone()));
+    }
 }
 
 #[tokio::test]
