@@ -135,7 +135,7 @@ pub fn read(answer: &TokenAnswer) -> Result<Credentials, CloudError> {
         return Err(CloudError { code: printable(&code, MAX_SHOWN), message, is_passing });
     }
     let needed = |name: &'static str| {
-        let found = text(name).filter(|text| !text.is_empty() && !text.contains(char::is_whitespace));
+        let found = text(name).filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()));
         found.ok_or_else(|| unusable(&format!("the answer has no `{name}`")))
     };
     Ok(Credentials {

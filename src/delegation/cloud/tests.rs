@@ -95,6 +95,9 @@ fn an_answer_of_aws_that_lacks_anything_gives_nothing() {
             ASSUMED.replace(&format!("<{name}>"), "<Other>"),
             ASSUMED.replace(&format!("<{name}>"), &format!("<{name}></{name}><{name}>")),
             ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>a b")),
+            ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>&#13;&#10;a")),
+            ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>&#0;a")),
+            ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>&#x202e;a")),
         ] {
             let error = aws::read(&answer(200, &body)).unwrap_err();
             assert_eq!((&*error.code, error.is_passing), ("unexpected_answer", false), "{body}");

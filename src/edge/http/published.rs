@@ -94,8 +94,17 @@ pub(super) fn guarded(routes: Router, per_second: u32, clock: Arc<dyn Clock>) ->
     routes
         .fallback(not_found)
         .layer(CompressionLayer::new())
+        .layer(middleware::map_response(told_if_unacceptable))
         .layer(middleware::from_fn(move |request: Request, next: Next| limited(Arc::clone(&limit), request, next)))
         .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// The compression has such an answer say 406, with the document all the same.
+async fn told_if_unacceptable(response: Response) -> Response {
+    if response.status() != StatusCode::NOT_ACCEPTABLE {
+        return response;
+    }
+    Failure::new(StatusCode::NOT_ACCEPTABLE, "this is served with gzip, or as it is").into_response()
 }
 
 async fn limited(limit: Arc<RateLimit>, request: Request, next: Next) -> Response {

@@ -79,6 +79,9 @@ impl Poller {
     /// The same, but what is held is as old as the process before this one knew: a restart makes nothing newer.
     #[must_use]
     pub fn with_ages(self, ages: BTreeMap<TrustDomain, Age>) -> Self {
+        let now = self.ports.clock.now();
+        // What was written down by a clock that went ahead of this one would stay new for too long.
+        let ages = ages.into_iter().map(|(name, age)| (name, Age { since: age.since.min(now), ..age })).collect();
         Self { ages: Mutex::new(ages), ..self }
     }
 

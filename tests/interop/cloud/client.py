@@ -79,7 +79,8 @@ def gcp(portcullis: str, socket: str, bundle: str, *_: str) -> None:
         exchanged = json.loads(run([*program, "--exchange", "--no-cache"]))
         print("exchange", exchanged["access_token"] == credentials.token, service.asked_the_same())
         output.unlink()
-        config.write_text(config.read_text().replace(socket, "/nowhere/workload.sock"))
+        nowhere = "/nowhere/workload.sock --timeout 1s"  # it is waited for
+        config.write_text(config.read_text().replace(socket, nowhere))
         broken = pluggable.Credentials.from_file(str(config), scopes=scopes)
         try:
             broken.refresh(Request())

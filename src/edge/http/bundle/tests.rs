@@ -100,11 +100,17 @@ async fn it_travels_compressed_for_those_who_can_read_that() {
         (status, &headers[CONTENT_ENCODING], &body[..2]),
         (200, &HeaderValue::from_static("gzip"), &[0x1f, 0x8b][..])
     );
+    let (status, _, body) = served.ask(Request::get("/").header(ACCEPT_ENCODING, "identity;q=0")).await;
+    assert_eq!(status, 406);
+    assert!(String::from_utf8(body).unwrap().contains("\"status\":406"), "and not the document");
     let plain = served.get().await.1;
     for unwilling in ["gzip;q=0", "gzip;q=0, *;q=0.5", "br, zstd, deflate", "identity"] {
         let (status, headers, body) = served.ask(Request::get("/").header(ACCEPT_ENCODING, unwilling)).await;
         assert_eq!((status, headers.get(CONTENT_ENCODING)), (200, None), "{unwilling}");
-        assert_eq!((&headers["vary"], BundleDocument::parse(&body).unwrap()), (&HeaderValue::from_static("accept-encoding"), plain.clone()));
+        assert_eq!(
+            (&headers["vary"], BundleDocument::parse(&body).unwrap()),
+            (&HeaderValue::from_static("accept-encoding"), plain.clone())
+        );
     }
 }
 

@@ -109,7 +109,8 @@ impl World {
         let bundles = Arc::new(Watched::new(Bundles::new([ours])));
         let store = Arc::new(MemoryFederation::default());
         let configured: Relationships = configured.iter().map(|name| (domain(name), Arc::new(web(name)))).collect();
-        let federation = Federation::load(domain("example.org"), Arc::clone(&store) as _, Arc::clone(&bundles)).await.unwrap();
+        let federation =
+            Federation::load(domain("example.org"), Arc::clone(&store) as _, Arc::clone(&bundles)).await.unwrap();
         let federation = Arc::new(federation.with_configured(configured));
         let (script, diary) = (Arc::new(Script::default()), Arc::new(Diary::default()));
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));

@@ -116,9 +116,24 @@ async fn what_is_young_or_of_an_unknown_age_is_believed_after_a_restart() {
     }
     let world = restarted(world, &[("young.org", Duration::from_hours(1))]);
     assert_eq!((world.trusted("young.org"), world.trusted("unknown.org")), (Some(1), Some(1)));
+    assert_eq!(world.diary.take(), Vec::<String>::new());
     // The process after this one knows the age, so that restarts are no way to stay young.
     let begun = Age { since: world.clock.now(), reached: None };
     assert_eq!(*world.diary.dates.lock().unwrap(), BTreeMap::from([("unknown.org".to_owned(), begun)]));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_makes_nothing_younger_than_now() {
+    let world = World::new(&["peer.org"], Some(Duration::from_hours(2))).await;
+    let kept = Bundle::of_x509(domain("peer.org"), [authority("peer.org").into()], 1);
+    world.federation.set_bundle(kept).await.unwrap();
+    world.federation.take_renewed();
+    let ahead = world.clock.now().after(Duration::from_hours(10_000));
+    let ages = BTreeMap::from([(domain("peer.org"), Age { since: ahead, reached: Some(ahead) })]);
+    let poller = Arc::into_inner(world.poller).unwrap().with_ages(ages);
+    world.clock.advance(Duration::from_mins(121));
+    poller.age_what_is_held();
+    assert!(poller.state(&domain("peer.org")).unwrap().is_stale);
 }
 
 #[tokio::test]
