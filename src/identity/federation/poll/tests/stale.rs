@@ -52,6 +52,25 @@ async fn an_endpoint_that_serves_its_own_domain_is_verified_by_the_bundle_that_i
 }
 
 #[tokio::test]
+async fn an_endpoint_of_another_domain_is_verified_by_that_domains_bundle_and_no_other() {
+    let world = World::new(&["peer.org"], None).await;
+    let set = async |name: &'static str| {
+        let bundle = Bundle::of_x509(domain(name), [authority(name).into()], 1);
+        world.federation.set_bundle(bundle).await.unwrap();
+    };
+    set("peer.org").await;
+    let relationship = |id: &str| {
+        let profile = EndpointProfile::Spiffe(id.parse().unwrap());
+        world.federation.verified_by(&Relationship { profile, ..web("peer.org") })
+    };
+    assert_eq!(relationship("spiffe://hub.org/bundles").iter().count(), 0, "nobody can prove to be it");
+    set("hub.org").await;
+    let names = |bundles: Bundles| bundles.iter().map(|bundle| bundle.trust_domain.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(relationship("spiffe://hub.org/bundles")), ["hub.org"]);
+    assert_eq!(names(relationship("spiffe://example.org/mirror")), ["example.org"], "one of ours may serve another's");
+}
+
+#[tokio::test]
 async fn what_comes_after_a_bundle_that_is_too_old_counts_and_the_old_one_never_again() {
     let world = stale().await;
     world.script.put("peer.org", [document(Some(3), &[])]);
