@@ -4,6 +4,7 @@
 pub mod aside;
 pub mod backoff;
 pub mod clock;
+pub mod connect;
 pub mod digest;
 pub mod entropy;
 pub mod files;

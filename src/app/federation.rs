@@ -10,6 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use serde::{Deserialize, Serialize};
 
 use super::AppError;
 use super::build::Common;
@@ -21,7 +22,7 @@ use crate::foundation::readiness::Readiness;
 use crate::foundation::telemetry::Registry;
 use crate::identity::authority::Authority;
 use crate::identity::federation::{
-    Federation, PeerEvents, PollPorts, Poller, RefreshError, Relationships, Taken, read_document,
+    Age, Federation, PeerEvents, PollPorts, Poller, RefreshError, Relationships, Taken, read_document,
 };
 use crate::store::Store;
 
@@ -50,7 +51,7 @@ struct Peer {
 /// Tells all of them.
 #[derive(Debug)]
 struct PeerNews {
-    reached: Arc<Reached>,
+    ages: Arc<Ages>,
     metrics: FederationMetrics,
     clock: Arc<dyn Clock>,
     readiness: Readiness,
@@ -103,11 +104,10 @@ pub(super) fn poller(
     metrics: FederationMetrics,
 ) -> Arc<Poller> {
     let clock = &common.clock;
-    let reached = Arc::new(Reached::load(data_dir));
-    let known = reached.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let known = known.into_iter().filter_map(|(name, at)| Some((name.parse().ok()?, at))).collect();
+    let ages = Arc::new(Ages::load(data_dir));
+    let known = ages.all();
     let events = PeerNews {
-        reached,
+        ages,
         metrics,
         clock: Arc::clone(clock),
         readiness: common.readiness.clone(),
@@ -119,41 +119,62 @@ pub(super) fn poller(
         clock: Arc::clone(clock),
         entropy: Arc::clone(&common.entropy),
     };
-    let poller = Poller::new(Arc::clone(federation), ports, config.poll).with_reached(known);
+    let poller = Poller::new(Arc::clone(federation), ports, config.poll).with_ages(known);
     poller.age_what_is_held();
     Arc::new(poller)
 }
 
-/// When each trust domain's endpoint was last reached, kept over restarts: a bundle ages while we are down, too.
+/// How old the bundle of each trust domain is, kept over restarts: it ages while we are down, too.
 #[derive(Debug)]
-struct Reached {
+struct Ages {
     path: PathBuf,
     /// By name.
-    known: Mutex<BTreeMap<String, Timestamp>>,
+    known: Mutex<BTreeMap<String, KeptAge>>,
 }
 
-impl Reached {
+/// An [`Age`] in the file, in seconds since 1970.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct KeptAge {
+    since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reached: Option<u64>,
+}
+
+impl From<Age> for KeptAge {
+    fn from(age: Age) -> Self {
+        Self { since: age.since.unix_seconds(), reached: age.reached.map(Timestamp::unix_seconds) }
+    }
+}
+
+impl From<KeptAge> for Age {
+    fn from(kept: KeptAge) -> Self {
+        let at = |seconds| Timestamp::from_unix_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+        Self { since: at(kept.since), reached: kept.reached.map(at) }
+    }
+}
+
+impl Ages {
     /// What is known. A file that can't be read is none: then bundles age from the start on.
     fn load(data_dir: &Path) -> Self {
         let path = data_dir.join("federation.json");
         let text = std::fs::read(&path).unwrap_or_default();
-        let times: BTreeMap<String, u64> = serde_json::from_slice(&text).unwrap_or_default();
-        let at = |seconds| Timestamp::from_unix_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
-        let known = times.into_iter().map(|(name, seconds)| (name, at(seconds))).collect();
-        Self { path, known: Mutex::new(known) }
+        Self { path, known: Mutex::new(serde_json::from_slice(&text).unwrap_or_default()) }
     }
 
-    /// It was reached `now`.
-    fn note(self: &Arc<Self>, trust_domain: &TrustDomain, now: Timestamp) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(trust_domain.to_string(), now);
+    fn all(&self) -> BTreeMap<TrustDomain, Age> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter_map(|(name, kept)| Some((name.parse().ok()?, Age::from(*kept)))).collect()
+    }
+
+    fn note(self: &Arc<Self>, trust_domain: &TrustDomain, age: Age) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(trust_domain.to_string(), age.into());
         let this = Arc::clone(self);
         // A disk may take its time.
         tokio::task::spawn_blocking(move || {
             let known = this.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let seconds: BTreeMap<_, _> = known.iter().map(|(name, at)| (name, at.unix_seconds())).collect();
-            let text = serde_json::to_vec(&seconds).unwrap_or_default();
+            let text = serde_json::to_vec(&*known).unwrap_or_default();
             if let Err(error) = write_private(&this.path, &text) {
-                tracing::warn!(%error, "when trust bundles were fetched can't be written down");
+                tracing::warn!(%error, "how old trust bundles are can't be written down");
             }
         });
     }
@@ -206,10 +227,11 @@ impl PeerEvents for PeerNews {
     fn fetched(&self, taken: &Taken) {
         let bundle = &taken.bundle;
         let trust_domain = &bundle.trust_domain;
-        self.reached.note(trust_domain, self.clock.now());
+        let now = self.clock.now();
+        self.ages.note(trust_domain, Age { since: now, reached: Some(now) });
         self.metrics.count(trust_domain, if taken.changed { "changed" } else { "same" });
         let peer = Peer { trust_domain: trust_domain.to_string() };
-        self.metrics.reached.get_or_create_owned(&peer).set(self.clock.now().unix_seconds());
+        self.metrics.reached.get_or_create_owned(&peer).set(now.unix_seconds());
         self.metrics.sequence.get_or_create_owned(&peer).set(bundle.sequence);
         if taken.changed {
             let (x509, jwt) = (bundle.x509_authorities.len(), bundle.jwt_authorities.len());
@@ -229,6 +251,10 @@ impl PeerEvents for PeerNews {
 
     fn stale(&self, trust_domain: &TrustDomain) {
         tracing::error!(%trust_domain, "a trust bundle is too old to be believed, as `federation.max_stale` says");
+    }
+
+    fn dated(&self, trust_domain: &TrustDomain, age: Age) {
+        self.ages.note(trust_domain, age);
     }
 
     fn ended(&self, trust_domain: &TrustDomain) {

@@ -99,13 +99,16 @@ async fn follow(
         }
         let replaced = match look(&source, Some(current)).await {
             Ok(None) => Ok(()),
-            Ok(Some(Shown { chain, key, digest })) => certificate.replace(chain, &key).map(|()| {
-                current = digest;
-                tracing::info!(setting = &*of.setting, "listeners show another certificate");
-            }),
-            Err(error) => Err(rustls::Error::General(error)),
+            Ok(Some(Shown { chain, key, digest })) => {
+                let replaced = certificate.replace(chain, &key).map_err(|error| error.to_string());
+                replaced.inspect(|()| {
+                    current = digest;
+                    tracing::info!(setting = &*of.setting, "listeners show another certificate");
+                })
+            }
+            Err(error) => Err(error),
         };
-        let failed = replaced.err().map(|error| error.to_string());
+        let failed = replaced.err();
         if failed == told {
             continue;
         }

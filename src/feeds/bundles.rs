@@ -13,13 +13,13 @@ use portcullis_spiffe::bundle::MAX_DOCUMENT_BYTES;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
 use self::server::SpiffeServer;
 use crate::foundation::clock::Clock;
+use crate::foundation::connect::connect;
 use crate::foundation::http::Get;
 use crate::foundation::telemetry::printable;
 use crate::foundation::tls::{OurTime, roots};
@@ -99,7 +99,7 @@ async fn exchange(url: &Url, tls: &TlsConnector) -> Result<Response<Bytes>, Stri
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
 
-    let stream = TcpStream::connect((name, url.port().unwrap_or(443))).await;
+    let stream = connect(name, url.port().unwrap_or(443)).await;
     let stream = stream.map_err(|error| format!("can't connect: {error}"))?;
     let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
     let stream = tls.connect(name, stream).await.map_err(|error| server::explained(&error))?;

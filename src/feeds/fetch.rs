@@ -14,13 +14,13 @@ use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use crate::foundation::clock::Clock;
+use crate::foundation::connect::connect;
 use crate::foundation::http::{Get, Post};
 use crate::foundation::secret::Secret;
 use crate::foundation::tls::{OurTime, roots};
@@ -205,7 +205,7 @@ impl Fetch {
 
     async fn exchange(&self, tag: Option<&HeaderValue>) -> Result<Response<Bytes>, String> {
         let url = &self.url;
-        let (stream, token) = connect(url, &self.config, &self.clock).await?;
+        let (stream, token) = connected(url, &self.config, &self.clock).await?;
         let headers = [(AUTHORIZATION, token), (IF_NONE_MATCH, tag.cloned())];
         let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect::<HeaderMap>();
         let (host, path) = (url.authority(), url.target());
@@ -229,7 +229,7 @@ impl Tell {
     }
 
     async fn exchange(&self, mut headers: HeaderMap, body: Bytes) -> Result<Response<Bytes>, String> {
-        let (stream, token) = connect(&self.url, &self.config, &self.clock).await?;
+        let (stream, token) = connected(&self.url, &self.config, &self.clock).await?;
         headers.extend(token.map(|token| (AUTHORIZATION, token)));
         let (host, path) = (self.url.authority(), self.url.target());
         let told = Post { host: &host, path: &path, headers, body, limit: self.config.max_bytes };
@@ -238,7 +238,7 @@ impl Tell {
 }
 
 /// A connection to the server, and what it is shown.
-async fn connect(
+async fn connected(
     url: &FeedUrl,
     config: &FetchConfig,
     clock: &Arc<dyn Clock>,
@@ -247,7 +247,7 @@ async fn connect(
     let credentials = spawn_blocking(move || credentials(&config, clock, encrypted)).await;
     let Credentials { tls, token } = credentials.map_err(|error| error.to_string())??;
     let port = url.0.port_or_known_default().unwrap_or(443);
-    let stream = TcpStream::connect((url.host(), port)).await.map_err(|error| format!("can't connect: {error}"))?;
+    let stream = connect(url.host(), port).await.map_err(|error| format!("can't connect: {error}"))?;
     let Some(tls) = tls else { return Ok((Box::new(stream), token)) };
     let name = ServerName::try_from(url.host().to_owned()).map_err(|error| error.to_string())?;
     let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(|error| error.to_string())?;

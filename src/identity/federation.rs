@@ -12,10 +12,11 @@ pub(crate) mod memory;
 mod poll;
 mod relationship;
 mod source;
+mod stale;
 mod store;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use portcullis_spiffe::TrustDomain;
 use tokio::sync::Mutex;
@@ -23,12 +24,13 @@ use tokio::sync::Mutex;
 pub use self::check::BundleProblem;
 pub use self::delete::{BundleUse, DeleteMode};
 pub use self::fetched::{Taken, read_document};
-pub use self::poll::{PeerEvents, PeerFailure, PeerState, PollConfig, PollPorts, Poller, RefreshError};
+pub use self::poll::{Age, PeerEvents, PeerFailure, PeerState, PollConfig, PollPorts, Poller, RefreshError};
 pub use self::relationship::{EndpointProfile, EndpointUrl, EndpointUrlError, Relationship};
 pub use self::source::{BundleAnswer, BundleSource, FetchError};
 pub use self::store::{Federated, FederationFuture, FederationStore, FederationStoreError, FederationWrite};
 
 use self::check::checked;
+use self::stale::Ages;
 use super::bundle::{Bundle, Bundles};
 use crate::foundation::watched::{Snapshot, Watched};
 
@@ -54,8 +56,7 @@ pub struct Federation {
     relationships: Watched<Relationships>,
     /// Those of the relationships that the configuration has, and which are changed there.
     configured: Relationships,
-    /// The bundles that are too old to be believed. They are kept, and those that everyone reads are empty in their place.
-    stale: StdMutex<BTreeMap<TrustDomain, Arc<Bundle>>>,
+    ages: Ages,
     /// The number of the last change that is in memory; held while there is a write.
     sequence: Mutex<u64>,
 }
@@ -130,7 +131,7 @@ impl Federation {
             bundles,
             relationships: Watched::new(Relationships::new()),
             configured: Relationships::new(),
-            stale: StdMutex::default(),
+            ages: Ages::default(),
             sequence: Mutex::new(0),
         };
         federation.reload(&mut *federation.sequence.lock().await).await?;
@@ -165,11 +166,6 @@ impl Federation {
         self.relationships.load()
     }
 
-    /// Whether nobody is believed by the bundle of `trust_domain` that is held, because it is too old.
-    pub fn is_stale(&self, trust_domain: &TrustDomain) -> bool {
-        self.stale().contains_key(trust_domain)
-    }
-
     /// Whether the configuration has a relationship with `trust_domain`.
     pub fn is_configured(&self, trust_domain: &TrustDomain) -> bool {
         self.configured.contains_key(trust_domain)
@@ -181,11 +177,12 @@ impl Federation {
     /// [`FederationError`]; then nothing was changed.
     pub async fn create_bundle(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
         let bundle = self.foreign(bundle)?;
-        self.write(move |known, _| match known.get(&bundle.trust_domain) {
+        let given = Some(bundle.trust_domain.clone());
+        let created = self.write(move |known, _| match known.get(&bundle.trust_domain) {
             Some(_) => Err(FederationError::Exists(bundle.trust_domain.clone())),
             None => Ok((Arc::clone(&bundle), vec![put(known, &bundle)?])),
-        })
-        .await
+        });
+        self.after(created.await?, given).await
     }
 
     /// Keeps a bundle of another trust domain, in place of the one that may be there.
@@ -194,10 +191,9 @@ impl Federation {
     /// [`FederationError`]; then nothing was changed.
     pub async fn set_bundle(&self, bundle: Bundle) -> Result<Arc<Bundle>, FederationError> {
         let bundle = self.foreign(bundle)?;
-        let trust_domain = bundle.trust_domain.clone();
-        let set = self.write(move |known, _| Ok((Arc::clone(&bundle), vec![put(known, &bundle)?]))).await?;
-        self.believe(&trust_domain).await?;
-        Ok(set)
+        let given = Some(bundle.trust_domain.clone());
+        let set = self.write(move |known, _| Ok((Arc::clone(&bundle), vec![put(known, &bundle)?])));
+        self.after(set.await?, given).await
     }
 
     /// Keeps what `change` makes of the bundle of another trust domain; it is asked again if another process changed the
@@ -319,27 +315,13 @@ impl Federation {
         Ok(())
     }
 
-    fn stale(&self) -> MutexGuard<'_, BTreeMap<TrustDomain, Arc<Bundle>>> {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// `done`, once the bundle that was `given` with it is believed, however old the one before was.
     async fn after<T>(&self, done: T, given: Option<TrustDomain>) -> Result<T, FederationError> {
         if let Some(trust_domain) = given {
+            self.ages.renew(&trust_domain);
             self.believe(&trust_domain).await?;
         }
         Ok(done)
-    }
-
-    /// `bundle` as it is believed: with nobody in it, if what is held of its trust domain is too old.
-    fn believed(&self, bundle: Bundle) -> Bundle {
-        match self.stale().get_mut(&bundle.trust_domain) {
-            Some(aside) => {
-                *aside = Arc::new(bundle.clone());
-                bundle.emptied()
-            }
-            None => bundle,
-        }
     }
 
     /// `bundle`, if it is another's and fit.
@@ -400,7 +382,7 @@ impl Federation {
     /// What `write` makes of `bundles`, if anything.
     fn written(&self, bundles: &Bundles, write: &FederationWrite) -> Option<Bundles> {
         match write {
-            FederationWrite::PutBundle(bundle) => bundles.with(self.believed(Bundle::clone(bundle))),
+            FederationWrite::PutBundle(bundle) => bundles.with(self.ages.believed(Bundle::clone(bundle))),
             FederationWrite::DeleteBundle(trust_domain) => bundles.without(trust_domain),
             FederationWrite::PutRelationship(_) | FederationWrite::DeleteRelationship(_) => None,
         }
@@ -427,10 +409,15 @@ impl Federation {
             let kept = gone.fold(None, |changed: Option<Bundles>, name| {
                 changed.as_ref().unwrap_or(known).without(name).or(changed)
             });
-            wanted
-                .into_values()
-                .map(|bundle| self.believed(bundle))
-                .fold(kept, |changed, bundle| changed.as_ref().unwrap_or(known).with(bundle).or(changed))
+            wanted.into_values().map(|bundle| self.ages.believed(bundle)).fold(kept, |changed, bundle| {
+                let trust_domain = bundle.trust_domain.clone();
+                let after = changed.as_ref().unwrap_or(known).with(bundle);
+                if after.is_some() && known.get(&trust_domain).is_some() {
+                    // Another process put it there.
+                    self.ages.renew(&trust_domain);
+                }
+                after.or(changed)
+            })
         });
         let relationships: Relationships = federated
             .relationships

@@ -108,6 +108,17 @@ def endless(megabytes: int, contents: dict[str, Any]) -> Behaviour:
     return serve
 
 
+def raw(answer: bytes, again: bytes = b"") -> Behaviour:
+    """Answers with these bytes, and with `again` again and again, if there is something in it."""
+
+    def serve(request: Request) -> None:
+        request.wfile.write(answer)
+        while again and not request.server.ended.wait(0.01):
+            request.wfile.write(again)
+
+    return serve
+
+
 def redirecting(location: str) -> Behaviour:
     def serve(request: Request) -> None:
         request.send_response(302)

@@ -138,9 +138,28 @@ async fn what_is_kept_is_nothing_to_who_no_longer_gets_the_svid() {
     let aws = ["aws", "--role-arn", ROLE, "--endpoint", &sts.url];
     printed(&run(&home, &aws, &[]).await);
     drop(gateway);
-    let refused = run(&home, &aws, &[]).await;
+    let refused = run(&home, &[&aws[..], &["--timeout", "1s"]].concat(), &[]).await;
     assert_eq!((refused.status.code(), refused.stdout.len(), sts.asked()), (Some(1), 0, 1));
     assert!(said(&refused).contains("can't connect to"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_about_to_start_is_waited_for_and_one_that_grants_nothing_is_not() {
+    let home = Home::new();
+    drop(gateway(&home, &[]).await);
+    let file = home.path().join("token").display().to_string();
+    let mut command = command(&home, &["azure", "--timeout", "2m", "--file", &file], &[]);
+    let mut waiting = Process::start(&mut command, &home.path().join("waiting.log"));
+    eventually("it has begun", async || std::fs::exists(home.path().join("waiting.log")).unwrap().then_some(())).await;
+    // The entry is kept.
+    let _gateway = Gateway::start(&home, &[]).await;
+    assert!(waiting.ended().await.success(), "{}", waiting.output());
+    assert_eq!(claims(&std::fs::read_to_string(&file).unwrap())["sub"], "spiffe://example.org/cli");
+
+    let other = ["azure", "--timeout", "2m", "--file", &file, "--spiffeID", "spiffe://example.org/x"];
+    let nobody = run(&home, &other, &[]).await;
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(said(&nobody).contains("PermissionDenied"), "{nobody:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +205,7 @@ async fn googles_libraries_get_a_token_or_an_error_in_the_form_that_they_read() 
     let saml = [environment[0], ("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", "urn:ietf:params:oauth:token-type:saml2")];
     let refused = [run(&home, &["gcp"], &[]).await, run(&home, &["gcp"], &saml).await];
     drop(gateway);
-    let unreachable = run(&home, &["gcp"], &environment).await;
+    let unreachable = run(&home, &["gcp", "--timeout", "1s"], &environment).await;
     let codes = ["INVALID_ARGUMENT", "INVALID_ARGUMENT", "UNAVAILABLE"];
     for (output, code) in refused.iter().chain([&unreachable]).zip(codes) {
         let error: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -245,7 +264,13 @@ async fn azures_file_is_private_replaced_whole_and_kept_current() {
         (later(&now) >= 8).then_some(())
     })
     .await;
-    assert_eq!((mode(&file), watching.output()), (0o600, String::new()));
+    // An SDK that read it just before it is renewed would show one that is over.
+    let said = watching.output();
+    assert_eq!((mode(&file), said.lines().count()), (0o600, 1), "{said}");
+    assert!(
+        said.starts_with("Warning: the token lives ") && said.contains("SDKs use what they read for 600s"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,7 @@ fn web_server(directory: &Path) -> (String, String, String) {
 struct Peers {
     ours: (Home, Gateway),
     theirs: (Home, Gateway),
+    our_settings: Vec<(&'static str, String)>,
 }
 
 impl Peers {
@@ -83,19 +84,32 @@ impl Peers {
             "trust_domain": "other.org", "endpoint": format!("https://127.0.0.1:{their_port}/"),
             "profile": "https_spiffe", "spiffe_id": "spiffe://other.org/bundle", "bundle": first,
         }]);
-        let ours_gateway = Gateway::start(
-            &ours,
-            &[
-                ("IDENTITY__ENTRIES", &entries),
-                ("LISTEN__BUNDLE_WEB", &format!("tls:127.0.0.1:{our_port}")),
-                ("FEDERATION__ENDPOINT__WEB__CERTIFICATE_FILE", &web_certificate),
-                ("FEDERATION__ENDPOINT__WEB__KEY_FILE", &web_key),
-                ("FEDERATION__RELATIONSHIPS", &relationships.to_string()),
-                ("FEDERATION__SHORTEST_INTERVAL", "1s"),
-            ],
-        )
-        .await;
-        Self { ours: (ours, ours_gateway), theirs: (theirs, gateway) }
+        let our_settings = vec![
+            ("IDENTITY__ENTRIES", entries),
+            ("LISTEN__BUNDLE_WEB", format!("tls:127.0.0.1:{our_port}")),
+            ("FEDERATION__ENDPOINT__WEB__CERTIFICATE_FILE", web_certificate),
+            ("FEDERATION__ENDPOINT__WEB__KEY_FILE", web_key),
+            ("FEDERATION__RELATIONSHIPS", relationships.to_string()),
+            ("FEDERATION__SHORTEST_INTERVAL", "1s".to_owned()),
+            ("FEDERATION__MAX_STALE", "2h".to_owned()),
+        ];
+        let ours_gateway = Self::start_ours(&ours, &our_settings).await;
+        Self { ours: (ours, ours_gateway), theirs: (theirs, gateway), our_settings }
+    }
+
+    async fn start_ours(home: &Home, settings: &[(&'static str, String)]) -> Gateway {
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Gateway::start(home, &settings).await
+    }
+
+    /// Stops ours, has it remember all that it fetched as of 1970 if `long_ago`, and starts it anew.
+    async fn restart_ours(&mut self, long_ago: bool) {
+        self.ours.1.process.kill_hard();
+        let ages = self.ours.0.path().join("data/federation.json");
+        if long_ago {
+            std::fs::write(&ages, r#"{"other.org":{"since":1,"reached":1}}"#).unwrap();
+        }
+        self.ours.1 = Self::start_ours(&self.ours.0, &self.our_settings).await;
     }
 
     /// A leaf of `spiffe://other.org/web`, of the authority that signs now.
@@ -176,6 +190,44 @@ async fn a_peer_that_goes_away_keeps_its_bundle_and_is_told_of() {
     // A relationship of the configuration is changed there.
     let refused = admin(ours, &["federation", "delete", "-id", "other.org"]);
     assert!(String::from_utf8(refused.stderr).unwrap().contains("stands in the configuration"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_too_old_at_the_start_counts_for_nobody_until_an_operator_sets_it() {
+    let mut peers = Peers::start().await;
+    let leaf = peers.leaf().await;
+    let checks = peers.ours.0.ext_authz_socket();
+    let bundle = held(&peers.ours.0, "other.org");
+    assert!(passes(&checks, &leaf).await);
+    peers.theirs.1.process.kill_hard();
+    peers.restart_ours(false).await;
+    assert!(passes(&checks, &leaf).await, "it was fetched a moment ago");
+
+    peers.restart_ours(true).await;
+    assert!(!passes(&checks, &leaf).await);
+    assert_eq!(held(&peers.ours.0, "other.org"), "");
+    let shown = said(&admin(&peers.ours.0, &["federation", "show", "-trustDomain", "other.org", "-state"]));
+    assert!(shown.contains(": stale: nobody is believed\n"), "{shown}");
+    let listed = said(&admin(&peers.ours.0, &["federation", "list", "-state", "-output", "json"]));
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["federation_relationships"][0]["trust_domain"], "other.org");
+    let peer = &listed["peers"][0];
+    assert_eq!((&peer["stale"], &peer["reached_at"], &peer["ageing_since"]), (&json!(true), &json!("1"), &json!("1")));
+
+    let file = peers.ours.0.path().join("again.pem");
+    std::fs::write(&file, bundle).unwrap();
+    said(&admin(&peers.ours.0, &["bundle", "set", "-id", "spiffe://other.org", "-path", file.to_str().unwrap()]));
+    assert!(passes(&checks, &leaf).await, "an operator says that it is good");
+    let shown = said(&admin(&peers.ours.0, &["federation", "show", "-trustDomain", "other.org", "-state"]));
+    assert!(shown.contains("Bundle age") && !shown.contains("stale"), "{shown}");
+    // It is written down a moment later.
+    eventually("its age is known to the next process", async || {
+        let ages = std::fs::read_to_string(peers.ours.0.path().join("data/federation.json")).unwrap();
+        (!ages.contains("\"since\":1,")).then_some(())
+    })
+    .await;
+    peers.restart_ours(false).await;
+    assert!(passes(&checks, &leaf).await, "it is as new as it was set");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,8 @@ const TOKEN: &str = include_str!("../../docs/openapi/token.yaml");
 
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 
+const METADATA: &str = "/.well-known/openid-configuration";
+
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 
 /// A gateway that serves all of it.
@@ -214,21 +216,17 @@ async fn every_answer_is_one_that_its_document_has() {
         (1, "GET", "/{origin}/checkpoint", "/unknown/checkpoint", "", ""),
         (2, "GET", "/", "/", "", ""),
         (2, "GET", "/", "/", "if-none-match: *\r\n", ""),
+        (2, "GET", "/", "/", "accept-encoding: *;q=0\r\n", ""),
         (4, "POST", "/token", "/token", "", ""),
         (4, "POST", "/token", "/token", form, "grant_type=a"),
         (4, "POST", "/token", "/token", form, &*large),
         (4, "GET", AUTHORIZATION_SERVER, AUTHORIZATION_SERVER, "", ""),
         (3, "GET", "/keys", "/keys", "", ""),
         (3, "GET", "/keys", "/keys", "if-none-match: *\r\n", ""),
-        (3, "GET", "/.well-known/openid-configuration", "/.well-known/openid-configuration", "", ""),
-        (
-            3,
-            "GET",
-            "/.well-known/openid-configuration",
-            "/.well-known/openid-configuration",
-            "if-none-match: *\r\n",
-            "",
-        ),
+        (3, "GET", "/keys", "/keys", "accept-encoding: *;q=0\r\n", ""),
+        (3, "GET", METADATA, METADATA, "", ""),
+        (3, "GET", METADATA, METADATA, "if-none-match: *\r\n", ""),
+        (3, "GET", METADATA, METADATA, "accept-encoding: *;q=0\r\n", ""),
     ] {
         let (name, document, port) = &surfaces[surface];
         let answer = served.send(*port, method, sent, headers, body).await;

@@ -11,6 +11,8 @@ use portcullis_spiffe_api::spire::api::server::trustdomain::v1::{
     ListFederationRelationshipsResponse, RefreshBundleRequest,
 };
 use portcullis_spiffe_api::spire::api::types::{FederationRelationship, Status};
+use prost::{Message, Name};
+use serde_json::Value;
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -77,7 +79,7 @@ pub(in crate::cli) struct List {
 /// What is beyond SPIRE's, whose output scripts read.
 #[derive(Args, Debug)]
 struct More {
-    /// How fetching the bundle goes, too: its state, its sequence, when it was last fetched, the last error.
+    /// How fetching the bundle goes, too: its state, its sequence, its age, when it was last fetched, the last error.
     #[arg(long)]
     state: bool,
 }
@@ -86,6 +88,22 @@ impl More {
     /// What the server knows of fetching, if it is wanted.
     async fn ask(&self, channel: Channel) -> Result<Peers, Failure> {
         if self.state { Peers::ask(channel).await } else { Ok(Peers::default()) }
+    }
+
+    /// Prints `answer` as JSON, with what is known beside it as `name`, if that is wanted and there.
+    fn print_json<M: Message + Name>(
+        &self,
+        answer: &M,
+        name: &str,
+        known: Option<Value>,
+        console: &mut Console<'_, '_>,
+    ) -> Outcome {
+        let mut value = json::value(answer)?;
+        if let (true, Some(known), Some(members)) = (self.state, known, value.as_object_mut()) {
+            members.insert(name.to_owned(), known);
+        }
+        console.say(json::line(&value));
+        Ok(())
     }
 }
 
@@ -183,8 +201,11 @@ impl Show {
         let answer = client.get_federation_relationship(request).await;
         let failed = |status| Failure::of("error showing federation relationship", Failure::from(status));
         let relationship = answer.map_err(failed)?.into_inner();
-        if !console.json(&relationship)? {
-            let peers = self.more.ask(channel).await?;
+        let peers = self.more.ask(channel).await?;
+        if console.format == Format::Json {
+            let known = peers.json(&relationship.trust_domain)?;
+            self.more.print_json(&relationship, "peer", known, console)?;
+        } else {
             console.say(format!("Found a federation relationship with trust domain {}:\n\n", self.trust_domain));
             console.say(lines(&relationship));
             console.say(peers.lines(&relationship.trust_domain));
@@ -210,10 +231,10 @@ impl List {
                 break;
             }
         }
-        if console.json(&found)? {
-            return Ok(());
-        }
         let peers = self.more.ask(channel).await?;
+        if console.format == Format::Json {
+            return self.more.print_json(&found, "peers", Some(peers.all_json()?), console);
+        }
         let number = found.federation_relationships.len();
         let number = go::count(number, "federation relationship", "federation relationships");
         console.say(format!("Found {number}\n"));

@@ -18,7 +18,7 @@ const TIME: StaticFormatDescription = format_description!("[year]-[month]-[day] 
 const MAX_SHOWN: usize = 8192;
 
 /// The flags that are there or not, and may say so in words in Go.
-const SWITCHES: [&str; 7] = ["admin", "downstream", "node", "shallow", "silent", "storeSVID", "verbose"];
+const SWITCHES: [&str; 8] = ["admin", "downstream", "node", "shallow", "silent", "state", "storeSVID", "verbose"];
 
 /// Flags as Go takes them, with one dash or two: `-spiffeID` becomes `--spiffeID`, `-admin=true` becomes `--admin`, and
 /// `-admin=false` nothing. What follows `--` is left alone, and so is a lone dash and a single letter.

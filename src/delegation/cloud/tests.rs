@@ -13,6 +13,8 @@ const ASSUMED: &str = include_str!("../../../tests/data/cloud/aws-assumed.xml");
 const DENIED: &str = include_str!("../../../tests/data/cloud/aws-denied.xml");
 const EXPIRED: &str = include_str!("../../../tests/data/cloud/aws-expired.xml");
 const UNREACHABLE: &str = include_str!("../../../tests/data/cloud/aws-unreachable.xml");
+const UNVERIFIED: &str = include_str!("../../../tests/data/cloud/aws-unverified.xml");
+const FORGED: &str = include_str!("../../../tests/data/cloud/aws-forged.xml");
 const THROTTLED: &str = include_str!("../../../tests/data/cloud/aws-throttled.xml");
 const GCP_TOKEN: &str = include_str!("../../../tests/data/cloud/gcp-token.json");
 const GCP_REFUSED: &str = include_str!("../../../tests/data/cloud/gcp-refused.json");
@@ -93,6 +95,9 @@ fn an_answer_of_aws_that_lacks_anything_gives_nothing() {
             ASSUMED.replace(&format!("<{name}>"), "<Other>"),
             ASSUMED.replace(&format!("<{name}>"), &format!("<{name}></{name}><{name}>")),
             ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>a b")),
+            ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>&#13;&#10;a")),
+            ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>&#0;a")),
+            ASSUMED.replace(&format!("<{name}>"), &format!("<{name}>&#x202e;a")),
         ] {
             let error = aws::read(&answer(200, &body)).unwrap_err();
             assert_eq!((&*error.code, error.is_passing), ("unexpected_answer", false), "{body}");
@@ -135,13 +140,16 @@ async fn what_passes_is_tried_again_and_what_does_not_is_not() {
     let passing = [
         Ok(answer(400, THROTTLED)),
         Ok(answer(400, UNREACHABLE)),
+        Ok(answer(400, UNVERIFIED)),
         Ok(answer(503, "<html>")),
         Ok(answer(429, "")),
         Err("can't connect".to_owned()),
     ];
     let (outcome, unused) = assume(passing.into_iter().chain([Ok(answer(200, ASSUMED))]).collect()).await;
     assert_eq!((outcome.unwrap().access_key_id.as_str(), unused), ("ASIAEXAMPLE", 0));
-    for (status, body, code) in [(403, DENIED, "AccessDenied"), (400, EXPIRED, "ExpiredTokenException")] {
+    for (status, body, code) in
+        [(403, DENIED, "AccessDenied"), (400, EXPIRED, "ExpiredTokenException"), (400, FORGED, "InvalidIdentityToken")]
+    {
         let (outcome, unused) = assume(vec![Ok(answer(status, body)), Ok(answer(200, ASSUMED))]).await;
         assert_eq!((&*outcome.unwrap_err().code, unused), (code, 1));
     }

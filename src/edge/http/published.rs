@@ -12,7 +12,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -55,7 +55,9 @@ impl Published {
         };
         let tags = [(ETAG, edition.tag.clone()), (CACHE_CONTROL, cache_control.clone())];
         if has_it(headers, &edition.tag) {
-            return (StatusCode::NOT_MODIFIED, tags).into_response();
+            // As the whole answer would (RFC 9110 section 15.4.5); there it is added with the compression.
+            let vary = [(VARY, HeaderValue::from(ACCEPT_ENCODING))];
+            return (StatusCode::NOT_MODIFIED, tags, vary).into_response();
         }
         let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         (tags, json, edition.body.clone()).into_response()
@@ -79,10 +81,10 @@ impl Published {
 
 /// Whether one who sent `headers` has what `tag` names (RFC 9110 section 13.1.2).
 fn has_it(headers: &HeaderMap, tag: &HeaderValue) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let opaque = |tag| str::strip_prefix(tag, "W/").unwrap_or(tag);
     let Ok(tag) = tag.to_str().map(opaque) else { return false };
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    known.flat_map(|list| list.split(',')).any(|known| known.trim() == "*" || opaque(known) == tag)
+    known.flat_map(|list| list.split(',')).map(str::trim).any(|known| known == "*" || opaque(known) == tag)
 }
 
 /// `routes` with what keeps any one client from being a burden: at most `per_second` requests of one machine, and gzip for
@@ -92,8 +94,17 @@ pub(super) fn guarded(routes: Router, per_second: u32, clock: Arc<dyn Clock>) ->
     routes
         .fallback(not_found)
         .layer(CompressionLayer::new())
+        .layer(middleware::map_response(told_if_unacceptable))
         .layer(middleware::from_fn(move |request: Request, next: Next| limited(Arc::clone(&limit), request, next)))
         .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// The compression has such an answer say 406, with the document all the same.
+async fn told_if_unacceptable(response: Response) -> Response {
+    if response.status() != StatusCode::NOT_ACCEPTABLE {
+        return response;
+    }
+    Failure::new(StatusCode::NOT_ACCEPTABLE, "this is served with gzip, or as it is").into_response()
 }
 
 async fn limited(limit: Arc<RateLimit>, request: Request, next: Next) -> Response {

@@ -32,14 +32,16 @@ impl FederationService {
 
     fn peer(&self, relationship: &Relationship) -> Peer {
         let name = &relationship.trust_domain;
+        let bundle = self.federation.bundle(name);
         let mut peer = Peer {
             trust_domain: name.to_string(),
-            bundle_sequence: self.federation.bundle(name).map_or(0, |bundle| bundle.sequence),
+            bundle_sequence: bundle.as_ref().map_or(0, |bundle| bundle.sequence),
             configured: self.federation.is_configured(name),
             ..Peer::default()
         };
         let Some(state) = self.poller.state(name) else { return peer };
         peer.reached_at = state.reached.map_or(0, seconds);
+        peer.ageing_since = bundle.map_or(0, |_held| seconds(state.since));
         peer.stale = state.is_stale;
         if let Some(failure) = state.failure {
             (peer.failure, peer.failed_at, peer.failures) = (failure.reason, seconds(failure.at), failure.times);

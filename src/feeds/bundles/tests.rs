@@ -7,8 +7,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,6 +33,10 @@ impl Issuer {
     }
 
     fn server(&self, names: Vec<SanType>) -> ServerConfig {
+        self.speaking(names, rustls::DEFAULT_VERSIONS)
+    }
+
+    fn speaking(&self, names: Vec<SanType>, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = names;
@@ -44,7 +48,7 @@ impl Issuer {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key)
@@ -139,6 +143,8 @@ async fn a_server_of_the_web_must_have_the_name_and_an_authority_that_is_believe
     assert_eq!(ask(good).await.unwrap(), "{}");
     refused(ask(other_name).await, "certificate");
     refused(ask(stranger).await, "invalid peer certificate: BadSignature");
+    let (_serving, old) = serve(web.speaking(local(), &[&rustls::version::TLS12]), |_| Some(ok("{}"))).await;
+    refused(ask(old).await, "ProtocolVersion");
 }
 
 #[tokio::test]
@@ -155,6 +161,13 @@ async fn a_server_with_an_svid_must_be_the_one_that_was_named_by_the_bundle_of_i
     assert_eq!(ask(good).await.unwrap(), "{}");
     refused(ask(forged).await, "no authority of its trust domain vouches");
     refused(ask(somebody).await, "is `spiffe://peer.org/web` and not");
+    let (_serving, neighbour) = serve(other.server(vec![uri("spiffe://other.org/server")]), |_| Some(ok("{}"))).await;
+    refused(ask(neighbour).await, "is `spiffe://other.org/server` and not");
+    let both = vec![uri("spiffe://peer.org/server"), uri("spiffe://other.org/server")];
+    let (_serving, both) = serve(peer.server(both), |_| Some(ok("{}"))).await;
+    refused(ask(both).await, "URI");
+    let (_serving, of_the_web) = serve(web.server(named()), |_| Some(ok("{}"))).await;
+    refused(ask(of_the_web).await, "no authority of its trust domain vouches");
     // The bundle is that of the moment.
     asking.bundles.update(|known| known.without(&"peer.org".parse().unwrap()));
     refused(ask(good).await, "no valid authority");

@@ -56,3 +56,26 @@ async fn a_redirect_is_an_answer_and_followed_by_nobody() {
     let (answer, _) = ask(response("307 Temporary Redirect", "location: http://127.0.0.1:1/\r\n", 0)).await;
     assert_eq!(answer.unwrap().status, 307);
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_or_goes_on_for_ever_is_given_up() {
+    for endless in ["", "x: y\r\n", "HTTP/1.1 103 x\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = FeedUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if endless == "x: y\r\n" {
+                stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+            }
+            while stream.write_all(endless.as_bytes()).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let (timeout, ca_file) = (Duration::from_millis(200), PathBuf::from("/nowhere"));
+        let config = FetchConfig { timeout, max_bytes: 1000, ca_file, token_file: None };
+        let endpoint = HttpTokenEndpoint::new(url, config, Arc::new(SystemClock::new()));
+        let error = endpoint.post(Secret::new("secret=s3cret".to_owned())).await.unwrap_err();
+        assert!(error.contains("no answer within 200ms") && !error.contains("s3cret"), "{error}");
+    }
+}

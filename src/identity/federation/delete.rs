@@ -64,7 +64,7 @@ impl Federation {
         })
         .await?;
         // The next one is not old.
-        self.stale().remove(&trust_domain);
+        self.ages.forget(&trust_domain);
         Ok(())
     }
 }

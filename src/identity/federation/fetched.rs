@@ -7,8 +7,8 @@ use portcullis_spiffe::TrustDomain;
 use portcullis_spiffe::bundle::{BundleDocument, BundleDocumentError};
 use rustls_pki_types::CertificateDer;
 
-use super::{EndpointProfile, Federation, FederationError, FederationStoreError, MAX_SEQUENCE, Relationship, put};
-use crate::identity::bundle::{Bundle, Bundles, JwtAuthority};
+use super::{Federation, FederationError, MAX_SEQUENCE, Relationship, put};
+use crate::identity::bundle::{Bundle, JwtAuthority};
 
 /// What became of a bundle that was fetched.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,33 +59,6 @@ impl Federation {
             .await?;
         self.believe(&trust_domain).await?;
         Ok(taken)
-    }
-
-    /// Believes nobody by the bundle of `trust_domain`, until it is fetched again or set.
-    pub(super) fn distrust(&self, trust_domain: &TrustDomain) {
-        self.bundles.update(|known| {
-            let held = known.get(trust_domain)?;
-            self.stale().entry(trust_domain.clone()).or_insert_with(|| Arc::clone(held));
-            known.with(Bundle::clone(held).emptied())
-        });
-    }
-
-    /// Believes what is held again.
-    pub(super) async fn believe(&self, trust_domain: &TrustDomain) -> Result<(), FederationStoreError> {
-        let was_stale = self.stale().remove(trust_domain).is_some();
-        if was_stale {
-            self.reload(&mut *self.sequence.lock().await).await?;
-        }
-        Ok(())
-    }
-
-    /// What the endpoint of `relationship` is verified by: the bundle of its own trust domain alone, however old. Who has
-    /// its key serves the newer one, and an endpoint that serves its own domain could never come back otherwise.
-    pub(super) fn verified_by(&self, relationship: &Relationship) -> Bundles {
-        let EndpointProfile::Spiffe(id) = &relationship.profile else { return Bundles::default() };
-        let aside = self.stale().get(id.trust_domain()).cloned();
-        let bundle = aside.or_else(|| self.bundles.load().get(id.trust_domain()).cloned());
-        Bundles::new(bundle.map(|bundle| Bundle::clone(&bundle)))
     }
 }
 

@@ -14,14 +14,14 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 pub use self::schedule::PollConfig;
-pub use self::state::{PeerEvents, PeerFailure, PeerState};
+pub use self::state::{Age, PeerEvents, PeerFailure, PeerState};
 
 use self::schedule::earlier;
 use self::state::Peer;
 use super::fetched::read_document;
 use super::source::{BundleSource, FetchError};
 use super::{Federation, FederationError, Relationship, Taken};
-use crate::foundation::clock::{Clock, Timestamp};
+use crate::foundation::clock::Clock;
 use crate::foundation::entropy::Entropy;
 use crate::foundation::shutdown::ShutdownSignal;
 
@@ -31,8 +31,8 @@ pub struct Poller {
     federation: Arc<Federation>,
     ports: PollPorts,
     config: PollConfig,
-    /// When each was last reached by the process before this one.
-    reached: BTreeMap<TrustDomain, Timestamp>,
+    /// How old what is held is, of relationships that were ended since too.
+    ages: Mutex<BTreeMap<TrustDomain, Age>>,
     peers: Mutex<BTreeMap<TrustDomain, Arc<Peer>>>,
 }
 
@@ -73,21 +73,24 @@ pub enum RefreshError {
 impl Poller {
     /// A poller over the relationships of `federation`.
     pub fn new(federation: Arc<Federation>, ports: PollPorts, config: PollConfig) -> Self {
-        Self { federation, ports, config, reached: BTreeMap::new(), peers: Mutex::default() }
+        Self { federation, ports, config, ages: Mutex::default(), peers: Mutex::default() }
     }
 
     /// The same, but what is held is as old as the process before this one knew: a restart makes nothing newer.
     #[must_use]
-    pub fn with_reached(self, reached: BTreeMap<TrustDomain, Timestamp>) -> Self {
-        Self { reached, ..self }
+    pub fn with_ages(self, ages: BTreeMap<TrustDomain, Age>) -> Self {
+        let now = self.ports.clock.now();
+        // What was written down by a clock that went ahead of this one would stay new for too long.
+        let ages = ages.into_iter().map(|(name, age)| (name, Age { since: age.since.min(now), ..age })).collect();
+        Self { ages: Mutex::new(ages), ..self }
     }
 
     /// Believes nobody by the bundles that were too old already when this process started. For before anything is served:
     /// that an endpoint is away would be known only once it was asked.
     pub fn age_what_is_held(&self) {
-        for trust_domain in self.federation.relationships().keys().filter(|name| self.reached.contains_key(*name)) {
-            let peer = self.peer(trust_domain);
-            self.age(trust_domain, &peer, &peer.state());
+        self.note_renewed();
+        for trust_domain in self.federation.relationships().keys() {
+            self.age(trust_domain, &self.peer(trust_domain).state());
         }
     }
 
@@ -99,13 +102,16 @@ impl Poller {
 
     /// Follows all relationships, those that come and go too, until the drain starts.
     pub async fn run(self: Arc<Self>, mut signal: ShutdownSignal) {
-        let mut epochs = self.federation.relationships.subscribe();
+        let mut relationships = self.federation.relationships.subscribe();
+        let mut bundles = self.federation.bundles.subscribe();
         let mut following = Following::default();
         loop {
             following.follow(&self);
+            self.note_renewed();
             tokio::select! {
                 () = signal.draining() => return,
-                changed = epochs.changed() => if changed.is_err() { return },
+                changed = relationships.changed() => if changed.is_err() { return },
+                changed = bundles.changed() => if changed.is_err() { return },
             }
         }
     }
@@ -129,12 +135,14 @@ impl Poller {
         match &outcome {
             Ok(taken) => {
                 peer.reached(now);
+                self.ages().insert(trust_domain.clone(), Age { since: now, reached: Some(now) });
                 self.ports.events.fetched(taken);
             }
             Err(error) => {
+                self.note_renewed();
                 let state = peer.failed(now, error.to_string());
                 self.ports.events.failed(trust_domain, error);
-                self.age(trust_domain, &peer, &state);
+                self.age(trust_domain, &state);
             }
         }
         outcome
@@ -150,12 +158,29 @@ impl Poller {
     }
 
     /// Believes nobody by a bundle that is older than it may be.
-    fn age(&self, trust_domain: &TrustDomain, peer: &Peer, state: &PeerState) {
-        let is_too_old =
-            self.config.max_stale.is_some_and(|limit| self.ports.clock.now().since(state.since()) >= limit);
-        if is_too_old && peer.turn_stale() {
-            self.federation.distrust(trust_domain);
+    fn age(&self, trust_domain: &TrustDomain, state: &PeerState) {
+        let is_too_old = self.config.max_stale.is_some_and(|limit| self.ports.clock.now().since(state.since) >= limit);
+        if is_too_old && self.federation.distrust(trust_domain) {
             self.ports.events.stale(trust_domain);
+        }
+    }
+
+    /// What an operator set, or another process fetched, is as new as this moment.
+    fn note_renewed(&self) {
+        let now = self.ports.clock.now();
+        for trust_domain in self.federation.take_renewed() {
+            let peer = self.peers().get(&trust_domain).cloned();
+            let age = self.ages().get(&trust_domain).copied();
+            if peer.is_none() && age.is_none() {
+                // Nobody follows it, so it does not age.
+                continue;
+            }
+            let age = Age { since: now, reached: age.and_then(|age| age.reached) };
+            if let Some(peer) = peer {
+                peer.renewed(now);
+            }
+            self.ages().insert(trust_domain.clone(), age);
+            self.ports.events.dated(&trust_domain, age);
         }
     }
 
@@ -164,7 +189,8 @@ impl Poller {
         let mut backoff = self.config.backoff();
         loop {
             let failed = self.refresh(&trust_domain).await.is_err();
-            let state = self.peer(&trust_domain).state();
+            let since = self.peer(&trust_domain).state().since;
+            let since = Some(since).filter(|_| !self.federation.is_stale(&trust_domain));
             let hint = self.federation.bundle(&trust_domain).and_then(|bundle| bundle.refresh_hint);
             let entropy = &*self.ports.entropy;
             let wait = if failed {
@@ -173,14 +199,27 @@ impl Poller {
                 backoff.reset();
                 earlier(self.config.interval(hint), entropy)
             };
-            sleep(self.config.before_it_turns_stale(wait, &state, self.ports.clock.now())).await;
+            sleep(self.config.before_it_turns_stale(wait, since, self.ports.clock.now())).await;
         }
     }
 
     fn peer(&self, trust_domain: &TrustDomain) -> Arc<Peer> {
-        let reached = self.reached.get(trust_domain).copied();
-        let begun = || Arc::new(Peer::new(self.ports.clock.now(), reached));
-        Arc::clone(self.peers().entry(trust_domain.clone()).or_insert_with(begun))
+        if let Some(peer) = self.peers().get(trust_domain) {
+            return Arc::clone(peer);
+        }
+        let known = self.ages().get(trust_domain).copied();
+        let age = known.unwrap_or_else(|| {
+            // Of an unknown age, so it ages from now on: also for the process after this one.
+            let age = Age { since: self.ports.clock.now(), reached: None };
+            self.ages().insert(trust_domain.clone(), age);
+            self.ports.events.dated(trust_domain, age);
+            age
+        });
+        Arc::clone(self.peers().entry(trust_domain.clone()).or_insert_with(|| Arc::new(Peer::new(age))))
+    }
+
+    fn ages(&self) -> MutexGuard<'_, BTreeMap<TrustDomain, Age>> {
+        self.ages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn peers(&self) -> MutexGuard<'_, BTreeMap<TrustDomain, Arc<Peer>>> {

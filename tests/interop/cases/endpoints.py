@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 from bench import TRUST_DOMAIN, Bench, Output, expect, expect_equal, expect_in, until
 from cases.authorities import order, state
 from cases.case import Case
-from evil import Endpoint, document, dripping, endless, endpoint, redirecting, silent
+from evil import Behaviour, Endpoint, document, dripping, endless, endpoint, raw, redirecting, silent
 from foreign import ForeignBundle, foreign_bundle
 from gateway import Gateway, free_port
 from webca import WebServer, web_server
@@ -147,6 +148,29 @@ class Peer:
         return [base64.b64decode(key["x5c"][0]) for key in contents["keys"] if key["use"] == "x509-svid"]
 
 
+def misshapen(peer: Peer) -> list[tuple[Behaviour, str]]:
+    """Answers that empty what is held, each wrong in one way, with what is said of it."""
+    jwt = next(key for key in peer.contents["keys"] if key["use"] == "jwt-svid")
+    two = [jwt, {**jwt, "x": jwt["y"], "y": jwt["x"]}]
+    empty = json.dumps(peer.numbered(11, keys=[]))
+    wrong = [
+        (document(peer.numbered(11, keys=two)), "has the key ID of another key"),
+        (raw(http(gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip\r\n")), "is not a JSON object"),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x"), "exchange failed"),
+        (raw(b"HTTP/1.0 200 OK\r\n\r\n" + empty.encode()[:-1]), "broke off"),
+        (raw(http(b'{"keys":' + b"[" * 100_000 + b"]" * 100_000 + b"}")), "without a sequence"),
+    ]
+    for name, value in (("sequence", 11), ("refresh_hint", 300)):
+        for other in ("-1", "1e3", "11.0", "18446744073709551616", '"11"', "null", "[]", "true"):
+            text = empty.replace(f'"spiffe_{name}": {value}', f'"spiffe_{name}": {other}')
+            wrong.append((raw(http(text.encode())), f"`spiffe_{name}` of the bundle document is not"))
+    return wrong
+
+
+def http(body: bytes, headers: str = "") -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+
 def evil_peer(bench: Bench) -> None:
     home = bench.scratch / "evil"
     web, stranger = web_server(bench, home / "web"), web_server(bench, home / "stranger")
@@ -174,13 +198,16 @@ def evil_peer(bench: Bench) -> None:
             (redirecting("file:///etc/passwd"), "redirects to `file:"),
             (redirecting(evil.url), "redirects"),
             (endless(10, peer.numbered(11, keys=[])), ""),
+            *misshapen(peer),
         ):
             evil.behaviour = behaviour
             peer.refresh().refused(why)
             expect_equal(peer.held(), held, f"what is held after `{why}`")
         expect_equal(plain.asked, 0, "questions that went unencrypted")
 
-        for behaviour in (silent, dripping):
+        headers = raw(b"HTTP/1.1 200 OK\r\n", b"X: x\r\n")
+        hints = raw(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
+        for behaviour in (silent, dripping, headers, hints):
             evil.behaviour = behaviour
             asked, before = evil.asked, good.asked
             with ours.running("portcullis", *peer.refreshing) as client:

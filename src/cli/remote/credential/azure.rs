@@ -21,6 +21,9 @@ use crate::foundation::entropy::SystemEntropy;
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// For how long Azure's SDKs use what they read of the file. A token that is half over when it is read must outlive that.
+const READ_AGAIN: Duration = Duration::from_mins(10);
+
 /// How long a new token is left alone at the least.
 const LEAST: Duration = Duration::from_secs(1);
 
@@ -68,10 +71,18 @@ impl Azure {
             return self.written(&file, environment).await.map(drop);
         }
         let (entropy, mut backoff) = (SystemEntropy::new(), Backoff::new(PAUSES.0, PAUSES.1));
+        let mut is_told = false;
         loop {
             let pause = match self.written(&file, environment).await {
                 Ok(lives) => {
                     backoff.reset();
+                    // Up to the second that it took to be written.
+                    if lives + LEAST < 2 * READ_AGAIN && !std::mem::replace(&mut is_told, true) {
+                        console.complain(format!(
+                            "Warning: the token lives {lives:.0?}, and Azure's SDKs use what they read for {READ_AGAIN:?}: \
+                             the entry's JWT-SVIDs should live for twice as long"
+                        ));
+                    }
                     (lives / 2).max(LEAST)
                 }
                 Err(failure) => {

@@ -1,16 +1,18 @@
 //! What came of fetching the bundles of others, for people.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use portcullis_spiffe_api::portcullis::federation::v1::federation_client::FederationClient;
 use portcullis_spiffe_api::portcullis::federation::v1::{ListPeersRequest, Peer};
+use serde_json::Value;
 use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::cli::remote::connection::MAX_ANSWER;
 use crate::cli::remote::console::Failure;
-use crate::cli::remote::go;
-use crate::foundation::clock::Timestamp;
+use crate::cli::remote::{go, json};
+use crate::foundation::clock::{Clock as _, SystemClock, Timestamp};
 
 /// All that the server says of its peers, by trust domain; nothing, if it is SPIRE's.
 #[derive(Default)]
@@ -45,6 +47,10 @@ impl Peers {
         if peer.reached_at > 0 {
             rows.push(("Last fetched", Timestamp::from_unix_seconds(peer.reached_at).to_string()));
         }
+        if peer.ageing_since > 0 {
+            let age = SystemClock::new().now().since(Timestamp::from_unix_seconds(peer.ageing_since));
+            rows.push(("Bundle age", shown(age)));
+        }
         if peer.failures > 0 {
             let at = Timestamp::from_unix_seconds(peer.failed_at);
             rows.push(("Last error", format!("{at}, {} in a row: {}", peer.failures, peer.failure)));
@@ -53,5 +59,38 @@ impl Peers {
             rows.push(("Kept in", "the configuration".to_owned()));
         }
         go::table(26, rows)
+    }
+
+    /// What is known of one, as JSON; nothing, if nothing is known of it.
+    pub(super) fn json(&self, trust_domain: &str) -> Result<Option<Value>, Failure> {
+        self.0.get(trust_domain).map(json::value).transpose()
+    }
+
+    /// What is known of all of them, as JSON.
+    pub(super) fn all_json(&self) -> Result<Value, Failure> {
+        self.0.values().map(json::value).collect::<Result<Vec<_>, _>>().map(Value::Array)
+    }
+}
+
+/// `1h2m3s`, without what is not needed at its beginning.
+fn shown(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_as_long_as_it_must_be() {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m0s"), (3_599, "59m59s"), (90_061, "25h1m1s")] {
+            assert_eq!(shown(Duration::from_secs(seconds)), text);
+        }
     }
 }

@@ -80,6 +80,12 @@ async fn who_has_it_is_told_so_until_it_changes() {
     for known in [tag.clone(), strong, format!("\"x\", {tag}"), "*".to_owned()] {
         let (status, headers, body) = served.ask(Request::get("/").header(IF_NONE_MATCH, known)).await;
         assert_eq!((status, headers[ETAG].to_str().unwrap(), body.len()), (304, &*tag, 0));
+        assert_eq!(headers["vary"], "accept-encoding");
+        assert_eq!(headers["cache-control"], "public, max-age=300, must-revalidate");
+    }
+    for other in [String::new(), "\"*\"".to_owned(), "W/".to_owned(), format!("W/{tag}"), tag.replace('"', "")] {
+        let (status, ..) = served.ask(Request::get("/").header(IF_NONE_MATCH, other)).await;
+        assert_eq!(status, 200);
     }
     served.bundles.update(|known| known.with(ours(8)));
     let (status, _, _) = served.ask(Request::get("/").header(IF_NONE_MATCH, tag)).await;
@@ -94,6 +100,18 @@ async fn it_travels_compressed_for_those_who_can_read_that() {
         (status, &headers[CONTENT_ENCODING], &body[..2]),
         (200, &HeaderValue::from_static("gzip"), &[0x1f, 0x8b][..])
     );
+    let (status, _, body) = served.ask(Request::get("/").header(ACCEPT_ENCODING, "identity;q=0")).await;
+    assert_eq!(status, 406);
+    assert!(String::from_utf8(body).unwrap().contains("\"status\":406"), "and not the document");
+    let plain = served.get().await.1;
+    for unwilling in ["gzip;q=0", "gzip;q=0, *;q=0.5", "br, zstd, deflate", "identity"] {
+        let (status, headers, body) = served.ask(Request::get("/").header(ACCEPT_ENCODING, unwilling)).await;
+        assert_eq!((status, headers.get(CONTENT_ENCODING)), (200, None), "{unwilling}");
+        assert_eq!(
+            (&headers["vary"], BundleDocument::parse(&body).unwrap()),
+            (&HeaderValue::from_static("accept-encoding"), plain.clone())
+        );
+    }
 }
 
 #[tokio::test]
@@ -101,11 +119,16 @@ async fn other_methods_paths_and_floods_are_turned_away() {
     let served = Served::new([ours(7)]);
     assert_eq!(served.ask(Request::builder().method(Method::POST).uri("/")).await.0, 405);
     assert_eq!(served.ask(Request::get("/keys")).await.0, 404);
-    let from = || Request::get("/").extension(ConnectionInfo::of(Peer::Tcp("192.0.2.1:1".parse().unwrap())));
-    for _ in 0..10 {
-        assert_eq!(served.ask(from()).await.0, 200);
+    let from = |said: u8| {
+        let request = Request::get("/").header("x-forwarded-for", format!("198.51.100.{said}"));
+        let request = request.header("forwarded", "for=127.0.0.1").header("x-real-ip", "127.0.0.1");
+        request.extension(ConnectionInfo::of(Peer::Tcp("192.0.2.1:1".parse().unwrap())))
+    };
+    for said in 0..10 {
+        assert_eq!(served.ask(from(said)).await.0, 200);
     }
-    let (status, headers, _) = served.ask(from()).await;
+    // Who one says that one is counts for nothing.
+    let (status, headers, _) = served.ask(from(99)).await;
     assert_eq!((status, &headers["retry-after"]), (429, &HeaderValue::from_static("1")));
     // Without a bundle there is nothing to serve, and an empty one would say that nobody is trusted.
     served.bundles.update(|known| known.without(&"example.org".parse().unwrap()));

@@ -76,3 +76,28 @@ async fn several_issuers_are_told_apart_by_their_paths() {
     }
     assert_eq!(get(&router, "/us/keys").await.0, 404);
 }
+
+#[tokio::test]
+async fn paths_have_one_spelling() {
+    let router = router(&["https://id.example.org", "https://id.example.org/eu"]);
+    assert_eq!(get(&router, "/eu/keys?x=/us").await.0, 200);
+    for path in [
+        "/",
+        "//keys",
+        "/keys/",
+        "/KEYS",
+        "/EU/keys",
+        "/eu//keys",
+        "/eu/../keys",
+        "/%2e%2e/keys",
+        "/eu/%6beys",
+        "/eu%2fkeys",
+        "/keys;x",
+        "/eu;x/keys",
+        "/.well-known/openid-configuration/",
+        "/.well-known/openid-configuration/eu",
+        "/eu/.well-known/../keys",
+    ] {
+        assert_eq!(get(&router, path).await.0, 404, "{path}");
+    }
+}

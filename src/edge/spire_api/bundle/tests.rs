@@ -14,7 +14,7 @@ use super::*;
 use crate::foundation::entropy::SystemEntropy;
 use crate::identity::federation::memory::MemoryFederation;
 use crate::identity::federation::{
-    BundleAnswer, BundleSource, FetchError, PeerEvents, PollConfig, PollPorts, Poller, RefreshError, Relationship,
+    Age, BundleAnswer, BundleSource, FetchError, PeerEvents, PollConfig, PollPorts, Poller, RefreshError, Relationship,
     Taken,
 };
 use crate::identity::registry::memory::MemoryRegistry;
@@ -95,6 +95,7 @@ impl PeerEvents for Nowhere {
     fn fetched(&self, _taken: &Taken) {}
     fn failed(&self, _trust_domain: &TrustDomain, _error: &RefreshError) {}
     fn stale(&self, _trust_domain: &TrustDomain) {}
+    fn dated(&self, _trust_domain: &TrustDomain, _age: Age) {}
     fn ended(&self, _trust_domain: &TrustDomain) {}
 }
 

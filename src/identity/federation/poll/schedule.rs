@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::PeerState;
 use crate::foundation::backoff::Backoff;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::entropy::{Entropy, random};
@@ -38,12 +37,11 @@ impl PollConfig {
         Backoff::new(FIRST_PAUSE, self.longest)
     }
 
-    /// `wait`, unless what is held turns stale earlier: it does so on time, and not only when it is asked for the next time.
-    pub(super) fn before_it_turns_stale(&self, wait: Duration, state: &PeerState, now: Timestamp) -> Duration {
-        match self.max_stale.map(|limit| limit.saturating_sub(now.since(state.since()))) {
-            Some(left) if !state.is_stale && !left.is_zero() => wait.min(left),
-            _ => wait,
-        }
+    /// `wait`, unless what is held, which has been ageing `since` then if it is not stale already, turns stale earlier: it does so
+    /// on time, and not only when it is asked for the next time.
+    pub(super) fn before_it_turns_stale(&self, wait: Duration, since: Option<Timestamp>, now: Timestamp) -> Duration {
+        let left = self.max_stale.zip(since).map(|(limit, since)| limit.saturating_sub(now.since(since)));
+        left.filter(|left| !left.is_zero()).map_or(wait, |left| wait.min(left))
     }
 }
 

@@ -16,15 +16,27 @@ pub trait PeerEvents: fmt::Debug + Send + Sync {
     fn failed(&self, trust_domain: &TrustDomain, error: &RefreshError);
     /// None came for too long, so nobody is believed by the one that is held.
     fn stale(&self, trust_domain: &TrustDomain);
+    /// What is held ages from another time than before, without having been fetched: it is of an unknown age, was set by an
+    /// operator, or came from another process.
+    fn dated(&self, trust_domain: &TrustDomain, age: Age);
     /// The relationship was ended or changed.
     fn ended(&self, trust_domain: &TrustDomain);
+}
+
+/// How old the bundle that is held of a trust domain is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Age {
+    /// Since when it has been ageing: when it was fetched or set, or when it was first known of.
+    pub since: Timestamp,
+    /// When its endpoint last served a bundle that was taken.
+    pub reached: Option<Timestamp>,
 }
 
 /// What is known of one bundle endpoint.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PeerState {
-    /// When it was begun to be followed by this process.
-    pub begun: Timestamp,
+    /// See [`Age::since`].
+    pub since: Timestamp,
     /// When it last served a bundle that was taken.
     pub reached: Option<Timestamp>,
     /// What went wrong since then.
@@ -44,13 +56,6 @@ pub struct PeerFailure {
     pub times: u32,
 }
 
-impl PeerState {
-    /// Since when the bundle that is held has been ageing.
-    pub fn since(&self) -> Timestamp {
-        self.reached.unwrap_or(self.begun)
-    }
-}
-
 /// One that is followed.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -60,8 +65,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(begun: Timestamp, reached: Option<Timestamp>) -> Self {
-        let state = PeerState { begun, reached, failure: None, is_stale: false };
+    pub(super) fn new(age: Age) -> Self {
+        let state = PeerState { since: age.since, reached: age.reached, failure: None, is_stale: false };
         Self { asking: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
 
@@ -70,8 +75,11 @@ impl Peer {
     }
 
     pub(super) fn reached(&self, now: Timestamp) {
-        let mut state = self.lock();
-        *state = PeerState { begun: state.begun, reached: Some(now), failure: None, is_stale: false };
+        *self.lock() = PeerState { since: now, reached: Some(now), failure: None, is_stale: false };
+    }
+
+    pub(super) fn renewed(&self, now: Timestamp) {
+        self.lock().since = now;
     }
 
     /// One more failure; what is known then.
@@ -80,11 +88,6 @@ impl Peer {
         let times = state.failure.as_ref().map_or(0, |failure| failure.times).saturating_add(1);
         state.failure = Some(PeerFailure { at, reason, times });
         state.clone()
-    }
-
-    /// Whether it was not stale before.
-    pub(super) fn turn_stale(&self) -> bool {
-        !std::mem::replace(&mut self.lock().is_stale, true)
     }
 
     fn lock(&self) -> MutexGuard<'_, PeerState> {

@@ -1,3 +1,5 @@
+mod stale;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -12,9 +14,7 @@ use crate::foundation::watched::Watched;
 use crate::identity::bundle::{Bundle, Bundles};
 use crate::identity::federation::memory::MemoryFederation;
 use crate::identity::federation::tests::{domain, relationship as web};
-use crate::identity::federation::{BundleAnswer, DeleteMode, EndpointProfile, Relationships};
-use crate::identity::registry::Registry;
-use crate::identity::registry::memory::MemoryRegistry;
+use crate::identity::federation::{BundleAnswer, EndpointProfile, Relationships};
 use crate::identity::svid::tests::mint;
 
 /// What an endpoint says: a document, nothing at all, or an error.
@@ -53,17 +53,20 @@ impl BundleSource for Script {
     }
 }
 
-/// What was told, in order.
+/// What was told, in order; and what is to be remembered of ages.
 #[derive(Debug, Default)]
-struct Diary(Mutex<Vec<String>>);
+struct Diary {
+    lines: Mutex<Vec<String>>,
+    dates: Mutex<BTreeMap<String, Age>>,
+}
 
 impl Diary {
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.lines.lock().unwrap())
     }
 
     fn write(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }
 
@@ -81,6 +84,10 @@ impl PeerEvents for Diary {
         self.write(format!("{trust_domain} stale"));
     }
 
+    fn dated(&self, trust_domain: &TrustDomain, age: Age) {
+        self.dates.lock().unwrap().insert(trust_domain.to_string(), age);
+    }
+
     fn ended(&self, trust_domain: &TrustDomain) {
         self.write(format!("{trust_domain} ended"));
     }
@@ -90,6 +97,7 @@ struct World {
     script: Arc<Script>,
     diary: Arc<Diary>,
     clock: Arc<ManualClock>,
+    store: Arc<MemoryFederation>,
     bundles: Arc<Watched<Bundles>>,
     federation: Arc<Federation>,
     poller: Arc<Poller>,
@@ -101,7 +109,8 @@ impl World {
         let bundles = Arc::new(Watched::new(Bundles::new([ours])));
         let store = Arc::new(MemoryFederation::default());
         let configured: Relationships = configured.iter().map(|name| (domain(name), Arc::new(web(name)))).collect();
-        let federation = Federation::load(domain("example.org"), store, Arc::clone(&bundles)).await.unwrap();
+        let federation =
+            Federation::load(domain("example.org"), Arc::clone(&store) as _, Arc::clone(&bundles)).await.unwrap();
         let federation = Arc::new(federation.with_configured(configured));
         let (script, diary) = (Arc::new(Script::default()), Arc::new(Diary::default()));
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
@@ -114,7 +123,7 @@ impl World {
         let seconds = Duration::from_secs;
         let config = PollConfig { timeout: seconds(10), shortest: seconds(30), longest: seconds(3600), max_stale };
         let poller = Arc::new(Poller::new(Arc::clone(&federation), ports, config));
-        Self { script, diary, clock, bundles, federation, poller }
+        Self { script, diary, clock, store, bundles, federation, poller }
     }
 
     async fn refresh(&self, name: &str) -> Result<Taken, String> {
@@ -232,112 +241,6 @@ async fn failures_are_waited_out_longer_each_time_and_the_hint_is_followed() {
     for (wait, (least, most)) in waits.iter().zip(bounds) {
         assert!((least..=most + 20).contains(wait), "{waits:?}");
     }
-}
-
-#[tokio::test]
-async fn a_bundle_that_is_too_old_is_not_believed_until_it_is_fetched_again() {
-    let world = World::new(&["peer.org"], Some(Duration::from_hours(2))).await;
-    let good = document(Some(3), &[jwk(&authority("peer.org"))]);
-    world.script.put("peer.org", [good.clone()]);
-    world.refresh("peer.org").await.unwrap();
-    world.script.put("peer.org", [Says::Error("refused")]);
-    world.clock.advance(Duration::from_mins(119));
-    world.refresh("peer.org").await.unwrap_err();
-    assert_eq!(world.trusted("peer.org"), Some(1));
-    world.clock.advance(Duration::from_mins(2));
-    world.refresh("peer.org").await.unwrap_err();
-    assert_eq!(world.trusted("peer.org"), Some(0));
-    let state = world.poller.state(&domain("peer.org")).unwrap();
-    assert!(state.is_stale && state.failure.is_some_and(|failure| failure.times == 2));
-    // It stays so when the store is read again, and nothing of it can be changed.
-    world.federation.reload(&mut *world.federation.sequence.lock().await).await.unwrap();
-    assert_eq!(world.trusted("peer.org"), Some(0));
-    let changed = world.federation.update_bundle(domain("peer.org"), |_bundle| {}).await;
-    assert!(matches!(changed, Err(FederationError::Stale(_))), "{changed:?}");
-    world.script.put("peer.org", [good]);
-    world.refresh("peer.org").await.unwrap();
-    assert_eq!(world.trusted("peer.org"), Some(1));
-}
-
-/// A world whose bundle of `peer.org` has one authority and is too old.
-async fn stale() -> World {
-    let world = World::new(&["peer.org"], Some(Duration::from_hours(2))).await;
-    world.script.put("peer.org", [document(Some(3), &[jwk(&authority("peer.org"))]), Says::Error("refused")]);
-    world.refresh("peer.org").await.unwrap();
-    world.clock.advance(Duration::from_hours(3));
-    world.refresh("peer.org").await.unwrap_err();
-    assert_eq!(world.trusted("peer.org"), Some(0));
-    world
-}
-
-#[tokio::test]
-async fn an_endpoint_that_serves_its_own_domain_is_verified_by_the_bundle_that_is_too_old() {
-    let world = stale().await;
-    let id = "spiffe://peer.org/bundle".parse().unwrap();
-    let relationship = Relationship { profile: EndpointProfile::Spiffe(id), ..web("peer.org") };
-    let verified_by = world.federation.verified_by(&relationship);
-    assert_eq!(verified_by.get(&domain("peer.org")).unwrap().x509_authorities.len(), 1);
-    assert_eq!(verified_by.iter().count(), 1, "and by no other");
-}
-
-#[tokio::test]
-async fn what_comes_after_a_bundle_that_is_too_old_counts_and_the_old_one_never_again() {
-    let world = stale().await;
-    world.script.put("peer.org", [document(Some(3), &[])]);
-    world.refresh("peer.org").await.unwrap();
-    world.federation.reload(&mut *world.federation.sequence.lock().await).await.unwrap();
-    assert_eq!(world.trusted("peer.org"), Some(0), "`keys: []` is what is kept now");
-}
-
-#[tokio::test]
-async fn an_operator_can_set_or_delete_what_is_too_old() {
-    let world = stale().await;
-    let given = || {
-        let authorities = [authority("peer.org"), authority("peer.org")].map(Into::into);
-        Bundle::of_x509(domain("peer.org"), authorities, 4)
-    };
-    world.federation.set_bundle(given()).await.unwrap();
-    assert_eq!(world.trusted("peer.org"), Some(2));
-    let world = stale().await;
-    let entropy = Arc::new(SystemEntropy::new());
-    let registry = Registry::open(domain("example.org"), Arc::new(MemoryRegistry::default()), entropy).await.unwrap();
-    let now = world.clock.now();
-    world.federation.delete_bundle(domain("peer.org"), DeleteMode::Restrict, &registry, now).await.unwrap();
-    world.federation.create_bundle(given()).await.unwrap();
-    assert_eq!(world.trusted("peer.org"), Some(2));
-}
-
-#[tokio::test]
-async fn a_restart_makes_no_bundle_newer() {
-    let mut world = World::new(&["peer.org"], Some(Duration::from_hours(2))).await;
-    let kept = Bundle::of_x509(domain("peer.org"), [authority("peer.org").into()], 1);
-    world.federation.set_bundle(kept).await.unwrap();
-    let reached = world.clock.now().before(Duration::from_hours(3));
-    let poller = Arc::into_inner(world.poller).unwrap();
-    world.poller = Arc::new(poller.with_reached(BTreeMap::from([(domain("peer.org"), reached)])));
-    assert_eq!(world.trusted("peer.org"), Some(1));
-    world.poller.age_what_is_held();
-    assert_eq!(world.trusted("peer.org"), Some(0), "before it is asked for the first time");
-    assert_eq!(world.diary.take(), ["peer.org stale"]);
-    assert!(world.poller.state(&domain("peer.org")).unwrap().is_stale);
-    world.script.put("peer.org", [Says::Error("refused"), document(Some(2), &[jwk(&authority("peer.org"))])]);
-    world.refresh("peer.org").await.unwrap_err();
-    assert_eq!(world.trusted("peer.org"), Some(0));
-    world.refresh("peer.org").await.unwrap();
-    assert_eq!(world.trusted("peer.org"), Some(1), "what is fetched is new");
-}
-
-#[tokio::test]
-async fn what_is_young_or_of_an_unknown_age_is_believed_after_a_restart() {
-    let mut world = World::new(&["young.org", "unknown.org"], Some(Duration::from_hours(2))).await;
-    for name in ["young.org", "unknown.org"] {
-        world.federation.set_bundle(Bundle::of_x509(domain(name), [authority(name).into()], 1)).await.unwrap();
-    }
-    let reached = world.clock.now().before(Duration::from_hours(1));
-    let poller = Arc::into_inner(world.poller).unwrap();
-    world.poller = Arc::new(poller.with_reached(BTreeMap::from([(domain("young.org"), reached)])));
-    world.poller.age_what_is_held();
-    assert_eq!((world.trusted("young.org"), world.trusted("unknown.org")), (Some(1), Some(1)));
 }
 
 #[tokio::test(start_paused = true)]
