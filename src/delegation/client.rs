@@ -93,7 +93,7 @@ impl Clients {
 
     fn by_assertion(&self, assertion: &str, now: Timestamp) -> Result<Client, ClientError> {
         let token = self.assertions.verify(assertion, now).map_err(unproved)?;
-        if self.revocations.is_token_revoked(&token, now) {
+        if self.revocations.is_token_revoked(&token, now).map_err(unproved)? {
             return Err(ClientError::Unproved("the assertion, or whom it names, was revoked".into()));
         }
         // Whoever else it is for holds it too, and could be the client here.

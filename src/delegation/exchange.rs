@@ -257,7 +257,7 @@ impl Exchange {
         if not_after.unix_seconds() <= now.unix_seconds() {
             return Err(ExchangeError::TooShort);
         }
-        let claims = draft.claims(&self.config);
+        let claims = draft.claims(&self.config).map_err(ExchangeError::Delegation)?;
         let token = self.ports.authority.sign_delegated(signed, &claims, not_after, now);
         let token = token.map_err(ExchangeError::Unsigned)?;
         if token.token.expose().len() > MAX_TOKEN_BYTES {

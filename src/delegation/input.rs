@@ -17,6 +17,8 @@ pub(super) struct Input {
     pub(super) token: Arc<VerifiedToken>,
     /// Whom it is about, under the name of who first vouched for that.
     pub(super) subject: Party,
+    /// What else it says that the subject is called, by others: revocations of these reach what is made of it, too.
+    pub(super) aliases: Vec<Party>,
     /// Who acts, the current one first, each under the name of who vouches for it.
     pub(super) actors: Vec<Party>,
     /// What it grants.
@@ -54,6 +56,7 @@ impl Input {
         }
         let origin = delegation.origin.filter(|_| is_own).and_then(|origin| origin.issuer);
         let subject = Party { issuer: origin.or(delegation.subject.issuer), ..delegation.subject };
+        let aliases = delegation.aliases.into_iter().filter(|alias| !is_same(alias, &subject)).collect();
         let scope = match config.unscoped.get(&*token.issuer) {
             Some(worth) if !token.claims.contains_key("scope") => worth.clone(),
             _ => delegation.scope,
@@ -62,7 +65,7 @@ impl Input {
         let vouched = |actor: Party| Party { issuer: actor.issuer.or_else(|| Some(token.issuer.to_string())), ..actor };
         let actors = delegation.actors.into_iter().map(vouched).collect();
         let (id, confirmation) = (delegation.id, delegation.confirmation);
-        Ok(Self { token, subject, actors, scope, id, transaction, is_own, confirmation })
+        Ok(Self { token, subject, aliases, actors, scope, id, transaction, is_own, confirmation })
     }
 
     /// Whether `client` may show it as the subject's token. One of ours was made for somebody: it is they who exchange it, or
@@ -99,7 +102,7 @@ impl Input {
 
     /// The workloads that it rests on, as far as a trust domain vouched for them.
     pub(super) fn workloads(&self) -> impl Iterator<Item = SpiffeId> {
-        let parties = self.actors.iter().chain([&self.subject]);
+        let parties = self.actors.iter().chain(&self.aliases).chain([&self.subject]);
         let vouched =
             parties.filter(|party| party.issuer.as_deref().is_some_and(|issuer| issuer.starts_with("spiffe://")));
         vouched.filter_map(|party| party.subject.parse().ok())

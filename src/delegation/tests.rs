@@ -4,6 +4,7 @@ mod chain;
 pub(crate) mod clients;
 mod narrowing;
 mod recorded;
+mod revoked;
 mod transactions;
 
 use std::sync::Mutex;
@@ -99,6 +100,7 @@ pub(crate) struct House {
     policies: Arc<Policies>,
     log: Arc<Log>,
     revocations: Arc<Revocations>,
+    tokens: Arc<Tokens>,
     bundles: Arc<Watched<Bundles>>,
     people: Key,
     strangers: Key,
@@ -187,8 +189,9 @@ impl House {
             Issuer::own(own, config.trust_domain.clone(), Arc::clone(&bundles)),
         ];
         let revocations = Arc::new(Revocations::load(Arc::new(MemoryRevocations::default())).await.unwrap());
+        let tokens = Arc::new(Tokens::new(believed, 100));
         let ports = Ports {
-            tokens: Arc::new(Tokens::new(believed, 100)),
+            tokens: tokens.clone(),
             revocations: Arc::clone(&revocations),
             grants: policies.clone(),
             authority: Arc::new(authority),
@@ -196,7 +199,7 @@ impl House {
             entropy,
         };
         let exchange = Exchange::new(config, ports, ExchangeMetrics::default());
-        Self { directory, exchange, policies, log, revocations, bundles, people, strangers, workloads }
+        Self { directory, exchange, policies, log, revocations, tokens, bundles, people, strangers, workloads }
     }
 
     /// The exchange alone, and where its keys are.
@@ -335,25 +338,4 @@ async fn a_token_proves_something_or_nothing_comes_of_it() {
     }
     let request = ExchangeRequest { wanted: TokenType::IdToken, ..wanted(&alice) };
     assert_eq!(house.refusal(&client("tool"), &request).await, "not_issued");
-}
-
-#[tokio::test]
-async fn what_is_revoked_goes_no_further() {
-    let house = House::new().await;
-    let first = house.ask(&client("coordinator"), &wanted(&house.alice(&json!({})))).await.unwrap();
-    let first = first.token.expose();
-    let onward = ExchangeRequest { audience: Some(CALENDAR), ..wanted(first) };
-    house.ask(&client("tool"), &onward).await.unwrap();
-    for (gone, ends) in [
-        ("alice", true),
-        ("spiffe://example.org/coordinator", true),
-        ("spiffe://example.org/tool", true),
-        ("spiffe://example.org/x", false),
-    ] {
-        let revoked = Revoked::new(RevokedKind::Member, gone, None).unwrap();
-        house.revocations.revoke(revoked.clone(), None, NOW).await.unwrap();
-        let ended = house.ask(&client("tool"), &onward).await;
-        assert_eq!(ended.err().map(|error| error.reason()), ends.then_some("revoked"), "{gone}");
-        house.revocations.restore(&revoked).await.unwrap();
-    }
 }

@@ -304,6 +304,26 @@ async fn a_revocation_bites_on_the_next_request_whatever_is_cached() {
     }
 }
 
+/// Whom a third issuer calls so: the token of the exchange has the name from a token that went in, others from their issuer.
+#[tokio::test]
+async fn a_name_that_others_have_for_the_subject_is_revoked_too() {
+    let third = json!({"format": "iss_sub", "iss": "https://third.example", "sub": "employee-7"});
+    let carried = with(&chain(), "sub_aliases", json!({"format": "aliases", "identifiers": [&third]}));
+    let own = with(&claims(), "sub_id", third);
+    let gate = Gate::new().await;
+    for revoked in [false, true] {
+        let expected = if revoked { Reason::RevokedToken } else { Reason::Permitted };
+        assert_eq!(gate.ask(ROBOT, "GET", (ACCESS, &carried)).reason, expected);
+        assert_eq!(gate.ask(WEB, "GET", ("JWT", &own)).reason, expected);
+        gate.revoke(RevokedKind::Member, "employee-7").await;
+    }
+    let unreadable = json!({"format": "iss_sub", "sub": "alice"});
+    for (caller, kind, claims) in [(ROBOT, ACCESS, chain()), (WEB, "JWT", claims())] {
+        let verdict = gate.ask(caller, "GET", (kind, &with(&claims, "sub_id", unreadable.clone())));
+        assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::BadToken), "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn a_persons_own_token_and_a_jwt_svid_are_revoked_too() {
     let gate = Gate::new().await;

@@ -98,4 +98,13 @@ async fn a_caller_by_a_revoked_token_is_nobody() {
         assert_eq!(desk.show(Some(&robot), &acting()), Err("unproved".to_owned()), "{name}");
         assert_eq!(desk.show(None, &claims()).is_err(), name != ROBOT, "{name}");
     }
+    let desk = Desk::new().await;
+    let robot = desk.leaf(ROBOT);
+    let named =
+        |claims| with(&claims, "sub_id", json!({"format": "iss_sub", "iss": "https://third.example", "sub": "x"}));
+    desk.show(Some(&robot), &named(acting())).unwrap();
+    desk.show(None, &named(claims())).unwrap();
+    desk.revocations.revoke(Revoked::new(RevokedKind::Member, "x", None).unwrap(), None, NOW).await.unwrap();
+    assert_eq!(desk.show(Some(&robot), &named(acting())), Err("unproved".to_owned()), "by what others call her");
+    assert_eq!(desk.show(None, &named(claims())), Err("unproved".to_owned()));
 }

@@ -1,9 +1,11 @@
 use serde_json::json;
 
 use super::*;
+use crate::identity::bundle::{Bundle, Bundles};
 use crate::identity::delegation::memory::MemoryRevocations;
 use crate::identity::delegation::tests::{ROBOT, WEB, chain, verified};
-use crate::identity::token::tests::{ISSUER, NOW, claims, with};
+use crate::identity::token::tests::{ISSUER, Key, NOW, bundle, claims, header, rules, token as signed, with};
+use crate::identity::token::{Issuer, TokenVerifier as _, Tokens};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -63,10 +65,56 @@ async fn a_subjects_own_token_ends_with_its_subject_too() {
     ] {
         let revocations = empty().await;
         revocations.revoke(revoked.clone(), None, NOW).await.unwrap();
-        assert_eq!(revocations.is_token_revoked(&own, NOW), ends, "{revoked}");
+        assert_eq!(revocations.is_token_revoked(&own, NOW).unwrap(), ends, "{revoked}");
     }
     let numbered = verified("JWT", &with(&claims(), "jti", 7));
-    assert!(!empty().await.is_token_revoked(&numbered, NOW));
+    assert!(!empty().await.is_token_revoked(&numbered, NOW).unwrap());
+}
+
+#[tokio::test]
+async fn a_subject_is_revoked_by_any_name_that_it_has() {
+    let name = |iss: &str, sub: &str| json!({"format": "iss_sub", "iss": iss, "sub": sub});
+    let aliases = json!({"format": "aliases", "identifiers": [name("https://third.example", "employee-7")]});
+    let named = with(&with(&claims(), "sub_id", name("https://first.example", "alice")), "sub_aliases", aliases);
+    let own = verified("JWT", &named);
+    let acted = Delegation::read(&verified("JWT", &with(&named, "act", json!({"sub": ROBOT})))).unwrap();
+    for (revoked, ends) in [
+        (member("alice", Some("https://first.example")), true),
+        (member("employee-7", Some("https://third.example")), true),
+        (member("employee-7", None), true),
+        (member("employee-7", Some("https://first.example")), false),
+        (member("alice", Some("https://third.example")), false),
+    ] {
+        let revocations = empty().await;
+        revocations.revoke(revoked.clone(), None, NOW).await.unwrap();
+        assert_eq!(revocations.is_token_revoked(&own, NOW).unwrap(), ends, "{revoked}");
+        assert_eq!(revocations.is_revoked(&acted, NOW), ends, "{revoked}");
+    }
+    let unreadable = verified("JWT", &with(&claims(), "sub_id", json!({"format": "iss_sub", "sub": "alice"})));
+    assert_eq!(empty().await.is_token_revoked(&unreadable, NOW), Err(DelegationError::Aliases));
+}
+
+/// The trust domain vouches for a JWT-SVID of our exchange, and what it says of itself is the name of the exchange.
+#[tokio::test]
+async fn a_jwt_svid_is_revoked_by_whom_it_names_as_its_issuer_too() {
+    let key = Key::p256();
+    let bundles = Bundles::new([Bundle::clone(&bundle("example.org", [("kid-1", &key)]))]);
+    let believed = Tokens::new(vec![Issuer::spiffe(rules("spiffe"), Arc::new(Watched::new(bundles)))], 1);
+    let said = with(&with(&claims(), "sub", WEB), "iss", "https://gate.example");
+    let svid = believed.verify(&signed(&header("ES256"), &said, &key), NOW).unwrap();
+    assert_eq!(&*svid.issuer, "spiffe://example.org");
+    let delegation = Delegation::read(&svid).unwrap();
+    for (issuer, ends) in [
+        (Some("https://gate.example"), true),
+        (Some("spiffe://example.org"), true),
+        (None, true),
+        (Some("https://other.example"), false),
+    ] {
+        let revocations = empty().await;
+        revocations.revoke(token("a-number", issuer), None, NOW).await.unwrap();
+        assert_eq!(revocations.is_token_revoked(&svid, NOW).unwrap(), ends, "{issuer:?}");
+        assert_eq!(revocations.is_revoked(&delegation, NOW), ends, "{issuer:?}");
+    }
 }
 
 #[tokio::test]
