@@ -50,6 +50,8 @@ pub struct ExchangeConfig {
     pub scopes: BTreeSet<String>,
     /// What tokens without a `scope` grant, by their issuer. Of others they grant nothing.
     pub unscoped: BTreeMap<String, BTreeSet<String>>,
+    /// Issuers, by their names, whose tokens may be exchanged by others than who acts in them.
+    pub forwarded: BTreeSet<String>,
     /// What kind of actor workloads are, where it is not [`SERVICE`].
     pub profiles: BTreeMap<SpiffeId, String>,
     /// How long a new token lives at most.

@@ -67,6 +67,7 @@ fn exchange_config(config: &Config, issuer: &Identifier) -> ExchangeConfig {
         audiences: delegation.audiences,
         scopes: delegation.scopes,
         unscoped: delegation.subjects.unscoped,
+        forwarded: delegation.subjects.forwarded,
         profiles: delegation.profiles,
         max_ttl: delegation.max_ttl,
         max_actors: delegation.max_actors,

@@ -122,6 +122,7 @@ fn config() -> ExchangeConfig {
         ]),
         scopes: scopes(&["read", "write", "send"]),
         unscoped: BTreeMap::new(),
+        forwarded: BTreeSet::new(),
         profiles: BTreeMap::from([(workload("tool"), "ai_agent".to_owned())]),
         max_ttl: Duration::from_mins(5),
         max_actors: 3,
@@ -182,8 +183,9 @@ impl House {
             ..rules(US)
         };
         let bundles = Arc::clone(authority.bundles());
+        let people_rules = IssuerRules { types: ["JWT", "txntoken+jwt"].map(str::to_owned).to_vec(), ..rules(IDP) };
         let believed = vec![
-            Issuer::publishing(rules(IDP), published(&[("kid-1", &people)])),
+            Issuer::publishing(people_rules, published(&[("kid-1", &people)])),
             Issuer::publishing(rules(OTHER_IDP), published(&[("kid-1", &strangers)])),
             Issuer::spiffe(rules("spiffe"), Arc::new(Watched::new(svids))),
             Issuer::own(own, config.trust_domain.clone(), Arc::clone(&bundles)),
@@ -215,6 +217,11 @@ impl House {
     /// A token of alice's, for `orders` as all of her issuer's, with these claims on top.
     pub(crate) fn alice(&self, claims: &Value) -> String {
         issued(&self.people, IDP, claims)
+    }
+
+    /// The same of this type.
+    fn alice_of(&self, kind: &str, claims: &Value) -> String {
+        typed(&self.people, IDP, kind, claims)
     }
 
     /// What another issuer says of its alice.
@@ -252,6 +259,10 @@ impl House {
 }
 
 fn issued(key: &Key, issuer: &str, claims: &Value) -> String {
+    typed(key, issuer, "JWT", claims)
+}
+
+fn typed(key: &Key, issuer: &str, kind: &str, claims: &Value) -> String {
     let mut all = json!({
         "iss": issuer, "sub": "alice", "aud": "orders", "iat": SECOND, "exp": SECOND + 3600, "jti": "her-token",
         "scope": "read write",
@@ -262,7 +273,7 @@ fn issued(key: &Key, issuer: &str, claims: &Value) -> String {
             value => all[name] = value.clone(),
         }
     }
-    token(&header("ES256"), &all, key)
+    token(&with(&header("ES256"), "typ", kind), &all, key)
 }
 
 /// For the tool, all that there is.

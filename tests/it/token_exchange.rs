@@ -99,6 +99,47 @@ async fn a_stolen_token_is_of_no_use_to_others() {
     assert_eq!(refused(&revoked), (401, "invalid_client".to_owned()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_others_that_says_who_acts_is_exchanged_by_nobody_else() {
+    for forwarded in [false, true] {
+        let desk = TokenDesk::forwarding(forwarded).await;
+        let (coordinator, thief) = (desk.workload("coordinator"), desk.workload("thief"));
+        let own = desk.alice(&json!({"act": {"sub": "spiffe://example.org/coordinator"}}));
+        let said = claims(&token(&desk.ask(Some(&coordinator), &form(&own, TOOL, &[])).await));
+        assert_eq!(said["act"]["sub"], "spiffe://example.org/coordinator");
+        let others = desk.alice(&json!({"act": {"sub": "desk"}}));
+        let answer = desk.ask(Some(&coordinator), &form(&others, TOOL, &[])).await;
+        if forwarded {
+            assert_eq!(claims(&token(&answer))["act"]["act"], json!({"iss": desk.idp.issuer, "sub": "desk"}));
+        } else {
+            assert_eq!(refused(&answer), invalid("invalid_request"));
+            assert_eq!(desk.last()["reason"], "made_for_others");
+        }
+        let reason = if forwarded { "not_granted" } else { "made_for_others" };
+        desk.ask(Some(&thief), &form(&own, TOOL, &[])).await;
+        assert_eq!(desk.last()["reason"], reason, "{forwarded}");
+    }
+}
+
+/// Whom two issuers know, one of which vouches for the other's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_by_a_first_issuers_name_ends_all_that_a_second_ones_token_became() {
+    let desk = TokenDesk::start(&[]).await;
+    let (coordinator, tool) = (desk.workload("coordinator"), desk.workload("tool"));
+    let employee = json!({"format": "iss_sub", "iss": "https://hr.example", "sub": "employee-7"});
+    let alice = desk.alice(&json!({"sub_id": employee}));
+    let first = token(&desk.ask(Some(&coordinator), &form(&alice, TOOL, &[])).await);
+    let aliases = json!({"format": "aliases", "identifiers": [employee]});
+    assert_eq!(claims(&first)["sub_aliases"], aliases);
+    let onward = form(&first, CALENDAR, &[]);
+    assert_eq!(claims(&token(&desk.ask(Some(&tool), &onward).await))["sub_aliases"], aliases);
+    desk.admin(&["delegation", "revoke", "-member", "employee-7", "-issuer", "https://hr.example"]);
+    for (client, form) in [(&tool, onward), (&coordinator, form(&alice, TOOL, &[]))] {
+        assert_eq!(refused(&desk.ask(Some(client), &form).await), invalid("invalid_request"));
+        assert_eq!(desk.last()["reason"], "revoked");
+    }
+}
+
 /// A workload that has no TLS of its own asks the Workload API for a JWT-SVID.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_assertion_is_good_once() {

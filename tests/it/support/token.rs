@@ -39,9 +39,22 @@ impl TokenDesk {
         Self::start_in(home, settings).await
     }
 
+    /// One where tokens of its issuer of people may be passed on, or not.
+    pub(crate) async fn forwarding(forwarded: bool) -> Self {
+        let (home, idp) = (Home::new(), Idp::start().await);
+        home.take_policies("examples/token-exchange");
+        let all = format!("['{}']", idp.issuer);
+        let settings = [("DELEGATION__SUBJECTS__FORWARDED", if forwarded { all.as_str() } else { "[]" })];
+        Self::start_with(home, idp, &settings).await
+    }
+
     /// The same in a home whose policies are there already.
     pub(crate) async fn start_in(home: Home, settings: &[(&str, &str)]) -> Self {
-        let (port, idp) = (free_port(), Idp::start().await);
+        Self::start_with(home, Idp::start().await, settings).await
+    }
+
+    async fn start_with(home: Home, idp: Idp, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
         let policy = format!(
             "@id(\"coordinator-acts-for-users\")\npermit (principal == Workload::\"spiffe://example.org/coordinator\", \
              action == Portcullis::Action::\"exchange\", resource) when {{ context.subject.iss == {:?} }};\n",
