@@ -102,5 +102,6 @@ fn clients(config: &Config, common: &Common, identity: &IdentityPlane) -> Client
     // None is of any use twice, so there is nothing to remember but that it was used.
     let assertions = Tokens::new(vec![Issuer::spiffe(rules, Arc::clone(bundles))], 1);
     let leaves = LeafVerifier::new(Arc::clone(bundles), LEAVES).with_keeper(Arc::clone(&common.certificates));
-    Clients::new(leaves, Arc::new(assertions), Arc::clone(&identity.revocations))
+    let uses = Arc::new(identity.store.uses(config.trust_domain.clone()));
+    Clients::new(leaves, (Arc::new(assertions), uses), Arc::clone(&identity.revocations))
 }

@@ -22,7 +22,7 @@ use super::request::Refusal;
 use super::schema::SchemaTypes;
 use crate::foundation::clock::Clock;
 use crate::identity::api_key::ApiKeys;
-use crate::identity::delegation::{Delegation, Revocations};
+use crate::identity::delegation::{Delegation, Revocations, TRANSACTION_TOKEN};
 use crate::identity::svid::jwt::TokenError as JwtError;
 use crate::identity::svid::{LeafError, LeafVerifier, VerifiedLeaf};
 use crate::identity::token::{TokenError, TokenVerifier, VerifiedToken};
@@ -198,6 +198,10 @@ impl Callers {
             return Err(CallerError::Unproved("it is no API key of ours".into()));
         };
         let token = verifier.verify(bearer, self.clock.now())?;
+        // draft-ietf-oauth-transaction-tokens section 8.2: it never stands here, and says who asks to nobody.
+        if token.kind == TRANSACTION_TOKEN {
+            return Err(CallerError::Unproved("it is a transaction token".into()));
+        }
         let mapping = mappings.get(token.issuer_index).ok_or("an issuer without a mapping");
         let mapping = mapping.map_err(|error| CallerError::Unproved(error.into()))?;
         Ok((token, Arc::clone(mapping)))

@@ -11,7 +11,7 @@ use crate::identity::bundle::Bundle;
 use crate::identity::delegation::memory::MemoryRevocations;
 use crate::identity::delegation::{Revoked, RevokedKind};
 use crate::identity::token::tests::{ISSUER, Key, NOW, claims, header, published, rules, token, with};
-use crate::identity::token::{Issuer, Tokens as Believed};
+use crate::identity::token::{Issuer, IssuerRules, Tokens as Believed};
 
 const WEB: &str = "spiffe://example.org/web";
 const ROBOT: &str = "spiffe://example.org/robot";
@@ -33,7 +33,8 @@ impl Desk {
         let root = params.self_signed(&pair).unwrap().der().clone();
         let bundles = Bundles::new([Bundle::of_x509("example.org".parse().unwrap(), [root], 1)]);
         let key = Key::p256();
-        let issuers = vec![Issuer::publishing(rules(ISSUER), published(&[("kid-1", &key)]))];
+        let types = ["JWT", "txntoken+jwt"].map(str::to_owned).to_vec();
+        let issuers = vec![Issuer::publishing(IssuerRules { types, ..rules(ISSUER) }, published(&[("kid-1", &key)]))];
         let people = ClaimMapping {
             kind: "Human".to_owned(),
             id: "{sub}".parse().unwrap(),
@@ -59,7 +60,16 @@ impl Desk {
     }
 
     fn show(&self, certificate: Option<&CertificateDer<'static>>, claims: &Value) -> Result<String, String> {
-        let token = token(&header("ES256"), claims, &self.key);
+        self.show_a("JWT", certificate, claims)
+    }
+
+    fn show_a(
+        &self,
+        kind: &str,
+        certificate: Option<&CertificateDer<'static>>,
+        claims: &Value,
+    ) -> Result<String, String> {
+        let token = token(&with(&header("ES256"), "typ", kind), claims, &self.key);
         shown(&self.callers, Credentials { certificate, bearer: Some(&token), user: None })
     }
 }
@@ -86,6 +96,17 @@ async fn a_token_that_was_made_for_one_workload_is_shown_by_it_and_by_nobody_els
     assert_eq!(desk.show(None, &claims()), Ok(r#"Human::"alice""#.to_owned()));
     let noise = CertificateDer::from(b"noise".to_vec());
     assert_eq!(desk.show(Some(&noise), &acting()), Err("unproved".to_owned()));
+}
+
+/// It says what a transaction is about, and is no credential (draft-ietf-oauth-transaction-tokens).
+#[tokio::test]
+async fn a_transaction_token_makes_nobody_a_caller() {
+    let desk = Desk::new().await;
+    let robot = desk.leaf(ROBOT);
+    let transaction = with(&with(&acting(), "txn", "t-1"), "req_wl", ROBOT);
+    assert_eq!(desk.show(Some(&robot), &transaction), Ok(ROBOT.to_owned()), "of another type");
+    assert!(desk.show_a("txntoken+jwt", Some(&robot), &transaction).is_err());
+    assert!(desk.show_a("txntoken+jwt", None, &transaction).is_err());
 }
 
 #[tokio::test]

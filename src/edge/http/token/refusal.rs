@@ -66,6 +66,10 @@ impl From<ClientError> for Refusal {
         // At this level because any client can bring it about, as often as it likes.
         tracing::debug!("a client was refused: {error}");
         match error {
+            ClientError::Unknown(_) => {
+                let code = ErrorCode::Unavailable.name();
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "it can't be told at the moment who asks")
+            }
             ClientError::Several => Self::bad_request("there must not be more than one credential"),
             _ => Self::unknown_client(),
         }
