@@ -188,7 +188,11 @@ impl Callers {
         })?;
         let leaf = leaves.verify_der(certificate, self.clock.now())?;
         match self.delegation(&token, &mapping, Some(&leaf))? {
-            Some(_) => Ok(Caller { delegated: Some(token), ..Caller::workload(leaf) }),
+            // Nothing that a token says of somebody outlives what makes them somebody.
+            Some(delegation) => match delegation.workloads().find(|id| !leaves.vouches_for(id)) {
+                Some(id) => Err(CallerError::Unproved(format!("the token rests on `{id}`, who is not let in").into())),
+                None => Ok(Caller { delegated: Some(token), ..Caller::workload(leaf) }),
+            },
             None => Err(CallerError::Several),
         }
     }

@@ -10,7 +10,8 @@ use crate::decision::principal::ClaimMapping;
 use crate::identity::bundle::Bundle;
 use crate::identity::delegation::memory::MemoryRevocations;
 use crate::identity::delegation::{Revoked, RevokedKind};
-use crate::identity::token::tests::{ISSUER, Key, NOW, claims, header, published, rules, token, with};
+use crate::identity::foreign::ForeignIdentities;
+use crate::identity::token::tests::{ISSUER, Key, NOW, bundle, claims, header, published, rules, token, with};
 use crate::identity::token::{Issuer, IssuerRules, Tokens as Believed};
 
 const WEB: &str = "spiffe://example.org/web";
@@ -20,6 +21,7 @@ struct Desk {
     callers: Callers,
     key: Key,
     authority: (KeyPair, CertificateParams),
+    bundles: Arc<Watched<Bundles>>,
     revocations: Arc<Revocations>,
 }
 
@@ -31,7 +33,9 @@ impl Desk {
         params.subject_alt_names = vec![SanType::URI("spiffe://example.org".try_into().unwrap())];
         let pair = KeyPair::generate().unwrap();
         let root = params.self_signed(&pair).unwrap().der().clone();
-        let bundles = Bundles::new([Bundle::of_x509("example.org".parse().unwrap(), [root], 1)]);
+        let ours = Bundle::of_x509("example.org".parse().unwrap(), [root], 1);
+        let foreign = ForeignIdentities::new(&ours.trust_domain, [].into(), false);
+        let bundles = Arc::new(Watched::new(Bundles::new([ours]).with_foreign(Arc::new(foreign))));
         let key = Key::p256();
         let types = ["JWT", "txntoken+jwt"].map(str::to_owned).to_vec();
         let issuers = vec![Issuer::publishing(IssuerRules { types, ..rules(ISSUER) }, published(&[("kid-1", &key)]))];
@@ -43,10 +47,10 @@ impl Desk {
         };
         let revocations = Arc::new(Revocations::load(Arc::new(MemoryRevocations::default())).await.unwrap());
         let callers = callers()
-            .with_workloads(LeafVerifier::new(Arc::new(Watched::new(bundles)), 10))
+            .with_workloads(LeafVerifier::new(Arc::clone(&bundles), 10))
             .with_tokens(Arc::new(Believed::new(issuers, 10)), vec![Mapping::Claims(people)])
             .with_revocations(Arc::clone(&revocations));
-        Self { callers, key, authority: (pair, params), revocations }
+        Self { callers, key, authority: (pair, params), bundles, revocations }
     }
 
     fn leaf(&self, id: &str) -> CertificateDer<'static> {
@@ -107,6 +111,19 @@ async fn a_transaction_token_makes_nobody_a_caller() {
     assert_eq!(desk.show(Some(&robot), &transaction), Ok(ROBOT.to_owned()), "of another type");
     assert!(desk.show_a("txntoken+jwt", Some(&robot), &transaction).is_err());
     assert!(desk.show_a("txntoken+jwt", None, &transaction).is_err());
+}
+
+#[tokio::test]
+async fn a_caller_by_a_token_that_rests_on_somebody_of_a_domain_that_was_cut_off_is_nobody() {
+    let desk = Desk::new().await;
+    let (robot, partner) = (desk.leaf(ROBOT), "spiffe://partner.example");
+    let before = json!({"iss": partner, "sub": format!("{partner}/desk")});
+    let made = with(&claims(), "act", json!({"sub": ROBOT, "act": before}));
+    assert_eq!(desk.show(Some(&robot), &made), Err("unproved".to_owned()));
+    desk.bundles.update(|known| known.with(Bundle::clone(&bundle("partner.example", [("kid-9", &desk.key)]))));
+    assert_eq!(desk.show(Some(&robot), &made), Ok(ROBOT.to_owned()));
+    desk.bundles.update(|known| known.without(&"partner.example".parse().unwrap()));
+    assert_eq!(desk.show(Some(&robot), &made), Err("unproved".to_owned()));
 }
 
 #[tokio::test]
