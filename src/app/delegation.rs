@@ -11,7 +11,7 @@ use super::identity::IdentityPlane;
 use super::tokens::{TokenMetrics, issuers};
 use crate::config::Config;
 use crate::decision::Authorizer;
-use crate::delegation::{Clients, Exchange, ExchangeConfig, ExchangeMetrics, Ports};
+use crate::delegation::exchange::{Clients, Exchange, ExchangeConfig, ExchangeMetrics, Ports};
 use crate::edge::http::authzen::Identifier;
 use crate::edge::http::token::{self, TokenConfig, token_router};
 use crate::foundation::shutdown::{Shutdown, TaskGroup};

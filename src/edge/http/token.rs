@@ -22,7 +22,9 @@ use super::body::Bodies;
 use super::failure::{method_not_allowed, not_found, panicked};
 use super::identifier::Identifier;
 use super::request_id::{RequestId, echo};
-use crate::delegation::{Client, Clients, Credentials, Exchange, ExchangeRequest, Exchanged, ShownToken, TokenType};
+use crate::delegation::exchange::{
+    Client, Clients, Credentials, Exchange, ExchangeRequest, Exchanged, ShownToken, TokenType,
+};
 use crate::foundation::clock::Clock;
 use crate::foundation::json;
 use crate::server::ConnectionInfo;

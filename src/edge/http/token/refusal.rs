@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::super::failure::Failure;
-use crate::delegation::{ClientError, ErrorCode, ExchangeError};
+use crate::delegation::exchange::{ClientError, ErrorCode, ExchangeError};
 
 /// The scheme under which clients could have shown who they are, had we one (RFC 9110 section 11.6.1).
 const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="token""#);
