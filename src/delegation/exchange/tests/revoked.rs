@@ -50,12 +50,12 @@ async fn a_subject_keeps_the_names_that_others_have_for_it() {
             ..wanted("")
         };
         let begun = house.ask(&client("tool"), &transaction).await.unwrap();
-        let replaces = ExchangeRequest {
+        let succession = ExchangeRequest {
             subject: ShownToken { token: begun.token.expose(), kind: TokenType::TransactionToken },
             ..transaction.clone()
         };
-        let replaced = house.ask(&client("calendar"), &replaces).await.unwrap();
-        for token in [&first, &begun, &replaced] {
+        let next = house.ask(&client("calendar"), &succession).await.unwrap();
+        for token in [&first, &begun, &next] {
             let claims = claims_of(token);
             assert_eq!(claims["sub_id"], json!({"format": "iss_sub", "iss": IDP, "sub": "alice"}));
             assert_eq!(claims["sub_aliases"], json!({"format": "aliases", "identifiers": kept}));
@@ -68,12 +68,12 @@ async fn a_subject_keeps_the_names_that_others_have_for_it() {
         assert_eq!(house.refusal(&client("coordinator"), &wanted(&house.alice(&named))).await, "revoked");
         assert_eq!(house.refusal(&client("tool"), &onward).await, "revoked");
         assert_eq!(house.refusal(&client("tool"), &transaction).await, "revoked");
-        assert_eq!(house.refusal(&client("calendar"), &replaces).await, "revoked");
+        assert_eq!(house.refusal(&client("calendar"), &succession).await, "revoked");
         // A Check reads the same of the token that went out.
-        let shown = house.tokens.verify(replaced.token.expose(), NOW).unwrap();
+        let shown = house.tokens.verify(next.token.expose(), NOW).unwrap();
         assert!(house.revocations.is_revoked(&Delegation::read(&shown).unwrap(), NOW));
         house.revocations.restore(&revoked).await.unwrap();
-        house.ask(&client("calendar"), &replaces).await.unwrap();
+        house.ask(&client("calendar"), &succession).await.unwrap();
     }
     let plain = house.ask(&client("coordinator"), &wanted(&house.alice(&json!({})))).await.unwrap();
     assert!(claims_of(&plain).get("sub_aliases").is_none(), "nobody calls her anything else");

@@ -100,8 +100,8 @@ async fn a_jwt_svid_is_revoked_by_whom_it_names_as_its_issuer_too() {
     let key = Key::p256();
     let bundles = Bundles::new([Bundle::clone(&bundle("example.org", [("kid-1", &key)]))]);
     let believed = Tokens::new(vec![Issuer::spiffe(rules("spiffe"), Arc::new(Watched::new(bundles)))], 1);
-    let said = with(&with(&claims(), "sub", WEB), "iss", "https://gate.example");
-    let svid = believed.verify(&signed(&header("ES256"), &said, &key), NOW).unwrap();
+    let claimed = with(&with(&claims(), "sub", WEB), "iss", "https://gate.example");
+    let svid = believed.verify(&signed(&header("ES256"), &claimed, &key), NOW).unwrap();
     assert_eq!(&*svid.issuer, "spiffe://example.org");
     let delegation = Delegation::read(&svid).unwrap();
     for (issuer, ends) in [
