@@ -1,6 +1,10 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use serde_json::json;
 
+use super::super::{KeptRevocations, RevocationFuture};
 use super::*;
+use crate::foundation::shutdown::Shutdown;
 use crate::identity::bundle::{Bundle, Bundles};
 use crate::identity::delegation::memory::MemoryRevocations;
 use crate::identity::delegation::tests::{ROBOT, WEB, chain, verified};
@@ -8,6 +12,46 @@ use crate::identity::token::tests::{ISSUER, Key, NOW, bundle, claims, header, ru
 use crate::identity::token::{Issuer, TokenVerifier as _, Tokens};
 
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// A store that can be out of reach.
+#[derive(Debug, Default)]
+struct Shaky {
+    kept: MemoryRevocations,
+    is_away: AtomicBool,
+    is_told: AtomicBool,
+    looks: AtomicUsize,
+}
+
+impl RevocationStore for Shaky {
+    fn load(&self) -> RevocationFuture<'_, KeptRevocations> {
+        self.kept.load()
+    }
+
+    fn sequence(&self) -> RevocationFuture<'_, u64> {
+        self.kept.sequence()
+    }
+
+    fn put<'a>(&'a self, revocation: &'a Revocation, now: Timestamp) -> RevocationFuture<'a, u64> {
+        self.kept.put(revocation, now)
+    }
+
+    fn delete<'a>(&'a self, revoked: &'a Revoked) -> RevocationFuture<'a, u64> {
+        self.kept.delete(revoked)
+    }
+
+    fn wait(&self) -> RevocationFuture<'_, ()> {
+        Box::pin(async {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            if self.is_away.load(Ordering::SeqCst) {
+                return Err(RevocationStoreError("the database is away".into()));
+            }
+            if self.is_told.swap(true, Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
+            Ok(())
+        })
+    }
+}
 
 async fn empty() -> Revocations {
     Revocations::load(Arc::new(MemoryRevocations::default())).await.unwrap()
@@ -159,6 +203,32 @@ async fn there_is_an_end_to_how_much_is_kept_and_what_is_over_makes_room() {
     revocations.revoke(token("one more", None), None, NOW.after(MINUTE)).await.unwrap();
     let left: Vec<String> = revocations.list(NOW).iter().map(|known| known.revoked.name().to_owned()).collect();
     assert_eq!(left, ["7", "one more"], "those that are over are dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_holds_while_the_store_is_away() {
+    let store = Arc::new(Shaky::default());
+    let one = Revocations::load(Arc::clone(&store) as _).await.unwrap();
+    one.revoke(member(ROBOT, None), None, NOW).await.unwrap();
+    let other = Revocations::load(Arc::clone(&store) as _).await.unwrap();
+    store.is_away.store(true, Ordering::SeqCst);
+    one.revoke(member("somebody else", None), None, NOW).await.unwrap();
+    let shutdown = Shutdown::default();
+    let seen = async {
+        while store.looks.load(Ordering::SeqCst) < 3 {
+            sleep(PAUSE).await;
+        }
+        assert!(other.is_revoked(&delegation(), NOW), "nobody took it back");
+        assert_eq!(other.list(NOW).len(), 1);
+        store.is_away.store(false, Ordering::SeqCst);
+        while other.list(NOW).len() < 2 {
+            sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = other.follow(shutdown.signal()) => panic!("nobody told it to stop"),
+        () = seen => {}
+    }
 }
 
 #[tokio::test]
