@@ -175,6 +175,9 @@ impl Config {
             if let Some(tokens) = &tokens {
                 delegation.check_subjects(section, tokens);
             }
+            if let Some((tokens, authzen)) = tokens.as_ref().zip(authzen.as_ref()) {
+                delegation.check_assertions(section, tokens, (authzen, listen));
+            }
         }
         let outbound = section.section("outbound", |section| Outbound::read(section, trust_domain.as_ref()));
         let admin = section.section("admin", Admin::read);

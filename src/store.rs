@@ -11,6 +11,7 @@ mod join_tokens;
 mod postgres;
 mod revocations;
 mod sqlite;
+mod uses;
 mod wait;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use self::delegations::DelegationTables;
 pub use self::entities::EntityTable;
 pub use self::entries::EntryStore;
 pub use self::federation::FederationTables;
+pub use self::uses::UseTable;
 
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;

@@ -11,7 +11,7 @@ use super::identity::IdentityPlane;
 use super::tokens::{TokenMetrics, issuers};
 use crate::config::Config;
 use crate::decision::Authorizer;
-use crate::delegation::{Clients, Exchange, ExchangeConfig, ExchangeMetrics, Ports};
+use crate::delegation::exchange::{Clients, Exchange, ExchangeConfig, ExchangeMetrics, Ports};
 use crate::edge::http::authzen::Identifier;
 use crate::edge::http::token::{self, TokenConfig, token_router};
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
@@ -67,6 +67,7 @@ fn exchange_config(config: &Config, issuer: &Identifier) -> ExchangeConfig {
         audiences: delegation.audiences,
         scopes: delegation.scopes,
         unscoped: delegation.subjects.unscoped,
+        forwarded: delegation.subjects.forwarded,
         profiles: delegation.profiles,
         max_ttl: delegation.max_ttl,
         max_actors: delegation.max_actors,
@@ -101,5 +102,6 @@ fn clients(config: &Config, common: &Common, identity: &IdentityPlane) -> Client
     // None is of any use twice, so there is nothing to remember but that it was used.
     let assertions = Tokens::new(vec![Issuer::spiffe(rules, Arc::clone(bundles))], 1);
     let leaves = LeafVerifier::new(Arc::clone(bundles), LEAVES).with_keeper(Arc::clone(&common.certificates));
-    Clients::new(leaves, Arc::new(assertions), Arc::clone(&identity.revocations))
+    let uses = Arc::new(identity.store.uses(config.trust_domain.clone()));
+    Clients::new(leaves, (Arc::new(assertions), uses), Arc::clone(&identity.revocations))
 }

@@ -13,7 +13,7 @@ use super::outbound::OutboundMetrics;
 use super::policies::PolicyMetrics;
 use super::tokens::TokenMetrics;
 use crate::decision::{DecisionMetrics, ShadowMetrics};
-use crate::delegation::ExchangeMetrics;
+use crate::delegation::exchange::ExchangeMetrics;
 use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::{authzen, token};
 use crate::edge::spire_api;

@@ -10,6 +10,7 @@ use super::identity::Identity;
 use super::listen::Listen;
 use super::node::Node;
 use super::reader::{Section, Setting};
+use super::sections::Authzen;
 use super::server_tls::{self, ServerTls};
 use super::tokens::{KeyPlace, TokenIssuer, Tokens, read_subjects};
 use super::values::text;
@@ -62,6 +63,8 @@ pub struct Subjects {
     pub remembered: usize,
     /// What tokens without a `scope` are worth, by their issuer.
     pub unscoped: BTreeMap<String, BTreeSet<String>>,
+    /// Whose tokens may be exchanged by others than who acts in them.
+    pub forwarded: BTreeSet<String>,
 }
 
 impl Delegation {
@@ -145,7 +148,6 @@ impl Delegation {
     /// Whether whom a Check is shown an exchanged token of can be told apart from all others: where several issuers name people,
     /// an id that `sub` alone makes would be that of whoever is called so by any of them.
     pub(super) fn check_subjects(&self, section: &mut Section<'_>, tokens: &Tokens) {
-        self.check_assertions(section, tokens);
         let names_people = |issuer: &&TokenIssuer| matches!(issuer.mapping, Mapping::Claims(_));
         let all = self.subjects.issuers.iter().chain(&tokens.issuers).filter(names_people);
         let people: BTreeSet<&str> = all.map(|issuer| &*issuer.rules.issuer).collect();
@@ -162,16 +164,35 @@ impl Delegation {
         }
     }
 
-    /// Whether no service is shown JWT-SVIDs that would be client assertions: it could be the workload that showed one.
-    fn check_assertions(&self, section: &mut Section<'_>, tokens: &Tokens) {
+    /// Whether nobody is shown JWT-SVIDs that would be client assertions, neither with a request nor by who asks over `AuthZEN`:
+    /// whoever sees one could be the workload that showed it.
+    pub(super) fn check_assertions(
+        &self,
+        section: &mut Section<'_>,
+        tokens: &Tokens,
+        (authzen, listen): (&Authzen, &Listen),
+    ) {
         let own = self.assertion_audiences();
-        let svids = tokens.issuers.iter().filter(|issuer| matches!(issuer.keys, KeyPlace::Bundles));
-        if let Some(name) = svids.flat_map(|issuer| &issuer.rules.audiences).find(|name| own.contains(name)) {
-            let message = format!(
-                "`issuers`: `{name}` is what client assertions are for; whoever is shown such a token with a request could \
-                 be the workload that showed it"
-            );
-            section.fault("tokens", message);
+        let complaint = |issuers: &[TokenIssuer]| {
+            let svids = issuers.iter().filter(|issuer| matches!(issuer.keys, KeyPlace::Bundles));
+            let name = svids.flat_map(|issuer| &issuer.rules.audiences).find(|name| own.contains(name))?;
+            Some(format!(
+                "`{name}` is what client assertions are for; whoever is shown such a token with a request could be the \
+                 workload that showed it"
+            ))
+        };
+        if let Some(message) = complaint(&tokens.issuers) {
+            section.fault("tokens", format!("`issuers`: {message}"));
+        }
+        if let Some(message) = complaint(&authzen.callers.issuers) {
+            section.fault("authzen", format!("`callers.bearer.issuers`: {message}"));
+        }
+        for listener in &listen.authzen {
+            let callers = listener.callers.as_ref();
+            if let Some(message) = callers.and_then(|callers| complaint(&callers.issuers)) {
+                let message = format!("`callers.bearer.issuers`: {message}");
+                section.complain(listener.address.origin.clone(), "listen.authzen", message);
+            }
         }
     }
 
@@ -203,7 +224,22 @@ impl Subjects {
             let scopes = section.required_list::<Scope>("scopes");
             Some((issuer?, scopes?.into_iter().map(|Scope(name)| name).collect()))
         });
-        Some(Self { issuers: issuers?, remembered: remembered?, unscoped: unscoped?.into_iter().collect() })
+        let forwarded = section.list::<String>("forwarded", "[]");
+        let (issuers, forwarded) = (issuers?, forwarded?);
+        let is_believed = |name: &str| {
+            let is_svid =
+                |issuer: &TokenIssuer| matches!(issuer.keys, KeyPlace::Bundles) && name.starts_with("spiffe://");
+            issuers.iter().any(|issuer| *issuer.rules.issuer == *name || is_svid(issuer))
+        };
+        if let Some(name) = forwarded.iter().find(|name| !is_believed(name)) {
+            section.fault("forwarded", format!("`{name}` is none of the `issuers`"));
+        }
+        Some(Self {
+            issuers,
+            remembered: remembered?,
+            unscoped: unscoped?.into_iter().collect(),
+            forwarded: forwarded.into_iter().collect(),
+        })
     }
 }
 

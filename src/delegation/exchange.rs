@@ -1,21 +1,43 @@
-//! The use case: a token for a token, never a wider one.
+//! A token for a token, never a wider one: it says who acts for whom, and grants no more than the first (RFC 8693; transaction
+//! tokens: draft-ietf-oauth-transaction-tokens).
+//!
+//! [`Exchange`] is the use case, in one line: verify what is shown → who acts → which scope → what the policies grant → sign →
+//! record. Whatever the new token says of anybody was verified; its scope is never wider, and its end never later, than that of any
+//! token that went in and says so.
 
-use std::collections::BTreeSet;
+mod account;
+mod chain;
+mod client;
+mod error;
+mod grant;
+mod input;
+mod metrics;
+mod mint;
+mod request;
+mod scope;
+mod transaction;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_spiffe::{SpiffeId, TrustDomain};
 
-use super::account::Account;
-use super::chain::{check_may_act, extended, is_same, party_of};
-use super::grant::{Asked, Grants};
-use super::input::Input;
-use super::metrics::{ExchangeMetrics, ISSUED};
-use super::mint::Draft;
-use super::scope::{narrowed, text};
-use super::transaction::Transaction;
-use super::{Client, ExchangeConfig, ExchangeError, ExchangeRequest, TokenType};
+use self::account::Account;
+use self::chain::{check_may_act, extended, is_same, party_of};
+pub use self::client::{Client, ClientError, Clients, Credentials};
+pub use self::error::{ErrorCode, ExchangeError};
+use self::grant::Asked;
+pub use self::grant::Grants;
+use self::input::Input;
+pub use self::metrics::ExchangeMetrics;
+use self::metrics::ISSUED;
+use self::mint::Draft;
+pub use self::request::{ExchangeRequest, ShownToken, TokenType, UnknownTokenType};
+use self::scope::{narrowed, text};
+use self::transaction::Transaction;
 use crate::decision::{Asker, Reason};
 use crate::evidence::{Audit, Outcome, Record};
 use crate::foundation::clock::Timestamp;
@@ -24,6 +46,34 @@ use crate::foundation::secret::Secret;
 use crate::identity::authority::Authority;
 use crate::identity::delegation::{Party, Revocations};
 use crate::identity::token::{MAX_TOKEN_BYTES, TokenVerifier};
+
+/// The kind of an actor that the configuration says nothing else of (draft-mcguinness-oauth-actor-profile).
+pub const SERVICE: &str = "service";
+
+/// What may be exchanged for what.
+#[derive(Clone, Debug)]
+pub struct ExchangeConfig {
+    /// `iss` of the new tokens.
+    pub issuer: Arc<str>,
+    /// Ours; the audience of transaction tokens.
+    pub trust_domain: TrustDomain,
+    /// For whom tokens are made, and which workloads each of these is: they may exchange what was made for it.
+    pub audiences: BTreeMap<String, BTreeSet<SpiffeId>>,
+    /// All scopes that there are.
+    pub scopes: BTreeSet<String>,
+    /// What tokens without a `scope` grant, by their issuer. Of others they grant nothing.
+    pub unscoped: BTreeMap<String, BTreeSet<String>>,
+    /// Issuers, by their names, whose tokens may be exchanged by others than who acts in them.
+    pub forwarded: BTreeSet<String>,
+    /// What kind of actor workloads are, where it is not [`SERVICE`].
+    pub profiles: BTreeMap<SpiffeId, String>,
+    /// How long a new token lives at most.
+    pub max_ttl: Duration,
+    /// The most actors of one chain, up to [`MAX_ACTORS`](crate::identity::delegation::MAX_ACTORS).
+    pub max_actors: usize,
+    /// Whether new tokens are bound to the client's certificate (RFC 8705 section 3.1).
+    pub bind_to_certificate: bool,
+}
 
 /// What the exchange works with.
 #[derive(Clone, Debug)]
@@ -53,10 +103,10 @@ pub struct Exchanged {
     pub scope: String,
     /// For how long from now on, in whole seconds.
     pub expires_in: Duration,
-    pub(super) not_after: Timestamp,
-    pub(super) jti: String,
-    pub(super) transaction: Option<String>,
-    pub(super) authority: Arc<str>,
+    not_after: Timestamp,
+    jti: String,
+    transaction: Option<String>,
+    authority: Arc<str>,
 }
 
 /// Exchanges tokens.
@@ -257,7 +307,7 @@ impl Exchange {
         if not_after.unix_seconds() <= now.unix_seconds() {
             return Err(ExchangeError::TooShort);
         }
-        let claims = draft.claims(&self.config);
+        let claims = draft.claims(&self.config).map_err(ExchangeError::Delegation)?;
         let token = self.ports.authority.sign_delegated(signed, &claims, not_after, now);
         let token = token.map_err(ExchangeError::Unsigned)?;
         if token.token.expose().len() > MAX_TOKEN_BYTES {
@@ -288,3 +338,6 @@ impl Exchange {
         taken.durable().await.map_err(ExchangeError::Unrecorded)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -10,6 +10,7 @@
 mod holder;
 #[cfg(test)]
 pub(crate) mod memory;
+mod names;
 mod revocation;
 mod revocations;
 mod store;
@@ -21,6 +22,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 pub use self::holder::HolderError;
+pub use self::names::{MAX_ALIASES, naming, origin};
 pub use self::revocation::{Revocation, Revoked, RevokedError, RevokedKind};
 pub use self::revocations::{MAX_REVOCATIONS, Revocations, RevokeError};
 pub use self::store::{KeptRevocations, RevocationFuture, RevocationStore, RevocationStoreError};
@@ -55,6 +57,8 @@ pub struct Delegation {
     /// The same under the name of who vouched for it before the token's issuer did: `sub_id` (RFC 9493 section 3.2.3). It is no
     /// more than what the issuer says.
     pub origin: Option<Party>,
+    /// All names that the token says others have for its subject, that of [`Self::origin`] among them; [`MAX_ALIASES`] at most.
+    pub aliases: Vec<Party>,
     /// Who acts, the current one first. None acts for a subject that acts itself.
     pub actors: Vec<Party>,
     /// The workload that asked for a transaction token: `req_wl`. Who acts, if no actor is named.
@@ -63,6 +67,8 @@ pub struct Delegation {
     pub scope: BTreeSet<String>,
     /// The token's own name, by which it alone is revoked: `jti`.
     pub id: Option<String>,
+    /// Whom the token names as its issuer: `iss`. Of a JWT-SVID, which its trust domain vouches for, another than the subject's.
+    pub named_issuer: Option<String>,
     /// The transaction that the token is of: `txn`.
     pub transaction: Option<String>,
     /// SHA-256 of the only certificate whose holder may show the token: `cnf` with `x5t#S256` (RFC 8705 section 3.1).
@@ -82,6 +88,9 @@ pub enum DelegationError {
     /// Not a text of single scopes.
     #[error("`scope` is no list of up to {MAX_SCOPES} scopes, each of printable ASCII")]
     Scope,
+    /// Names of the subject that can't be looked up, so that nobody could tell whether they were revoked.
+    #[error("`sub_id` or `sub_aliases` names the subject by no `iss` and `sub`, or by more than {MAX_ALIASES} in all")]
+    Aliases,
     /// A claim of another type than it has.
     #[error("`{0}` is no text")]
     NotText(&'static str),
@@ -117,10 +126,12 @@ impl Delegation {
                 profile: text(claims, "sub_profile")?,
             },
             origin: origin(token),
+            aliases: names::aliases(token)?,
             actors,
             requester,
             scope: scopes(claims)?,
             id: text(claims, "jti")?,
+            named_issuer: text(claims, "iss")?,
             transaction: text(claims, "txn")?,
             confirmation: confirmation(claims)?,
         })
@@ -140,17 +151,8 @@ impl Delegation {
 
     /// Everyone that the chain rests on, under every name that they have in it; the subject last.
     pub fn members(&self) -> impl Iterator<Item = &Party> {
-        self.actors.iter().chain(&self.requester).chain(&self.origin).chain([&self.subject])
+        self.actors.iter().chain(&self.requester).chain(&self.aliases).chain([&self.subject])
     }
-}
-
-/// The subject under the name of who vouched for it before the token's issuer did, as that says: `sub_id`, if it is about the
-/// subject at all.
-pub fn origin(token: &VerifiedToken) -> Option<Party> {
-    let text = |name: &str| token.claims.get("sub_id")?.get(name).and_then(Value::as_str);
-    let is_subject = text("format") == Some("iss_sub") && text("sub") == Some(&token.subject);
-    let issuer = text("iss").filter(|_| is_subject)?.to_owned();
-    Some(Party { issuer: Some(issuer), subject: token.subject.clone(), profile: None })
 }
 
 /// Of a transaction token alone: another's `req_wl` is no word of any standard.

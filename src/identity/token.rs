@@ -17,6 +17,7 @@ mod keys;
 mod published;
 mod single_use;
 mod source;
+mod uses;
 mod verify;
 
 use std::fmt;
@@ -31,6 +32,9 @@ pub use self::issuer::{Issuer, IssuerRules};
 pub use self::keys::{KeySet, KeySetError, MAX_DOCUMENT_BYTES};
 pub use self::published::PublishedKeys;
 pub use self::source::{KeyFile, KeyReading, KeySource, KeySourceError};
+#[cfg(test)]
+pub(crate) use self::uses::memory::MemoryUses;
+pub use self::uses::{UseStore, UsesError, UsesFuture};
 pub use self::verify::Tokens;
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;

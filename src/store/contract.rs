@@ -7,6 +7,7 @@ mod entries;
 mod federation;
 mod postgres_fixture;
 mod revocations;
+mod uses;
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -23,6 +24,7 @@ async fn keeps_the_contract(url: impl AsyncFn(&str) -> String) {
     revocations::keep_the_contract(&url).await;
     federation::keeps_the_contract(&url).await;
     delegations::keep_the_contract(&url).await;
+    uses::keep_the_contract(&url).await;
 }
 
 #[tokio::test]

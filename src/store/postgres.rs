@@ -43,5 +43,6 @@ pub(super) fn migrator() -> Migrator {
             "delegation revocations",
             include_str!("../../migrations/postgres/0006_delegation_revocations.sql"),
         ),
+        migration(7, "used tokens", include_str!("../../migrations/postgres/0007_used_tokens.sql")),
     ])
 }

@@ -51,5 +51,6 @@ pub(super) fn migrator() -> Migrator {
         migration(4, "federation", include_str!("../../migrations/sqlite/0004_federation.sql")),
         migration(5, "revoked leaves", include_str!("../../migrations/sqlite/0005_revoked_leaves.sql")),
         migration(6, "delegation revocations", include_str!("../../migrations/sqlite/0006_delegation_revocations.sql")),
+        migration(7, "used tokens", include_str!("../../migrations/sqlite/0007_used_tokens.sql")),
     ])
 }

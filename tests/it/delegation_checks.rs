@@ -114,6 +114,35 @@ async fn a_delegated_token_is_its_actors_until_somebody_in_it_is_revoked() {
     assert_eq!(reason(&refused), (401, json!("revoked_token")));
 }
 
+/// A token that can't be verified counts as none there; one that was made for somebody never does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stolen_or_revoked_denies_where_tokens_that_prove_nothing_count_as_none() {
+    let idp = Idp::start().await;
+    let issuers = issuers(&idp);
+    let settings = [("TOKENS__ISSUERS", issuers.as_str()), ("TOKENS__UNVERIFIED", "ignore")];
+    let home = home();
+    let own = r#"@id("web-reads-alone") permit (principal == Workload::"spiffe://example.org/web", action == Action::"GET",
+        resource in Path::"/orders") unless { context has delegation };"#;
+    std::fs::write(home.policies().join("own.cedar"), own).unwrap();
+    let mesh = Mesh::start_in(home, &settings, |backend| backend).await;
+    let expired = idp.token_with(&json!({"iat": 1_700_000_000, "exp": 1_700_000_300}));
+    for none in ["rubbish", &expired, &format!("{}x", acted(&idp, WEB, "orders:read"))] {
+        let answer = ask(&mesh, none).await;
+        assert_eq!(answer.status, 200, "{none}: {answer:?}");
+        let record = mesh.home.decision(answer.decision_id()).await;
+        assert_eq!((&record["policies"], &record["token"]), (&json!(["web-reads-alone"]), &Value::Null), "{none}");
+    }
+    let stolen = acted(&idp, "spiffe://example.org/batch", "orders:read");
+    assert_eq!(reason(&ask(&mesh, &stolen).await), (401, json!("other_holder")));
+    let unknown = idp.token_with(&json!({"act": {"sub": WEB}, "cnf": {"jkt": "x"}}));
+    assert_eq!(reason(&ask(&mesh, &unknown).await), (401, json!("bad_token")));
+    let employee = json!({"format": "iss_sub", "iss": "https://hr.example", "sub": "employee-7"});
+    let plain = idp.token_with(&json!({"sub_id": employee}));
+    assert_eq!(ask(&mesh, &plain).await.status, 200);
+    done(&mesh.home, &["revoke", "-member", "employee-7", "-issuer", "https://hr.example"]);
+    assert_eq!(reason(&ask(&mesh, &plain).await), (401, json!("revoked_token")));
+}
+
 /// The commands of docs/delegation-checks.md, and its configuration.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_document_shows_works() {

@@ -35,6 +35,7 @@ mod bundle_map;
 mod churn;
 mod cli;
 mod credential;
+mod delegated_tokens;
 mod delegation_checks;
 mod drain;
 mod entities;

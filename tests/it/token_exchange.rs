@@ -6,6 +6,7 @@ use crate::support::envoy::free_port;
 use crate::support::eventually;
 use crate::support::gateway::Home;
 use crate::support::guide::{blocks, run};
+use crate::support::neighbour::{Neighbour, hold};
 use crate::support::pdp::serial;
 use crate::support::token::{ACCESS, CALENDAR, TOOL, TRANSACTION, TokenDesk, claims, form, refused, token};
 use crate::support::workload_api::Client;
@@ -97,6 +98,85 @@ async fn a_stolen_token_is_of_no_use_to_others() {
     desk.admin(&["x509", "revoke", "-serial", &serial(&coordinator)]);
     let revoked = desk.ask(Some(&coordinator), &form(&first, CALENDAR, &[])).await;
     assert_eq!(refused(&revoked), (401, "invalid_client".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_others_that_says_who_acts_is_exchanged_by_nobody_else() {
+    for forwarded in [false, true] {
+        let desk = TokenDesk::forwarding(forwarded).await;
+        let (coordinator, thief) = (desk.workload("coordinator"), desk.workload("thief"));
+        let own = desk.alice(&json!({"act": {"sub": "spiffe://example.org/coordinator"}}));
+        let said = claims(&token(&desk.ask(Some(&coordinator), &form(&own, TOOL, &[])).await));
+        assert_eq!(said["act"]["sub"], "spiffe://example.org/coordinator");
+        let others = desk.alice(&json!({"act": {"sub": "desk"}}));
+        let answer = desk.ask(Some(&coordinator), &form(&others, TOOL, &[])).await;
+        if forwarded {
+            assert_eq!(claims(&token(&answer))["act"]["act"], json!({"iss": desk.idp.issuer, "sub": "desk"}));
+        } else {
+            assert_eq!(refused(&answer), invalid("invalid_request"));
+            assert_eq!(desk.last()["reason"], "made_for_others");
+        }
+        let reason = if forwarded { "not_granted" } else { "made_for_others" };
+        desk.ask(Some(&thief), &form(&own, TOOL, &[])).await;
+        assert_eq!(desk.last()["reason"], reason, "{forwarded}");
+    }
+}
+
+/// What another trust domain vouches for counts for as long as its bundle is there: whom a token is about, and who asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_and_clients_of_a_federated_domain_are_exchanged_until_it_is_cut_off() {
+    let (neighbour, home) = (Neighbour::start().await, Home::new());
+    home.take_policies("examples/token-exchange");
+    let policy = "@id(\"across\")\npermit (principal, action == Portcullis::Action::\"exchange\", resource)\n\
+                  when { context.subject.iss == \"spiffe://other.org\" && context.scope == \"calendar:read\" };\n";
+    std::fs::write(home.policies().join("across.cedar"), policy).unwrap();
+    let unscoped = json!([{"issuer": "spiffe://other.org", "scopes": ["calendar:read"]}]).to_string();
+    let desk = TokenDesk::start_in(home, &[("DELEGATION__SUBJECTS__UNSCOPED", &unscoped)]).await;
+    let (coordinator, partner) = (desk.workload("coordinator"), neighbour.identity("/desk"));
+    let bob = neighbour.token("/people/bob", "delegation");
+    let request = form(&bob, TOOL, &[]);
+    assert_eq!(refused(&desk.ask(Some(&coordinator), &request).await), invalid("invalid_request"), "nobody knows it");
+    assert_eq!(refused(&desk.ask(Some(&partner), &request).await), (401, "invalid_client".to_owned()));
+
+    hold(&desk.home, &neighbour.bundle());
+    let first = token(&desk.ask(Some(&coordinator), &request).await);
+    let said = claims(&first);
+    assert_eq!(
+        (&said["sub"], &said["sub_id"]["iss"]),
+        (&json!("spiffe://other.org/people/bob"), &json!("spiffe://other.org"))
+    );
+    let theirs = claims(&token(&desk.ask(Some(&partner), &request).await));
+    let act = json!({"iss": "spiffe://other.org", "sub": "spiffe://other.org/desk", "sub_profile": "service"});
+    assert_eq!(theirs["act"], act);
+    let elsewhere = neighbour.token("/people/bob", "elsewhere");
+    assert_eq!(refused(&desk.ask(Some(&partner), &form(&elsewhere, TOOL, &[])).await), invalid("invalid_request"));
+    assert_eq!(desk.last()["reason"], "bad_subject_token", "it is for others");
+
+    desk.admin(&["bundle", "delete", "-id", "spiffe://other.org"]);
+    assert_eq!(refused(&desk.ask(Some(&partner), &request).await), (401, "invalid_client".to_owned()));
+    assert_eq!(refused(&desk.ask(Some(&coordinator), &request).await), invalid("invalid_request"));
+    let onward = desk.ask(Some(&desk.workload("tool")), &form(&first, CALENDAR, &[])).await;
+    assert_eq!(refused(&onward), invalid("invalid_request"));
+    assert_eq!(desk.last()["reason"], "foreign_identity", "what was made of it ends, too");
+}
+
+/// Whom two issuers know, one of which vouches for the other's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_by_a_first_issuers_name_ends_all_that_a_second_ones_token_became() {
+    let desk = TokenDesk::start(&[]).await;
+    let (coordinator, tool) = (desk.workload("coordinator"), desk.workload("tool"));
+    let employee = json!({"format": "iss_sub", "iss": "https://hr.example", "sub": "employee-7"});
+    let alice = desk.alice(&json!({"sub_id": employee}));
+    let first = token(&desk.ask(Some(&coordinator), &form(&alice, TOOL, &[])).await);
+    let aliases = json!({"format": "aliases", "identifiers": [employee]});
+    assert_eq!(claims(&first)["sub_aliases"], aliases);
+    let onward = form(&first, CALENDAR, &[]);
+    assert_eq!(claims(&token(&desk.ask(Some(&tool), &onward).await))["sub_aliases"], aliases);
+    desk.admin(&["delegation", "revoke", "-member", "employee-7", "-issuer", "https://hr.example"]);
+    for (client, form) in [(&tool, onward), (&coordinator, form(&alice, TOOL, &[]))] {
+        assert_eq!(refused(&desk.ask(Some(client), &form).await), invalid("invalid_request"));
+        assert_eq!(desk.last()["reason"], "revoked");
+    }
 }
 
 /// A workload that has no TLS of its own asks the Workload API for a JWT-SVID.

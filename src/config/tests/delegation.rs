@@ -84,6 +84,43 @@ fn no_service_is_shown_what_proves_a_client() {
     load(&format!("trust_domain: a\n{tokens}{WHOLE}"));
 }
 
+/// Nor does whoever sees the questions of callers: a proxy, a log, the PDP of somebody else.
+#[test]
+fn no_caller_shows_what_proves_a_client() {
+    let callers =
+        |audience: &str| format!("{{bearer: {{issuers: [{{preset: spiffe, audiences: [x, '{audience}']}}]}}}}");
+    let everywhere = |audience: &str| format!("trust_domain: a\nauthzen: {{callers: {}}}\n{WHOLE}", callers(audience));
+    let at_one = |audience: &str| {
+        let listener = format!("[{{address: 'unix:a.sock', callers: {}}}]", callers(audience));
+        format!("trust_domain: a\n{}", WHOLE.replace("listen: {", &format!("listen: {{authzen: {listener}, ")))
+    };
+    for name in ["https://tokens.example.org", "https://tokens.example.org/token"] {
+        let told = complaints(&sources(&everywhere(name)));
+        assert!(told.contains("authzen: `callers.bearer.issuers`: `https://tokens"), "{told}");
+        assert!(told.contains("could be the workload that showed it"), "{told}");
+        let told = complaints(&sources(&at_one(name)));
+        assert!(told.contains("listen.authzen: `callers.bearer.issuers`: `https://tokens"), "{told}");
+    }
+    for good in [everywhere("https://localhost:8443"), at_one("https://localhost:8443")] {
+        load(&good);
+    }
+}
+
+#[test]
+fn only_of_issuers_that_are_believed_can_tokens_be_passed_on() {
+    let with = |names: &str| {
+        let plain = "{issuer: 'https://b', audiences: [x], jwks_url: 'https://b/keys'}";
+        let house = WHOLE.replace("{preset: spiffe, audiences: [delegation]}", plain);
+        format!("trust_domain: a\n{house}    forwarded: {names}\n")
+    };
+    assert_eq!(load(&with("['https://b']")).config.delegation.subjects.forwarded, ["https://b".to_owned()].into());
+    load(&format!("trust_domain: a\n{WHOLE}    forwarded: ['spiffe://partner']\n"));
+    for name in ["https://c", "spiffe://partner", "https://tokens.example.org"] {
+        let told = complaints(&sources(&with(&format!("['{name}']"))));
+        assert!(told.contains(&format!("`{name}` is none of the `issuers`")), "{told}");
+    }
+}
+
 #[test]
 fn subjects_are_told_apart_by_their_issuers_and_not_by_what_claims_become() {
     let plain = "{issuer: 'https://b', audiences: [x], jwks_url: 'https://b/keys'}";

@@ -10,7 +10,7 @@ use crate::decision::reason::Reason;
 use crate::decision::request::Refusal;
 use crate::decision::schema::{SchemaTypes, Type};
 use crate::foundation::clock::Timestamp;
-use crate::identity::delegation::{Delegation, HolderError, Revocations, is_delegated};
+use crate::identity::delegation::{Delegation, DelegationError, HolderError, Revocations, is_delegated};
 use crate::identity::svid::VerifiedLeaf;
 use crate::identity::token::VerifiedToken;
 
@@ -24,12 +24,13 @@ pub(in crate::decision) fn delegation(
     revocations: Option<&Arc<Revocations>>,
     now: Timestamp,
 ) -> Result<Option<Delegation>, Refusal> {
+    let unreadable = |why: DelegationError| Refusal::new(Reason::BadToken, why, "");
     let revoked = || Refusal::new(Reason::RevokedToken, "the token, or somebody that it rests on, was revoked", "");
     if !by_delegating_issuer && !is_delegated(token) {
-        let is_revoked = revocations.is_some_and(|revocations| revocations.is_token_revoked(token, now));
-        return if is_revoked { Err(revoked()) } else { Ok(None) };
+        let is_revoked = revocations.map(|revocations| revocations.is_token_revoked(token, now)).transpose();
+        return if is_revoked.map_err(unreadable)? == Some(true) { Err(revoked()) } else { Ok(None) };
     }
-    let delegation = Delegation::read(token).map_err(|why| Refusal::new(Reason::BadToken, why, ""))?;
+    let delegation = Delegation::read(token).map_err(unreadable)?;
     delegation.check_holder(leaf).map_err(|why| {
         let reason = match why {
             HolderError::NoCertificate => Reason::NoCertificate,

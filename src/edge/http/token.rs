@@ -22,7 +22,9 @@ use super::body::Bodies;
 use super::failure::{method_not_allowed, not_found, panicked};
 use super::identifier::Identifier;
 use super::request_id::{RequestId, echo};
-use crate::delegation::{Client, Clients, Credentials, Exchange, ExchangeRequest, Exchanged, ShownToken, TokenType};
+use crate::delegation::exchange::{
+    Client, Clients, Credentials, Exchange, ExchangeRequest, Exchanged, ShownToken, TokenType,
+};
 use crate::foundation::clock::Clock;
 use crate::foundation::json;
 use crate::server::ConnectionInfo;
@@ -113,7 +115,7 @@ async fn token(State(service): State<Arc<Service>>, request: Request) -> Result<
     let body = service.bodies.read(body).await?;
     let _place = service.room.try_acquire().map_err(|_no_permits| Refusal::full())?;
     let form = Form::parse(&body.bytes)?;
-    let client = service.client(&form, &parts.extensions)?;
+    let client = service.client(&form, &parts.extensions).await?;
     let request = wanted(&form, &request_id)?;
     let issued = service.exchange.exchange(&request, &client, service.clock.now()).await?;
     Ok(answer(&issued))
@@ -143,7 +145,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 
 impl Service {
     /// Whose request it is.
-    fn client(&self, form: &Form, extensions: &Extensions) -> Result<Client, Refusal> {
+    async fn client(&self, form: &Form, extensions: &Extensions) -> Result<Client, Refusal> {
         let assertion = match (form.get("client_assertion"), form.get("client_assertion_type")) {
             (None, None) => None,
             (Some(assertion), Some(ASSERTION)) => Some(assertion),
@@ -156,7 +158,7 @@ impl Service {
         let connection = extensions.get::<ConnectionInfo>();
         let certificate = connection.and_then(|connection| connection.certificate.as_ref());
         let shown = Credentials { certificate, assertion, client_id: form.get("client_id") };
-        Ok(self.clients.authenticate(shown, self.clock.now())?)
+        Ok(self.clients.authenticate(shown, self.clock.now()).await?)
     }
 }
 

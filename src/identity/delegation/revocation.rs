@@ -101,6 +101,11 @@ impl Revoked {
     }
 }
 
+/// Whether something can be revoked by this name.
+pub(super) fn is_name(name: &str) -> bool {
+    checked(name).is_ok()
+}
+
 fn checked(name: &str) -> Result<String, RevokedError> {
     if name.is_empty() {
         return Err(RevokedError::Empty);

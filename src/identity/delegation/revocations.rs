@@ -10,7 +10,10 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::{Delegation, Party, Revocation, RevocationStore, RevocationStoreError, Revoked, RevokedKind};
+use super::names::aliases;
+use super::{
+    Delegation, DelegationError, Party, Revocation, RevocationStore, RevocationStoreError, Revoked, RevokedKind,
+};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::shutdown::ShutdownSignal;
 use crate::foundation::watched::Watched;
@@ -70,8 +73,8 @@ impl Revocations {
     /// on.
     pub fn is_revoked(&self, delegation: &Delegation, now: Timestamp) -> bool {
         let known = self.known.load();
-        let issuer = delegation.subject.issuer.as_deref();
-        delegation.id.as_deref().is_some_and(|id| reach(&known.tokens, id, issuer, now))
+        let issuers = [delegation.subject.issuer.as_deref(), delegation.named_issuer.as_deref()];
+        delegation.id.as_deref().is_some_and(|id| known.has_token(id, issuers, now))
             || delegation.members().any(|party| reach(&known.members, &party.subject, party.issuer.as_deref(), now))
     }
 
@@ -81,10 +84,17 @@ impl Revocations {
     }
 
     /// The same of a token that delegates nothing: it is its subject's own.
-    pub fn is_token_revoked(&self, token: &VerifiedToken, now: Timestamp) -> bool {
+    ///
+    /// # Errors
+    /// [`DelegationError::Aliases`] if it can't be told under which names its subject may be revoked.
+    pub fn is_token_revoked(&self, token: &VerifiedToken, now: Timestamp) -> Result<bool, DelegationError> {
         let (known, issuer) = (self.known.load(), Some(&*token.issuer));
-        let id = token.claims.get("jti").and_then(Value::as_str);
-        id.is_some_and(|id| reach(&known.tokens, id, issuer, now)) || reach(&known.members, &token.subject, issuer, now)
+        let text = |name: &str| token.claims.get(name).and_then(Value::as_str);
+        let aliases = aliases(token)?;
+        let mut names = aliases.iter().map(|party| (&*party.subject, party.issuer.as_deref()));
+        Ok(text("jti").is_some_and(|id| known.has_token(id, [issuer, text("iss")], now))
+            || reach(&known.members, &token.subject, issuer, now)
+            || names.any(|(name, issuer)| reach(&known.members, name, issuer, now)))
     }
 
     /// Revokes it from `now` until `until`, or until it is restored: kept, then in force, and only then does this end. One that
@@ -202,6 +212,12 @@ impl Known {
             RevokedKind::Token => &self.tokens,
             RevokedKind::Member => &self.members,
         }
+    }
+
+    /// Whether the token of this name is revoked, by whom it is known to be issued or by whom it says so itself: an operator has
+    /// either from a record.
+    fn has_token(&self, id: &str, issuers: [Option<&str>; 2], now: Timestamp) -> bool {
+        issuers.into_iter().flatten().any(|issuer| reach(&self.tokens, id, Some(issuer), now))
     }
 
     fn find(&self, revoked: &Revoked) -> Option<&Revocation> {

@@ -148,9 +148,58 @@ fn who_vouched_for_the_subject_before_is_a_name_of_the_subject_and_of_nobody_els
     for other in [
         json!({"format": "iss_sub", "iss": "https://idp.other", "sub": "bob"}),
         json!({"format": "email", "iss": "https://idp.other", "sub": "alice"}),
-        json!({"format": "iss_sub", "sub": "alice"}),
+        json!({"iss": "https://idp.other", "sub": "alice"}),
         json!("alice"),
     ] {
         assert_eq!(with_id(other.clone()), None, "{other}");
     }
+}
+
+#[test]
+fn all_that_others_call_the_subject_is_read_or_the_token_says_nothing() {
+    let name = |iss: &str, sub: &str| json!({"format": "iss_sub", "iss": iss, "sub": sub});
+    let several = |names: Vec<Value>| json!({"format": "aliases", "identifiers": names});
+    let aliases = |sub_id: &Value, more: &Value| {
+        let claims = with(&with(&chain(), "sub_id", sub_id.clone()), "sub_aliases", more.clone());
+        let aliases = read("JWT", &claims)?.aliases.into_iter();
+        Ok::<_, DelegationError>(aliases.map(|party| (party.issuer.unwrap(), party.subject)).collect::<Vec<_>>())
+    };
+    let pair = |iss: &str, sub: &str| (iss.to_owned(), sub.to_owned());
+    let (a, b) = (name("a", "alice"), name("b", "employee-7"));
+    assert_eq!(aliases(&a, &json!(null)), Ok(vec![pair("a", "alice")]));
+    assert_eq!(aliases(&b, &json!("none")), Ok(vec![pair("b", "employee-7")]), "under another name, too");
+    let both = vec![pair("a", "alice"), pair("b", "employee-7")];
+    assert_eq!(aliases(&a, &several(vec![b.clone(), a.clone()])), Ok(both.clone()));
+    assert_eq!(aliases(&several(vec![a.clone(), json!({"format": "email", "email": "x"}), b]), &json!({})), Ok(both));
+    let many = |count: usize| several((0..count).map(|number| name("a", &number.to_string())).collect());
+    assert_eq!(aliases(&many(MAX_ALIASES), &json!({})).unwrap().len(), MAX_ALIASES);
+    for bad in [
+        many(MAX_ALIASES + 1),
+        json!({"format": "iss_sub", "sub": "alice"}),
+        json!({"format": "iss_sub", "iss": 7, "sub": "alice"}),
+        name("a", ""),
+        name("a", "a\nb"),
+        name("a", &"x".repeat(1025)),
+        json!({"format": "aliases"}),
+        several(vec![json!("alice")]),
+    ] {
+        for (sub_id, more) in [(&bad, &json!({})), (&a, &bad)] {
+            assert_eq!(aliases(sub_id, more), Err(DelegationError::Aliases), "{sub_id} {more}");
+        }
+    }
+}
+
+#[test]
+fn what_names_a_new_tokens_subject_can_be_read_again() {
+    let party = |number: usize| Party { issuer: Some("a".to_owned()), subject: number.to_string(), profile: None };
+    let others: Vec<Party> = (1..MAX_ALIASES).map(party).collect();
+    let mut claims = chain();
+    for (name, value) in naming(&party(0), &others).unwrap() {
+        claims[name] = value;
+    }
+    let read = read("JWT", &claims).unwrap().aliases;
+    assert_eq!((read.len(), &read[0], &read[1..]), (MAX_ALIASES, &party(0), &*others));
+    let one_more: Vec<Party> = (1..=MAX_ALIASES).map(party).collect();
+    assert_eq!(naming(&party(0), &one_more).unwrap_err(), DelegationError::Aliases);
+    assert_eq!(naming(&party(0), &[]).unwrap().len(), 1, "there is nothing to tell of no others");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{TokenError, VerifiedToken};
 use crate::foundation::clock::Timestamp;
-use crate::foundation::digest::{Digest, Hasher};
+use crate::foundation::digest::Digest;
 use crate::identity::svid::jwt;
 
 /// How long after its use a token may still pass for good: what is longer is refused.
@@ -43,8 +43,7 @@ impl SingleUse {
 
     /// Uses `token`, which is refused by its `exp` from `end` on.
     pub(super) fn take(&self, token: &VerifiedToken, end: Timestamp, now: Timestamp) -> Result<(), TokenError> {
-        let id = token.claims.get("jti").ok_or(jwt::TokenError::Missing("jti"))?;
-        let id = id.as_str().ok_or(jwt::TokenError::Malformed("jti"))?;
+        let id = token.name()?;
         let issued_at = token.issued_at.ok_or(jwt::TokenError::Missing("iat"))?;
         if issued_at.unix_seconds() <= self.since.unix_seconds() {
             return Err(TokenError::BeforeStart(issued_at));
@@ -53,9 +52,6 @@ impl SingleUse {
         if end > now.after(LONGEST) {
             return Err(TokenError::LongLived(end));
         }
-        let mut hasher = Hasher::new();
-        let id = hasher.field(token.issuer.as_bytes()).field(id.as_bytes());
-        let id = std::mem::take(id).finish();
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.forget(now);
         if used.ids.contains(&id) {

@@ -21,7 +21,8 @@ pub(crate) const TRANSACTION: &str = "urn:ietf:params:oauth:token-type:txn_token
 pub(crate) const TOOL: &str = "https://tool.example.org";
 pub(crate) const CALENDAR: &str = "https://calendar.example.org";
 
-/// A gateway with the policies of `examples/token-exchange`, and an issuer of people for whom the coordinator may act.
+/// A gateway with the policies of `examples/token-exchange`, and an issuer of people for whom the coordinator may act. It stands
+/// before the calendar, too, and takes what it exchanged.
 pub(crate) struct TokenDesk {
     pub(crate) home: Home,
     pub(crate) gateway: Gateway,
@@ -39,9 +40,22 @@ impl TokenDesk {
         Self::start_in(home, settings).await
     }
 
+    /// One where tokens of its issuer of people may be passed on, or not.
+    pub(crate) async fn forwarding(forwarded: bool) -> Self {
+        let (home, idp) = (Home::new(), Idp::start().await);
+        home.take_policies("examples/token-exchange");
+        let all = format!("['{}']", idp.issuer);
+        let settings = [("DELEGATION__SUBJECTS__FORWARDED", if forwarded { all.as_str() } else { "[]" })];
+        Self::start_with(home, idp, &settings).await
+    }
+
     /// The same in a home whose policies are there already.
     pub(crate) async fn start_in(home: Home, settings: &[(&str, &str)]) -> Self {
-        let (port, idp) = (free_port(), Idp::start().await);
+        Self::start_with(home, Idp::start().await, settings).await
+    }
+
+    async fn start_with(home: Home, idp: Idp, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
         let policy = format!(
             "@id(\"coordinator-acts-for-users\")\npermit (principal == Workload::\"spiffe://example.org/coordinator\", \
              action == Portcullis::Action::\"exchange\", resource) when {{ context.subject.iss == {:?} }};\n",
@@ -61,6 +75,8 @@ impl TokenDesk {
             {"preset": "oidc", "issuer": idp.issuer, "audiences": ["delegation"]},
             {"preset": "spiffe", "audiences": ["delegation"]},
         ]);
+        let believed =
+            json!([{"delegated": true, "issuer": issuer, "audiences": [CALENDAR, "example.org"]}]).to_string();
         let (audiences, profiles, issuers) = (audiences.to_string(), profiles.to_string(), issuers.to_string());
         let mut all = vec![
             ("LISTEN__TOKEN", listen.as_str()),
@@ -70,6 +86,8 @@ impl TokenDesk {
             ("DELEGATION__SCOPES", "['calendar:read', 'calendar:write', 'mail:send']"),
             ("DELEGATION__PROFILES", profiles.as_str()),
             ("DELEGATION__SUBJECTS__ISSUERS", issuers.as_str()),
+            ("TOKENS__ISSUERS", believed.as_str()),
+            ("TOKENS__HEADERS", "[authorization, txn-token]"),
         ];
         all.extend(settings);
         let gateway = Gateway::start(&home, &all).await;

@@ -8,6 +8,7 @@ use super::*;
 use crate::decision::principal::{ClaimMapping, Mapping, PrincipalRule, PrincipalRules};
 use crate::identity::delegation::memory::MemoryRevocations;
 use crate::identity::delegation::{MAX_ACTORS, Revocations, Revoked, RevokedKind};
+use crate::identity::foreign::ForeignIdentities;
 use crate::identity::token::tests::{ISSUER, Key, SECOND, bundle, claims, header, published, rules, token, with};
 use crate::identity::token::{Issuer as Believed, IssuerRules, Tokens};
 
@@ -304,6 +305,26 @@ async fn a_revocation_bites_on_the_next_request_whatever_is_cached() {
     }
 }
 
+/// Whom a third issuer calls so: the token of the exchange has the name from a token that went in, others from their issuer.
+#[tokio::test]
+async fn a_name_that_others_have_for_the_subject_is_revoked_too() {
+    let third = json!({"format": "iss_sub", "iss": "https://third.example", "sub": "employee-7"});
+    let carried = with(&chain(), "sub_aliases", json!({"format": "aliases", "identifiers": [&third]}));
+    let own = with(&claims(), "sub_id", third);
+    let gate = Gate::new().await;
+    for revoked in [false, true] {
+        let expected = if revoked { Reason::RevokedToken } else { Reason::Permitted };
+        assert_eq!(gate.ask(ROBOT, "GET", (ACCESS, &carried)).reason, expected);
+        assert_eq!(gate.ask(WEB, "GET", ("JWT", &own)).reason, expected);
+        gate.revoke(RevokedKind::Member, "employee-7").await;
+    }
+    let unreadable = json!({"format": "iss_sub", "sub": "alice"});
+    for (caller, kind, claims) in [(ROBOT, ACCESS, chain()), (WEB, "JWT", claims())] {
+        let verdict = gate.ask(caller, "GET", (kind, &with(&claims, "sub_id", unreadable.clone())));
+        assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::BadToken), "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn a_persons_own_token_and_a_jwt_svid_are_revoked_too() {
     let gate = Gate::new().await;
@@ -334,6 +355,25 @@ async fn what_is_cached_ends_with_the_delegated_token_and_with_its_bundle() {
     assert_eq!(ask().cache, CacheState::Miss, "its clock is forgiven, and nothing is kept");
     gate.plane.clock.advance(Duration::from_secs(30));
     assert_eq!(ask().reason, Reason::ExpiredToken);
+}
+
+#[tokio::test]
+async fn nobody_in_a_chain_counts_for_longer_than_their_domain() {
+    let gate = Gate::new().await;
+    let (partner, name): (_, TrustDomain) = ("spiffe://partner.example", "partner.example".parse().unwrap());
+    let foreign = Arc::new(ForeignIdentities::new(&"example.org".parse().unwrap(), [].into(), false));
+    gate.plane.bundles.update(|known| Some(known.clone().with_foreign(foreign)));
+    let desk = format!("{partner}/desk");
+    let act = json!({"sub": ROBOT, "act": {"iss": partner, "sub": desk}});
+    let named = json!({"format": "iss_sub", "iss": partner, "sub": desk});
+    for claims in [with(&chain(), "act", act), with(&chain(), "sub_id", named)] {
+        let ask = || gate.ask(ROBOT, "GET", (ACCESS, &claims)).reason;
+        assert_eq!(ask(), Reason::ForeignIdentity, "{claims}");
+        gate.plane.bundles.update(|known| known.with(Bundle::clone(&bundle(name.as_str(), [("kid-9", &gate.key)]))));
+        assert_eq!((ask(), ask()), (Reason::Permitted, Reason::Permitted), "{claims}");
+        gate.plane.bundles.update(|known| known.without(&name));
+        assert_eq!(ask(), Reason::ForeignIdentity, "cached or not: {claims}");
+    }
 }
 
 #[tokio::test]

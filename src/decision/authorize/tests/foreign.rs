@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::decision::principal::{Mapping, PrincipalRule, PrincipalRules};
 use crate::decision::query::{Action, Overlay, Properties};
 use crate::decision::search::{Search, Sought};
 use crate::identity::foreign::{ForeignDomain, ForeignIdentities};
-use crate::identity::token::tests::{ISSUER, Key, claims, header, published, rules, token};
+use crate::identity::token::tests::{ISSUER, Key, bundle, claims, header, published, rules, token, with};
 use crate::identity::token::{Issuer, TokenVerifier as _, Tokens};
 
 const RUNNER: &str = "spiffe://partner.example/prod/runner";
@@ -132,6 +133,37 @@ fn a_token_is_exchanged_for_nobody_who_is_not_let_in_and_for_others_as_what_they
     assert_eq!((border.grants(RUNNER, "GET"), border.grants(RUNNER, "POST")), (Reason::Permitted, Reason::Forbidden));
     assert_eq!(border.grants(STRANGER, "GET"), Reason::ForeignIdentity);
     assert_eq!(border.plane.last().edge, Edge::Token, "which is on record");
+}
+
+/// A token that is good, and of one who is not let in, is never as good as none.
+#[test]
+fn a_jwt_svid_of_one_who_is_not_let_in_denies_even_where_a_bad_token_counts_as_none() {
+    let key = Key::p256();
+    let admits = |paths: &[&str]| {
+        let domain =
+            ForeignDomain { paths: paths.iter().map(|path| path.parse().unwrap()).collect(), ..<_>::default() };
+        let listed = [("partner.example".parse().unwrap(), domain)].into();
+        let foreign = ForeignIdentities::new(&"example.org".parse().unwrap(), listed, true);
+        let partner = Bundle::clone(&bundle("partner.example", [("kid-1", &key)]));
+        Arc::new(Watched::new(Bundles::new([partner]).with_foreign(Arc::new(foreign))))
+    };
+    let shown = token(&header("ES256"), &with(&with(&claims(), "sub", RUNNER), "iss", "x"), &key);
+    let bearer = format!("Bearer {shown}");
+    for (paths, reason) in [(["/prod"], Reason::Permitted), (["/dev"], Reason::ForeignIdentity)] {
+        let mut plane = Plane::new();
+        let rules = PrincipalRules {
+            principal: PrincipalRule::Svid,
+            peer_is_optional: false,
+            ignore_unverified: true,
+            headers: vec!["authorization".to_owned()],
+        };
+        let tokens = Tokens::new(vec![Issuer::spiffe(self::rules("spiffe"), admits(&paths))], 1);
+        let principals = Principals::new(rules, Arc::new(tokens), vec![Mapping::Spiffe]);
+        plane.authorizer = plane.authorizer.with_principals(Some(principals));
+        let mut question = plane.question(WEB, "GET", "/orders/17");
+        question.http.as_mut().unwrap().headers.as_mut().unwrap().push(("authorization", bearer.as_bytes()));
+        assert_eq!(plane.authorizer.check(&question).reason, reason, "{paths:?}");
+    }
 }
 
 #[test]

@@ -160,6 +160,23 @@ fn a_token_that_proves_nothing_counts_as_none_where_that_is_the_rule() {
     let door = Door::new(PrincipalRule::TokenOrSvid, |rules| rules.ignore_unverified = true);
     assert_eq!(door.ask(Some("opaque"), "GET", "/healthz").reason, Reason::Permitted);
     assert_eq!(&*door.plane.last().principal, format!("Workload::{WEB:?}"));
+    let other = Key::p256();
+    for shown in [
+        door.token(&with(&claims(), "exp", SECOND - 60)),
+        door.token(&with(&claims(), "aud", "others")),
+        door.token(&with(&claims(), "iss", "https://other.example")),
+        token(&header("ES256"), &claims(), &other),
+        token(&header("none"), &claims(), &door.key),
+    ] {
+        assert_eq!(door.ask(Some(&shown), "GET", "/healthz").reason, Reason::Permitted, "{shown}");
+        let record = door.plane.last();
+        assert_eq!((&*record.principal, record.token), (&*format!("Workload::{WEB:?}"), None), "{shown}");
+    }
+    // One that is good still says who asks, and two are still none.
+    assert_eq!(door.ask(Some(&door.alice()), "GET", "/healthz").reason, Reason::NoPermit);
+    let (bad, mut question) = (b"Bearer opaque".as_slice(), door.plane.question(WEB, "GET", "/healthz"));
+    question.http.as_mut().unwrap().headers.as_mut().unwrap().extend([("authorization", bad), (FORWARDED, b"opaque")]);
+    assert_eq!(door.plane.authorizer.check(&question).reason, Reason::BadToken);
     let strict = Door::new(PrincipalRule::Token, |rules| rules.ignore_unverified = true);
     assert_eq!(strict.ask(Some("opaque"), "GET", "/healthz").reason, Reason::NoToken);
 }

@@ -10,8 +10,9 @@ use crate::decision::principal::ClaimMapping;
 use crate::identity::bundle::Bundle;
 use crate::identity::delegation::memory::MemoryRevocations;
 use crate::identity::delegation::{Revoked, RevokedKind};
-use crate::identity::token::tests::{ISSUER, Key, NOW, claims, header, published, rules, token, with};
-use crate::identity::token::{Issuer, Tokens as Believed};
+use crate::identity::foreign::ForeignIdentities;
+use crate::identity::token::tests::{ISSUER, Key, NOW, bundle, claims, header, published, rules, token, with};
+use crate::identity::token::{Issuer, IssuerRules, Tokens as Believed};
 
 const WEB: &str = "spiffe://example.org/web";
 const ROBOT: &str = "spiffe://example.org/robot";
@@ -20,6 +21,7 @@ struct Desk {
     callers: Callers,
     key: Key,
     authority: (KeyPair, CertificateParams),
+    bundles: Arc<Watched<Bundles>>,
     revocations: Arc<Revocations>,
 }
 
@@ -31,9 +33,12 @@ impl Desk {
         params.subject_alt_names = vec![SanType::URI("spiffe://example.org".try_into().unwrap())];
         let pair = KeyPair::generate().unwrap();
         let root = params.self_signed(&pair).unwrap().der().clone();
-        let bundles = Bundles::new([Bundle::of_x509("example.org".parse().unwrap(), [root], 1)]);
+        let ours = Bundle::of_x509("example.org".parse().unwrap(), [root], 1);
+        let foreign = ForeignIdentities::new(&ours.trust_domain, [].into(), false);
+        let bundles = Arc::new(Watched::new(Bundles::new([ours]).with_foreign(Arc::new(foreign))));
         let key = Key::p256();
-        let issuers = vec![Issuer::publishing(rules(ISSUER), published(&[("kid-1", &key)]))];
+        let types = ["JWT", "txntoken+jwt"].map(str::to_owned).to_vec();
+        let issuers = vec![Issuer::publishing(IssuerRules { types, ..rules(ISSUER) }, published(&[("kid-1", &key)]))];
         let people = ClaimMapping {
             kind: "Human".to_owned(),
             id: "{sub}".parse().unwrap(),
@@ -42,10 +47,10 @@ impl Desk {
         };
         let revocations = Arc::new(Revocations::load(Arc::new(MemoryRevocations::default())).await.unwrap());
         let callers = callers()
-            .with_workloads(LeafVerifier::new(Arc::new(Watched::new(bundles)), 10))
+            .with_workloads(LeafVerifier::new(Arc::clone(&bundles), 10))
             .with_tokens(Arc::new(Believed::new(issuers, 10)), vec![Mapping::Claims(people)])
             .with_revocations(Arc::clone(&revocations));
-        Self { callers, key, authority: (pair, params), revocations }
+        Self { callers, key, authority: (pair, params), bundles, revocations }
     }
 
     fn leaf(&self, id: &str) -> CertificateDer<'static> {
@@ -59,7 +64,16 @@ impl Desk {
     }
 
     fn show(&self, certificate: Option<&CertificateDer<'static>>, claims: &Value) -> Result<String, String> {
-        let token = token(&header("ES256"), claims, &self.key);
+        self.show_a("JWT", certificate, claims)
+    }
+
+    fn show_a(
+        &self,
+        kind: &str,
+        certificate: Option<&CertificateDer<'static>>,
+        claims: &Value,
+    ) -> Result<String, String> {
+        let token = token(&with(&header("ES256"), "typ", kind), claims, &self.key);
         shown(&self.callers, Credentials { certificate, bearer: Some(&token), user: None })
     }
 }
@@ -88,6 +102,30 @@ async fn a_token_that_was_made_for_one_workload_is_shown_by_it_and_by_nobody_els
     assert_eq!(desk.show(Some(&noise), &acting()), Err("unproved".to_owned()));
 }
 
+/// It says what a transaction is about, and is no credential (draft-ietf-oauth-transaction-tokens).
+#[tokio::test]
+async fn a_transaction_token_makes_nobody_a_caller() {
+    let desk = Desk::new().await;
+    let robot = desk.leaf(ROBOT);
+    let transaction = with(&with(&acting(), "txn", "t-1"), "req_wl", ROBOT);
+    assert_eq!(desk.show(Some(&robot), &transaction), Ok(ROBOT.to_owned()), "of another type");
+    assert!(desk.show_a("txntoken+jwt", Some(&robot), &transaction).is_err());
+    assert!(desk.show_a("txntoken+jwt", None, &transaction).is_err());
+}
+
+#[tokio::test]
+async fn a_caller_by_a_token_that_rests_on_somebody_of_a_domain_that_was_cut_off_is_nobody() {
+    let desk = Desk::new().await;
+    let (robot, partner) = (desk.leaf(ROBOT), "spiffe://partner.example");
+    let before = json!({"iss": partner, "sub": format!("{partner}/desk")});
+    let made = with(&claims(), "act", json!({"sub": ROBOT, "act": before}));
+    assert_eq!(desk.show(Some(&robot), &made), Err("unproved".to_owned()));
+    desk.bundles.update(|known| known.with(Bundle::clone(&bundle("partner.example", [("kid-9", &desk.key)]))));
+    assert_eq!(desk.show(Some(&robot), &made), Ok(ROBOT.to_owned()));
+    desk.bundles.update(|known| known.without(&"partner.example".parse().unwrap()));
+    assert_eq!(desk.show(Some(&robot), &made), Err("unproved".to_owned()));
+}
+
 #[tokio::test]
 async fn a_caller_by_a_revoked_token_is_nobody() {
     for (kind, name) in [(RevokedKind::Token, "a-number"), (RevokedKind::Member, "alice"), (RevokedKind::Member, ROBOT)]
@@ -98,4 +136,13 @@ async fn a_caller_by_a_revoked_token_is_nobody() {
         assert_eq!(desk.show(Some(&robot), &acting()), Err("unproved".to_owned()), "{name}");
         assert_eq!(desk.show(None, &claims()).is_err(), name != ROBOT, "{name}");
     }
+    let desk = Desk::new().await;
+    let robot = desk.leaf(ROBOT);
+    let named =
+        |claims| with(&claims, "sub_id", json!({"format": "iss_sub", "iss": "https://third.example", "sub": "x"}));
+    desk.show(Some(&robot), &named(acting())).unwrap();
+    desk.show(None, &named(claims())).unwrap();
+    desk.revocations.revoke(Revoked::new(RevokedKind::Member, "x", None).unwrap(), None, NOW).await.unwrap();
+    assert_eq!(desk.show(Some(&robot), &named(acting())), Err("unproved".to_owned()), "by what others call her");
+    assert_eq!(desk.show(None, &named(claims())), Err("unproved".to_owned()));
 }

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::super::failure::Failure;
-use crate::delegation::{ClientError, ErrorCode, ExchangeError};
+use crate::delegation::exchange::{ClientError, ErrorCode, ExchangeError};
 
 /// The scheme under which clients could have shown who they are, had we one (RFC 9110 section 11.6.1).
 const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Bearer realm="token""#);
@@ -66,6 +66,10 @@ impl From<ClientError> for Refusal {
         // At this level because any client can bring it about, as often as it likes.
         tracing::debug!("a client was refused: {error}");
         match error {
+            ClientError::Unknown(_) => {
+                let code = ErrorCode::Unavailable.name();
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "it can't be told at the moment who asks")
+            }
             ClientError::Several => Self::bad_request("there must not be more than one credential"),
             _ => Self::unknown_client(),
         }

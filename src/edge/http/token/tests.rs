@@ -7,8 +7,8 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::delegation::tests::clients::{assertion, clients};
-use crate::delegation::tests::{House, NOW, US};
+use crate::delegation::exchange::tests::clients::{assertion, clients};
+use crate::delegation::exchange::tests::{House, NOW, US};
 use crate::foundation::clock::ManualClock;
 use crate::foundation::telemetry::Registry;
 use crate::identity::token::tests::Key;

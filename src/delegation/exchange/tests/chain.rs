@@ -3,13 +3,18 @@
 use super::*;
 use crate::identity::foreign::ForeignIdentities;
 
+/// A workload of another trust domain.
+fn abroad(id: &str) -> Client {
+    Client { id: id.parse().unwrap(), ..client("x") }
+}
+
 async fn coordinators(house: &House, alice: &str) -> String {
     house.ask(&client("coordinator"), &wanted(alice)).await.unwrap().token.expose().clone()
 }
 
 #[tokio::test]
 async fn the_chain_shows_every_hop_and_policies_see_it() {
-    let house = House::new().await;
+    let house = House::with(|config| config.forwarded = [IDP.to_owned()].into()).await;
     // A chain that came from elsewhere, one member of it without an issuer and all of it with more than anybody reads.
     let before =
         json!({"sub": "desk", "client_id": "x", "act": {"iss": "https://far.example", "sub": "phone", "exp": 1}});
@@ -170,6 +175,56 @@ async fn a_subject_stays_its_issuers() {
     assert_eq!(claims_of(&issued)["sub_id"]["iss"], OTHER_IDP);
 }
 
+/// Another issuer made it for one of its own. What came into other hands is nobody's.
+#[tokio::test]
+async fn a_token_of_others_that_says_who_acts_is_exchanged_by_nobody_else() {
+    const DESK: &str = "spiffe://partner.example/desk";
+    let partner = "spiffe://partner.example";
+    let acted = |house: &House, more: &Value| {
+        let mut claims = json!({"act": {"iss": partner, "sub": DESK, "act": {"iss": OTHER_IDP, "sub": "phone"}}});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        house.alice(&claims)
+    };
+    let house = House::new().await;
+    house.bundles.update(|bundles| bundles.with(Bundle::clone(&bundle("partner.example", [("kid-9", &Key::p256())]))));
+    let thumbprint = URL_SAFE_NO_PAD.encode(Digest::of(b"the desk's").as_bytes());
+    let desks = |certificate: &[u8]| Client { certificate: Some(Digest::of(certificate)), ..abroad(DESK) };
+    let (plain, bound) = (acted(&house, &json!({})), acted(&house, &json!({"cnf": {"x5t#S256": thumbprint}})));
+    let nameless = acted(&house, &json!({"act": {"sub": DESK}}));
+    let for_tool = acted(&house, &json!({"aud": ["orders", TOOL]}));
+    let bound_for_tool = acted(&house, &json!({"aud": ["orders", TOOL], "cnf": {"x5t#S256": thumbprint}}));
+    for (who, token, reason) in [
+        (abroad(DESK), &plain, None),
+        (abroad(DESK), &nameless, None),
+        (client("tool"), &plain, Some("made_for_others")),
+        (client("tool"), &nameless, Some("made_for_others")),
+        (abroad("spiffe://partner.example/phone"), &plain, Some("made_for_others")),
+        // Whom the issuer itself says that it is for.
+        (client("tool"), &for_tool, None),
+        (client("coordinator"), &for_tool, Some("made_for_others")),
+        // The certificate is as good as the name, and where there is one nothing else will do.
+        (desks(b"the desk's"), &bound, None),
+        (holder("tool", b"the desk's"), &bound, None),
+        (desks(b"the next one of the desk's"), &bound, Some("other_holder")),
+        (abroad(DESK), &bound, Some("other_holder")),
+        (client("tool"), &bound, Some("other_holder")),
+        (client("tool"), &bound_for_tool, Some("other_holder")),
+    ] {
+        let ended = house.ask(&who, &ExchangeRequest { audience: Some(CALENDAR), ..wanted(token) }).await;
+        assert_eq!(ended.err().map(|error| error.reason()), reason, "{} {token}", who.id);
+    }
+
+    let house = House::with(|config| config.forwarded = [IDP.to_owned()].into()).await;
+    house.bundles.update(|bundles| bundles.with(Bundle::clone(&bundle("partner.example", [("kid-9", &Key::p256())]))));
+    house.ask(&client("tool"), &wanted(&acted(&house, &json!({})))).await.expect("the operator lets them be passed on");
+    let bound = acted(&house, &json!({"cnf": {"x5t#S256": thumbprint}}));
+    assert_eq!(house.refusal(&client("tool"), &wanted(&bound)).await, "other_holder", "but for these");
+    let of_another = house.other_alice(&json!({"act": {"iss": partner, "sub": DESK}}));
+    assert_eq!(house.refusal(&client("tool"), &wanted(&of_another)).await, "made_for_others", "of whom it was said");
+    let ours = house.ask(&client("tool"), &wanted(&acted(&house, &json!({})))).await.unwrap();
+    assert_eq!(house.refusal(&client("thief"), &wanted(ours.token.expose())).await, "made_for_others");
+}
+
 #[tokio::test]
 async fn nobody_else_says_that_our_workloads_act() {
     let house = House::new().await;
@@ -194,7 +249,8 @@ async fn nobody_is_somebody_for_longer_than_their_domain() {
     assert_eq!(house.refusal(&client("tool"), &wanted(&token)).await, "foreign_identity");
     let of_partner = Bundle::clone(&bundle("partner.example", [("kid-9", &Key::p256())]));
     house.bundles.update(|bundles| bundles.with(of_partner));
-    house.ask(&client("tool"), &wanted(&token)).await.unwrap();
+    let desk = abroad("spiffe://partner.example/desk");
+    house.ask(&desk, &wanted(&token)).await.unwrap();
     house.bundles.update(|bundles| bundles.without(&"partner.example".parse().unwrap()));
-    assert_eq!(house.refusal(&client("tool"), &wanted(&token)).await, "foreign_identity");
+    assert_eq!(house.refusal(&desk, &wanted(&token)).await, "foreign_identity");
 }

@@ -86,6 +86,15 @@ async fn what_only_a_transaction_has_is_refused_elsewhere() {
     assert_eq!(house.refusal(&client("tool"), &request).await, "no_transaction");
     let request = transaction(&alice, TokenType::TransactionToken);
     assert_eq!(house.refusal(&client("tool"), &request).await, "other_type", "hers is none of ours");
+    // Nor is one of her issuer's, whatever it is said to be: it is no access token, and its transaction is for others.
+    let theirs = house.alice_of("txntoken+jwt", &json!({"txn": "t-1", "req_wl": "spiffe://example.org/tool"}));
+    for wanted in [TokenType::AccessToken, TokenType::TransactionToken] {
+        let audience = if wanted == TokenType::AccessToken { TOOL } else { "example.org" };
+        for kind in TokenType::ALL {
+            let request = ExchangeRequest { wanted, audience: Some(audience), ..transaction(&theirs, kind) };
+            assert_eq!(house.refusal(&client("tool"), &request).await, "other_type", "{kind:?} for {wanted:?}");
+        }
+    }
     let long = "x".repeat(7000);
     let request = ExchangeRequest {
         request_details: Some(object(json!({"long": long}))),

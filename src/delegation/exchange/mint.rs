@@ -8,7 +8,7 @@ use super::chain::{claim, named};
 use super::input::Input;
 use super::transaction::Transaction;
 use super::{Client, ExchangeConfig, TokenType};
-use crate::identity::delegation::Party;
+use crate::identity::delegation::{DelegationError, Party, naming};
 
 /// What a new token says, but for when it was made and when it ends.
 #[derive(Clone, Debug)]
@@ -25,13 +25,16 @@ pub(super) struct Draft<'a> {
 
 impl Draft<'_> {
     /// Its claims.
-    pub(super) fn claims(self, config: &ExchangeConfig) -> Map<String, Value> {
+    ///
+    /// # Errors
+    /// [`DelegationError`] if the subject has more names than anybody reads.
+    pub(super) fn claims(self, config: &ExchangeConfig) -> Result<Map<String, Value>, DelegationError> {
         let subject = &self.subject.subject;
         let mut claims = named(subject);
         claims.insert("iss".to_owned(), json!(&*config.issuer));
-        // Under our own name, two issuers' alice would be one.
-        let vouched = json!({"format": "iss_sub", "iss": subject.issuer, "sub": subject.subject});
-        claims.insert("sub_id".to_owned(), vouched);
+        // Under our own name, two issuers' alice would be one; and whoever is revoked by another name would go on.
+        let names = naming(subject, &self.subject.aliases)?;
+        claims.extend(names.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let audience = if self.kind == TokenType::Jwt { json!([self.audience]) } else { json!(self.audience) };
         claims.insert("aud".to_owned(), audience);
         claims.insert("scope".to_owned(), json!(self.scope));
@@ -50,6 +53,6 @@ impl Draft<'_> {
         if let Some(transaction) = self.transaction {
             transaction.enter(&mut claims);
         }
-        claims
+        Ok(claims)
     }
 }

@@ -74,7 +74,7 @@ async fn without_a_permit_or_a_record_there_is_no_token() {
 /// `docs/delegation.md` has every word that a record can have.
 #[test]
 fn every_reason_is_documented() {
-    let document = include_str!("../../../docs/delegation.md");
+    let document = include_str!("../../../../docs/delegation.md");
     let source = include_str!("../error.rs");
     let words = source.lines().filter_map(|line| line.trim().strip_suffix("\",")?.rsplit_once("=> \"")).map(|it| it.1);
     let words: Vec<&str> = words.collect();

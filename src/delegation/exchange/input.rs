@@ -17,6 +17,8 @@ pub(super) struct Input {
     pub(super) token: Arc<VerifiedToken>,
     /// Whom it is about, under the name of who first vouched for that.
     pub(super) subject: Party,
+    /// What else it says that the subject is called, by others: revocations of these reach what is made of it, too.
+    pub(super) aliases: Vec<Party>,
     /// Who acts, the current one first, each under the name of who vouches for it.
     pub(super) actors: Vec<Party>,
     /// What it grants.
@@ -45,15 +47,14 @@ impl Input {
         }
         let is_own = *token.issuer == *config.issuer;
         let transaction = delegation.transaction.filter(|_| is_own);
-        // Those of others are of transactions that we know nothing of.
-        let is_transaction = token.kind == TRANSACTION_TOKEN && is_own;
-        if (token.kind == TRANSACTION_TOKEN) != (shown.kind == TokenType::TransactionToken)
-            || is_transaction != transaction.is_some()
-        {
+        // Those of others are of transactions that we know nothing of, and are for their own trust domain.
+        let is_transaction = token.kind == TRANSACTION_TOKEN;
+        if is_transaction != (shown.kind == TokenType::TransactionToken) || is_transaction != transaction.is_some() {
             return Err(ExchangeError::OtherType);
         }
         let origin = delegation.origin.filter(|_| is_own).and_then(|origin| origin.issuer);
         let subject = Party { issuer: origin.or(delegation.subject.issuer), ..delegation.subject };
+        let aliases = delegation.aliases.into_iter().filter(|alias| !is_same(alias, &subject)).collect();
         let scope = match config.unscoped.get(&*token.issuer) {
             Some(worth) if !token.claims.contains_key("scope") => worth.clone(),
             _ => delegation.scope,
@@ -62,13 +63,14 @@ impl Input {
         let vouched = |actor: Party| Party { issuer: actor.issuer.or_else(|| Some(token.issuer.to_string())), ..actor };
         let actors = delegation.actors.into_iter().map(vouched).collect();
         let (id, confirmation) = (delegation.id, delegation.confirmation);
-        Ok(Self { token, subject, actors, scope, id, transaction, is_own, confirmation })
+        Ok(Self { token, subject, aliases, actors, scope, id, transaction, is_own, confirmation })
     }
 
     /// Whether `client` may show it as the subject's token. One of ours was made for somebody: it is they who exchange it, or
-    /// who acts in it already. That workloads of ours acted is not for others to say, but for the
-    /// one that shows the token. One that is bound to a certificate is shown with that, or by whom it was made for: they
-    /// have seen the certificate when they were given the token.
+    /// who acts in it already. So is one of others that says who acts; to hold the certificate that it is bound to is as good as to
+    /// act. That workloads of ours acted is not for others to say, but for the one that shows the token. One that is bound to a
+    /// certificate is shown with that; of ours also by whom it was made for, as they have seen the certificate when they were given the
+    /// token.
     pub(super) fn check_shown_by(
         &self,
         client: &Client,
@@ -77,15 +79,25 @@ impl Input {
     ) -> Result<(), ExchangeError> {
         let acts = is_same(self.actors.first().unwrap_or(&self.subject), actor);
         let is_meant = self.is_made_for(client, config);
-        if self.is_own && !is_meant && !acts {
-            return Err(ExchangeError::MadeForOthers);
-        }
         let ours = [format!("spiffe://{}", config.trust_domain), config.issuer.to_string()];
         let is_ours = |party: &Party| party.issuer.as_ref().is_some_and(|issuer| ours.contains(issuer));
         if !self.is_own && self.actors.iter().skip(usize::from(acts)).any(is_ours) {
             return Err(ExchangeError::NamesOurs);
         }
-        if is_meant { Ok(()) } else { self.check_held_by(client) }
+        let may = is_meant || if self.is_own { acts } else { self.is_passed_on_by(client, config) };
+        if !may {
+            return Err(ExchangeError::MadeForOthers);
+        }
+        if is_meant && self.is_own { Ok(()) } else { self.check_held_by(client) }
+    }
+
+    /// Whether a token of others is in the hands that it was left in, or may be in any. What says nobody acts is whoever's who shows
+    /// it; what the client is called where it does goes by its SPIFFE ID, as in a Check, whoever vouches for that name.
+    fn is_passed_on_by(&self, client: &Client, config: &ExchangeConfig) -> bool {
+        let Some(current) = self.actors.first() else { return true };
+        current.subject == client.id.as_str()
+            || self.confirmation.is_some()
+            || config.forwarded.contains(&*self.token.issuer)
     }
 
     /// Whether `client` has shown the certificate that the token is bound to, if it is bound.
@@ -99,7 +111,7 @@ impl Input {
 
     /// The workloads that it rests on, as far as a trust domain vouched for them.
     pub(super) fn workloads(&self) -> impl Iterator<Item = SpiffeId> {
-        let parties = self.actors.iter().chain([&self.subject]);
+        let parties = self.actors.iter().chain(&self.aliases).chain([&self.subject]);
         let vouched =
             parties.filter(|party| party.issuer.as_deref().is_some_and(|issuer| issuer.starts_with("spiffe://")));
         vouched.filter_map(|party| party.subject.parse().ok())
@@ -107,9 +119,6 @@ impl Input {
 
     /// Whether one of its audiences is the client: a transaction token is for all of our trust domain.
     fn is_made_for(&self, client: &Client, config: &ExchangeConfig) -> bool {
-        if !self.is_own {
-            return false;
-        }
         let is_ours = *client.id.trust_domain() == config.trust_domain;
         self.token.audience.iter().any(|name| match config.audiences.get(name) {
             Some(workloads) => workloads.contains(&client.id),

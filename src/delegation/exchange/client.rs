@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_spiffe::SpiffeId;
 use rustls_pki_types::CertificateDer;
@@ -13,7 +14,10 @@ use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 use crate::identity::delegation::Revocations;
 use crate::identity::svid::LeafVerifier;
-use crate::identity::token::TokenVerifier;
+use crate::identity::token::{TokenError, TokenVerifier, UseStore, UsesError};
+
+/// How far the clocks of processes may be from each other: until all of them refuse an assertion for its end, it is kept that it was used.
+const CLOCKS: Duration = Duration::from_mins(5);
 
 /// A workload that asks, proved.
 #[derive(Clone, Debug)]
@@ -49,6 +53,9 @@ pub enum ClientError {
     /// What was shown is of another than the client says.
     #[error("what was shown is of `{0}`, and not of the `client_id`")]
     OtherName(SpiffeId),
+    /// Whether an assertion was used at another process can't be told.
+    #[error("it can't be told whether the assertion was used: {0}")]
+    Unknown(#[from] UsesError),
     /// What was shown proves nobody.
     #[error("{0}")]
     Unproved(Box<dyn Error + Send + Sync>),
@@ -59,26 +66,31 @@ pub enum ClientError {
 pub struct Clients {
     leaves: LeafVerifier,
     assertions: Arc<dyn TokenVerifier>,
+    uses: Arc<dyn UseStore>,
     revocations: Arc<Revocations>,
 }
 
 impl Clients {
     /// Believes the leaves that `leaves` verifies, and the JWT-SVIDs that `assertions` does and `revocations` does not name:
-    /// each of these for us alone, and but once.
-    pub const fn new(leaves: LeafVerifier, assertions: Arc<dyn TokenVerifier>, revocations: Arc<Revocations>) -> Self {
-        Self { leaves, assertions, revocations }
+    /// each of these for us alone, and but once at all processes that have these `uses`.
+    pub fn new(
+        leaves: LeafVerifier,
+        (assertions, uses): (Arc<dyn TokenVerifier>, Arc<dyn UseStore>),
+        revocations: Arc<Revocations>,
+    ) -> Self {
+        Self { leaves, assertions, uses, revocations }
     }
 
     /// Whose request it is that came with these credentials at `now`. An assertion is used up by it.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub fn authenticate(&self, shown: Credentials<'_>, now: Timestamp) -> Result<Client, ClientError> {
+    pub async fn authenticate(&self, shown: Credentials<'_>, now: Timestamp) -> Result<Client, ClientError> {
         let client = match (shown.certificate, shown.assertion) {
             (Some(_), Some(_)) => return Err(ClientError::Several),
             (None, None) => return Err(ClientError::Missing),
             (Some(certificate), None) => self.by_certificate(certificate, now)?,
-            (None, Some(assertion)) => self.by_assertion(assertion, now)?,
+            (None, Some(assertion)) => self.by_assertion(assertion, now).await?,
         };
         match shown.client_id {
             Some(name) if name != client.id.as_str() => Err(ClientError::OtherName(client.id)),
@@ -91,9 +103,9 @@ impl Clients {
         Ok(Client { id: leaf.id.clone(), certificate: Some(leaf.digest), caller: Caller::workload(leaf) })
     }
 
-    fn by_assertion(&self, assertion: &str, now: Timestamp) -> Result<Client, ClientError> {
+    async fn by_assertion(&self, assertion: &str, now: Timestamp) -> Result<Client, ClientError> {
         let token = self.assertions.verify(assertion, now).map_err(unproved)?;
-        if self.revocations.is_token_revoked(&token, now) {
+        if self.revocations.is_token_revoked(&token, now).map_err(unproved)? {
             return Err(ClientError::Unproved("the assertion, or whom it names, was revoked".into()));
         }
         // Whoever else it is for holds it too, and could be the client here.
@@ -106,6 +118,11 @@ impl Clients {
             ));
         }
         let id: SpiffeId = token.subject.parse().map_err(unproved)?;
+        // Where this process itself knows of no use, another may.
+        let forgotten = token.not_after.after(CLOCKS);
+        if !self.uses.take(token.name().map_err(unproved)?, forgotten, now).await? {
+            return Err(unproved(TokenError::Replayed));
+        }
         let caller = Caller::of_token(token, Arc::new(Mapping::Spiffe)).map_err(unproved)?;
         Ok(Client { id, certificate: None, caller })
     }
