@@ -18,7 +18,7 @@ use crate::evidence::export::{
 };
 use crate::evidence::log::{
     Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, ML_DSA_44_VERIFIER,
-    Retention,
+    Retention, Shelf,
 };
 use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::Writer;
@@ -27,6 +27,7 @@ use crate::feeds::fetch::{FeedUrl, FetchConfig};
 use crate::foundation::clock::Clock;
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
+use crate::foundation::files::write_private;
 use crate::foundation::readiness::Readiness;
 
 /// The files of the log's key, below its directory, and of what verifies its checkpoints by Ed25519.
@@ -43,6 +44,8 @@ pub(super) struct Evidence {
     pub(super) exports: Exports,
     /// The gateway's name.
     pub(super) gateway: String,
+    /// SHA-256 of the public key that verifies the log.
+    pub(super) key: Digest,
     /// What proves its decisions.
     pub(super) receipts: Receipts,
     /// Where what records refer to is kept.
@@ -65,7 +68,9 @@ impl Evidence {
         let key = log_key(&config.audit, &**entropy)?;
         let gateway = gateway(&config.audit, &key)?;
         let origin = format!("{}/audit/{gateway}", config.trust_domain);
-        let policy = Policy::log_only(&origin, key.verifier(&origin)?);
+        let verifier = key.verifier(&origin)?;
+        let key_digest = Digest::of(verifier.bytes());
+        let policy = Policy::log_only(&origin, verifier);
         let receipts = Receipts::new(directory, policy);
         let log_config = LogConfig {
             directory: directory.clone(),
@@ -84,9 +89,20 @@ impl Evidence {
         follow(&mut exports, &config.audit, &log)?;
         follow_named(&mut exports, &config.audit, (&origin, &gateway), clock)?;
         let archive = Archive::new(directory);
+        archive.keep(Shelf::Configurations, config.text.as_bytes())?;
         let certificates = Arc::new(CertificateKeeper::start(archive.clone())?);
         let recording = recording(&config.audit, &**entropy)?;
-        Ok(Self { log: Arc::new(log), keeper, exports, gateway, receipts, archive, certificates, recording })
+        Ok(Self {
+            log: Arc::new(log),
+            keeper,
+            exports,
+            gateway,
+            key: key_digest,
+            receipts,
+            archive,
+            certificates,
+            recording,
+        })
     }
 }
 
@@ -106,7 +122,7 @@ fn write_verifier(directory: &Path, key: &LogKey, origin: &str) -> Result<(), Ap
     let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER, verifier));
     for (name, verifier) in [(VERIFIER_FILE, key.verifier(origin)?)].into_iter().chain(ml_dsa_44) {
         let path = directory.join(name);
-        std::fs::write(&path, format!("{verifier}\n")).map_err(|source| LogError::Io { path, source })?;
+        write_private(&path, format!("{verifier}\n").as_bytes()).map_err(LogError::from)?;
     }
     Ok(())
 }

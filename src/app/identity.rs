@@ -95,7 +95,7 @@ impl IdentityPlane {
         let others = attestors(&config.identity.attestors, common, attest_metrics);
         let workloads = Workloads::new(Arc::clone(&issuer), attestor)
             .with_attestors(others, Containers::default())
-            .with_record(Arc::clone(&common.audit), Arc::clone(&common.clock));
+            .with_record(common.backlog.clone(), Arc::clone(&common.clock));
         let revocations = Arc::new(Revocations::load(Arc::new(store.delegations(config.trust_domain.clone()))).await?);
         let (workloads, store) = (Arc::new(workloads), Arc::clone(store));
         let bundle_map = match &config.federation.bundle_map_file {

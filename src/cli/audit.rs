@@ -23,6 +23,7 @@ use crate::evidence::log::Checkpoints;
 use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::{self, OwnedRecord};
 use crate::evidence::{DecisionId, DecisionRecord};
+use crate::foundation::files::read_up_to;
 
 /// What to do with a log.
 #[derive(Debug, Subcommand)]
@@ -308,8 +309,13 @@ fn decision(index: u64, entry: &[u8]) -> Result<DecisionRecord<'_>, AuditError> 
     }
 }
 
+/// How long a file that is named may be, in bytes: a receipt with its certificates is a thousandth of that.
+const MOST: u64 = 32 << 20;
+
+/// What is in a file, or comes through a pipe.
 fn read(path: &Path) -> Result<Vec<u8>, AuditError> {
-    std::fs::read(path).map_err(|error| AuditError::Usage(format!("`{}`: {error}", path.display())))
+    let read = std::fs::File::open(path).and_then(|file| read_up_to(file, 0, MOST));
+    read.map_err(|error| AuditError::Usage(format!("`{}`: {error}", path.display())))
 }
 
 fn read_text(path: &Path) -> Result<String, AuditError> {
