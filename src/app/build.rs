@@ -112,8 +112,9 @@ impl App {
         let receipts = receipt_offer(config, desk, &evidence);
         let common =
             Common::new((&evidence, receipts), (metrics.backlog, &metrics.ext_authz), clock, entropy, readiness);
-        let begun = (evidence.key, takeover);
-        let chronicle = Chronicle::begin(&common, &config.audit, begun, counted_gaps, (&mut tasks, &shutdown));
+        let begun = (&evidence, takeover);
+        let running = (&mut tasks, &shutdown);
+        let chronicle = Chronicle::begin(&common, &config.audit, begun, counted_gaps, running).await?;
         retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
         let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 

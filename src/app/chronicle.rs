@@ -9,7 +9,9 @@ use std::time::Duration;
 use portcullis_spiffe::TrustDomain;
 use tokio::time::sleep;
 
+use super::AppError;
 use super::build::Common;
+use super::evidence::Evidence;
 use crate::config;
 use crate::evidence::log::{Durability, LogMetrics, Unavailable};
 use crate::evidence::{Backlog, BundleRecord, ProcessEvent, ProcessRecord, Record, TurnedAway, UnrecordedRecord};
@@ -35,13 +37,16 @@ pub(super) struct Chronicle {
 
 impl Chronicle {
     /// Says that the process begins, and what it leaves out from now on.
-    pub(super) fn begin(
+    ///
+    /// # Errors
+    /// What others verify the log by can't be written beside it.
+    pub(super) async fn begin(
         common: &Common,
         config: &config::Audit,
-        (log_key, takeover): (Digest, bool),
+        (evidence, takeover): (&Evidence, bool),
         metrics: LogMetrics,
         (tasks, shutdown): (&mut TaskGroup, &Shutdown),
-    ) -> Self {
+    ) -> Result<Self, AppError> {
         let (backlog, clock) = (common.backlog.clone(), Arc::clone(&common.clock));
         let process = ProcessRecord {
             time: clock.now(),
@@ -56,14 +61,25 @@ impl Chronicle {
                 Unavailable::Refuse => "refuse",
                 Unavailable::Alarm => "alarm",
             }),
-            log_key,
+            log_key: evidence.key,
         };
-        backlog.note(Record::Process(Box::new(process.clone())));
+        let start = Record::Process(Box::new(process.clone()));
+        let recorded = match evidence.log.append_strictly(&start) {
+            Ok(taken) => taken.durable().await,
+            Err(why) => {
+                backlog.note(start);
+                Err(why)
+            }
+        };
+        match recorded {
+            Ok(()) => evidence.hand_out_verifiers()?,
+            Err(why) => tracing::error!("the start of the process is not on record yet: {why}"),
+        }
         tasks.spawn("the records that wait", backlog.clone().run(shutdown.signal()));
         let (left_out, turned_away) = (Gaps::new(clock.now(), metrics), common.turned_away.clone());
         tasks.spawn("the account of gaps", left_out.run(backlog.clone(), Arc::clone(&clock), shutdown.signal()));
         tasks.spawn("the account of refusals", turned_away.run(backlog.clone(), shutdown.signal()));
-        Self { backlog, clock, process }
+        Ok(Self { backlog, clock, process })
     }
 
     /// Says that it ends. Nothing is recorded after this.

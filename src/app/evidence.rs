@@ -17,8 +17,8 @@ use crate::evidence::export::{
     Webhook, WebhookKey,
 };
 use crate::evidence::log::{
-    Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, ML_DSA_44_VERIFIER,
-    Retention, Shelf,
+    Archive, CertificateKeeper, Checkpoints, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader,
+    ML_DSA_44_VERIFIER, Retention, Shelf,
 };
 use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::Writer;
@@ -42,6 +42,9 @@ pub(super) struct Evidence {
     pub(super) log: Arc<Log>,
     pub(super) keeper: Keeper,
     pub(super) exports: Exports,
+    directory: PathBuf,
+    /// What others need to verify the log, by the names of the files.
+    verifiers: Vec<(&'static str, String)>,
     /// The gateway's name.
     pub(super) gateway: String,
     /// SHA-256 of the public key that verifies the log.
@@ -81,9 +84,9 @@ impl Evidence {
             unavailable: config.audit.unavailable,
             checkpoint_every: config.audit.checkpoint_every,
         };
+        refuse_if_emptied(directory)?;
         let (log, keeper) = Log::open(log_config, &key, Arc::clone(clock), readiness.clone(), metrics)?;
-        // Once it is known to be the key of this log.
-        write_verifier(directory, &key, &origin)?;
+        let verifiers = verifiers(&key, &origin)?;
         let told = Told { readiness: readiness.clone(), metrics: export_metrics, entropy: Arc::clone(entropy) };
         let mut exports = Exports::new(LogReader::new(directory), log.published(), told);
         follow(&mut exports, &config.audit, &log)?;
@@ -94,6 +97,8 @@ impl Evidence {
         let recording = recording(&config.audit, &**entropy)?;
         Ok(Self {
             log: Arc::new(log),
+            directory: directory.clone(),
+            verifiers,
             keeper,
             exports,
             gateway,
@@ -103,6 +108,17 @@ impl Evidence {
             certificates,
             recording,
         })
+    }
+}
+
+impl Evidence {
+    /// Writes down what others need to verify the log, beside it. To be done once something is in the log and on the disk: from
+    /// then on an empty log is one that was emptied.
+    pub(super) fn hand_out_verifiers(&self) -> Result<(), LogError> {
+        for (name, verifier) in &self.verifiers {
+            write_private(&self.directory.join(name), format!("{verifier}\n").as_bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -117,14 +133,19 @@ fn recording(config: &config::Audit, entropy: &dyn Entropy) -> Result<Option<Rec
     Ok(Some(Recording::new(config.context.clone(), config.request == AuditRequest::Full, key)))
 }
 
-/// What others need to verify the log, beside the log.
-fn write_verifier(directory: &Path, key: &LogKey, origin: &str) -> Result<(), AppError> {
-    let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER, verifier));
-    for (name, verifier) in [(VERIFIER_FILE, key.verifier(origin)?)].into_iter().chain(ml_dsa_44) {
-        let path = directory.join(name);
-        write_private(&path, format!("{verifier}\n").as_bytes()).map_err(LogError::from)?;
+fn verifiers(key: &LogKey, origin: &str) -> Result<Vec<(&'static str, String)>, LogError> {
+    let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER, verifier.to_string()));
+    Ok([(VERIFIER_FILE, key.verifier(origin)?.to_string())].into_iter().chain(ml_dsa_44).collect())
+}
+
+/// With the same key a log that begins anew would contradict what was signed before.
+fn refuse_if_emptied(directory: &Path) -> Result<(), LogError> {
+    if !directory.join(VERIFIER_FILE).exists() || Checkpoints::of(directory).latest()?.is_some() {
+        return Ok(());
     }
-    Ok(())
+    let mut entries = 0_u64;
+    LogReader::new(directory).unpublished(0, |_entry| entries = entries.saturating_add(1))?;
+    if entries == 0 { Err(LogError::Emptied(directory.to_owned())) } else { Ok(()) }
 }
 
 /// The name that the operator gave, or else one that no other log has: it follows from the key.

@@ -287,6 +287,10 @@ impl TrustArgs {
 fn policy_of_key(key: &str) -> Result<Policy, AuditError> {
     let text = match key.parse::<VerifierKey>() {
         Ok(_) => key.to_owned(),
+        // What has the form of a key and no file of its name is a key that something is wrong with.
+        Err(error) if key.matches('+').count() >= 2 && !Path::new(key).exists() => {
+            return Err(AuditError::Usage(format!("`{key}`: {error}")));
+        }
         Err(_) => read_text(Path::new(key))?,
     };
     let key: VerifierKey = text.trim_end().parse().map_err(|error| AuditError::Usage(format!("`{key}`: {error}")))?;

@@ -48,6 +48,26 @@ async fn a_process_that_begins_and_ends_is_on_record_and_its_configuration_is_ke
     audit_ok(&log.arguments("verify", &["--key", &log.key()]));
 }
 
+/// With the same key it would sign a history that contradicts the one that others have seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_emptied_is_not_begun_anew() {
+    let home = Home::new();
+    stop(Gateway::start(&home, &[]).await).await;
+    let log = Log::of(&home).0;
+    for gone in ["tile", "journal"] {
+        fs::remove_dir_all(log.join(gone)).unwrap();
+    }
+    fs::remove_file(log.join("checkpoint")).unwrap();
+    let mut gateway = Gateway::spawn(&home, &[], &[]);
+    assert_eq!(gateway.process.ended().await.code(), Some(70));
+    let said = gateway.process.output();
+    assert!(said.contains("neither a checkpoint nor an entry of it"), "{said}");
+    assert!(!log.join("tile").exists() && !log.join("checkpoint").exists());
+    // Whoever wants another log says so.
+    fs::remove_file(log.join("verifier")).unwrap();
+    stop(Gateway::start(&home, &[]).await).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_a_record_leave_one_that_counts_them() {
     let home = Home::new();

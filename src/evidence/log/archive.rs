@@ -87,6 +87,11 @@ impl Archive {
         if Digest::of(&contents) == *digest { Ok(Some(contents)) } else { Err(LogError::Altered(path)) }
     }
 
+    /// Whether there is something under this digest.
+    pub fn has(&self, place: Shelf, digest: &Digest) -> bool {
+        self.path(place, digest).exists()
+    }
+
     /// Reads all that is kept of a kind, and says how many things that are.
     ///
     /// # Errors

@@ -56,6 +56,11 @@ impl Retention {
         Ok(gone)
     }
 
+    /// What lies beside a log and is named by one of its records.
+    pub fn named(record: &OwnedRecord<'_>) -> impl Iterator<Item = (Shelf, Digest)> {
+        named(record).into_iter().flatten()
+    }
+
     fn find_unnamed(
         &self,
         size: u64,
