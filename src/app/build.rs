@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
 use super::callers::access;
-use super::chronicle::{Chronicle, account_for_bundles, turned_away};
+use super::chronicle::{Chronicle, turned_away};
 use super::delegation::token_endpoint;
 use super::entities::{EntityMetrics, entities};
 use super::evidence::Evidence;
@@ -34,7 +34,8 @@ use crate::edge::http::operations::operations_router;
 use crate::edge::receipts::{Awaited, ReceiptDesk, ReceiptOffer};
 use crate::edge::spire_api::{self, AdminApi, Allowed};
 use crate::evidence::backlog::Insistent;
-use crate::evidence::log::{Archive, CertificateKeeper, Durability};
+use crate::evidence::export::ExportMetrics;
+use crate::evidence::log::{Archive, CertificateKeeper, Durability, LogMetrics};
 use crate::evidence::{Audit, Backlog, BacklogMetrics, TurnedAway};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
@@ -106,22 +107,14 @@ impl App {
         let opening = readiness.block("store", "waiting for the database");
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let counted_gaps = metrics.audit.clone();
-        let evidence = Evidence::open(config, &clock, &entropy, &readiness, (metrics.audit, metrics.exports))?;
-        let receipts = receipt_offer(config, desk, &evidence);
-        let common =
-            Common::new((&evidence, receipts), (metrics.backlog, &metrics.ext_authz), clock, entropy, readiness);
-        let begun = (&evidence, takeover);
-        let running = (&mut tasks, &shutdown);
-        let chronicle = Chronicle::begin(&common, &config.audit, begun, counted_gaps, running).await?;
-        retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
+        let counted = (metrics.audit, metrics.exports, metrics.backlog, &metrics.ext_authz);
+        let (begun, running) = ((clock, readiness, takeover), (&mut tasks, &shutdown));
+        let (evidence, common, chronicle) = evidence_plane(config, desk, begun, counted, running).await?;
         let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 
         let counted = (metrics.authority, metrics.issue, metrics.federation);
         let identity = IdentityPlane::build(config, &common, &store, counted, &metrics.attest).await?;
         identity.maintain(&mut tasks, &common, &shutdown);
-        account_for_bundles(identity.authority.bundles(), &common, (&mut tasks, &shutdown));
         let served = (metrics.sds, metrics.workload_api, metrics.outbound);
         let workloads = identity.workload_router(config, &common, served, (&mut tasks, &shutdown))?;
         let (admin, purges) = (admin_api(&config.admin, &common, metrics.admin), Arc::new(Purges::default()));
@@ -149,12 +142,8 @@ impl App {
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
         publish(&mut listeners, config, (&common, bundles), &encryption)?;
-        listeners.prepare_authzen(
-            &config.listen.authzen,
-            (&questions, &common.turned_away),
-            access,
-            encryption.authzen,
-        )?;
+        let asked = (&questions, &common.turned_away);
+        listeners.prepare_authzen(&config.listen.authzen, asked, access, encryption.authzen)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
         listeners.prepare("token", &config.listen.token, &Served::Http(exchange, encryption.token))?;
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
@@ -166,6 +155,24 @@ impl App {
         tracing::info!(trust_domain = %config.trust_domain, version = env!("CARGO_PKG_VERSION"), "serving");
         Ok(Self { tasks, shutdown, stop, chronicle, audit: evidence.keeper, exports: evidence.exports, store })
     }
+}
+
+/// Opens the log, says in it that the process begins, and starts what looks after it.
+async fn evidence_plane(
+    config: &Config,
+    desk: Option<Arc<ReceiptDesk>>,
+    (clock, readiness, takeover): (Arc<dyn Clock>, Readiness, bool),
+    (log, exports, backlog, checks): (LogMetrics, ExportMetrics, BacklogMetrics, &ext_authz::Metrics),
+    (tasks, shutdown): (&mut TaskGroup, &Shutdown),
+) -> Result<(Evidence, Common, Chronicle), AppError> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+    let evidence = Evidence::open(config, &clock, &entropy, &readiness, (log.clone(), exports))?;
+    let receipts = receipt_offer(config, desk, &evidence);
+    let common = Common::new((&evidence, receipts), (backlog, checks), clock, entropy, readiness);
+    let begun = (&evidence, takeover);
+    let chronicle = Chronicle::begin(&common, &config.audit, begun, log, (tasks, shutdown)).await?;
+    retention::keep(config, &common, &evidence, (tasks, shutdown));
+    Ok((evidence, common, chronicle))
 }
 
 /// What others need to trust us.

@@ -10,6 +10,7 @@ use tonic::service::Routes;
 use super::AppError;
 use super::build::Common;
 use super::bundle_map::BundleMapFile;
+use super::chronicle::account_for_bundles;
 use super::federation::{self, FederationMetrics};
 use super::outbound::{self, OutboundMetrics};
 use crate::config::{self, Config};
@@ -108,6 +109,7 @@ impl IdentityPlane {
     /// Starts what keeps the parts in shape until the drain starts.
     pub(super) fn maintain(&self, tasks: &mut TaskGroup, common: &Common, shutdown: &Shutdown) {
         let (authority, clock) = (Arc::clone(&self.authority), Arc::clone(&common.clock));
+        account_for_bundles(authority.bundles(), common, (&mut *tasks, shutdown));
         tasks.spawn("the authority", maintain_authority(authority, clock, shutdown.signal()));
         let (registry, clock, signal) = (Arc::clone(&self.registry), Arc::clone(&common.clock), shutdown.signal());
         tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });

@@ -149,20 +149,12 @@ pub(in crate::evidence) fn examples() -> Vec<Record<'static>> {
         authority: "9b1deb4d3b7d4bad9b1deb4d3b7d4bad9b1deb4d".into(),
         not_after: time.after(std::time::Duration::from_mins(5)),
     };
-    let change = AuthorityChangeRecord {
-        time,
-        kind: AuthorityKind::X509,
-        authority: "5a0e8c4471b2d9f35a0e8c4471b2d9f35a0e8c44".into(),
-        change: AuthorityChange::Taint,
-        by: Initiator::Operator,
-        not_after: time.after(std::time::Duration::from_hours(24)),
-    };
     let records = [
         Record::Decision(Box::leak(decision(time).into())),
         Record::Search(search(time).into()),
         Record::Issuance(issuance.into()),
         Record::JwtIssuance(token.into()),
-        Record::AuthorityChange(change.into()),
+        Record::AuthorityChange(authority_change(time).into()),
         Record::PolicyLoad(load.into()),
         Record::MappingLoad(mapping_load(time).into()),
         Record::Administration(administration.into()),
@@ -173,6 +165,17 @@ pub(in crate::evidence) fn examples() -> Vec<Record<'static>> {
         Record::Outbound(outbound(time).into()),
     ];
     records.into_iter().chain(of_the_gateway(time)).collect()
+}
+
+fn authority_change(time: Timestamp) -> AuthorityChangeRecord {
+    AuthorityChangeRecord {
+        time,
+        kind: AuthorityKind::X509,
+        authority: "5a0e8c4471b2d9f35a0e8c4471b2d9f35a0e8c44".into(),
+        change: AuthorityChange::Taint,
+        by: Initiator::Operator,
+        not_after: time.after(std::time::Duration::from_hours(24)),
+    }
 }
 
 fn of_the_gateway(time: Timestamp) -> [Record<'static>; 5] {
