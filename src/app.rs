@@ -9,6 +9,7 @@ mod admin;
 mod build;
 mod bundle_map;
 mod callers;
+mod chronicle;
 mod delegation;
 mod entities;
 pub(crate) mod evidence;
@@ -28,8 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::chronicle::Chronicle;
 use crate::config::Config;
 use crate::decision::policy::LoadError;
 use crate::edge::grpc::ReflectionError;
@@ -154,6 +156,8 @@ fn raise_descriptor_limit() {
 pub struct App {
     tasks: TaskGroup,
     shutdown: Shutdown,
+    stop: StopSignals,
+    chronicle: Chronicle,
     audit: Keeper,
     exports: Exports,
     store: Arc<Store>,
@@ -169,20 +173,21 @@ impl App {
         // needs a signal to be reloaded, so it is taken and means nothing.
         let _ignored = signal(SignalKind::hangup()).map_err(AppError::Runtime)?;
         let ended = tokio::select! {
-            stopped = stop_signal() => stopped.map(|name| {
+            name = self.stop.next() => {
                 tracing::info!(signal = name, "told to stop; draining for at most {deadline:?}");
                 None
-            }),
-            name = self.tasks.first_ended() => Ok(Some(name)),
+            }
+            name = self.tasks.first_ended() => Some(name),
         };
         self.drain(deadline).await;
         self.store.close().await;
+        self.chronicle.end();
         let written = tokio::task::spawn_blocking(move || self.audit.finish(AUDIT_DEADLINE)).await;
         if let Ok(written) = written {
             written?;
         }
         self.exports.finish(AUDIT_DEADLINE).await;
-        match ended.map_err(AppError::Runtime)? {
+        match ended {
             Some(name) => Err(AppError::TaskEnded(name)),
             None => Ok(()),
         }
@@ -191,13 +196,13 @@ impl App {
     /// No new work; what is under way may end until the deadline, or until a second signal.
     async fn drain(&mut self, deadline: Duration) {
         self.shutdown.advance(Phase::Draining);
-        let tasks = std::mem::take(&mut self.tasks);
+        let (tasks, stop, shutdown) = (std::mem::take(&mut self.tasks), &mut self.stop, &self.shutdown);
         let cut = async {
             tokio::select! {
                 () = tokio::time::sleep(deadline) => tracing::warn!("the drain deadline has passed; cutting off the rest"),
-                _ = stop_signal() => tracing::warn!("told to stop again; cutting off the rest"),
+                _ = stop.next() => tracing::warn!("told to stop again; cutting off the rest"),
             }
-            self.shutdown.advance(Phase::Stopped);
+            shutdown.advance(Phase::Stopped);
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -211,12 +216,24 @@ impl App {
     }
 }
 
-/// Waits for SIGTERM or SIGINT and names it.
-async fn stop_signal() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+/// SIGTERM and SIGINT: they mean a drain from before the process is ready, since what it has recorded by then is to be kept.
+#[derive(Debug)]
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn install() -> Result<Self, AppError> {
+        let install = |kind| signal(kind).map_err(AppError::Runtime);
+        Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them and names it.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

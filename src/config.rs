@@ -66,6 +66,8 @@ use reader::{Reader, Section};
 pub struct Config {
     /// SHA-256 over all that is in force, but for secrets: which configuration this is.
     pub digest: Digest,
+    /// What that is the digest of.
+    pub text: String,
     /// The trust domain of which this process is the authority.
     pub trust_domain: TrustDomain,
     /// The directory of all state, closed to others.
@@ -134,8 +136,8 @@ impl Loaded {
 
     fn named(mut self) -> Self {
         // It is shown as it was read, so it can be shown.
-        let shown = self.show(false).unwrap_or_default();
-        self.config.digest = Digest::of(shown.as_bytes());
+        self.config.text = self.show(false).unwrap_or_default();
+        self.config.digest = Digest::of(self.config.text.as_bytes());
         self
     }
 
@@ -187,6 +189,7 @@ impl Config {
         let shutdown = section.section("shutdown", Shutdown::read);
         Some(Self {
             digest: Digest::of(b""),
+            text: String::new(),
             trust_domain: trust_domain?,
             data_dir: data_dir?,
             store: store?,

@@ -8,6 +8,7 @@ use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
 use super::callers::access;
+use super::chronicle::{Chronicle, turned_away};
 use super::delegation::token_endpoint;
 use super::entities::{EntityMetrics, entities};
 use super::evidence::Evidence;
@@ -18,12 +19,12 @@ use super::metrics::Metrics;
 use super::policies::{PolicyMetrics, PolicyNews};
 use super::tokens::principals;
 use super::witnesses;
-use super::{App, AppError, retention};
+use super::{App, AppError, StopSignals, retention};
 use crate::config::{self, Config};
 use crate::decision::cache::{DecisionCache, Purges};
 use crate::decision::entity::watched::InForce;
 use crate::decision::policy::source::Sources;
-use crate::decision::policy::{LoadError, PolicyEvents as _, PolicySet, Problem, watch};
+use crate::decision::policy::{LoadError, PolicyEvents as _, PolicyGate, PolicySet, Problem, watch};
 use crate::decision::{Authorizer, DecisionMetrics, Ports as DecisionPorts, Shadow, ShadowMetrics};
 use crate::edge::envoy::ext_authz::{self, Answers, ExtAuthz, ExtAuthzConfig, HeaderNames};
 use crate::edge::http::authzen::{AuthzenApi, AuthzenConfig, Metadata};
@@ -32,8 +33,10 @@ use crate::edge::http::oidc::{OidcConfig, oidc_router};
 use crate::edge::http::operations::operations_router;
 use crate::edge::receipts::{Awaited, ReceiptDesk, ReceiptOffer};
 use crate::edge::spire_api::{self, AdminApi, Allowed};
-use crate::evidence::Audit;
-use crate::evidence::log::{Archive, CertificateKeeper, Durability};
+use crate::evidence::backlog::Insistent;
+use crate::evidence::export::ExportMetrics;
+use crate::evidence::log::{Archive, CertificateKeeper, Durability, LogMetrics};
+use crate::evidence::{Audit, Backlog, BacklogMetrics, TurnedAway};
 use crate::foundation::clock::{Clock, SystemClock};
 use crate::foundation::entropy::{Entropy, PooledEntropy, SystemEntropy};
 use crate::foundation::readiness::Readiness;
@@ -49,6 +52,10 @@ use crate::store;
 /// What every part needs.
 pub(super) struct Common {
     pub(super) audit: Arc<dyn Audit>,
+    /// For records of what happens either way.
+    pub(super) backlog: Backlog,
+    /// Whom we turn away.
+    pub(super) turned_away: TurnedAway,
     pub(super) archive: Archive,
     pub(super) certificates: Arc<CertificateKeeper>,
     pub(super) receipts: Option<ReceiptOffer>,
@@ -60,13 +67,17 @@ pub(super) struct Common {
 impl Common {
     fn new(
         (evidence, receipts): (&Evidence, Option<ReceiptOffer>),
+        (backlog, checks): (BacklogMetrics, &ext_authz::Metrics),
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         readiness: Readiness,
     ) -> Self {
         let (audit, archive) = (Arc::clone(&evidence.log) as Arc<dyn Audit>, evidence.archive.clone());
         let certificates = Arc::clone(&evidence.certificates);
-        Self { audit, archive, certificates, receipts, clock, entropy, readiness }
+        let insistent = Arc::new(Insistent(Arc::clone(&evidence.log)));
+        let backlog = Backlog::new(insistent, readiness.clone(), backlog);
+        let turned_away = turned_away(Arc::clone(&clock), checks);
+        Self { audit, backlog, turned_away, archive, certificates, receipts, clock, entropy, readiness }
     }
 }
 
@@ -96,11 +107,9 @@ impl App {
         let opening = readiness.block("store", "waiting for the database");
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-        let evidence = Evidence::open(config, &clock, &entropy, &readiness, (metrics.audit, metrics.exports))?;
-        let receipts = receipt_offer(config, desk, &evidence);
-        let common = Common::new((&evidence, receipts), clock, entropy, readiness);
-        retention::keep(config, &common, &evidence, (&mut tasks, &shutdown));
+        let counted = (metrics.audit, metrics.exports, metrics.backlog, &metrics.ext_authz);
+        let (begun, running) = ((clock, readiness, takeover), (&mut tasks, &shutdown));
+        let (evidence, common, chronicle) = evidence_plane(config, desk, begun, counted, running).await?;
         let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
 
         let counted = (metrics.authority, metrics.issue, metrics.federation);
@@ -133,17 +142,37 @@ impl App {
 
         listeners.prepare("admin", &config.listen.admin, &Served::Http(administration, None))?;
         publish(&mut listeners, config, (&common, bundles), &encryption)?;
-        listeners.prepare_authzen(&config.listen.authzen, &questions, access, encryption.authzen)?;
+        let asked = (&questions, &common.turned_away);
+        listeners.prepare_authzen(&config.listen.authzen, asked, access, encryption.authzen)?;
         listeners.prepare("ext_authz", &config.listen.ext_authz, &checks)?;
         listeners.prepare("token", &config.listen.token, &Served::Http(exchange, encryption.token))?;
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
         std::mem::take(&mut listeners.inherited).finish()?;
         listeners.open(&mut tasks, &shutdown)?;
+        let stop = StopSignals::install()?;
         drop(starting);
         tracing::info!(trust_domain = %config.trust_domain, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { tasks, shutdown, audit: evidence.keeper, exports: evidence.exports, store })
+        Ok(Self { tasks, shutdown, stop, chronicle, audit: evidence.keeper, exports: evidence.exports, store })
     }
+}
+
+/// Opens the log, says in it that the process begins, and starts what looks after it.
+async fn evidence_plane(
+    config: &Config,
+    desk: Option<Arc<ReceiptDesk>>,
+    (clock, readiness, takeover): (Arc<dyn Clock>, Readiness, bool),
+    (log, exports, backlog, checks): (LogMetrics, ExportMetrics, BacklogMetrics, &ext_authz::Metrics),
+    (tasks, shutdown): (&mut TaskGroup, &Shutdown),
+) -> Result<(Evidence, Common, Chronicle), AppError> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+    let evidence = Evidence::open(config, &clock, &entropy, &readiness, (log.clone(), exports))?;
+    let receipts = receipt_offer(config, desk, &evidence);
+    let common = Common::new((&evidence, receipts), (backlog, checks), clock, entropy, readiness);
+    let begun = (&evidence, takeover);
+    let chronicle = Chronicle::begin(&common, &config.audit, begun, log, (tasks, shutdown)).await?;
+    retention::keep(config, &common, &evidence, (tasks, shutdown));
+    Ok((evidence, common, chronicle))
 }
 
 /// What others need to trust us.
@@ -207,7 +236,8 @@ async fn decision_data(
     let of_callers = config::decides_on_callers(&config.listen, &config.authzen);
     let config = &config.decision;
     let policies = policies(&config.policies, of_callers, &news).await?;
-    let entities = entities(config, common, &policies, entity_metrics, (tasks, shutdown)).await?;
+    let gate = Arc::clone(&news) as Arc<dyn PolicyGate>;
+    let entities = entities(config, common, (&policies, gate), entity_metrics, (tasks, shutdown)).await?;
     let target = Arc::new(InForce { policies: Arc::clone(&policies), entities });
     let watching = watch(config.policies.clone(), target, news, config.poll_interval, shutdown.signal());
     tasks.spawn("the watch over policies", watching);
@@ -218,6 +248,7 @@ async fn decision_data(
 fn policy_news(common: &Common, metrics: PolicyMetrics) -> Arc<PolicyNews> {
     Arc::new(PolicyNews {
         audit: Arc::clone(&common.audit),
+        backlog: common.backlog.clone(),
         archive: common.archive.clone(),
         clock: Arc::clone(&common.clock),
         metrics,
@@ -242,7 +273,7 @@ async fn policies(
     };
     let loaded = tokio::task::spawn_blocking(load).await;
     let policies = Arc::new(Watched::new(loaded.map_err(|_panic| LoadError::fault(directory)).flatten()?));
-    news.loaded(&policies.load());
+    news.first(&policies).await;
     Ok(policies)
 }
 

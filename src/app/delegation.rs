@@ -14,6 +14,7 @@ use crate::decision::Authorizer;
 use crate::delegation::exchange::{Clients, Exchange, ExchangeConfig, ExchangeMetrics, Ports};
 use crate::edge::http::authzen::Identifier;
 use crate::edge::http::token::{self, TokenConfig, token_router};
+use crate::edge::http::turned_away::accounted;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::identity::authority::DelegatedKind;
 use crate::identity::svid::LeafVerifier;
@@ -56,7 +57,8 @@ pub(super) async fn token_endpoint(
         issuer,
     };
     let clients = clients(config, common, identity);
-    token_router((exchange, clients), &served, Arc::clone(&common.clock), metrics)
+    let router = token_router((exchange, clients), &served, Arc::clone(&common.clock), metrics);
+    accounted(router, common.turned_away.clone(), "token")
 }
 
 fn exchange_config(config: &Config, issuer: &Identifier) -> ExchangeConfig {

@@ -21,12 +21,13 @@ use crate::decision::entity::intake::Refused;
 use crate::decision::entity::progress::Progress;
 use crate::decision::entity::source::{EntitySource, SourceError};
 use crate::decision::entity::{Applied, EntityStore, SourceIndex};
-use crate::decision::policy::PolicySet;
+use crate::decision::policy::{PolicyGate, PolicySet};
+use crate::evidence::{Backlog, EntityLoadRecord, Record};
 use crate::feeds::entities::EntityFeed;
 use crate::foundation::clock::Clock;
 use crate::foundation::readiness::Readiness;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
-use crate::foundation::telemetry::Registry;
+use crate::foundation::telemetry::{Registry, printable};
 use crate::foundation::watched::{Epoch, Watched};
 use crate::store::EntityTable;
 
@@ -35,6 +36,9 @@ const NOTICE: &str = "entities";
 
 /// How many refused records of one reading are logged one by one.
 const MOST_LOGGED: usize = 100;
+
+/// How much of an error is recorded, in bytes.
+const SHOWN: usize = 1024;
 
 /// What the bar of a long reading looks like.
 const BAR: &str = "{prefix:>16} {bar:32} {human_pos}/{human_len} entities, {per_sec}, {eta} left";
@@ -58,6 +62,7 @@ struct SourceLabels {
 #[derive(Debug)]
 struct EntityNews {
     metrics: EntityMetrics,
+    backlog: Backlog,
     clock: Arc<dyn Clock>,
     readiness: Readiness,
     sources: Mutex<BTreeMap<String, Standing>>,
@@ -75,16 +80,17 @@ struct Standing {
 pub(super) async fn entities(
     config: &config::Decision,
     common: &Common,
-    policies: &Arc<Watched<PolicySet>>,
+    (policies, gate): (&Arc<Watched<PolicySet>>, Arc<dyn PolicyGate>),
     metrics: EntityMetrics,
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<Arc<EntityStore>, AppError> {
     let loading = common.readiness.block(NOTICE, "waiting for the sources of entities");
     let names =
         std::iter::once(POLICY_DIRECTORY.into()).chain(config.entities.iter().map(|source| Arc::clone(&source.name)));
-    let store = Arc::new(EntityStore::new(Arc::clone(policies), names));
+    let store = Arc::new(EntityStore::new(Arc::clone(policies), names).with_gate(gate));
     let news = Arc::new(EntityNews {
         metrics,
+        backlog: common.backlog.clone(),
         clock: Arc::clone(&common.clock),
         readiness: common.readiness.clone(),
         sources: Mutex::default(),
@@ -155,7 +161,9 @@ impl EntityEvents for EntityNews {
         if applied.changed {
             tracing::info!(source, %epoch, entities, refused, "entities read");
         }
+        let mut is_news = applied.changed;
         self.stands(source, |standing| {
+            is_news |= standing.failed.is_some() || standing.refused.len().saturating_add(standing.omitted) != refused;
             let news = applied.refused.iter().filter(|refused| !standing.refused.contains(refused));
             for refused in news.take(MOST_LOGGED) {
                 tracing::warn!(source, "a record is refused: {refused}");
@@ -163,17 +171,29 @@ impl EntityEvents for EntityNews {
             let refused = applied.refused.iter().cloned().collect();
             *standing = Standing { failed: None, refused, omitted: applied.omitted };
         });
+        if is_news {
+            self.record(source, epoch, (entities, refused), None);
+        }
     }
 
     fn failed(&self, source: &str, error: &SourceError) {
         self.metrics.failures.get_or_create_owned(&SourceLabels::of(source)).inc();
-        let told = error.to_string();
+        let (told, labels) = (error.to_string(), SourceLabels::of(source));
+        let mut is_news = false;
         self.stands(source, |standing| {
-            if standing.failed.as_ref() != Some(&told) {
+            is_news = standing.failed.as_ref() != Some(&told);
+            if is_news {
                 tracing::error!(source, "entities can't be read; what was read before stands: {told}");
             }
-            standing.failed = Some(told);
+            standing.failed = Some(told.clone());
         });
+        if is_news {
+            let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+            let entities = count(self.metrics.entities.get_or_create_owned(&labels).get());
+            let refused = count(self.metrics.refused.get_or_create_owned(&labels).get());
+            let epoch = Epoch::of_record(self.metrics.epoch.get());
+            self.record(source, epoch, (entities, refused), Some(printable(&told, SHOWN)));
+        }
     }
 
     fn reached(&self, source: &str) {
@@ -183,6 +203,12 @@ impl EntityEvents for EntityNews {
 }
 
 impl EntityNews {
+    fn record(&self, source: &str, entity_epoch: Epoch, (entities, refused): (usize, usize), error: Option<String>) {
+        let (time, source) = (self.clock.now(), source.to_owned());
+        let record = EntityLoadRecord { time, source, entity_epoch, entities, refused, error };
+        self.backlog.note(Record::EntityLoad(Box::new(record)));
+    }
+
     /// Changes how a source stands, and the notice with it.
     fn stands(&self, source: &str, change: impl FnOnce(&mut Standing)) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,8 +17,8 @@ use crate::evidence::export::{
     Webhook, WebhookKey,
 };
 use crate::evidence::log::{
-    Archive, CertificateKeeper, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader, ML_DSA_44_VERIFIER,
-    Retention,
+    Archive, CertificateKeeper, Checkpoints, Keeper, Log, LogConfig, LogError, LogKey, LogMetrics, LogReader,
+    ML_DSA_44_VERIFIER, Retention, Shelf,
 };
 use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::Writer;
@@ -27,6 +27,7 @@ use crate::feeds::fetch::{FeedUrl, FetchConfig};
 use crate::foundation::clock::Clock;
 use crate::foundation::digest::Digest;
 use crate::foundation::entropy::Entropy;
+use crate::foundation::files::write_private;
 use crate::foundation::readiness::Readiness;
 
 /// The files of the log's key, below its directory, and of what verifies its checkpoints by Ed25519.
@@ -41,8 +42,13 @@ pub(super) struct Evidence {
     pub(super) log: Arc<Log>,
     pub(super) keeper: Keeper,
     pub(super) exports: Exports,
+    directory: PathBuf,
+    /// What others need to verify the log, by the names of the files.
+    verifiers: Vec<(&'static str, String)>,
     /// The gateway's name.
     pub(super) gateway: String,
+    /// SHA-256 of the public key that verifies the log.
+    pub(super) key: Digest,
     /// What proves its decisions.
     pub(super) receipts: Receipts,
     /// Where what records refer to is kept.
@@ -65,7 +71,9 @@ impl Evidence {
         let key = log_key(&config.audit, &**entropy)?;
         let gateway = gateway(&config.audit, &key)?;
         let origin = format!("{}/audit/{gateway}", config.trust_domain);
-        let policy = Policy::log_only(&origin, key.verifier(&origin)?);
+        let verifier = key.verifier(&origin)?;
+        let key_digest = Digest::of(verifier.bytes());
+        let policy = Policy::log_only(&origin, verifier);
         let receipts = Receipts::new(directory, policy);
         let log_config = LogConfig {
             directory: directory.clone(),
@@ -76,17 +84,41 @@ impl Evidence {
             unavailable: config.audit.unavailable,
             checkpoint_every: config.audit.checkpoint_every,
         };
+        refuse_if_emptied(directory)?;
         let (log, keeper) = Log::open(log_config, &key, Arc::clone(clock), readiness.clone(), metrics)?;
-        // Once it is known to be the key of this log.
-        write_verifier(directory, &key, &origin)?;
+        let verifiers = verifiers(&key, &origin)?;
         let told = Told { readiness: readiness.clone(), metrics: export_metrics, entropy: Arc::clone(entropy) };
         let mut exports = Exports::new(LogReader::new(directory), log.published(), told);
         follow(&mut exports, &config.audit, &log)?;
         follow_named(&mut exports, &config.audit, (&origin, &gateway), clock)?;
         let archive = Archive::new(directory);
+        archive.keep(Shelf::Configurations, config.text.as_bytes())?;
         let certificates = Arc::new(CertificateKeeper::start(archive.clone())?);
         let recording = recording(&config.audit, &**entropy)?;
-        Ok(Self { log: Arc::new(log), keeper, exports, gateway, receipts, archive, certificates, recording })
+        Ok(Self {
+            log: Arc::new(log),
+            directory: directory.clone(),
+            verifiers,
+            keeper,
+            exports,
+            gateway,
+            key: key_digest,
+            receipts,
+            archive,
+            certificates,
+            recording,
+        })
+    }
+}
+
+impl Evidence {
+    /// Writes down what others need to verify the log, beside it. To be done once something is in the log and on the disk: from
+    /// then on an empty log is one that was emptied.
+    pub(super) fn hand_out_verifiers(&self) -> Result<(), LogError> {
+        for (name, verifier) in &self.verifiers {
+            write_private(&self.directory.join(name), format!("{verifier}\n").as_bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -101,14 +133,19 @@ fn recording(config: &config::Audit, entropy: &dyn Entropy) -> Result<Option<Rec
     Ok(Some(Recording::new(config.context.clone(), config.request == AuditRequest::Full, key)))
 }
 
-/// What others need to verify the log, beside the log.
-fn write_verifier(directory: &Path, key: &LogKey, origin: &str) -> Result<(), AppError> {
-    let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER, verifier));
-    for (name, verifier) in [(VERIFIER_FILE, key.verifier(origin)?)].into_iter().chain(ml_dsa_44) {
-        let path = directory.join(name);
-        std::fs::write(&path, format!("{verifier}\n")).map_err(|source| LogError::Io { path, source })?;
+fn verifiers(key: &LogKey, origin: &str) -> Result<Vec<(&'static str, String)>, LogError> {
+    let ml_dsa_44 = key.ml_dsa_44_verifier(origin)?.map(|verifier| (ML_DSA_44_VERIFIER, verifier.to_string()));
+    Ok([(VERIFIER_FILE, key.verifier(origin)?.to_string())].into_iter().chain(ml_dsa_44).collect())
+}
+
+/// With the same key a log that begins anew would contradict what was signed before.
+fn refuse_if_emptied(directory: &Path) -> Result<(), LogError> {
+    if !directory.join(VERIFIER_FILE).exists() || Checkpoints::of(directory).latest()?.is_some() {
+        return Ok(());
     }
-    Ok(())
+    let mut entries = 0_u64;
+    LogReader::new(directory).unpublished(0, |_entry| entries = entries.saturating_add(1))?;
+    if entries == 0 { Err(LogError::Emptied(directory.to_owned())) } else { Ok(()) }
 }
 
 /// The name that the operator gave, or else one that no other log has: it follows from the key.

@@ -10,6 +10,7 @@ use tonic::service::Routes;
 use super::AppError;
 use super::build::Common;
 use super::bundle_map::BundleMapFile;
+use super::chronicle::account_for_bundles;
 use super::federation::{self, FederationMetrics};
 use super::outbound::{self, OutboundMetrics};
 use crate::config::{self, Config};
@@ -95,7 +96,7 @@ impl IdentityPlane {
         let others = attestors(&config.identity.attestors, common, attest_metrics);
         let workloads = Workloads::new(Arc::clone(&issuer), attestor)
             .with_attestors(others, Containers::default())
-            .with_record(Arc::clone(&common.audit), Arc::clone(&common.clock));
+            .with_record(common.backlog.clone(), Arc::clone(&common.clock));
         let revocations = Arc::new(Revocations::load(Arc::new(store.delegations(config.trust_domain.clone()))).await?);
         let (workloads, store) = (Arc::new(workloads), Arc::clone(store));
         let bundle_map = match &config.federation.bundle_map_file {
@@ -108,6 +109,7 @@ impl IdentityPlane {
     /// Starts what keeps the parts in shape until the drain starts.
     pub(super) fn maintain(&self, tasks: &mut TaskGroup, common: &Common, shutdown: &Shutdown) {
         let (authority, clock) = (Arc::clone(&self.authority), Arc::clone(&common.clock));
+        account_for_bundles(authority.bundles(), common, (&mut *tasks, shutdown));
         tasks.spawn("the authority", maintain_authority(authority, clock, shutdown.signal()));
         let (registry, clock, signal) = (Arc::clone(&self.registry), Arc::clone(&common.clock), shutdown.signal());
         tasks.spawn("the registry", async move { registry.follow(&*clock, signal).await });

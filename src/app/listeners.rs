@@ -13,6 +13,8 @@ use crate::config::{self, Config, ServerTls};
 use crate::decision::Authorizer;
 use crate::edge::envoy::ext_authz::ExtAuthz;
 use crate::edge::http::authzen::{Access, AuthzenApi};
+use crate::edge::http::turned_away::accounted;
+use crate::evidence::TurnedAway;
 use crate::foundation::clock::Clock;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 use crate::server::{
@@ -126,12 +128,12 @@ impl Listeners {
     pub(super) fn prepare_authzen(
         &mut self,
         listeners: &[config::AuthzenListener],
-        api: &AuthzenApi<Authorizer>,
+        (api, turned_away): (&AuthzenApi<Authorizer>, &TurnedAway),
         access: Vec<Access>,
         shown: Vec<Option<Tls>>,
     ) -> Result<(), AppError> {
         for ((listener, access), tls) in listeners.iter().zip(access).zip(shown) {
-            let served = Served::Http(api.router(access), tls);
+            let served = Served::Http(accounted(api.router(access), turned_away.clone(), "authzen"), tls);
             self.prepare("authzen", std::slice::from_ref(&listener.address), &served)?;
         }
         Ok(())

@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::sleep;
 
 use super::AppError;
 use super::build::Common;
 use crate::config;
 use crate::decision::mapping::{Mapping, MappingEvents, watch};
 use crate::decision::policy::{LoadError, PolicySet};
-use crate::evidence::{Audit, MappingLoadRecord, Record};
+use crate::evidence::{Audit, Backlog, MappingLoadRecord, Record};
 use crate::foundation::clock::Clock;
 use crate::foundation::readiness::Readiness;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
@@ -22,12 +24,16 @@ use crate::foundation::watched::{Snapshot, Watched};
 /// The name of the notice while the files are not those in place, or don't fit the schema.
 const NOTICE: &str = "mapping";
 
+/// How soon a first load that the log does not take is given to it again.
+const RETRY: Duration = Duration::from_millis(250);
+
 /// What is counted about loads.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MappingMetrics {
     epoch: Gauge<u64, AtomicU64>,
     routes: Gauge<u64, AtomicU64>,
     failures: Counter,
+    held_back: Gauge,
 }
 
 impl MappingMetrics {
@@ -45,6 +51,11 @@ impl MappingMetrics {
             "Changes of the mapping that were refused, and of the schema that it does not fit",
             metrics.failures.clone(),
         );
+        registry.register(
+            "portcullis_mapping_load_held_back",
+            "1 while new routes are not in place yet because the audit log can't take the record of them",
+            metrics.held_back.clone(),
+        );
         metrics
     }
 }
@@ -60,13 +71,14 @@ pub(super) async fn mapping(
     let Some(path) = config.mapping.clone() else { return Ok(None) };
     let news = Arc::new(MappingNews {
         audit: Arc::clone(&common.audit),
+        backlog: common.backlog.clone(),
         clock: Arc::clone(&common.clock),
         metrics,
         readiness: common.readiness.clone(),
     });
     let first = first(&path, policies, &news).await?;
     let mapping = Arc::new(Watched::new(first));
-    news.loaded(&mapping.load());
+    news.first(&mapping).await;
     let (routes, policies) = (Arc::clone(&mapping), Arc::clone(policies));
     tasks.spawn(
         "the watch over the mapping",
@@ -87,21 +99,34 @@ async fn first(path: &Path, policies: &Arc<Watched<PolicySet>>, news: &MappingNe
 #[derive(Debug)]
 struct MappingNews {
     audit: Arc<dyn Audit>,
+    /// For what is told of routes that don't come in place by it.
+    backlog: Backlog,
     clock: Arc<dyn Clock>,
     metrics: MappingMetrics,
     readiness: Readiness,
 }
 
 impl MappingEvents for MappingNews {
+    fn enter(&self, next: &Snapshot<Mapping>) -> Result<(), String> {
+        let recorded = self.audit.append(self.record(next, None)).map(|_durable_soon| ());
+        recorded.map_err(|error| format!("their load can't be recorded: {error}"))
+    }
+
+    fn held_back(&self, kept: &Snapshot<Mapping>, error: &LoadError) {
+        self.metrics.held_back.set(1);
+        self.readiness.notice(NOTICE, error.to_string());
+        tracing::error!(epoch = %kept.epoch(), "new routes are not in place yet; the ones before map: {error}");
+    }
+
     fn loaded(&self, current: &Snapshot<Mapping>) {
         self.metrics.epoch.set(current.epoch().number());
         self.metrics.routes.set(u64::try_from(current.len()).unwrap_or(u64::MAX));
-        self.readiness.clear_notice(NOTICE);
+        self.settled();
         tracing::info!(epoch = %current.epoch(), routes = current.len(), digest = %current.digest(), "mapping loaded");
-        self.record(current, None);
     }
 
     fn refused(&self, kept: &Snapshot<Mapping>, error: &LoadError, misfit: bool) {
+        self.settled();
         self.metrics.failures.inc();
         self.readiness.notice(NOTICE, error.to_string());
         if misfit {
@@ -109,18 +134,33 @@ impl MappingEvents for MappingNews {
         } else {
             tracing::error!(epoch = %kept.epoch(), "mapping refused; the last good one maps: {error}");
         }
-        self.record(kept, Some(error.to_string()));
+        self.backlog.note(self.record(kept, Some(error.to_string())));
     }
 
     fn recovered(&self, current: &Snapshot<Mapping>) {
-        self.readiness.clear_notice(NOTICE);
+        self.settled();
         tracing::info!(epoch = %current.epoch(), "the mapping's files are again those in place, and fit the schema");
-        self.record(current, None);
+        self.backlog.note(self.record(current, None));
     }
 }
 
 impl MappingNews {
-    fn record(&self, current: &Snapshot<Mapping>, error: Option<String>) {
+    /// Puts the first routes on record, however often that has to be tried, and tells of them.
+    async fn first(&self, mapping: &Watched<Mapping>) {
+        let first = mapping.load();
+        while let Err(why) = self.enter(&first) {
+            let _waiting = self.readiness.block("mapping", why);
+            sleep(RETRY).await;
+        }
+        self.loaded(&first);
+    }
+
+    fn settled(&self) {
+        self.metrics.held_back.set(0);
+        self.readiness.clear_notice(NOTICE);
+    }
+
+    fn record(&self, current: &Snapshot<Mapping>, error: Option<String>) -> Record<'static> {
         let record = MappingLoadRecord {
             time: self.clock.now(),
             mapping_digest: current.digest(),
@@ -128,9 +168,6 @@ impl MappingNews {
             routes: current.len(),
             error,
         };
-        if let Err(error) = self.audit.append(Record::MappingLoad(Box::new(record))) {
-            // Decisions fail by themselves for as long as nothing can be recorded.
-            tracing::error!("a load of the mapping was not recorded: {error}");
-        }
+        Record::MappingLoad(Box::new(record))
     }
 }

@@ -18,6 +18,7 @@ use crate::edge::envoy::{ext_authz, sds};
 use crate::edge::http::{authzen, token};
 use crate::edge::spire_api;
 use crate::edge::workload_api;
+use crate::evidence::BacklogMetrics;
 use crate::evidence::export::ExportMetrics;
 use crate::evidence::log::LogMetrics;
 use crate::evidence::witness::WitnessMetrics;
@@ -34,6 +35,7 @@ pub(super) struct Metrics {
     pub(super) audit: LogMetrics,
     pub(super) authority: authority::Metrics,
     pub(super) authzen: authzen::Metrics,
+    pub(super) backlog: BacklogMetrics,
     pub(super) decision: DecisionMetrics,
     pub(super) entities: EntityMetrics,
     pub(super) exchange: ExchangeMetrics,
@@ -68,6 +70,7 @@ impl Metrics {
             audit: LogMetrics::new(&mut registry),
             authority: authority::Metrics::new(&mut registry),
             authzen: authzen::Metrics::new(&mut registry),
+            backlog: BacklogMetrics::new(&mut registry),
             decision: DecisionMetrics::new(&mut registry),
             entities: EntityMetrics::new(&mut registry),
             exchange: ExchangeMetrics::new(&mut registry),

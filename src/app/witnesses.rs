@@ -14,6 +14,7 @@ use crate::evidence::log::{LogError, LogKey};
 use crate::evidence::witness::{AskConfig, Asked, Book, Peer, WitnessKey, WitnessMetrics};
 use crate::feeds::witness::WitnessFeed;
 use crate::foundation::entropy::Entropy;
+use crate::foundation::files::write_private;
 use crate::foundation::shutdown::{Shutdown, TaskGroup};
 
 /// The file of another key beside each.
@@ -61,7 +62,7 @@ fn ask(
         AskConfig { directory: config.audit.log.clone(), quorum: witnesses.quorum, every: witnesses.every },
         witnesses.of.iter().map(peer).collect(),
         (Arc::clone(&common.clock), Arc::clone(&common.entropy)),
-        Arc::clone(&common.audit),
+        common.backlog.clone(),
         (common.readiness.clone(), metrics),
     );
     tasks.spawn("the witnesses of the audit log", asked.run(evidence.log.published(), shutdown.signal()));
@@ -80,12 +81,12 @@ fn router(config: &Config, common: &Common, gateway: &str, metrics: WitnessMetri
         &witness.directory,
         (&name, &key),
         &witness.logs,
-        (Arc::clone(&common.clock), Arc::clone(&common.audit)),
+        (Arc::clone(&common.clock), common.backlog.clone()),
         (common.readiness.clone(), metrics),
     )?;
     let lines: Vec<String> = book.verifiers().map(|key| format!("{key}\n")).collect();
     let path = witness.directory.join(VERIFIER_FILE);
-    std::fs::write(&path, lines.concat()).map_err(|source| LogError::Io { path, source })?;
+    write_private(&path, lines.concat().as_bytes()).map_err(LogError::from)?;
     Ok(witness_router(Arc::new(book)))
 }
 

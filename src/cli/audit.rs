@@ -23,6 +23,7 @@ use crate::evidence::log::Checkpoints;
 use crate::evidence::receipt::Receipts;
 use crate::evidence::record::encoding::{self, OwnedRecord};
 use crate::evidence::{DecisionId, DecisionRecord};
+use crate::foundation::files::read_up_to;
 
 /// What to do with a log.
 #[derive(Debug, Subcommand)]
@@ -286,6 +287,10 @@ impl TrustArgs {
 fn policy_of_key(key: &str) -> Result<Policy, AuditError> {
     let text = match key.parse::<VerifierKey>() {
         Ok(_) => key.to_owned(),
+        // What has the form of a key and no file of its name is a key that something is wrong with.
+        Err(error) if key.matches('+').count() >= 2 && !Path::new(key).exists() => {
+            return Err(AuditError::Usage(format!("`{key}`: {error}")));
+        }
         Err(_) => read_text(Path::new(key))?,
     };
     let key: VerifierKey = text.trim_end().parse().map_err(|error| AuditError::Usage(format!("`{key}`: {error}")))?;
@@ -308,8 +313,13 @@ fn decision(index: u64, entry: &[u8]) -> Result<DecisionRecord<'_>, AuditError> 
     }
 }
 
+/// How long a file that is named may be, in bytes: a receipt with its certificates is a thousandth of that.
+const MOST: u64 = 32 << 20;
+
+/// What is in a file, or comes through a pipe.
 fn read(path: &Path) -> Result<Vec<u8>, AuditError> {
-    std::fs::read(path).map_err(|error| AuditError::Usage(format!("`{}`: {error}", path.display())))
+    let read = std::fs::File::open(path).and_then(|file| read_up_to(file, 0, MOST));
+    read.map_err(|error| AuditError::Usage(format!("`{}`: {error}", path.display())))
 }
 
 fn read_text(path: &Path) -> Result<String, AuditError> {

@@ -48,7 +48,7 @@ use self::rules::Rules;
 pub use self::shape::SchemaShape;
 use self::source::Sources;
 use self::vocabulary::Vocabulary;
-pub use self::watch::{PolicyEvents, PolicyTarget, watch};
+pub use self::watch::{PolicyEvents, PolicyGate, PolicyTarget, watch};
 use crate::decision::caller::admission;
 use crate::decision::entity::Entities;
 use crate::decision::schema::SchemaTypes;

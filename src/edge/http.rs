@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod oidc;
 pub mod operations;
 pub mod token;
+pub mod turned_away;
 pub mod witness;
 
 mod body;

@@ -14,6 +14,7 @@ mod webhook;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use self::follow::{Exports, POSITION_PREFIX, Position, Told};
 pub use self::metrics::ExportMetrics;
@@ -84,6 +85,9 @@ pub enum SinkError {
     /// A server did not take what it was told.
     #[error("{0}")]
     Untold(String),
+    /// A server did not take it, and wants to be told again after this time at the soonest.
+    #[error("{0}")]
+    Later(String, Duration),
     /// A server will never take what it was told.
     #[error("{0}")]
     Unacceptable(String),

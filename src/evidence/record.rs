@@ -16,6 +16,9 @@ use crate::foundation::watched::Epoch;
 
 pub use self::detail::{Actor, Field, Sealed, TokenClaims, TraceId};
 pub use self::exchange::{ExchangeRecord, ExchangedToken};
+pub use self::gateway::{
+    BundleRecord, EntityLoadRecord, ProcessEvent, ProcessRecord, TurnedAwayRecord, UnrecordedRecord,
+};
 pub use self::outbound::OutboundRecord;
 pub use self::refusal::RefusalRecord;
 pub use self::search::{SearchKind, SearchRecord};
@@ -24,6 +27,7 @@ pub use self::upkeep::{PruneRecord, WitnessFinding, WitnessRecord};
 mod detail;
 pub mod encoding;
 mod exchange;
+mod gateway;
 mod outbound;
 mod refusal;
 mod search;
@@ -181,6 +185,16 @@ pub enum Record<'a> {
     Administration(Box<AdministrationRecord>),
     /// Somebody asked for identities and got none.
     Refusal(Box<RefusalRecord>),
+    /// A process begins or ends.
+    Process(Box<ProcessRecord>),
+    /// Answers were given without a record.
+    Unrecorded(Box<UnrecordedRecord>),
+    /// The bundle of a trust domain is another.
+    Bundle(Box<BundleRecord>),
+    /// Requests were answered without being looked at any further.
+    TurnedAway(Box<TurnedAwayRecord>),
+    /// A source of entities was read.
+    EntityLoad(Box<EntityLoadRecord>),
     /// A witness has found something wrong with a log.
     Witness(Box<WitnessRecord>),
     /// Entries were taken out of the log.

@@ -1,10 +1,11 @@
 //! Tells records to a server over HTTP: an adapter to [`Courier`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::fetch::{FeedUrl, FetchConfig, Tell};
@@ -31,7 +32,13 @@ impl Courier for HttpCourier {
                 headers.insert(HeaderName::from_static(name), value);
             }
             let answer = self.0.tell(headers, Bytes::from(message.body)).await?;
-            Ok(Answer { status: answer.status().as_u16(), body: answer.into_body().to_vec() })
+            // In seconds: what is said as a date would depend on two clocks.
+            let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            Ok(Answer {
+                status: answer.status().as_u16(),
+                retry_after: retry_after.map(Duration::from_secs),
+                body: answer.into_body().to_vec(),
+            })
         })
     }
 }

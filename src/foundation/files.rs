@@ -58,6 +58,34 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError>
     Ok(contents)
 }
 
+/// Reads a regular file of at most `most` bytes. What else stands in its place, a FIFO for instance, holds up nobody.
+///
+/// # Errors
+/// That of the system, or [`io::ErrorKind::Other`] for what is no file and [`io::ErrorKind::FileTooLarge`].
+pub fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    // It may grow while it is read.
+    read_up_to(file, metadata.len(), most)
+}
+
+/// Reads all that `from` has, if that is at most `most` bytes; `expected` is how much is thought to be there.
+///
+/// # Errors
+/// That of the system, or [`io::ErrorKind::FileTooLarge`].
+pub fn read_up_to(from: impl io::Read, expected: u64, most: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes"));
+    if expected > most {
+        return Err(too_large());
+    }
+    let mut contents = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    from.take(most.saturating_add(1)).read_to_end(&mut contents)?;
+    if u64::try_from(contents.len()).is_ok_and(|length| length <= most) { Ok(contents) } else { Err(too_large()) }
+}
+
 /// Writes a file of mode 0600 so that after a crash there is either the old file or the new one, whole.
 ///
 /// # Errors

@@ -82,7 +82,19 @@ impl<T> Watched<T> {
     /// Puts `value` in place and wakes the subscribers; says which epoch it got.
     pub fn replace(&self, value: T) -> Epoch {
         let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.put(value, &writing)
+        self.put(self.next(value), &writing)
+    }
+
+    /// Puts `value` in place as [`Self::replace`] does, but only after `before`, which sees what is to come with the epoch
+    /// that it will have. Nobody else writes meanwhile.
+    ///
+    /// # Errors
+    /// Those of `before`; then all is as it was.
+    pub fn replace_after<E>(&self, value: T, before: impl FnOnce(&Snapshot<T>) -> Result<(), E>) -> Result<Epoch, E> {
+        let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.next(value);
+        before(&next)?;
+        Ok(self.put(next, &writing))
     }
 
     /// Puts in place what `change` makes of the current value, if it makes anything of it. Nobody else writes meanwhile, so
@@ -90,12 +102,16 @@ impl<T> Watched<T> {
     pub fn update(&self, change: impl FnOnce(&T) -> Option<T>) -> Option<Epoch> {
         let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.current.load().value)?;
-        Some(self.put(changed, &writing))
+        Some(self.put(self.next(changed), &writing))
     }
 
-    fn put(&self, value: T, _one_writer: &MutexGuard<'_, ()>) -> Epoch {
-        let epoch = Epoch(self.current.load().epoch.0.saturating_add(1));
-        self.current.store(Arc::new(Snapshot { epoch, value }));
+    fn next(&self, value: T) -> Snapshot<T> {
+        Snapshot { epoch: Epoch(self.current.load().epoch.0.saturating_add(1)), value }
+    }
+
+    fn put(&self, next: Snapshot<T>, _one_writer: &MutexGuard<'_, ()>) -> Epoch {
+        let epoch = next.epoch;
+        self.current.store(Arc::new(next));
         self.epochs.send_replace(epoch);
         epoch
     }
@@ -120,5 +136,15 @@ mod tests {
         assert_eq!((before.value, before.epoch().number()), ("old", 1));
         assert_eq!((watched.load().value, watched.load().epoch()), ("new", epoch));
         assert_eq!(epoch.number(), 2);
+    }
+
+    #[test]
+    fn what_may_not_come_changes_nothing() {
+        let watched = Watched::new("old");
+        let refuse = |next: &Snapshot<&'static str>| Err((next.value, next.epoch().number()));
+        assert_eq!(watched.replace_after("new", refuse), Err(("new", 2)));
+        assert_eq!((watched.load().value, watched.load().epoch()), ("old", Epoch::FIRST));
+        assert_eq!(watched.replace_after("new", |_next| Ok::<_, ()>(())).map(Epoch::number), Ok(2));
+        assert_eq!(watched.load().value, "new");
     }
 }

@@ -16,7 +16,7 @@ use super::attest::{Attested, Caller};
 use super::bundle::Bundle;
 use super::foreign::ForeignIdentities;
 use super::issue::{Changes, Identities, IssueError, Issuer, JwtSvid};
-use crate::evidence::Audit;
+use crate::evidence::Backlog;
 use crate::foundation::clock::Clock;
 use crate::server::UnixPeer;
 
@@ -74,10 +74,10 @@ impl Workloads {
         Self { others: Some((others, containers)).filter(|(others, _)| !others.is_empty()), ..self }
     }
 
-    /// The same, but callers that get nothing are on record in `audit`.
+    /// The same, but callers that get nothing are on record.
     #[must_use]
-    pub fn with_record(self, audit: Arc<dyn Audit>, clock: Arc<dyn Clock>) -> Self {
-        Self { refusals: Some(Refusals::new(audit, clock)), ..self }
+    pub fn with_record(self, backlog: Backlog, clock: Arc<dyn Clock>) -> Self {
+        Self { refusals: Some(Refusals::new(backlog, clock)), ..self }
     }
 
     /// What is true of `peer` now: of one process, from the first look at it to the last.

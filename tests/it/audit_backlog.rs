@@ -28,7 +28,7 @@ impl Hanging {
 }
 
 /// Waits until all that was recorded so far is under a checkpoint.
-async fn quiet(gateway: &Gateway) {
+pub(crate) async fn quiet(gateway: &Gateway) {
     eventually("all is published", async || {
         let entries = gateway.metric("portcullis_audit_entries").await;
         let is_still = gateway.metric("portcullis_audit_waiting_records").await < 0.5;
@@ -38,7 +38,7 @@ async fn quiet(gateway: &Gateway) {
 }
 
 /// Asks until it is refused. Says which decisions were told before.
-async fn fill(home: &Home, queue: usize) -> Vec<String> {
+pub(crate) async fn fill(home: &Home, queue: usize) -> Vec<String> {
     let mut told = Vec::new();
     loop {
         let answer = ask(&home.authzen_socket(), QUESTION).await;

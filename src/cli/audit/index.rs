@@ -33,6 +33,10 @@ pub(super) fn run(
         return Err(AuditError::Unproven(format!("`{}` has no checkpoint", log.log.display())));
     };
     let path = file.map_or_else(|| beside(log), Path::to_owned);
+    if rebuild && file.is_none() {
+        // Whatever it has become: it is ours.
+        forget(&path)?;
+    }
     let open = Open::at(&path)?;
     let Open { runtime, index } = &open;
     let size = place.head.size;
@@ -55,9 +59,27 @@ pub(super) fn to_search_by(log: &LogArgs, file: Option<&Path>) -> Result<Option<
     }
 }
 
+/// Removes an index with what belongs to it.
+fn forget(path: &Path) -> Result<(), AuditError> {
+    for end in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(AuditError::Usage(format!("`{}`: {error}", Path::new(&name).display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 impl Open {
     fn at(path: &Path) -> Result<Self, AuditError> {
         let failed = |error: &dyn std::fmt::Display| AuditError::Usage(format!("`{}`: {error}", path.display()));
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(failed(&"not a regular file"));
+        }
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
         let index = runtime.block_on(AuditIndex::open(path)).map_err(|error| failed(&error))?;
         Ok(Self { runtime, index })

@@ -8,11 +8,14 @@ use std::time::Duration;
 use clap::Args;
 use portcullis_tlog::tree::{Frontier, TreeHead};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::index::Open;
 use super::prune::time;
 use super::verify::extends;
 use super::{AuditError, Exit, LogArgs, Output, unproven};
+use crate::evidence::Outcome;
 use crate::evidence::log::{Entries, LogReader, Retention, Tiles};
 use crate::evidence::record::encoding::{self, Entry, OwnedRecord};
 use crate::evidence::search::{self, Terms};
@@ -186,6 +189,10 @@ impl Wanted {
     fn to_search(&self) -> Result<search::Wanted, AuditError> {
         let Self { principal, action, resource, decision, policy, from, until } = self.clone();
         let (from, until) = (from.map(moment).transpose()?, until.map(moment).transpose()?);
+        let outcomes = [Outcome::Allow, Outcome::Deny, Outcome::Error].map(Outcome::name);
+        if let Some(other) = decision.as_deref().filter(|word| !outcomes.contains(word)) {
+            return Err(AuditError::Usage(format!("`{other}` is none of {}", outcomes.join(", "))));
+        }
         Ok(search::Wanted { principal, action, resource, decision, policy, from, until })
     }
 }
@@ -198,7 +205,11 @@ fn moment(text: String) -> Result<String, AuditError> {
         Err(error) => {
             let fits = |(c, shape): (char, char)| if shape == '0' { c.is_ascii_digit() } else { c == shape };
             let is_beginning = text.len() < SHAPE.len() && text.chars().zip(SHAPE.chars()).all(fits);
-            if is_beginning { Ok(text) } else { Err(error) }
+            // The rest of some time must make it one: there is no thirteenth month to search from.
+            let least = format!("{text}{}", "0000-01-01T00:00:00.000000Z".get(text.len()..).unwrap_or_default());
+            let most = format!("{text}{}", "9999-10-10T00:00:00.000000Z".get(text.len()..).unwrap_or_default());
+            let is_time = [least, most].iter().any(|whole| OffsetDateTime::parse(whole, &Rfc3339).is_ok());
+            if is_beginning && !text.is_empty() && is_time { Ok(text) } else { Err(error) }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::foundation::watched::Epoch;
 
 mod corruption;
 mod expired;
+mod strange;
 
 const ORIGIN: &str = "example.org/audit/gate";
 const PEOPLE: [&str; 4] = ["User::\"alice\"", "User::\"al\"", "User::\"%_'\"", ""];
@@ -144,7 +145,7 @@ fn wanted(dice: &mut Dice) -> show::Wanted {
         principal: dice.maybe(&["alice", "al", "User", "%", "_", "'", "", "\"al\"", "nobody"]),
         action: dice.maybe(&["read", "READ", "", "rea"]),
         resource: dice.maybe(&["a/b", "a", "ä", "Path::\"a\""]),
-        decision: dice.maybe(&["allow", "deny", "error", "", "maybe"]),
+        decision: dice.maybe(&["allow", "deny", "error"]),
         policy: dice.maybe(&["p", "p2", "q", "r", ""]),
         from: dice.maybe(&times),
         until: dice.maybe(&times),
@@ -196,6 +197,49 @@ fn an_index_of_another_log_is_refused_and_can_be_made_anew() {
     assert!(index(other.path(), false).unwrap_err().contains("--rebuild"));
     index(other.path(), true).unwrap();
     assert_eq!(search(other.path(), &everything, false), search(other.path(), &everything, true));
+}
+
+/// Whatever lies in its place, a damaged file or one that nobody ever writes to.
+#[test]
+fn an_index_that_is_none_is_told_and_can_be_made_anew() {
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), &mut Dice(4), 20);
+    let (file, everything) = (home.path().join("log/search.sqlite"), wanted(&mut Dice(1)));
+    std::fs::write(&file, "not a database, and long enough to be looked at".repeat(100)).unwrap();
+    assert!(search(home.path(), &everything, false).unwrap_err().contains("not a database"));
+    index(home.path(), true).unwrap();
+    assert_eq!(search(home.path(), &everything, false), search(home.path(), &everything, true));
+    std::fs::remove_file(&file).unwrap();
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(search(home.path(), &everything, false).unwrap_err().contains("not a regular file"));
+    index(home.path(), true).unwrap();
+}
+
+/// A word that no record can have finds nothing, and would be taken for an answer.
+#[test]
+fn what_no_record_can_have_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), &mut Dice(4), 20);
+    let nothing = || show::Wanted {
+        principal: None,
+        action: None,
+        resource: None,
+        decision: None,
+        policy: None,
+        from: None,
+        until: None,
+    };
+    let refused = |wanted: &show::Wanted| search(home.path(), wanted, true).unwrap_err();
+    let decision = Some("allowed".to_owned());
+    assert!(refused(&show::Wanted { decision, ..nothing() }).contains("none of allow, deny, error"));
+    for time in ["", "2026-13", "2026-02-30", "2026-11-22T25", "yesterday"] {
+        let from = Some(time.to_owned());
+        assert!(refused(&show::Wanted { from, ..nothing() }).contains("is not a time"), "{time}");
+    }
+    for time in ["2", "2026", "2026-", "2026-1", "2026-12", "2026-12-3", "2026-12-31T2", "2026-11-22T01:49:4"] {
+        let from = Some(time.to_owned());
+        search(home.path(), &show::Wanted { from, ..nothing() }, true).unwrap();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A policy set that does not decide yet: its schema is another than before, and not every entity that the sources have
 //! given fits it. It is given all that they say beside the entities in force, as its own schema reads it, until there is
 //! nothing left that would be missing; then it takes the place of the set that decides, with its entities, in one step.
+//! One that only the gate keeps out is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,15 +24,24 @@ pub(super) struct Candidate {
     unread: BTreeMap<SourceIndex, Option<String>>,
     /// What they say that its schema refuses and the one in force takes.
     unfit: BTreeMap<SourceIndex, BTreeSet<Uid>>,
+    /// Whether any entity will be another than those in force.
+    pub(super) changed: bool,
+    /// Why the gate did not let it pass.
+    pub(super) held_back: Option<String>,
 }
 
-/// A source that a policy set waits for.
+/// What a policy set waits for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Awaited {
-    /// The name of the source.
-    pub source: Arc<str>,
-    /// What is wrong with it; `None` if it has only not been read yet.
-    pub why: Option<String>,
+pub enum Awaited {
+    /// A source of entities.
+    Source {
+        /// Its name.
+        name: Arc<str>,
+        /// What is wrong with it; `None` if it has only not been read yet.
+        why: Option<String>,
+    },
+    /// The gate, which says why.
+    Gate(String),
 }
 
 impl Candidate {
@@ -42,8 +52,9 @@ impl Candidate {
         in_force: Catalog,
         unread: BTreeSet<SourceIndex>,
     ) -> Self {
+        let changed = !unread.is_empty();
         let unread = unread.into_iter().map(|source| (source, None)).collect();
-        Self { policies, reader, catalog: in_force, unread, unfit: BTreeMap::new() }
+        Self { policies, reader, catalog: in_force, unread, unfit: BTreeMap::new(), changed, held_back: None }
     }
 
     /// Takes what `source` says; nothing if that was not read by its schema.
@@ -68,7 +79,9 @@ impl Candidate {
             }
         }
         unfit.extend(disputed);
-        Some(self.catalog.apply(source, reading, extent))
+        let applied = self.catalog.apply(source, reading, extent);
+        self.changed |= applied.changed;
+        Some(applied)
     }
 
     /// Takes it that `source` could not be read.
@@ -93,8 +106,9 @@ impl Candidate {
         let unread = self.unread.iter().map(|(source, why)| (*source, why.clone()));
         let unfit = self.unfit.iter().filter(|(source, _)| !self.unread.contains_key(source));
         let unfit = unfit.filter_map(|(source, uids)| Some((*source, Some(self.objection(*source, uids)?))));
-        let all = unread.chain(unfit);
-        all.map(|(source, why)| Awaited { source: self.catalog.name(source), why }).collect()
+        let sources = unread.chain(unfit);
+        let sources = sources.map(|(source, why)| Awaited::Source { name: self.catalog.name(source), why });
+        sources.chain(self.held_back.clone().map(Awaited::Gate)).collect()
     }
 
     fn objection(&self, source: SourceIndex, uids: &BTreeSet<Uid>) -> Option<String> {
@@ -106,7 +120,12 @@ impl Candidate {
 
 impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = self.why.as_deref().unwrap_or("has not been read by it yet");
-        write!(f, "the new schema waits for the source `{}`, which {why}", self.source)
+        match self {
+            Self::Source { name, why } => {
+                let why = why.as_deref().unwrap_or("has not been read by it yet");
+                write!(f, "the new schema waits for the source `{name}`, which {why}")
+            }
+            Self::Gate(why) => write!(f, "the new policies wait: {why}"),
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::reading::{Readers, Reading};
 use super::record::RecordReader;
 use super::source::Extent;
 use super::store::Entities;
-use crate::decision::policy::{PolicySet, PolicyTarget};
+use crate::decision::policy::{PolicyGate, PolicySet, PolicyTarget};
 use crate::decision::schema::SchemaTypes;
 use crate::foundation::watched::{Epoch, Snapshot, Watched};
 
@@ -25,6 +25,8 @@ pub struct EntityStore {
     current: Watched<Entities>,
     /// What decides, with these entities in it.
     policies: Option<Arc<Watched<PolicySet>>>,
+    /// What a new policy set has to pass.
+    gate: Option<Arc<dyn PolicyGate>>,
     /// How records are read. A change means that there is something to read again.
     readers: watch::Sender<Readers>,
     /// What the candidate waits for, if there is one.
@@ -65,6 +67,13 @@ impl EntityStore {
         store
     }
 
+    /// The same, with what new policies have to pass before they decide.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Arc<dyn PolicyGate>) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
     pub(in crate::decision) fn of_types(types: &Arc<SchemaTypes>, sources: impl IntoIterator<Item = Arc<str>>) -> Self {
         let reader = Arc::new(RecordReader::new(Arc::clone(types)));
         let readers = Readers::only(Arc::clone(&reader));
@@ -73,6 +82,7 @@ impl EntityStore {
             state: Mutex::new(State { reader, catalog, candidate: None, held, stale }),
             current: Watched::new(Entities::default()),
             policies: None,
+            gate: None,
             readers: watch::Sender::new(readers),
             awaited: watch::Sender::new(None),
         }
@@ -108,11 +118,11 @@ impl EntityStore {
         let mended = extent == Extent::Whole && state.stale.remove(&source);
         if let Some(mut candidate) = state.candidate.take() {
             let applied = candidate.take(source, then, extent);
-            if let Some(applied) = applied.filter(|_| candidate.is_ready()) {
-                self.promote(state, *candidate);
+            let ready = applied.filter(|_| candidate.is_ready());
+            self.promote(state, candidate);
+            if let Some(applied) = ready.filter(|_| state.candidate.is_none()) {
                 return Ok(applied);
             }
-            state.candidate = Some(candidate);
         }
         if !now.disputed.is_empty() {
             state.held.insert(source);
@@ -152,36 +162,52 @@ impl EntityStore {
             unread.extend(&state.stale);
         }
         let own = own(&reader, &policies);
-        if unread.is_empty() {
-            let changed = state.catalog.apply(POLICY_DIRECTORY, own, Extent::Whole).changed;
-            self.put_in_force(&mut state, (policies, reader), changed);
-        } else {
-            let mut candidate = Candidate::new(policies, reader, state.catalog.clone(), unread);
-            candidate.take(POLICY_DIRECTORY, Some(own), Extent::Whole);
-            state.candidate = Some(Box::new(candidate));
+        let mut candidate = Candidate::new(policies, reader, state.catalog.clone(), unread);
+        candidate.take(POLICY_DIRECTORY, Some(own), Extent::Whole);
+        self.promote(&mut state, Box::new(candidate));
+        if state.candidate.is_some() {
             self.tell(&state, true);
         }
     }
 
-    fn promote(&self, state: &mut State, candidate: Candidate) {
-        let Candidate { policies, reader, catalog, .. } = candidate;
-        state.catalog = catalog;
-        // Each was read by the new schema.
-        (state.held, state.stale) = (BTreeSet::new(), BTreeSet::new());
-        self.put_in_force(state, (policies, reader), true);
-    }
-
-    /// Has these policies decide over what is in the catalog now, both from the same moment on.
-    fn put_in_force(&self, state: &mut State, (policies, reader): (PolicySet, Arc<RecordReader>), changed: bool) {
-        let renewed = !Arc::ptr_eq(&reader, &state.reader);
-        state.reader = reader;
-        if let Some(deciding) = &self.policies {
-            deciding.replace(policies.with_entities(state.catalog.snapshot()));
+    /// Has the candidate decide over its entities, both from the same moment on, if nothing is missing and the gate lets it
+    /// pass; else it stays the candidate.
+    fn promote(&self, state: &mut State, mut candidate: Box<Candidate>) {
+        candidate.held_back = if candidate.is_ready() { self.enter(&candidate).err() } else { None };
+        if !candidate.is_ready() || candidate.held_back.is_some() {
+            state.candidate = Some(candidate);
+            return;
         }
+        let Candidate { reader, catalog, changed, .. } = *candidate;
+        let renewed = !Arc::ptr_eq(&reader, &state.reader);
+        if renewed {
+            // Each was read by the new schema.
+            (state.held, state.stale) = (BTreeSet::new(), BTreeSet::new());
+        }
+        (state.reader, state.catalog) = (reader, catalog);
         if changed {
             self.current.replace(state.catalog.snapshot());
         }
         self.tell(state, renewed);
+    }
+
+    /// Puts the candidate's policies in force, unless the gate objects.
+    fn enter(&self, candidate: &Candidate) -> Result<(), String> {
+        let Some(deciding) = &self.policies else { return Ok(()) };
+        let next = candidate.policies.with_entities(candidate.catalog.snapshot());
+        let pass = |next: &Snapshot<PolicySet>| self.gate.as_ref().map_or(Ok(()), |gate| gate.enter(next));
+        deciding.replace_after(next, pass).map(drop)
+    }
+
+    /// Tries again what only the gate kept out.
+    fn retry(&self) {
+        let mut state = self.state();
+        if let Some(candidate) = state.candidate.take() {
+            self.promote(&mut state, candidate);
+            if state.candidate.is_some() {
+                self.tell(&state, false);
+            }
+        }
     }
 
     /// Gives the candidate up.
@@ -244,6 +270,10 @@ impl PolicyTarget for InForce {
 
     fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>> {
         self.entities.awaited.subscribe()
+    }
+
+    fn retry(&self) {
+        self.entities.retry();
     }
 
     fn withdraw(&self) {

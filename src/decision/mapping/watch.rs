@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::load::MappingFiles;
 use super::routes::Mapping;
 use crate::decision::policy::problem::Problem;
-use crate::decision::policy::watch::arm;
+use crate::decision::policy::watch::{RETRY, arm};
 use crate::decision::policy::{LoadError, PolicySet};
 use crate::decision::schema::SchemaTypes;
 use crate::foundation::digest::Digest;
@@ -27,6 +27,16 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// Who wants to know what becomes of the files. Called from the watching task, so it must not block for long.
 pub trait MappingEvents: Send + Sync + 'static {
+    /// `next` is in place as soon as this has returned, unless it fails: so that it can be recorded first. Must not block.
+    ///
+    /// # Errors
+    /// Why it must not be in place now. It is tried again.
+    fn enter(&self, next: &Snapshot<Mapping>) -> Result<(), String>;
+
+    /// The files as they are now are good, and must not be in place yet; `kept` still is. Told once for as long as the error
+    /// stays the same; what comes of it follows.
+    fn held_back(&self, kept: &Snapshot<Mapping>, error: &LoadError);
+
     /// New routes are in place.
     fn loaded(&self, current: &Snapshot<Mapping>);
 
@@ -48,7 +58,8 @@ pub async fn watch(
     poll: Duration,
     signal: ShutdownSignal,
 ) {
-    let follower = Follower { path, mapping, policies, events, changed: Arc::default(), judged: None, told: None };
+    let changed = Arc::default();
+    let follower = Follower { path, mapping, policies, events, changed, judged: None, told: None, is_held_back: false };
     follower.run(poll, signal).await;
 }
 
@@ -62,6 +73,8 @@ struct Follower {
     judged: Option<(Digest, Arc<SchemaTypes>)>,
     /// What was last told to be wrong.
     told: Option<LoadError>,
+    /// Whether new routes are only to be let in.
+    is_held_back: bool,
 }
 
 /// What came of a look.
@@ -84,6 +97,7 @@ impl Follower {
             tokio::select! {
                 () = signal.draining() => return,
                 () = self.next_schema(&mut schemas) => {}
+                () = sleep(RETRY), if self.is_held_back => {}
                 woken = timeout(poll, self.changed.notified()) => if woken.is_ok() {
                     // Events within the pause are one change; those after it wake the next round.
                     sleep(DEBOUNCE).await;
@@ -145,12 +159,15 @@ impl Follower {
     }
 
     fn tell(&mut self, found: Found) {
+        self.is_held_back = false;
         match found {
-            Found::New(new) => {
-                self.mapping.replace(*new);
-                self.told = None;
-                self.events.loaded(&self.mapping.load());
-            }
+            Found::New(new) => match self.mapping.replace_after(*new, |next| self.events.enter(next)) {
+                Ok(_epoch) => {
+                    self.told = None;
+                    self.events.loaded(&self.mapping.load());
+                }
+                Err(why) => self.hold_back(&why),
+            },
             Found::Good => {
                 if self.told.take().is_some() {
                     self.events.recovered(&self.mapping.load());
@@ -162,6 +179,16 @@ impl Follower {
                     self.told = Some(error);
                 }
             }
+        }
+    }
+
+    fn hold_back(&mut self, why: &str) {
+        // To be compiled again, whatever the files look like.
+        (self.judged, self.is_held_back) = (None, true);
+        let error = LoadError::single(Problem::new(&self.path, format!("the new routes wait: {why}")));
+        if self.told.as_ref() != Some(&error) {
+            self.events.held_back(&self.mapping.load(), &error);
+            self.told = Some(error);
         }
     }
 }

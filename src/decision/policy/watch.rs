@@ -1,6 +1,8 @@
 //! Follows the policy directory: a change that compiles is put in place at once, one that does not leaves the last good
-//! set deciding and is told. Events of the file system make it quick, and looking every few seconds makes it sure.
+//! set deciding and is told. Events of the file system make it quick, and looking every few seconds makes it sure. What is
+//! good has a gate to pass before it decides, and is tried again until it does.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,18 @@ use crate::foundation::watched::{Snapshot, Watched};
 /// How long after the first event the files are read: an editor and Kubernetes both make several changes at once.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
+/// How soon what the gate did not let pass is tried again.
+pub(in crate::decision) const RETRY: Duration = Duration::from_millis(250);
+
+/// What has to happen before policies decide: they are on record.
+pub trait PolicyGate: fmt::Debug + Send + Sync {
+    /// `next` decides as soon as this has returned, unless it fails. Others wait meanwhile, so it must not block.
+    ///
+    /// # Errors
+    /// Why it must not decide now. It is tried again.
+    fn enter(&self, next: &Snapshot<PolicySet>) -> Result<(), String>;
+}
+
 /// Who wants to know what becomes of the directory. Called from the watching task, so it must not block for long.
 pub trait PolicyEvents: Send + Sync + 'static {
     /// These files are good, and decide as soon as this has returned, unless it fails: so whatever decides can be kept
@@ -40,6 +54,10 @@ pub trait PolicyEvents: Send + Sync + 'static {
     /// long as the error stays the same.
     fn refused(&self, kept: &Snapshot<PolicySet>, error: &LoadError);
 
+    /// The files as they are now are good, and the gate does not let them pass; `kept` still decides. Told once for as long
+    /// as the error stays the same; what comes of it follows.
+    fn held_back(&self, kept: &Snapshot<PolicySet>, error: &LoadError);
+
     /// After a refusal, the files are again those that decide.
     fn recovered(&self, current: &Snapshot<PolicySet>);
 }
@@ -49,12 +67,15 @@ pub trait PolicyTarget: Send + Sync + 'static {
     /// What decides now.
     fn current(&self) -> Arc<Snapshot<PolicySet>>;
 
-    /// Has these decide: from now on, or from when every entity of every source fits their schema. Blocks for as long as
-    /// it takes to compare the entities.
+    /// Has these decide: from now on, or from when every entity of every source fits their schema and the gate lets them
+    /// pass. Blocks for as long as it takes to compare the entities.
     fn put(&self, policies: PolicySet);
 
     /// What that which was put waits for, if it does not decide yet.
     fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>>;
+
+    /// Tries again what was put and only the gate kept out. Blocks as [`Self::put`] does.
+    fn retry(&self);
 
     /// Has what was put and does not decide yet never decide. Blocks as [`Self::put`] does.
     fn withdraw(&self);
@@ -72,6 +93,8 @@ impl PolicyTarget for Watched<PolicySet> {
     fn awaited(&self) -> watch::Receiver<Option<Vec<Awaited>>> {
         watch::channel(None).1
     }
+
+    fn retry(&self) {}
 
     fn withdraw(&self) {}
 }
@@ -128,9 +151,10 @@ impl Follower {
                 () = self.follow() => {}
             }
             let still = awaited.borrow_and_update().clone();
-            self.settle(still, overdue);
+            let is_held_back = self.settle(still, overdue);
             tokio::select! {
                 () = signal.draining() => return,
+                () = sleep(RETRY), if is_held_back => self.retry().await,
                 Ok(()) = awaited.changed(), if self.waiting.is_some() => {}
                 // Either an event came, or it is time to look.
                 woken = timeout(poll, changed.notified()) => {
@@ -212,20 +236,34 @@ impl Follower {
     }
 
     /// Tells what became of that which was put: it decides, or waits for something that is wrong, or has waited for long.
-    fn settle(&mut self, awaited: Option<Vec<Awaited>>, overdue: bool) {
+    /// Says whether only the gate keeps it out.
+    fn settle(&mut self, awaited: Option<Vec<Awaited>>, overdue: bool) -> bool {
         if self.waiting.is_none() {
-            return;
+            return false;
         }
-        match awaited {
-            None => {
-                (self.waiting, self.refused) = (None, None);
-                self.events.loaded(&self.target.current());
+        let Some(awaited) = awaited else {
+            (self.waiting, self.refused) = (None, None);
+            self.events.loaded(&self.target.current());
+            return false;
+        };
+        let is_wrong = |awaited: &Awaited| matches!(awaited, Awaited::Source { why: Some(_), .. });
+        let is_held_back = awaited.iter().any(|awaited| matches!(awaited, Awaited::Gate(_)));
+        if is_held_back {
+            let error = LoadError::waiting(&self.directory, &awaited);
+            if self.refused.as_ref() != Some(&error) {
+                self.events.held_back(&self.target.current(), &error);
+                self.refused = Some(error);
             }
-            Some(awaited) if overdue || awaited.iter().any(|awaited| awaited.why.is_some()) => {
-                self.refuse(LoadError::waiting(&self.directory, &awaited));
-            }
-            Some(_only_to_be_read) => {}
+        } else if overdue || awaited.iter().any(is_wrong) {
+            self.refuse(LoadError::waiting(&self.directory, &awaited));
         }
+        is_held_back
+    }
+
+    async fn retry(&self) {
+        let target = Arc::clone(&self.target);
+        // If even that fails, it is tried again.
+        let _tried = spawn_blocking(move || target.retry()).await;
     }
 
     async fn withdraw(&mut self) {

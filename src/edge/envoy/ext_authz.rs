@@ -116,6 +116,12 @@ impl Metrics {
         Self { faults, under_way, kept_bytes }
     }
 
+    /// Those that were answered, or not, without a decision: why, and how many.
+    pub fn undecided(&self) -> [(&'static str, Counter); 3] {
+        ["overloaded", "hopeless", "abandoned"]
+            .map(|fault| (fault, self.faults.get_or_create_owned(&[("fault", fault)])))
+    }
+
     fn count(&self, fault: &'static str) {
         self.faults.get_or_create_owned(&[("fault", fault)]).inc();
     }

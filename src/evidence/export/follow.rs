@@ -20,6 +20,9 @@ use crate::foundation::readiness::Readiness;
 /// How long after a failure it is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
+/// The longest pause that a server may ask for.
+const LONGEST_WISH: Duration = Duration::from_mins(5);
+
 /// The sinks that follow a log.
 pub struct Exports {
     tasks: JoinSet<()>,
@@ -151,6 +154,14 @@ impl fmt::Debug for Exports {
     }
 }
 
+/// How long at least a server wants to be left alone.
+fn wish(error: &SinkError) -> Duration {
+    match error {
+        SinkError::Later(_, wish) => (*wish).min(LONGEST_WISH),
+        _ => Duration::ZERO,
+    }
+}
+
 struct Follower {
     name: String,
     reader: LogReader,
@@ -202,7 +213,7 @@ impl Follower {
                     tracing::error!(sink = self.name, "records can't be given away, and are kept for it: {error}");
                     self.told.metrics.failed(&self.name);
                     self.told.readiness.notice(notice(), error.to_string());
-                    let pause = backoff.pause(&*self.told.entropy);
+                    let pause = backoff.pause(&*self.told.entropy).max(wish(&error));
                     tokio::select! {
                         () = sleep(pause) => {}
                         _ = self.finish.changed() => {}
@@ -210,5 +221,17 @@ impl Follower {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_left_alone_as_it_wishes_and_not_for_ever() {
+        let later = |seconds| wish(&SinkError::Later(String::new(), Duration::from_secs(seconds)));
+        assert_eq!((later(7), later(u64::MAX)), (Duration::from_secs(7), LONGEST_WISH));
+        assert_eq!(wish(&SinkError::Untold(String::new())), Duration::ZERO);
     }
 }

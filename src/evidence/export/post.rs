@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -32,6 +33,8 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,
+    /// After what time to come again, if that was said.
+    pub retry_after: Option<Duration>,
 }
 
 /// What messages are told by, which is HTTP.
@@ -92,7 +95,11 @@ impl Sink for Posts {
         let answer = self.runtime.block_on(self.courier.tell(message)).map_err(SinkError::Untold)?;
         if !(200..300).contains(&answer.status) {
             let said = printable(String::from_utf8_lossy(&answer.body).trim_end(), SHOWN);
-            return Err(self.form.refusal(answer.status)(format!("it answered with {}: {said}", answer.status)));
+            let refused = self.form.refusal(answer.status)(format!("it answered with {}: {said}", answer.status));
+            return Err(match (refused, answer.retry_after) {
+                (SinkError::Untold(why), Some(wish)) => SinkError::Later(why, wish),
+                (refused, _) => refused,
+            });
         }
         if matches!(self.form, Form::Otlp(_)) {
             Otlp::look_at(&answer);

@@ -1,4 +1,4 @@
-//! What records refer to by digest, kept beside the log: policy sets, the entities of their directory, certificates. Each
+//! What records refer to by digest, kept beside the log: policy sets, the entities of their directory, certificates, configurations. Each
 //! thing is a file that is named by the SHA-256 of its bytes, so there is one of it, and whoever reads it can tell that it
 //! is the one. When it was last kept is the time of the file.
 
@@ -17,6 +17,9 @@ use super::{LogError, directory};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 
+/// How long a thing may be, in bytes: the files of a policy directory with a million entities.
+const MOST: u64 = 1 << 30;
+
 /// The name of the lock, below the log's directory, under which things are kept by any number and taken out by one.
 const LOCK: &str = "archive.lock";
 
@@ -29,11 +32,13 @@ pub enum Shelf {
     Entities,
     /// Certificates in DER: leaves and authorities.
     Certificates,
+    /// Configurations, without secrets: what every entry has the digest of.
+    Configurations,
 }
 
 impl Shelf {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Policies, Self::Entities, Self::Certificates];
+    pub const ALL: [Self; 4] = [Self::Policies, Self::Entities, Self::Certificates, Self::Configurations];
 
     /// The name of its directory.
     pub const fn name(self) -> &'static str {
@@ -41,6 +46,7 @@ impl Shelf {
             Self::Policies => "policies",
             Self::Entities => "entities",
             Self::Certificates => "certificates",
+            Self::Configurations => "configurations",
         }
     }
 }
@@ -77,8 +83,13 @@ impl Archive {
     /// [`LogError`]: it can't be read, or is not what it was.
     pub fn find(&self, place: Shelf, digest: &Digest) -> Result<Option<Vec<u8>>, LogError> {
         let path = self.path(place, digest);
-        let Some(contents) = directory::read(&path)? else { return Ok(None) };
+        let Some(contents) = directory::read_up_to(&path, MOST)? else { return Ok(None) };
         if Digest::of(&contents) == *digest { Ok(Some(contents)) } else { Err(LogError::Altered(path)) }
+    }
+
+    /// Whether there is something under this digest.
+    pub fn has(&self, place: Shelf, digest: &Digest) -> bool {
+        self.path(place, digest).exists()
     }
 
     /// Reads all that is kept of a kind, and says how many things that are.

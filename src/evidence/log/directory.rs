@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::LogError;
+use crate::foundation::files::read_bounded;
 
 /// Makes the directory, and those above it, if it is not there.
 pub(in crate::evidence) fn create(path: &Path) -> Result<(), LogError> {
@@ -48,9 +49,17 @@ fn wait_for(path: &Path, lock: impl Fn(&File) -> io::Result<()>) -> Result<File,
     Ok(file)
 }
 
+/// How long what is read whole may be, in bytes: twice the longest bundle of entries.
+const MOST: u64 = 32 << 20;
+
 /// What is in a file; `None` if it is not there.
 pub(in crate::evidence) fn read(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
-    match fs::read(path) {
+    read_up_to(path, MOST)
+}
+
+/// The same, of up to so many bytes.
+pub(in crate::evidence) fn read_up_to(path: &Path, most: u64) -> Result<Option<Vec<u8>>, LogError> {
+    match read_bounded(path, most) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LogError::at(path)(error)),

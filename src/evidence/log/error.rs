@@ -90,6 +90,11 @@ pub enum LogError {
         "`{0}` has tiles and no checkpoint. Restore the checkpoint; to begin another log, give the gateway another name or directory"
     )]
     NoCheckpoint(PathBuf),
+    /// There was a log, and there is nothing of it.
+    #[error(
+        "`{0}` has the public key of a log, and neither a checkpoint nor an entry of it: what was signed before would be contradicted. Restore the log from a backup; to begin another, use another directory"
+    )]
+    Emptied(PathBuf),
     /// The key is gone, and another would begin another log.
     #[error("`{key}` is not there, and `{sign}` shows that there was one. Restore the key from a backup; to begin another log, use another directory", key = .key.display(), sign = .sign.display())]
     LostKey {

@@ -70,4 +70,9 @@ impl LogMetrics {
         );
         metrics
     }
+
+    /// How many answers were given without a record.
+    pub fn unrecorded(&self) -> u64 {
+        self.unrecorded.get()
+    }
 }

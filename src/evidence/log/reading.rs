@@ -62,7 +62,11 @@ impl LogReader {
     /// # Errors
     /// [`LogError`]: the journal is broken.
     pub fn unpublished(&self, size: u64, mut show: impl FnMut(&[u8])) -> Result<(), LogError> {
-        let mut reader = Reader::new(&self.directory.join("journal"), size);
+        let journal = self.directory.join("journal");
+        if !journal.exists() {
+            return Ok(());
+        }
+        let mut reader = Reader::new(&journal, size);
         loop {
             match reader.batch() {
                 Ok(Some(batch)) => batch.entries().for_each(&mut show),

@@ -111,7 +111,7 @@ fn search(time: Timestamp) -> SearchRecord<'static> {
     }
 }
 
-pub(in crate::evidence) fn examples() -> [Record<'static>; 13] {
+pub(in crate::evidence) fn examples() -> Vec<Record<'static>> {
     let time = Timestamp::from_unix_nanos(1_795_312_180_123_456_000);
     let issuance = IssuanceRecord {
         time,
@@ -149,20 +149,12 @@ pub(in crate::evidence) fn examples() -> [Record<'static>; 13] {
         authority: "9b1deb4d3b7d4bad9b1deb4d3b7d4bad9b1deb4d".into(),
         not_after: time.after(std::time::Duration::from_mins(5)),
     };
-    let change = AuthorityChangeRecord {
-        time,
-        kind: AuthorityKind::X509,
-        authority: "5a0e8c4471b2d9f35a0e8c4471b2d9f35a0e8c44".into(),
-        change: AuthorityChange::Taint,
-        by: Initiator::Operator,
-        not_after: time.after(std::time::Duration::from_hours(24)),
-    };
-    [
+    let records = [
         Record::Decision(Box::leak(decision(time).into())),
         Record::Search(search(time).into()),
         Record::Issuance(issuance.into()),
         Record::JwtIssuance(token.into()),
-        Record::AuthorityChange(change.into()),
+        Record::AuthorityChange(authority_change(time).into()),
         Record::PolicyLoad(load.into()),
         Record::MappingLoad(mapping_load(time).into()),
         Record::Administration(administration.into()),
@@ -171,6 +163,63 @@ pub(in crate::evidence) fn examples() -> [Record<'static>; 13] {
         Record::Prune(prune(time).into()),
         Record::Exchange(exchange(time).into()),
         Record::Outbound(outbound(time).into()),
+    ];
+    records.into_iter().chain(of_the_gateway(time)).collect()
+}
+
+fn authority_change(time: Timestamp) -> AuthorityChangeRecord {
+    AuthorityChangeRecord {
+        time,
+        kind: AuthorityKind::X509,
+        authority: "5a0e8c4471b2d9f35a0e8c4471b2d9f35a0e8c44".into(),
+        change: AuthorityChange::Taint,
+        by: Initiator::Operator,
+        not_after: time.after(std::time::Duration::from_hours(24)),
+    }
+}
+
+fn of_the_gateway(time: Timestamp) -> [Record<'static>; 5] {
+    let since = Timestamp::from_unix_nanos(1_795_312_120_000_000_000);
+    let process = ProcessRecord {
+        time,
+        event: ProcessEvent::Start,
+        version: "0.1.0".into(),
+        takeover: false,
+        durability: "group".into(),
+        unavailable: "refuse".into(),
+        log_key: Digest::of(b"the log's public key"),
+    };
+    let bundle = BundleRecord {
+        time,
+        trust_domain: "partner.example".into(),
+        bundle_epoch: epoch(4),
+        bundle_sequence: Some(8),
+        x509_authorities: vec![Digest::of(b"the authority's certificate, DER")],
+        jwt_authorities: vec!["9b1deb4d3b7d4bad9b1deb4d3b7d4bad9b1deb4d".into()],
+        revocation_lists: 0,
+    };
+    let turned_away = TurnedAwayRecord {
+        time,
+        since,
+        edge: "authzen".into(),
+        reason: "unknown_caller".into(),
+        count: 12,
+        peers: vec!["192.0.2.7".into(), "uid 1000".into()],
+    };
+    let entity_load = EntityLoadRecord {
+        time,
+        source: "people".into(),
+        entity_epoch: epoch(5),
+        entities: 812,
+        refused: 1,
+        error: None,
+    };
+    [
+        Record::Process(process.into()),
+        Record::Unrecorded(UnrecordedRecord { time, since, count: 7 }.into()),
+        Record::Bundle(bundle.into()),
+        Record::TurnedAway(turned_away.into()),
+        Record::EntityLoad(entity_load.into()),
     ]
 }
 

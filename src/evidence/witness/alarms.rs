@@ -3,11 +3,11 @@
 //! audit log by asking.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::WitnessMetrics;
-use crate::evidence::audit::Audit;
+use crate::evidence::backlog::Backlog;
 use crate::evidence::record::{Record, WitnessFinding, WitnessRecord};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::readiness::Readiness;
@@ -23,7 +23,7 @@ pub(super) struct Alarms {
     standing: Mutex<BTreeMap<(String, String), Standing>>,
     /// How many were recorded since when.
     recorded: Mutex<BTreeMap<(String, String), (Timestamp, u32)>>,
-    audit: Arc<dyn Audit>,
+    backlog: Backlog,
     readiness: Readiness,
     metrics: WitnessMetrics,
 }
@@ -36,13 +36,8 @@ struct Standing {
 
 impl Alarms {
     /// None yet. `notice` is the name under which `/readyz` has them.
-    pub(super) fn new(
-        notice: &'static str,
-        audit: Arc<dyn Audit>,
-        readiness: Readiness,
-        metrics: WitnessMetrics,
-    ) -> Self {
-        Self { notice, standing: Mutex::default(), recorded: Mutex::default(), audit, readiness, metrics }
+    pub(super) fn new(notice: &'static str, backlog: Backlog, readiness: Readiness, metrics: WitnessMetrics) -> Self {
+        Self { notice, standing: Mutex::default(), recorded: Mutex::default(), backlog, readiness, metrics }
     }
 
     /// Raises one, unless it stands.
@@ -62,10 +57,7 @@ impl Alarms {
         if !self.may_record(key, record.time) {
             return;
         }
-        // Nothing waits for this record: it is in the process's own log as well.
-        if let Err(error) = self.audit.append(Record::Witness(Box::new(record))) {
-            tracing::error!("what a witness found can't be recorded: {error}");
-        }
+        self.backlog.note(Record::Witness(Box::new(record)));
     }
 
     fn may_record(&self, key: (String, String), now: Timestamp) -> bool {

@@ -18,7 +18,7 @@ use super::WitnessMetrics;
 use super::alarms::Alarms;
 use super::book::digest;
 use super::peer::{Peer, Trouble};
-use crate::evidence::audit::Audit;
+use crate::evidence::backlog::Backlog;
 use crate::evidence::log::{Checkpoints, LogError};
 use crate::evidence::record::WitnessRecord;
 use crate::foundation::clock::Clock;
@@ -62,11 +62,11 @@ impl Asked {
         config: AskConfig,
         peers: Vec<Peer>,
         (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
-        audit: Arc<dyn Audit>,
+        backlog: Backlog,
         (readiness, metrics): (Readiness, WitnessMetrics),
     ) -> Self {
         let checkpoints = Checkpoints::of(&config.directory);
-        let alarms = Alarms::new(DISPUTE, audit, readiness.clone(), metrics.clone());
+        let alarms = Alarms::new(DISPUTE, backlog, readiness.clone(), metrics.clone());
         Self { config, checkpoints, peers, clock, entropy, readiness, alarms, metrics }
     }
 

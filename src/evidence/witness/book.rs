@@ -19,7 +19,7 @@ use portcullis_tlog::witness::{AddCheckpoint, KnownLog, Refusal, RequestError, d
 
 use super::alarms::Alarms;
 use super::{WitnessKey, WitnessMetrics};
-use crate::evidence::audit::Audit;
+use crate::evidence::backlog::Backlog;
 use crate::evidence::log::{LogError, directory};
 use crate::evidence::record::{WitnessFinding, WitnessRecord};
 use crate::foundation::clock::Clock;
@@ -101,14 +101,14 @@ impl Book {
         directory: &Path,
         (name, key): (&str, &WitnessKey),
         keys: &[VerifierKey],
-        (clock, audit): (Arc<dyn Clock>, Arc<dyn Audit>),
+        (clock, backlog): (Arc<dyn Clock>, Backlog),
         (readiness, metrics): (Readiness, WitnessMetrics),
     ) -> Result<Self, BookError> {
         let mut logs = BTreeMap::<String, Vec<VerifierKey>>::new();
         for key in keys {
             logs.entry(key.name().to_string()).or_default().push(key.clone());
         }
-        let alarms = Alarms::new(NOTICE, audit, readiness, metrics.clone());
+        let alarms = Alarms::new(NOTICE, backlog, readiness, metrics.clone());
         let (directory, name) = (directory.to_owned(), name.to_owned());
         let (cosigners, smaller, unproved) = (key.cosigners(&name)?, Mutex::default(), Mutex::default());
         let book = Self { directory, name, cosigners, logs, smaller, unproved, clock, alarms, metrics };

@@ -19,6 +19,7 @@ use crate::evidence::audit::{AppendError, Audit, Taken};
 use crate::evidence::log::Checkpoints;
 use crate::evidence::log::tests::{Home, ORIGIN, copy, remove};
 use crate::evidence::record::Record;
+use crate::evidence::{Backlog, BacklogMetrics};
 use crate::foundation::clock::{ManualClock, Timestamp};
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::readiness::Readiness;
@@ -45,6 +46,10 @@ struct Told {
 impl Told {
     fn findings(&self) -> Vec<String> {
         self.audit.0.lock().unwrap().iter().map(|record| record["finding"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog::new(self.audit.clone(), self.readiness.clone(), BacklogMetrics::default())
     }
 
     fn notice(&self, name: &str) -> Option<String> {
@@ -107,8 +112,7 @@ impl Witness {
         let path = self.directory.path();
         let key = WitnessKey::load_or_create(&path.join("key"), &SystemEntropy::new()).unwrap();
         let key = key.with_ml_dsa_44(&path.join("key-ml-dsa-44"), &SystemEntropy::new()).unwrap();
-        let ports =
-            (self.clock.clone() as Arc<dyn crate::foundation::clock::Clock>, self.told.audit.clone() as Arc<dyn Audit>);
+        let ports = (self.clock.clone() as Arc<dyn crate::foundation::clock::Clock>, self.told.backlog());
         let told = (self.told.readiness.clone(), metrics);
         Book::open(path, (&self.name, &key), &[home.verifier()], ports, told).map(Arc::new)
     }
@@ -157,7 +161,7 @@ fn asked(home: &Home, quorum: usize, peers: Vec<Peer>, told: &mut Told, clock: &
     let config = AskConfig { directory: home.path(), quorum, every: Duration::ZERO };
     let metrics = WitnessMetrics::new(&mut told.registry);
     let ports = (Arc::clone(clock) as Arc<dyn crate::foundation::clock::Clock>, Arc::new(SystemEntropy::new()) as _);
-    Asked::new(config, peers, ports, told.audit.clone(), (told.readiness.clone(), metrics))
+    Asked::new(config, peers, ports, told.backlog(), (told.readiness.clone(), metrics))
 }
 
 fn latest(home: &Home) -> SignedCheckpoint {
@@ -383,7 +387,7 @@ async fn a_stranger_with_a_false_proof_raises_no_alarm_on_a_log_that_goes_on_to_
 fn an_alarm_that_comes_and_goes_is_recorded_a_few_times_an_hour() {
     let mut told = Told::default();
     let metrics = WitnessMetrics::new(&mut told.registry);
-    let alarms = alarms::Alarms::new("witness", told.audit.clone(), told.readiness.clone(), metrics);
+    let alarms = alarms::Alarms::new("witness", told.backlog(), told.readiness.clone(), metrics);
     let raise = |seconds| {
         let record = crate::evidence::record::WitnessRecord {
             time: Timestamp::from_unix_seconds(seconds),

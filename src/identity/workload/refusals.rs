@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::IdentifyError;
-use crate::evidence::{Audit, Record, RefusalRecord};
+use crate::evidence::{Backlog, Record, RefusalRecord};
 use crate::foundation::clock::Clock;
 use crate::foundation::telemetry::printable;
 use crate::identity::attest::Attested;
@@ -27,7 +27,7 @@ const SHOWN: usize = 512;
 /// Puts refusals on record.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    audit: Arc<dyn Audit>,
+    backlog: Backlog,
     clock: Arc<dyn Clock>,
     noted: Mutex<HashMap<(u32, &'static str), Noted>>,
 }
@@ -40,8 +40,8 @@ struct Noted {
 }
 
 impl Refusals {
-    pub(super) fn new(audit: Arc<dyn Audit>, clock: Arc<dyn Clock>) -> Self {
-        Self { audit, clock, noted: Mutex::default() }
+    pub(super) fn new(backlog: Backlog, clock: Arc<dyn Clock>) -> Self {
+        Self { backlog, clock, noted: Mutex::default() }
     }
 
     /// No entry fits `peer`.
@@ -65,10 +65,7 @@ impl Refusals {
         let Some(count) = self.due((peer.uid, reason)) else { return };
         let (time, reason) = (self.clock.now(), reason.into());
         let record = RefusalRecord { time, reason, uid: peer.uid, pid: peer.pid, selectors, error, count };
-        // It is refused either way.
-        if let Err(error) = self.audit.append(Record::Refusal(record.into())) {
-            tracing::error!(uid = peer.uid, pid = peer.pid, "a refusal was not recorded: {error}");
-        }
+        self.backlog.note(Record::Refusal(record.into()));
     }
 
     /// How many refusals a record now stands for; `None` if it is not time for one.

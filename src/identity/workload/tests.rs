@@ -8,9 +8,10 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::evidence::{AppendError, Audit, Record, RefusalRecord, Taken};
+use crate::evidence::{AppendError, Audit, Backlog, BacklogMetrics, Record, RefusalRecord, Taken};
 use crate::foundation::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use crate::foundation::entropy::SystemEntropy;
+use crate::foundation::readiness::Readiness;
 use crate::identity::attest::attestors::Metrics;
 use crate::identity::attest::unix::UnixAttestConfig;
 use crate::identity::attest::{AttestFuture, AttestorError, WorkloadAttestor};
@@ -286,7 +287,8 @@ async fn who_gets_nothing_is_on_record_once_a_minute_with_the_number_of_times() 
     let (house, mut sleeper) = (House::new([]).await, Sleeper::start());
     house.put(&sleeper.pid().to_string(), "/user.slice");
     let (log, clock) = (Arc::<Refused>::default(), Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1))));
-    let workloads = house.workloads(Vec::new(), LONG).with_record(log.clone(), clock.clone());
+    let backlog = Backlog::new(log.clone(), Readiness::default(), BacklogMetrics::default());
+    let workloads = house.workloads(Vec::new(), LONG).with_record(backlog, clock.clone());
     let peer = sleeper.peer();
     assert!(workloads.identify(&peer).await.unwrap().1.svids.is_empty());
     assert!(workloads.bundles(&peer).await.unwrap().1.is_empty(), "which is no identity, and on no record");

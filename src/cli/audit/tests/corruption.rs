@@ -30,9 +30,14 @@ impl Told {
     fn of(path: &Path) -> Self {
         let name = path.to_str().unwrap();
         match name.split('/').next().unwrap() {
-            "tile" | "checkpoint" | "checkpoint.witnessed" | "verifier" | "policies" | "entities" | "certificates" => {
-                Self::ByVerifying
-            }
+            "tile"
+            | "checkpoint"
+            | "checkpoint.witnessed"
+            | "verifier"
+            | "policies"
+            | "entities"
+            | "certificates"
+            | "configurations" => Self::ByVerifying,
             "key" => Self::ByStarting,
             "journal" => Self::ByCounting,
             "holds" => Self::No("it says what is to be kept from now on, and no record depends on it"),

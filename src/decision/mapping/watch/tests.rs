@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinSet;
 
@@ -9,7 +10,7 @@ use crate::foundation::shutdown::{Phase, Shutdown};
 
 /// What was told, in order.
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>, Notify);
+struct Told(Mutex<Vec<String>>, Notify, AtomicBool);
 
 impl Told {
     fn say(&self, what: String) {
@@ -32,6 +33,14 @@ impl Told {
 }
 
 impl MappingEvents for Told {
+    fn enter(&self, _next: &Snapshot<Mapping>) -> Result<(), String> {
+        if self.2.load(Ordering::SeqCst) { Err("no record".to_owned()) } else { Ok(()) }
+    }
+
+    fn held_back(&self, kept: &Snapshot<Mapping>, error: &LoadError) {
+        self.say(format!("held back, {} kept: {}", kept.len(), error.problems()[0].message()));
+    }
+
     fn loaded(&self, current: &Snapshot<Mapping>) {
         self.say(format!("loaded {}", current.len()));
     }
@@ -100,6 +109,16 @@ async fn good_changes_are_put_in_place_and_bad_ones_are_told() {
     assert!(told.next().await.starts_with("refused, 1 kept: "));
     files.write("m.yaml", &routes(&[one]));
     assert_eq!(told.next().await, "loaded 1");
+
+    // What can't be recorded is not in place until it can.
+    told.2.store(true, Ordering::SeqCst);
+    files.write("m.yaml", &routes(&[one, two]));
+    assert_eq!(told.next().await, "held back, 1 kept: the new routes wait: no record");
+    sleep(2 * RETRY).await;
+    assert_eq!(mapping.load().len(), 1);
+    told.2.store(false, Ordering::SeqCst);
+    assert_eq!(told.next().await, "loaded 2");
+    assert_eq!(mapping.load().len(), 2);
 
     shutdown.advance(Phase::Draining);
     tasks.join_next().await.unwrap().unwrap();

@@ -28,6 +28,7 @@ const NEVER: Duration = Duration::from_hours(1);
 enum Told {
     Loaded(u64),
     Refused(u64, String),
+    HeldBack(u64, String),
     Recovered(u64),
 }
 
@@ -40,6 +41,10 @@ impl PolicyEvents for Teller {
 
     fn refused(&self, kept: &Snapshot<PolicySet>, error: &LoadError) {
         self.0.send(Told::Refused(kept.epoch().number(), error.to_string())).unwrap();
+    }
+
+    fn held_back(&self, kept: &Snapshot<PolicySet>, error: &LoadError) {
+        self.0.send(Told::HeldBack(kept.epoch().number(), error.to_string())).unwrap();
     }
 
     fn recovered(&self, current: &Snapshot<PolicySet>) {
@@ -339,5 +344,56 @@ async fn a_schema_that_waits_for_entities_is_told_and_comes_later_or_is_taken_ba
     say(&target, r#"{"level": "one"}"#);
     assert_ne!(digest(), before);
     assert!(matches!(watching.within(SOON).await, Told::Loaded(_)));
+    watching.stop().await;
+}
+
+/// A log that is full at times.
+#[derive(Debug, Default)]
+struct Full(AtomicBool);
+
+impl PolicyGate for Full {
+    fn enter(&self, next: &Snapshot<PolicySet>) -> Result<(), String> {
+        let told = format!("no record of epoch {}", next.epoch());
+        if self.0.load(Ordering::SeqCst) { Err(told) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_can_not_be_recorded_do_not_decide_until_they_can() {
+    let directory = Directory::of(PERMIT);
+    let policies = Arc::new(Watched::new(directory.load().unwrap()));
+    let gate = Arc::new(Full::default());
+    let entities = EntityStore::new(Arc::clone(&policies), ["policies".into(), "people".into()]);
+    let entities = Arc::new(entities.with_gate(Arc::clone(&gate) as Arc<dyn PolicyGate>));
+    let target = Arc::new(InForce { policies, entities });
+    say(&target, r#"{"level": 1}"#);
+    let mut watching = Watching::over(Arc::<InForce>::clone(&target), NEVER, directory.path()).await;
+    let epoch = target.policies.load().epoch().number();
+
+    gate.0.store(true, Ordering::SeqCst);
+    directory.write("p.cedar", FORBID);
+    let Told::HeldBack(kept, told) = watching.within(SOON).await else { panic!("it was not told that it waits") };
+    assert_eq!(kept, epoch);
+    assert!(told.ends_with(&format!("the new policies wait: no record of epoch {}", epoch + 1)), "{told}");
+    watching.silence(QUIET).await;
+    assert_eq!(watching.effect(), Effect::Permit, "it decides without a record");
+    // Entities go on, and none of them is lost.
+    say(&target, r#"{"level": 2}"#);
+    assert_eq!(watching.effect(), Effect::Permit);
+    let Told::HeldBack(kept, _) = watching.within(SOON).await else { panic!("the epoch is another now") };
+    assert_eq!(kept, epoch + 1);
+    gate.0.store(false, Ordering::SeqCst);
+    assert_eq!(watching.within(SOON).await, Told::Loaded(epoch + 2));
+    assert_eq!(watching.effect(), Effect::Forbid);
+
+    // What is taken back while it waits never decides.
+    gate.0.store(true, Ordering::SeqCst);
+    directory.write("p.cedar", PERMIT);
+    assert!(matches!(watching.within(SOON).await, Told::HeldBack(..)));
+    directory.write("p.cedar", FORBID);
+    assert!(matches!(watching.within(SOON).await, Told::Recovered(_)));
+    gate.0.store(false, Ordering::SeqCst);
+    watching.silence(QUIET).await;
+    assert_eq!(watching.effect(), Effect::Forbid);
     watching.stop().await;
 }

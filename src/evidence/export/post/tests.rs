@@ -36,13 +36,13 @@ impl Courier for Server {
     fn tell(&self, message: Message) -> BoxFuture<'_, Result<Answer, String>> {
         self.told.lock().unwrap().push(message);
         let answer = self.answers.lock().unwrap().pop_front();
-        Box::pin(async { answer.unwrap_or_else(|| Ok(Answer { status: 200, body: Vec::new() })) })
+        Box::pin(async { answer.unwrap_or_else(|| Ok(Answer { status: 200, ..Answer::default() })) })
     }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as the server keeps its answers")]
 fn answer(status: u16, body: &str) -> Result<Answer, String> {
-    Ok(Answer { status, body: body.into() })
+    Ok(Answer { status, body: body.into(), retry_after: None })
 }
 
 /// Gives one record of each kind, as they are read from the log, and returns what each attempt gave.
@@ -68,7 +68,7 @@ fn give(form: Form, answers: Vec<Result<Answer, String>>) -> (Vec<Result<(), Str
         .collect();
     let results = (0..attempts).map(|_| {
         let given = posts.give(&records).map_err(|error| error.to_string());
-        clock.advance(std::time::Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
         given
     });
     let results = results.collect();
@@ -158,6 +158,21 @@ fn what_is_not_taken_is_told_again_and_what_is_refused_for_good_is_not() {
     assert!(why.contains("503: busy") && !why.contains('\u{1b}'), "{why}");
     assert!(results[2].is_err());
     assert_eq!(results[3..], [Ok(()), Ok(())]);
+}
+
+/// Who says when to come again is not asked before, whatever else is tried again by then.
+#[test]
+fn a_server_that_says_when_is_told_again_then() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let wish = Some(Duration::from_secs(7));
+    let answers = [429, 503, 413].map(|status| Ok(Answer { status, retry_after: wish, ..Answer::default() }));
+    let server = Server { answers: Mutex::new(answers.into()), ..Server::default() };
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
+    let mut posts = Posts::new(otlp(), Box::new(server), clock, runtime.handle().clone());
+    for _ in 0..2 {
+        assert!(matches!(posts.give(&[]), Err(SinkError::Later(_, after)) if Some(after) == wish));
+    }
+    assert!(matches!(posts.give(&[]), Err(SinkError::Unacceptable(_))), "what is for good is not told again");
 }
 
 #[test]

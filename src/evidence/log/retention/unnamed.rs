@@ -1,4 +1,4 @@
-//! Taking out what no entry names any more: policy sets, entities and certificates, which lie beside the log under their digests.
+//! Taking out what no entry names any more: policy sets, entities, certificates and configurations, which lie beside the log under their digests.
 //!
 //! Whoever is going to name a thing has it kept before, and then it is as if it were new ([`Archive::keep`]). So what was last
 //! kept before the time from which entries stay, and is in none of those that are left, is nobody's; but for what may have
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Retention, RetentionError};
 use crate::evidence::log::{Archive, LogError, LogReader, Shelf};
-use crate::evidence::record::encoding::{self, OwnedRecord};
+use crate::evidence::record::encoding::{self, Entry, OwnedRecord};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 
@@ -56,6 +56,11 @@ impl Retention {
         Ok(gone)
     }
 
+    /// What lies beside a log and is named by one of its records.
+    pub fn named(record: &OwnedRecord<'_>) -> impl Iterator<Item = (Shelf, Digest)> {
+        named(record).into_iter().flatten()
+    }
+
     fn find_unnamed(
         &self,
         size: u64,
@@ -68,13 +73,13 @@ impl Retention {
             for bytes in &found.entries {
                 let entry = encoding::read(bytes);
                 let entry = entry.map_err(|source| RetentionError::Record { index: next, source })?;
-                strike_out(&mut unnamed, &entry.record);
+                strike_out(&mut unnamed, &entry);
                 next += 1;
             }
         }
         reader.unpublished(size, |bytes| {
             if let Ok(entry) = encoding::read(bytes) {
-                strike_out(&mut unnamed, &entry.record);
+                strike_out(&mut unnamed, &entry);
             }
         })?;
         Ok(unnamed)
@@ -115,8 +120,9 @@ fn is_valid(der: &[u8], now: Timestamp) -> bool {
         .is_ok_and(|(_, certificate)| Timestamp::from_unix_seconds(certificate.validity().not_after.timestamp()) >= now)
 }
 
-fn strike_out(unnamed: &mut HashSet<(Shelf, Digest)>, record: &OwnedRecord<'_>) {
-    for thing in named(record).into_iter().flatten() {
+fn strike_out(unnamed: &mut HashSet<(Shelf, Digest)>, entry: &Entry<'_>) {
+    unnamed.remove(&(Shelf::Configurations, entry.writer.config));
+    for thing in named(&entry.record).into_iter().flatten() {
         unnamed.remove(&thing);
     }
 }
