@@ -1,8 +1,5 @@
 //! Places at the desk, and what answers say of receipts.
 
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
-
 use portcullis_tlog::note::NoteSigner;
 use portcullis_tlog::policy::Policy;
 use tokio::task::JoinSet;
@@ -11,35 +8,32 @@ use super::*;
 use crate::foundation::clock::{ManualClock, SystemClock, Timestamp};
 use crate::foundation::entropy::SystemEntropy;
 
-/// The log's checkpoint is a FIFO, so whoever reads it waits until somebody writes.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_hangs_up_leaves_no_place_to_another_before_the_work_is_done() {
+#[test]
+fn who_hangs_up_leaves_no_place_to_another_before_the_work_is_done() {
     let log = tempfile::tempdir().unwrap();
-    let checkpoint = log.path().join("checkpoint");
-    nix::unistd::mkfifo(&checkpoint, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let key = NoteSigner::from_seed("log.example".parse().unwrap(), &[1; 32]).unwrap();
     let desk = Arc::new(ReceiptDesk::new(Arc::new(SystemClock::new())));
     desk.open(Receipts::new(log.path(), Policy::log_only("log.example", key.verifier().clone())));
-    let id = DecisionId::new(Timestamp::default(), &SystemEntropy::new()).unwrap();
-    let mut asked = JoinSet::new();
-    asked.spawn({
-        let desk = Arc::clone(&desk);
-        async move { desk.find(id).await.map(drop).map_err(drop) }
-    });
-    // It can be opened for writing once it is being read.
-    let open =
-        || fs::OpenOptions::new().write(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(&checkpoint);
-    let writer = loop {
-        match open() {
-            Ok(writer) => break writer,
-            Err(_) => tokio::task::yield_now().await,
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        // The one thread for such work is busy for as long as it takes.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || held.recv());
+        let mut asked = JoinSet::new();
+        asked.spawn({
+            let (desk, id) = (Arc::clone(&desk), id(0));
+            async move { desk.find(id).await.map(drop).map_err(drop) }
+        });
+        while desk.turns.available_permits() == AT_A_TIME {
+            tokio::task::yield_now().await;
         }
-    };
-    asked.abort_all();
-    assert!(asked.join_next().await.unwrap().unwrap_err().is_cancelled());
-    assert_eq!((desk.turns.available_permits(), desk.room.available_permits()), (AT_A_TIME - 1, WAITING - 1));
-    drop(writer);
-    let _all = desk.turns.acquire_many(u32::try_from(AT_A_TIME).unwrap()).await.unwrap();
+        asked.abort_all();
+        assert!(asked.join_next().await.unwrap().unwrap_err().is_cancelled());
+        assert_eq!((desk.turns.available_permits(), desk.room.available_permits()), (AT_A_TIME - 1, WAITING - 1));
+        drop(release);
+        assert!(busy.await.unwrap().is_err());
+        let _all = desk.turns.acquire_many(u32::try_from(AT_A_TIME).unwrap()).await.unwrap();
+    });
 }
 
 fn id(seconds: i64) -> DecisionId {

@@ -17,13 +17,18 @@ pub(in crate::evidence) fn create(path: &Path) -> Result<(), LogError> {
 /// Opens a file to read and to append to; makes it if it is not there.
 pub(super) fn open_to_append(path: &Path) -> Result<File, LogError> {
     let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
-    opened.map_err(LogError::at(path))
+    opened.and_then(regular).map_err(LogError::at(path))
+}
+
+/// What is written to anything else is nowhere afterwards.
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 /// The same, but `None` if it is not there.
 pub(super) fn open_existing(path: &Path) -> Result<Option<File>, LogError> {
     match OpenOptions::new().read(true).append(true).open(path) {
-        Ok(file) => Ok(Some(file)),
+        Ok(file) => regular(file).map(Some).map_err(LogError::at(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LogError::at(path)(error)),
     }
@@ -85,22 +90,24 @@ pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
     nix::unistd::syncfs(opened.as_fd()).map_err(|error| LogError::at(directory)(error.into()))
 }
 
-/// Writes a whole file of the log in `directory`, to be read by whoever may enter the directory; makes those between them if
-/// need be. What was there stays until the new one is whole; it is on the disk once [`sync_all`] has returned. One at a time.
-pub(super) fn write(directory: &Path, name: &str, contents: &[u8]) -> Result<(), LogError> {
-    // Not beside the file that it becomes: to make and to move one among a thousand others takes several times as long.
-    let (beside, path) = (directory.join("new"), directory.join(name));
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
-    opened.and_then(|mut file| file.write_all(contents)).map_err(LogError::at(&beside))?;
-    let moved = match (fs::rename(&beside, &path), path.parent()) {
-        // Most times it is there.
+/// Writes a whole file, in a directory that is made if need be, to be read by whoever may enter the directory. Until it is whole it
+/// is `new`, on the same file system and one at a time, and what was there stays; it is on the disk once [`sync_all`] has returned.
+pub(super) fn write(path: &Path, new: &Path, contents: &[u8]) -> Result<(), LogError> {
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new);
+    in_its_directory(new, open)?.write_all(contents).map_err(LogError::at(new))?;
+    in_its_directory(path, || fs::rename(new, path))
+}
+
+/// Does what needs the directory of `path`. Most times it is there.
+fn in_its_directory<T>(path: &Path, work: impl Fn() -> io::Result<T>) -> Result<T, LogError> {
+    let done = match (work(), path.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             create(parent)?;
-            fs::rename(&beside, &path)
+            work()
         }
-        (moved, _) => moved,
+        (done, _) => done,
     };
-    moved.map_err(LogError::at(&path))
+    done.map_err(LogError::at(path))
 }
 
 /// Writes a whole file, which is on the disk when this returns: after a crash there is the old file or the new one.

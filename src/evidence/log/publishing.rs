@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// each thread has its own.
 const NICE: i32 = 5;
 
+/// The name of the lock, below the log's directory, that the process has which publishes.
+const LOCK: &str = "lock";
+
 /// The name of the notice while it fails.
 const NOTICE: &str = "audit_log";
 
@@ -96,12 +99,14 @@ impl Publisher {
     pub(super) fn new(config: &LogConfig, key: &LogKey, clock: Arc<dyn Clock>) -> Result<Self, LogError> {
         let (directory, origin) = (config.directory.clone(), config.origin.clone());
         let (verifier, signer) = (key.verifier(&origin)?, key.signer(&origin)?);
+        // Found out later, nothing would ever be published.
+        directory::open_to_append(&directory.join(LOCK))?;
         Ok(Self { directory, origin, verifier, signer, every: config.checkpoint_every, clock })
     }
 
     /// The work, if no other process is at it.
     fn begin(&self) -> Result<Option<Work>, LogError> {
-        let path = self.directory.join("lock");
+        let path = self.directory.join(LOCK);
         let lock = directory::open_to_append(&path)?;
         match lock.try_lock() {
             Ok(()) => {}

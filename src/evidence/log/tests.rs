@@ -499,3 +499,21 @@ fn what_is_written_after_the_publisher_is_gone_does_not_make_it_well() {
     home.run(2..3);
     assert_eq!(home.numbers(), [0, 1, 2]);
 }
+
+#[test]
+fn what_is_no_file_is_not_written_to_and_what_is_missing_is_told_once() {
+    let segment = Path::new(JOURNAL).join("00000000000000000000.journal");
+    for name in [Path::new("lock"), &Path::new(JOURNAL).join("lock"), &segment] {
+        let home = Home::new();
+        home.run(0..3);
+        fs::remove_file(home.path().join(name)).unwrap();
+        nix::unistd::mkfifo(&home.path().join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = home.open().map(drop).unwrap_err().to_string();
+        assert!(error.contains("not a regular file") && error.contains(&name.display().to_string()), "{error}");
+    }
+    let home = Home::new();
+    home.run(0..3);
+    fs::remove_dir_all(home.path().join("tile/0")).unwrap();
+    let error = home.open().map(drop).unwrap_err().to_string();
+    assert_eq!(error.matches("Restore the tiles").count(), 1, "{error}");
+}

@@ -7,7 +7,7 @@ use portcullis_tlog::checkpoint::{Checkpoint, SignedCheckpoint};
 use portcullis_tlog::note::VerifierKey;
 use portcullis_tlog::policy::Policy;
 use portcullis_tlog::tile::{FULL_WIDTH, Tile, tiles_between};
-use portcullis_tlog::tree::{Frontier, TreeHead, TreeReader};
+use portcullis_tlog::tree::{Frontier, ReadError, TreeHead, TreeReader};
 use portcullis_tlog::walk::{self, LogSource};
 use portcullis_tlog::{TileSource, leaf_hash};
 
@@ -15,6 +15,10 @@ use super::checkpoints::{CHECKPOINT, Checkpoints};
 use super::key::Signer;
 use super::{LogError, directory};
 use crate::foundation::clock::Timestamp;
+
+/// What a tile or bundle is until it is whole, below the log's directory. Not beside it: to make a file among a thousand others and to
+/// move it takes several times as long.
+const NEW: &str = "tile/new";
 
 /// The tree of a log, to append to.
 #[derive(Debug)]
@@ -103,9 +107,13 @@ impl Tree {
     fn restore(&mut self, head: TreeHead) -> Result<(), LogError> {
         let unlike = |why: String| LogError::Tree { path: self.directory.clone(), why };
         let source = Tiles(&self.directory);
-        let failed = |error: &dyn std::fmt::Display| unlike(error.to_string());
-        let mut reader = TreeReader::new(head.size, &source).map_err(|error| failed(&error))?;
-        let frontier = reader.frontier().map_err(|error| failed(&error))?;
+        let failed = |error| match error {
+            // That names the file and says what to do.
+            ReadError::Source { error, .. } => error,
+            other => unlike(other.to_string()),
+        };
+        let mut reader = TreeReader::new(head.size, &source).map_err(failed)?;
+        let frontier = reader.frontier().map_err(failed)?;
         if frontier.root() != head.root {
             return Err(unlike("its root is another".to_owned()));
         }
@@ -121,7 +129,7 @@ impl Tree {
         }
         let last = bundles_between(0, head.size).last().filter(|bundle| !bundle.is_full());
         if let Some(last) = last {
-            walk::verify_piece(&source, head.size, last).map_err(|error| failed(&error))?;
+            walk::verify_piece(&source, head.size, last).map_err(|error| unlike(error.to_string()))?;
             self.tail = source.bundle(last)?.as_ref().to_vec();
         }
         (self.frontier, self.published) = (frontier, head.size);
@@ -208,6 +216,7 @@ impl Tree {
 
     /// The size of a tree is below 2^63, so each of its tiles and bundles has a name.
     fn write(&self, name: Option<String>, contents: &[u8]) -> Result<(), LogError> {
-        name.map_or(Ok(()), |name| directory::write(&self.directory, &name, contents))
+        let new = self.directory.join(NEW);
+        name.map_or(Ok(()), |name| directory::write(&self.directory.join(name), &new, contents))
     }
 }

@@ -216,7 +216,7 @@ impl Machine {
             } else if old != Some(new) && (path.starts_with("tile") || path.starts_with(JOURNAL)) {
                 put(&mut left, path, dice.torn(old, new));
                 if path.starts_with("tile") && dice.coin() {
-                    put(&mut left, Path::new("new"), dice.torn(None, new));
+                    put(&mut left, Path::new("tile/new"), dice.torn(None, new));
                 }
             }
         }
