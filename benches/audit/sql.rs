@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, SqliteConnection};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Where the rows go.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Rows {
     /// Their ids and texts, in turn.
     waiting: std::sync::Mutex<(u64, UnboundedSender<(String, String)>)>,
     progress: watch::Receiver<Progress>,
+    _inserting: JoinSet<()>,
 }
 
 impl Rows {
@@ -27,21 +29,22 @@ impl Rows {
         let mut connection = options.connect().await.unwrap();
         let table = "CREATE TABLE records (number INTEGER PRIMARY KEY, id TEXT NOT NULL, record TEXT NOT NULL)";
         sqlx::query(table).execute(&mut connection).await.unwrap();
-        let ((waiting, taken), (made, progress)) = (unbounded_channel(), watch::channel(Progress::default()));
-        tokio::spawn(insert(connection, taken, made));
-        Arc::new(Self { waiting: std::sync::Mutex::new((0, waiting)), progress })
+        let ((waiting, taken), (done, progress)) = (unbounded_channel(), watch::channel(Progress::default()));
+        let mut inserting = JoinSet::new();
+        inserting.spawn(insert(connection, taken, done));
+        Arc::new(Self { waiting: std::sync::Mutex::new((0, waiting)), progress, _inserting: inserting })
     }
 }
 
 async fn insert(
     mut connection: SqliteConnection,
     mut taken: UnboundedReceiver<(String, String)>,
-    made: watch::Sender<Progress>,
+    done: watch::Sender<Progress>,
 ) {
     while let Some((id, text)) = taken.recv().await {
         let insert = sqlx::query("INSERT INTO records (id, record) VALUES (?, ?)").bind(id).bind(text);
         insert.execute(&mut connection).await.unwrap();
-        made.send_modify(|progress| progress.durable += 1);
+        done.send_modify(|progress| progress.durable += 1);
     }
 }
 
