@@ -86,6 +86,7 @@ impl Chronicle {
     pub(super) fn end(self) {
         let (time, event) = (self.clock.now(), ProcessEvent::Stop);
         self.backlog.note(Record::Process(Box::new(ProcessRecord { time, event, ..self.process })));
+        self.backlog.end();
     }
 }
 

@@ -100,6 +100,13 @@ impl Backlog {
         self.flush(&mut self.waiting());
     }
 
+    /// Gives the log what waits for the last time, as the process ends.
+    pub fn end(&self) {
+        let mut waiting = self.waiting();
+        self.flush(&mut waiting);
+        waiting.drain(..).for_each(|_record| self.lose("the process ends before the log takes it"));
+    }
+
     fn flush(&self, waiting: &mut VecDeque<Record<'static>>) {
         let before = waiting.len();
         while let Some(first) = waiting.front() {

@@ -91,3 +91,16 @@ async fn it_is_tried_again_without_anyone_asking() {
     sleep(RETRY * 3).await;
     assert_eq!(*log.taken.lock().unwrap(), [7]);
 }
+
+#[test]
+fn what_the_log_does_not_take_by_the_end_is_counted_as_lost() {
+    let (log, backlog, _readiness) = backlog();
+    log.is_full.store(true, Ordering::SeqCst);
+    backlog.note(numbered(1));
+    backlog.note(numbered(2));
+    backlog.end();
+    assert_eq!(backlog.0.metrics.lost.get(), 2);
+    log.is_full.store(false, Ordering::SeqCst);
+    backlog.end();
+    assert!(log.taken.lock().unwrap().is_empty());
+}
