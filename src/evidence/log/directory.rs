@@ -25,9 +25,15 @@ fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
+/// Opens a file to read and to write anywhere; makes it if it is not there.
+pub(super) fn open_to_write(path: &Path) -> Result<File, LogError> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    opened.and_then(regular).map_err(LogError::at(path))
+}
+
 /// The same, but `None` if it is not there.
 pub(super) fn open_existing(path: &Path) -> Result<Option<File>, LogError> {
-    match OpenOptions::new().read(true).append(true).open(path) {
+    match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => regular(file).map(Some).map_err(LogError::at(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LogError::at(path)(error)),

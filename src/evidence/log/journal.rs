@@ -5,10 +5,13 @@
 //! one, both append; the lock decides whose batch comes first, and so which numbers its entries get. A batch is only
 //! begun when the one before it is synced: so what is torn can only be the last batch, and damage that whole batches
 //! follow is no accident of a crash.
+//!
+//! A segment may have room after its last batch, zeros that wait to be written over; see `spare`.
 
 mod batch;
 mod reader;
 mod segment;
+mod spare;
 
 use std::fs::{self, File};
 use std::io;
@@ -21,10 +24,15 @@ pub(super) use self::batch::push;
 pub(super) use self::batch::split;
 pub(super) use self::reader::Reader;
 use self::segment::{Scan, Segment};
+#[cfg(test)]
+pub(super) use self::spare::prepare as make_room;
 use super::LogError;
 
 /// From this length on a segment is not added to, in bytes.
-const LONG: u64 = 64 << 20;
+const LONG: u64 = 16 << 20;
+
+/// How long a segment is that has room: batches are seldom longer than what is left then.
+const ROOM: usize = 17 << 20;
 
 /// The journal, to append to.
 #[derive(Debug)]
@@ -108,6 +116,15 @@ impl Journal {
     /// How many bytes of unfinished batches were cut off since the last time this was asked.
     pub(super) const fn take_torn(&mut self) -> u64 {
         std::mem::replace(&mut self.torn, 0)
+    }
+
+    /// Makes the file of the next segment ready, once it is foreseeable that one is needed: once entries are read from the latter
+    /// half of a segment. One at a time may do this, and need not.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub(super) fn prepare(directory: &Path, reader: &Reader) -> Result<(), LogError> {
+        if reader.offset() >= LONG / 2 { spare::prepare(directory, ROOM) } else { Ok(()) }
     }
 
     /// Removes the segments all of whose entries are below `size`, but for the last.

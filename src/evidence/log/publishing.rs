@@ -92,6 +92,8 @@ struct Work {
     tree: Tree,
     reader: Reader,
     last: Duration,
+    /// Whether the next segment's file could not be made ready.
+    has_no_room: bool,
     _lock: File,
 }
 
@@ -120,7 +122,7 @@ impl Publisher {
         }
         let reader = Reader::new(&self.directory.join(super::JOURNAL), tree.size());
         let last = self.clock.elapsed().saturating_sub(self.every);
-        Ok(Some(Work { tree, reader, last, _lock: lock }))
+        Ok(Some(Work { tree, reader, last, has_no_room: false, _lock: lock }))
     }
 
     /// Takes in what is new, and publishes it if it is time, or if `now`.
@@ -136,7 +138,19 @@ impl Publisher {
             shared.published(work.tree.size());
             Journal::forget(&self.directory.join(super::JOURNAL), work.tree.size())?;
         }
+        self.prepare(work);
         Ok(())
+    }
+
+    /// Makes room for what will be written. The journal goes on without, if need be.
+    fn prepare(&self, work: &mut Work) {
+        let prepared = Journal::prepare(&self.directory.join(super::JOURNAL), &work.reader);
+        if let Err(error) = &prepared
+            && !work.has_no_room
+        {
+            tracing::warn!("no room is made in the journal beforehand: {error}");
+        }
+        work.has_no_room = prepared.is_err();
     }
 
     /// For how long there is nothing to do; `None` if there is not before something comes.

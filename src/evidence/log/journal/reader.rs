@@ -89,6 +89,11 @@ impl Reader {
         }
     }
 
+    /// How far the segment is read that is being read, in bytes.
+    pub(super) fn offset(&self) -> u64 {
+        self.at.as_ref().map_or(0, |cursor| cursor.offset)
+    }
+
     /// The segment in which the next entry is or will be.
     fn segment(&self) -> Result<Option<Cursor>, LogError> {
         let numbers = Segment::numbers(&self.directory)?;

@@ -1,11 +1,12 @@
-//! One file of the journal.
+//! One file of the journal: batches, and after them perhaps room for others, which is all zeros.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::batch::{HEAD, Head, MARK};
+use super::spare;
 use crate::evidence::log::{LogError, directory};
 
 /// How much is read at a time when looking for what follows damage.
@@ -19,6 +20,9 @@ pub(super) struct Segment {
     first: u64,
     /// Up to where its batches are known to be whole.
     length: u64,
+    /// Whether what comes after them was looked at, all of it. Who writes in this very boot of the machine begins with a head; what
+    /// a failure of power leaves may begin with zeros.
+    is_searched: bool,
 }
 
 /// Why a batch was not appended.
@@ -74,17 +78,18 @@ impl Segment {
     pub(super) fn open(directory: &Path, first: u64) -> Result<Option<Self>, LogError> {
         let path = Self::path(directory, first);
         match directory::open_existing(&path)? {
-            Some(file) => Ok(Some(Self { path, file, first, length: 0 })),
+            Some(file) => Ok(Some(Self { path, file, first, length: 0, is_searched: false })),
             None => Ok(None),
         }
     }
 
-    /// A new one.
+    /// A new one, with room if some is [prepared](spare::prepare).
     pub(super) fn create(directory: &Path, first: u64) -> Result<Self, LogError> {
         let path = Self::path(directory, first);
-        let file = directory::open_to_append(&path)?;
+        spare::take(directory, &path)?;
+        let file = directory::open_to_write(&path)?;
         directory::sync(directory)?;
-        Ok(Self { path, file, first, length: 0 })
+        Ok(Self { path, file, first, length: 0, is_searched: true })
     }
 
     /// The number of its first entry.
@@ -92,21 +97,22 @@ impl Segment {
         self.first
     }
 
-    /// Its length, in bytes.
+    /// How long its batches are, in bytes.
     pub(super) const fn length(&self) -> u64 {
         self.length
     }
 
     /// Appends a batch and syncs; takes it back if that fails.
     pub(super) fn append(&mut self, head: &[u8], entries: &[u8]) -> Result<(), NotAppended> {
-        let mut file = &self.file;
-        let written = file.write_all(head).and_then(|()| file.write_all(entries)).and_then(|()| file.sync_data());
-        if let Err(error) = written {
+        let begin = self.length + u64::try_from(head.len()).unwrap_or(0);
+        // The head first: who finds zeros in its place may take it that nothing was begun.
+        let written = self.file.write_all_at(head, self.length).and_then(|()| self.file.write_all_at(entries, begin));
+        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
             // A full disk lets a part in. The error is what counts if that can't be undone.
             let is_left = self.file.set_len(self.length).is_err();
             return Err(NotAppended { error: LogError::at(&self.path)(error), is_left });
         }
-        self.length += u64::try_from(head.len() + entries.len()).unwrap_or(u64::MAX);
+        self.length = begin + u64::try_from(entries.len()).unwrap_or(u64::MAX);
         Ok(())
     }
 
@@ -127,11 +133,12 @@ impl Segment {
         if end < self.length {
             return Ok(true);
         }
+        let is_followed = !is_blank(&self.read(left, HEAD)?);
         match self.batch(end)? {
             Some(found) if found != *head => return Ok(true),
-            Some(_) if end > left => return Ok(false),
+            Some(_) if is_followed => return Ok(false),
             // What that is, [`Self::scan`] says.
-            None if end > left => return Ok(true),
+            None if is_followed => return Ok(true),
             _ => {}
         }
         let undone = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
@@ -151,14 +158,7 @@ impl Segment {
         }
         while self.length < end {
             let Some(head) = self.batch(end)? else {
-                self.refuse_if_more_follows(end)?;
-                let torn = end - self.length;
-                self.file
-                    .set_len(self.length)
-                    .and_then(|()| self.file.sync_data())
-                    .map_err(LogError::at(&self.path))?;
-                tracing::warn!(path = %self.path.display(), bytes = torn, "cut off a batch that was left unfinished");
-                return Ok(Scan::End { next, torn });
+                return self.cut(end).map(|torn| Scan::End { next, torn });
             };
             if head.first != next {
                 let (path, offset) = (self.path.clone(), self.length);
@@ -183,6 +183,35 @@ impl Segment {
         }
         let entries = self.read(begin, usize::try_from(head.length).unwrap_or(usize::MAX))?;
         Ok(head.fits(&entries).then_some(head))
+    }
+
+    /// Cuts off a batch that was left unfinished, if there is one. Says how much that was.
+    fn cut(&mut self, end: u64) -> Result<u64, LogError> {
+        if self.is_searched && is_blank(&self.read(self.length, HEAD)?) {
+            return Ok(0);
+        }
+        let torn = self.filled(end)? - self.length;
+        if torn > 0 {
+            self.refuse_if_more_follows(end)?;
+            let cut = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
+            cut.map_err(LogError::at(&self.path))?;
+            tracing::warn!(path = %self.path.display(), bytes = torn, "cut off a batch that was left unfinished");
+        }
+        self.is_searched = true;
+        Ok(torn)
+    }
+
+    /// Where the zeros begin that go to the end; not before the end of what is known.
+    fn filled(&self, end: u64) -> Result<u64, LogError> {
+        let (mut at, mut filled) = (self.length, self.length);
+        while at < end {
+            let window = self.read(at, STEP)?;
+            if let Some(last) = window.iter().rposition(|byte| *byte != 0) {
+                filled = at + u64::try_from(last).unwrap_or(0) + 1;
+            }
+            at += u64::try_from(STEP).unwrap_or(u64::MAX);
+        }
+        Ok(filled)
     }
 
     /// What a crash leaves unfinished is the last batch. If another follows, what is here was synced once.
@@ -212,6 +241,11 @@ impl Segment {
     pub(super) fn make_read_only(&mut self, path: &Path) {
         self.file = File::open(path).unwrap();
     }
+}
+
+/// Whether there is nothing here, or room.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// As many of `length` bytes at `offset` as there are.

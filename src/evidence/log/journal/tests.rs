@@ -95,12 +95,94 @@ fn a_batch_that_was_left_unfinished_is_cut_off_wherever_it_was_left() {
         for tail in [&[][..], &[0; 50], &[0xff; 50]] {
             fs::write(&path, [&longer[..end], tail].concat()).unwrap();
             let mut journal = Journal::open(directory.path(), 0).unwrap();
-            let torn = u64::try_from(end - whole.len() + tail.len()).unwrap();
-            assert_eq!(journal.take_torn(), torn, "{end}");
+            // Zeros at the end are room.
+            let left = [&longer[whole.len()..end], tail].concat();
+            let torn = left.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            assert_eq!(journal.take_torn(), u64::try_from(torn).unwrap(), "{end}");
             assert_eq!(append(&mut journal, &["another"]), 2);
             assert_eq!(read(directory.path(), 0), ["first", "second", "another"]);
         }
     }
+}
+
+/// The same in a segment that has room: what the last batch has not reached is zeros, wherever it is, and the file is no shorter.
+#[test]
+fn a_batch_that_was_left_unfinished_in_room_is_cut_off_whatever_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    spare::prepare(directory.path(), 400).unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["first", "second"]);
+    let path = only_segment(directory.path());
+    let before = fs::read(&path).unwrap();
+    append(&mut journal, &["third", "fourth"]);
+    drop(journal);
+    let after = fs::read(&path).unwrap();
+    assert_eq!((before.len(), after.len()), (400, 400));
+    let (begin, end) = (filled(&before), filled(&after));
+    for from in begin..end {
+        for to in [from + 1, from + 7, end] {
+            let mut torn = after.clone();
+            torn[from..to.min(end)].fill(0);
+            if torn == after {
+                continue;
+            }
+            fs::write(&path, &torn).unwrap();
+            let mut journal = Journal::open(directory.path(), 0).unwrap();
+            assert_eq!(journal.take_torn(), u64::try_from(filled(&torn) - begin).unwrap(), "{from}..{to}");
+            assert_eq!(append(&mut journal, &["another"]), 2);
+            assert_eq!(read(directory.path(), 0), ["first", "second", "another"]);
+        }
+    }
+}
+
+/// Where the zeros begin that go to the end.
+fn filled(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+/// What does not fit goes beyond the room, and nobody notices.
+#[test]
+fn a_segment_with_room_is_read_and_appended_to_like_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut old = Journal::open(directory.path(), 0).unwrap();
+    let mut new = Journal::open(directory.path(), 0).unwrap();
+    let mut reader = Reader::new(directory.path(), 0);
+    let mut owed = Vec::new();
+    for turn in 0..40_u64 {
+        let journal = if turn % 3 == 0 { &mut old } else { &mut new };
+        if turn % 10 == 5 {
+            spare::prepare(directory.path(), 200).unwrap();
+            journal.catch_up().unwrap();
+            journal.begin_another().unwrap();
+            assert!(!directory.path().join("spare").exists(), "it was not taken");
+        }
+        let text = turn.to_string();
+        assert_eq!(append(journal, &[&text]), turn);
+        owed.push(text);
+        let batch = reader.batch().unwrap().unwrap();
+        assert_eq!(batch.entries().collect::<Vec<_>>(), [turn.to_string().as_bytes()]);
+        assert!(reader.batch().unwrap().is_none());
+    }
+    assert_eq!(read(directory.path(), 0), owed);
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [0, 5, 15, 25, 35]);
+}
+
+#[test]
+fn a_spare_is_made_once_and_what_can_not_be_made_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spare, new) = (directory.path().join("spare"), directory.path().join("spare.new"));
+    fs::write(&new, b"left by a crash, and longer than what is made now").unwrap();
+    spare::prepare(directory.path(), 10).unwrap();
+    assert_eq!(fs::read(&spare).unwrap(), [0; 10]);
+    spare::prepare(directory.path(), 20).unwrap();
+    assert_eq!(fs::metadata(&spare).unwrap().len(), 10);
+    fs::remove_file(&spare).unwrap();
+    fs::create_dir(&new).unwrap();
+    spare::prepare(directory.path(), 10).unwrap_err();
+    assert!(!spare.exists());
+    // It goes on without.
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    assert_eq!(append(&mut journal, &["a"]), 0);
 }
 
 /// A flipped bit in what was synced is told, and nothing is cut off; in the last batch it can't be told from a crash.

@@ -19,6 +19,8 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 enum Step {
     /// One batch of so many entries is synced in the journal, and made tiles of.
     Write(usize),
+    /// There will be room of so many bytes in the next segment.
+    Room(usize),
     /// The journal goes on in another segment.
     Turn,
     /// A checkpoint of all entries.
@@ -54,15 +56,18 @@ impl Dice {
         self.below(2) == 0
     }
 
-    /// What is found of a file that was `old` on the disk and was written to be `new`.
+    /// What is found of a file that was `old` on the disk and was written to be `new`, which has what `old` had or zeros in its place.
     fn torn(&mut self, old: Option<&Vec<u8>>, new: &[u8]) -> Option<Vec<u8>> {
-        let kept = old.filter(|old| new.starts_with(old)).map_or(0, Vec::len);
+        let (kept, room) = old.map_or((0, 0), |old| {
+            let kept = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+            (if new.starts_with(old) || old[kept..].iter().all(|byte| *byte == 0) { kept } else { 0 }, old.len())
+        });
         let cut = kept + self.below(new.len() - kept + 1);
         let resumed = cut + self.below(new.len() - cut + 1);
         match self.below(4) {
             0 => old.cloned(),
             1 => Some(new.to_vec()),
-            2 => Some(new[..cut].to_vec()),
+            2 => Some([&new[..cut], &vec![0; room.saturating_sub(cut)]].concat()),
             _ => Some([&new[..cut], &vec![0; resumed - cut], &new[resumed..]].concat()),
         }
     }
@@ -125,6 +130,7 @@ impl Machine {
                 self.synced += count;
                 self.work().follow();
             }
+            Step::Room(length) => journal::make_room(&self.home.path().join(JOURNAL), length).unwrap(),
             Step::Turn => self.turn(),
             Step::Publish => {
                 let before = self.now();
@@ -153,7 +159,7 @@ impl Machine {
     fn turn(&mut self) {
         let now = self.now();
         let last = now.iter().rfind(|(path, _)| path.extension().is_some_and(|extension| extension == "journal"));
-        if last.is_some_and(|(_, bytes)| !bytes.is_empty()) {
+        if last.is_some_and(|(_, bytes)| bytes.iter().any(|byte| *byte != 0)) {
             self.work().journal.begin_another().unwrap();
         }
     }
@@ -227,7 +233,7 @@ impl Machine {
                 for path in begun.filter(|path| left.contains_key(*path)).cloned().collect::<Vec<_>>() {
                     let before = before.keys().filter(|path| path.starts_with(JOURNAL));
                     left.extend(before.filter_map(|path| Some((path.clone(), after.get(path)?.clone()))));
-                    left.insert(path, Vec::new());
+                    left.insert(path.clone(), after[&path].clone());
                 }
             }
             During::Checkpoint => {
@@ -305,7 +311,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         4 => (1_usize..200).prop_map(Step::Write),
-        1 => Just(Step::Turn),
+        2 => (1_usize..200_000).prop_map(Step::Room),
+        2 => Just(Step::Turn),
         2 => Just(Step::Publish),
         2 => (during, any::<u64>()).prop_map(|(during, seed)| Step::Fail(during, seed)),
     ]
