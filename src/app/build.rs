@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use tokio::runtime::Handle;
 
 use super::callers::access;
-use super::chronicle::{Chronicle, turned_away};
+use super::chronicle::{Chronicle, Counted};
 use super::delegation::token_endpoint;
 use super::entities::{EntityMetrics, entities};
 use super::evidence::Evidence;
@@ -67,7 +67,7 @@ pub(super) struct Common {
 impl Common {
     fn new(
         (evidence, receipts): (&Evidence, Option<ReceiptOffer>),
-        (backlog, checks): (BacklogMetrics, &ext_authz::Metrics),
+        (backlog, counted): (BacklogMetrics, Counted<'_>),
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         readiness: Readiness,
@@ -76,7 +76,7 @@ impl Common {
         let certificates = Arc::clone(&evidence.certificates);
         let insistent = Arc::new(Insistent(Arc::clone(&evidence.log)));
         let backlog = Backlog::new(insistent, readiness.clone(), backlog);
-        let turned_away = turned_away(Arc::clone(&clock), checks);
+        let turned_away = counted.turned_away(Arc::clone(&clock));
         Self { audit, backlog, turned_away, archive, certificates, receipts, clock, entropy, readiness }
     }
 }
@@ -107,7 +107,8 @@ impl App {
         let opening = readiness.block("store", "waiting for the database");
         let store = Arc::new(store::open(config.store.url.expose().expose()).await?);
         drop(opening);
-        let counted = (metrics.audit, metrics.exports, metrics.backlog, &metrics.ext_authz);
+        let counted = Counted { checks: &metrics.ext_authz, sds: &metrics.sds, workload_api: &metrics.workload_api };
+        let counted = (metrics.audit, metrics.exports, metrics.backlog, counted);
         let (begun, running) = ((clock, readiness, takeover), (&mut tasks, &shutdown));
         let (evidence, common, chronicle) = evidence_plane(config, desk, begun, counted, running).await?;
         let witness = witnesses::start(config, &common, &evidence, metrics.witness, (&mut tasks, &shutdown))?;
@@ -149,6 +150,7 @@ impl App {
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
         std::mem::take(&mut listeners.inherited).finish()?;
+        listeners.account(&common.turned_away);
         listeners.open(&mut tasks, &shutdown)?;
         let stop = StopSignals::install()?;
         drop(starting);
@@ -162,13 +164,13 @@ async fn evidence_plane(
     config: &Config,
     desk: Option<Arc<ReceiptDesk>>,
     (clock, readiness, takeover): (Arc<dyn Clock>, Readiness, bool),
-    (log, exports, backlog, checks): (LogMetrics, ExportMetrics, BacklogMetrics, &ext_authz::Metrics),
+    (log, exports, backlog, counted): (LogMetrics, ExportMetrics, BacklogMetrics, Counted<'_>),
     (tasks, shutdown): (&mut TaskGroup, &Shutdown),
 ) -> Result<(Evidence, Common, Chronicle), AppError> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let evidence = Evidence::open(config, &clock, &entropy, &readiness, (log.clone(), exports))?;
     let receipts = receipt_offer(config, desk, &evidence);
-    let common = Common::new((&evidence, receipts), (backlog, checks), clock, entropy, readiness);
+    let common = Common::new((&evidence, receipts), (backlog, counted), clock, entropy, readiness);
     let begun = (&evidence, takeover);
     let chronicle = Chronicle::begin(&common, &config.audit, begun, log, (tasks, shutdown)).await?;
     retention::keep(config, &common, &evidence, (tasks, shutdown));

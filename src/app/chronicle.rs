@@ -13,6 +13,8 @@ use super::AppError;
 use super::build::Common;
 use super::evidence::Evidence;
 use crate::config;
+use crate::edge::envoy::{ext_authz, sds};
+use crate::edge::workload_api;
 use crate::evidence::log::{Durability, LogMetrics, Unavailable};
 use crate::evidence::{Backlog, BundleRecord, ProcessEvent, ProcessRecord, Record, TurnedAway, UnrecordedRecord};
 use crate::foundation::clock::{Clock, Timestamp};
@@ -193,13 +195,24 @@ impl Gaps {
     }
 }
 
-/// Those that are counted where they are answered.
-pub(super) fn turned_away(clock: Arc<dyn Clock>, checks: &crate::edge::envoy::ext_authz::Metrics) -> TurnedAway {
-    let turned_away = TurnedAway::new(clock);
-    for (reason, counter) in checks.undecided() {
-        turned_away.follow("ext_authz", reason, counter);
+/// Who counts those that are turned away, each at its own edge.
+#[derive(Clone, Copy)]
+pub(super) struct Counted<'m> {
+    pub(super) checks: &'m ext_authz::Metrics,
+    pub(super) sds: &'m sds::Metrics,
+    pub(super) workload_api: &'m workload_api::Metrics,
+}
+
+impl Counted<'_> {
+    /// The account of them.
+    pub(super) fn turned_away(self, clock: Arc<dyn Clock>) -> TurnedAway {
+        let turned_away = TurnedAway::new(clock);
+        let follow = |edge, (reason, counter)| turned_away.follow(edge, reason, counter);
+        self.checks.undecided().into_iter().for_each(|counted| follow("ext_authz", counted));
+        self.sds.turned_away().into_iter().for_each(|counted| follow("sds", counted));
+        self.workload_api.turned_away().into_iter().for_each(|counted| follow("workload_api", counted));
+        turned_away
     }
-    turned_away
 }
 
 #[cfg(test)]

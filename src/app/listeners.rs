@@ -1,6 +1,7 @@
 //! The listeners: what is behind each, what the encrypted ones show, and opening them all.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,6 +31,8 @@ pub(super) struct Listeners {
     limits: Limits,
     metrics: ServerMetrics,
     takeover: bool,
+    /// The names of all that were prepared, each once.
+    names: BTreeSet<&'static str>,
     prepared: Vec<(&'static str, Prepared, Served)>,
 }
 
@@ -98,7 +101,7 @@ impl Listeners {
         inherited: InheritedSockets,
         takeover: bool,
     ) -> Self {
-        Self { inherited, limits: limits(config), metrics, takeover, prepared: Vec::new() }
+        Self { inherited, limits: limits(config), metrics, takeover, names: BTreeSet::new(), prepared: Vec::new() }
     }
 
     pub(super) fn prepare(
@@ -119,6 +122,7 @@ impl Listeners {
                 Served::Http(router, _) if !address.tls => Served::Http(router.clone(), None),
                 other => other.clone(),
             };
+            self.names.insert(name);
             self.prepared.push((name, prepared, served));
         }
         Ok(())
@@ -137,6 +141,15 @@ impl Listeners {
             self.prepare("authzen", std::slice::from_ref(&listener.address), &served)?;
         }
         Ok(())
+    }
+
+    /// Has those be on record whose connections were not served.
+    pub(super) fn account(&self, turned_away: &TurnedAway) {
+        for name in &self.names {
+            for (reason, counter) in self.metrics.listener(name).turned_away() {
+                turned_away.follow(name, reason, counter);
+            }
+        }
     }
 
     /// Serves on all that was prepared.

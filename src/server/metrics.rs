@@ -36,6 +36,13 @@ struct ListenerLabels {
     listener: &'static str,
 }
 
+impl ListenerMetrics {
+    /// Connections on which nothing was asked: why, and how many.
+    pub fn turned_away(&self) -> [(&'static str, Counter); 2] {
+        [("no_place", self.refused.clone()), ("no_handshake", self.handshake_failures.clone())]
+    }
+}
+
 impl ServerMetrics {
     /// Registers the families.
     pub fn new(registry: &mut Registry) -> Self {

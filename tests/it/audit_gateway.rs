@@ -6,12 +6,16 @@ use std::process::Command;
 use nix::unistd::geteuid;
 use portcullis::foundation::digest::Digest;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::audit::{Log, QUESTION, audit_ok, stop};
 use crate::audit_backlog::{Hanging, quiet};
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Home};
 use crate::support::http::ask;
+use crate::support::pdp::Pdp;
+use crate::support::workload_api::Client;
 
 /// The records of one kind, in order.
 fn of_kind(home: &Home, kind: &str) -> Vec<Value> {
@@ -139,4 +143,22 @@ async fn callers_that_nobody_knows_are_on_record_and_what_sources_say() {
     );
     assert_eq!(told["peers"], json!([format!("uid {uid}")]));
     assert!(of_kind(&home, "decision").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_no_further_than_the_door_is_on_record_too() {
+    let pdp = Pdp::start(&[]).await;
+    let mut workload = Client::connect(&pdp.home.workload_socket()).await;
+    for _ in 0..2 {
+        assert!(workload.validate("anyone", "e30.e30.e30").await.is_err());
+    }
+    let mut plain = TcpStream::connect(("127.0.0.1", pdp.port)).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let _alert = plain.read_to_end(&mut Vec::new()).await;
+    stop(pdp.gateway).await;
+    let told: Vec<_> = of_kind(&pdp.home, "turned_away")
+        .iter()
+        .map(|told| json!([told["edge"], told["reason"], told["count"]]))
+        .collect();
+    assert_eq!(told, [json!(["authzen", "no_handshake", 1]), json!(["workload_api", "token_rejected", 2])]);
 }

@@ -14,6 +14,7 @@ pub struct Metrics {
     pub(super) failures: Counter,
     pub(super) tokens_verified: Counter,
     pub(super) tokens_rejected: Counter,
+    pub(super) overloaded: Counter,
 }
 
 impl Metrics {
@@ -31,7 +32,13 @@ impl Metrics {
         count("portcullis_workload_api_failures", "Times that a caller could not be identified", &metrics.failures);
         count("portcullis_workload_api_tokens_verified", "JWT-SVIDs that held", &metrics.tokens_verified);
         count("portcullis_workload_api_tokens_rejected", "JWT-SVIDs that did not hold", &metrics.tokens_rejected);
+        count("portcullis_workload_api_overloaded", "Streams refused because there was no room", &metrics.overloaded);
         metrics
+    }
+
+    /// Those who were turned away with no record of each: why, and how many.
+    pub fn turned_away(&self) -> [(&'static str, Counter); 2] {
+        [("overloaded", self.overloaded.clone()), ("token_rejected", self.tokens_rejected.clone())]
     }
 }
 
@@ -50,6 +57,7 @@ mod tests {
             &metrics.failures,
             &metrics.tokens_verified,
             &metrics.tokens_rejected,
+            &metrics.overloaded,
         ]
         .into_iter()
         .enumerate()
@@ -58,10 +66,11 @@ mod tests {
         }
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        for line in ["streams 9", "messages_total 1", "refusals_total 2", "failures_total 3"]
-            .into_iter()
-            .chain(["tokens_verified_total 4", "tokens_rejected_total 5"])
-        {
+        for line in ["streams 9", "messages_total 1", "refusals_total 2", "failures_total 3"].into_iter().chain([
+            "tokens_verified_total 4",
+            "tokens_rejected_total 5",
+            "overloaded_total 6",
+        ]) {
             let line = format!("portcullis_workload_api_{line}");
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

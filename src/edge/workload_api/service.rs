@@ -182,7 +182,10 @@ impl SpiffeWorkloadApi for WorkloadService {
 
 impl Shared {
     fn open(&self, peer: &UnixPeer) -> Result<OpenStream, Status> {
-        let place = self.streams.take(Some(peer.uid)).ok_or_else(refusal::too_many_streams)?;
+        let place = self.streams.take(Some(peer.uid)).ok_or_else(|| {
+            self.metrics.overloaded.inc();
+            refusal::too_many_streams()
+        })?;
         self.metrics.streams.inc();
         Ok(OpenStream { streams: self.metrics.streams.clone(), _place: place })
     }

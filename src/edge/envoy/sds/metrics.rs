@@ -16,6 +16,7 @@ pub struct Metrics {
     pub(super) emptied: Counter,
     pub(super) withdrawn: Counter,
     pub(super) failures: Counter,
+    pub(super) overloaded: Counter,
 }
 
 impl Metrics {
@@ -30,6 +31,7 @@ impl Metrics {
             emptied: Counter::default(),
             withdrawn: Counter::default(),
             failures: Counter::default(),
+            overloaded: Counter::default(),
         };
         registry.register("portcullis_sds_streams", "Secret streams that are open", metrics.streams.clone());
         let mut count = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
@@ -40,7 +42,13 @@ impl Metrics {
         count("portcullis_sds_emptied_bundles", "Bundles and credentials replaced by empty ones", &metrics.emptied);
         count("portcullis_sds_withdrawn_svids", "SVIDs handed out and then no longer granted", &metrics.withdrawn);
         count("portcullis_sds_failures", "Times that a caller could not be identified", &metrics.failures);
+        count("portcullis_sds_overloaded", "Streams refused because there was no room", &metrics.overloaded);
         metrics
+    }
+
+    /// Those who were turned away with no record of each: why, and how many.
+    pub fn turned_away(&self) -> [(&'static str, Counter); 1] {
+        [("overloaded", self.overloaded.clone())]
     }
 }
 
@@ -78,6 +86,7 @@ mod tests {
             "portcullis_sds_emptied_bundles_total 5",
             "portcullis_sds_withdrawn_svids_total 6",
             "portcullis_sds_failures_total 7",
+            "portcullis_sds_overloaded_total 8",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

@@ -166,7 +166,10 @@ impl Shared {
 
     fn open(&self, peer: &UnixPeer) -> Result<OpenStream, Status> {
         let place = self.streams.take(Some(peer.uid));
-        let place = place.ok_or_else(|| Status::resource_exhausted("too many streams are open"))?;
+        let place = place.ok_or_else(|| {
+            self.metrics.overloaded.inc();
+            Status::resource_exhausted("too many streams are open")
+        })?;
         self.metrics.streams.inc();
         Ok(OpenStream { streams: self.metrics.streams.clone(), _place: place })
     }
