@@ -96,24 +96,18 @@ pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
     nix::unistd::syncfs(opened.as_fd()).map_err(|error| LogError::at(directory)(error.into()))
 }
 
-/// Writes a whole file, in a directory that is made if need be, to be read by whoever may enter the directory. Until it is whole it
-/// is `new`, on the same file system and one at a time, and what was there stays; it is on the disk once [`sync_all`] has returned.
-pub(super) fn write(path: &Path, new: &Path, contents: &[u8]) -> Result<(), LogError> {
-    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new);
-    in_its_directory(new, open)?.write_all(contents).map_err(LogError::at(new))?;
-    in_its_directory(path, || fs::rename(new, path))
-}
-
-/// Does what needs the directory of `path`. Most times it is there.
-fn in_its_directory<T>(path: &Path, work: impl Fn() -> io::Result<T>) -> Result<T, LogError> {
-    let done = match (work(), path.parent()) {
+/// Writes a whole file, in a directory that is made if need be. It is whole and on the disk once [`sync_all`] has returned, and
+/// anything before that.
+pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let opened = match (open(), path.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             create(parent)?;
-            work()
+            open()
         }
-        (done, _) => done,
+        (opened, _) => opened,
     };
-    done.map_err(LogError::at(path))
+    opened.and_then(|mut file| file.write_all(contents)).map_err(LogError::at(path))
 }
 
 /// Writes a whole file, which is on the disk when this returns: after a crash there is the old file or the new one.

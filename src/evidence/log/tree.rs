@@ -16,10 +16,6 @@ use super::key::Signer;
 use super::{LogError, directory};
 use crate::foundation::clock::Timestamp;
 
-/// What a tile or bundle is until it is whole, below the log's directory. Not beside it: to make a file among a thousand others and to
-/// move it takes several times as long.
-const NEW: &str = "tile/new";
-
 /// The tree of a log, to append to.
 #[derive(Debug)]
 pub struct Tree {
@@ -214,9 +210,9 @@ impl Tree {
         self.directory.join(format!("{full}.p"))
     }
 
-    /// The size of a tree is below 2^63, so each of its tiles and bundles has a name.
+    /// Where it belongs at once: until there is a checkpoint that vouches for it nobody asks for it, and whoever goes on after a crash
+    /// writes it anew. The size of a tree is below 2^63, so each of its tiles and bundles has a name.
     fn write(&self, name: Option<String>, contents: &[u8]) -> Result<(), LogError> {
-        let new = self.directory.join(NEW);
-        name.map_or(Ok(()), |name| directory::write(&self.directory.join(name), &new, contents))
+        name.map_or(Ok(()), |name| directory::write(&self.directory.join(name), contents))
     }
 }

@@ -221,9 +221,6 @@ impl Machine {
                 left.insert(path.clone(), new.clone());
             } else if old != Some(new) && (path.starts_with("tile") || path.starts_with(JOURNAL)) {
                 put(&mut left, path, dice.torn(old, new));
-                if path.starts_with("tile") && dice.coin() {
-                    put(&mut left, Path::new("tile/new"), dice.torn(None, new));
-                }
             }
         }
         match during {
