@@ -13,7 +13,7 @@ use super::{Durability, LogError, Shared};
 
 /// A sync costs the processor as much as dozens of decisions, so under load there is a pause between two, unless answers
 /// wait for them.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_millis(250);
