@@ -11,5 +11,6 @@ pub mod courier;
 pub mod entities;
 pub mod fetch;
 pub mod jwks;
+mod retry_after;
 pub mod token_endpoint;
 pub mod witness;

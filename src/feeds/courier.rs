@@ -1,14 +1,14 @@
 //! Tells records to a server over HTTP: an adapter to [`Courier`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::fetch::{FeedUrl, FetchConfig, Tell};
+use super::retry_after::retry_after;
 use crate::evidence::export::{Answer, Courier, Message};
 use crate::foundation::clock::Clock;
 
@@ -32,11 +32,9 @@ impl Courier for HttpCourier {
                 headers.insert(HeaderName::from_static(name), value);
             }
             let answer = self.0.tell(headers, Bytes::from(message.body)).await?;
-            // In seconds: what is said as a date would depend on two clocks.
-            let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             Ok(Answer {
                 status: answer.status().as_u16(),
-                retry_after: retry_after.map(Duration::from_secs),
+                retry_after: retry_after(answer.headers()),
                 body: answer.into_body().to_vec(),
             })
         })

@@ -1,14 +1,14 @@
 //! Asks authorization servers, and the token services of clouds, over HTTP: an adapter to [`TokenEndpoint`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
 use super::fetch::{FeedUrl, FetchConfig, Tell};
+use super::retry_after::retry_after;
 use crate::delegation::outbound::{TokenAnswer, TokenEndpoint};
 use crate::foundation::clock::Clock;
 use crate::foundation::secret::Secret;
@@ -39,10 +39,9 @@ impl TokenEndpoint for HttpTokenEndpoint {
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind), (ACCEPT, self.accepts.clone())]);
             let answer = self.tell.tell(headers, Bytes::copy_from_slice(form.expose().as_bytes())).await?;
-            let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             Ok(TokenAnswer {
                 status: answer.status().as_u16(),
-                retry_after: retry_after.map(Duration::from_secs),
+                retry_after: retry_after(answer.headers()),
                 body: Secret::new(answer.into_body().to_vec()),
             })
         })

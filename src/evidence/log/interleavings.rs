@@ -33,7 +33,7 @@ fn take_all(queue: &Queue) -> Vec<Vec<u8>> {
         let entries: Vec<_> = split(&waiting.bytes).map(|entry| entry.unwrap().to_vec()).collect();
         assert_eq!(entries.len(), waiting.count);
         taken.extend(entries);
-        queue.settle(waiting.count);
+        queue.settle(&waiting);
         queue.gather(Duration::from_millis(10));
         emptied = waiting;
     }
@@ -83,7 +83,7 @@ fn no_more_is_accepted_than_may_be_lost_whether_it_was_taken_or_not() {
         let writer = thread::spawn({
             let queue = Arc::clone(&queue);
             // It takes and never gets to write, as before a disk that hangs.
-            move || queue.take(Waiting::default()).map_or(0, |waiting| waiting.count)
+            move || queue.take(Waiting::default()).unwrap_or_default()
         });
         let puts = (0..2_u8).map(|who| {
             let queue = Arc::clone(&queue);
@@ -93,9 +93,9 @@ fn no_more_is_accepted_than_may_be_lost_whether_it_was_taken_or_not() {
         let accepted: usize = puts.into_iter().map(|put| put.join().unwrap()).sum();
         assert_eq!(accepted, LIMIT);
         let taken = writer.join().unwrap();
-        assert!(taken > 0);
+        assert!(taken.count > 0);
         assert_eq!(queue.put(b"more"), Err(Refused::Full));
-        queue.settle(taken);
+        queue.settle(&taken);
         assert_eq!(queue.put(b"more"), Ok(4));
     };
     shuttle::check_random(race, ORDERS);

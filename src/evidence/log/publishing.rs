@@ -19,7 +19,7 @@ use rustix::process::setpriority_process;
 use super::journal::{Journal, Reader};
 use super::key::Signer;
 use super::tree::Tree;
-use super::{LogConfig, LogError, LogKey, Shared, directory};
+use super::{Durability, LogConfig, LogError, LogKey, Shared, directory};
 use crate::foundation::clock::Clock;
 
 /// How often a lock that another process holds, or what failed, is tried again.
@@ -84,6 +84,7 @@ pub(super) struct Publisher {
     verifier: VerifierKey,
     signer: Signer,
     every: Duration,
+    durability: Durability,
     clock: Arc<dyn Clock>,
 }
 
@@ -103,7 +104,15 @@ impl Publisher {
         let (verifier, signer) = (key.verifier(&origin)?, key.signer(&origin)?);
         // Found out later, nothing would ever be published.
         directory::open_to_append(&directory.join(LOCK))?;
-        Ok(Self { directory, origin, verifier, signer, every: config.checkpoint_every, clock })
+        Ok(Self {
+            directory,
+            origin,
+            verifier,
+            signer,
+            every: config.checkpoint_every,
+            durability: config.durability,
+            clock,
+        })
     }
 
     /// The work, if no other process is at it.
@@ -142,8 +151,11 @@ impl Publisher {
         Ok(())
     }
 
-    /// Makes room for what will be written. The journal goes on without, if need be.
+    /// Makes room for what will be written, if answers wait for that. The journal goes on without, if need be.
     fn prepare(&self, work: &mut Work) {
+        if self.durability == Durability::Group {
+            return;
+        }
         let prepared = Journal::prepare(&self.directory.join(super::JOURNAL), &work.reader);
         if let Err(error) = &prepared
             && !work.has_no_room

@@ -12,7 +12,7 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 /// How much memory is kept for entries when few come, in bytes.
 const USUAL_BYTES: usize = 1 << 20;
 
-/// From how many bytes on no more is taken, however few the entries: what waits is in memory, and becomes one batch.
+/// From how many bytes on no more is taken, however few the entries: what waits is in memory, and what is being written too.
 const MOST_BYTES: usize = 256 << 20;
 
 /// The queue, bounded in entries and in bytes.
@@ -31,8 +31,9 @@ struct State {
     waiting: Waiting,
     /// How many were put in since the beginning.
     accepted: u64,
-    /// How many were taken and are not settled.
+    /// How many were taken and are not settled, and how long they are.
     unsettled: usize,
+    unsettled_bytes: usize,
     is_closed: bool,
     /// Whether who takes has asked to be told of the first entry.
     is_awaited: bool,
@@ -67,8 +68,8 @@ impl Queue {
         if state.is_closed {
             return Err(Refused::Closed);
         }
-        if state.unsettled.saturating_add(state.waiting.count) >= self.limit || state.waiting.bytes.len() >= MOST_BYTES
-        {
+        let count = state.unsettled.saturating_add(state.waiting.count);
+        if count >= self.limit || state.unsettled_bytes.saturating_add(state.waiting.bytes.len()) >= MOST_BYTES {
             return Err(Refused::Full);
         }
         push(&mut state.waiting.bytes, entry);
@@ -84,10 +85,11 @@ impl Queue {
         Ok(place)
     }
 
-    /// So many of those that were taken are where no crash can lose them, and make room for others.
-    pub(super) fn settle(&self, count: usize) {
+    /// What was taken is where no crash can lose it, and makes room for more.
+    pub(super) fn settle(&self, taken: &Waiting) {
         let mut state = self.state();
-        state.unsettled = state.unsettled.saturating_sub(count);
+        state.unsettled = state.unsettled.saturating_sub(taken.count);
+        state.unsettled_bytes = state.unsettled_bytes.saturating_sub(taken.bytes.len());
     }
 
     /// Takes no more entries.
@@ -121,6 +123,7 @@ impl Queue {
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         let waiting = std::mem::replace(&mut state.waiting, emptied);
         state.unsettled = state.unsettled.saturating_add(waiting.count);
+        state.unsettled_bytes = state.unsettled_bytes.saturating_add(waiting.bytes.len());
         (waiting.count > 0).then_some(waiting)
     }
 

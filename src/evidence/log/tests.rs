@@ -253,6 +253,38 @@ fn what_another_process_writes_is_published_by_the_one_that_has_nothing_to_write
 }
 
 /// The tree as `kill -9` leaves it in the middle: the journal has all, the tiles and the checkpoint are of before.
+/// Only then does anyone wait for a sync.
+#[test]
+fn in_strict_the_journal_has_room_before_it_needs_it() {
+    const COUNT: usize = 150;
+    for durability in [Durability::Strict, Durability::Group] {
+        let home = Home::new();
+        let (log, keeper) = home.open_with(LogConfig { durability, ..home.config() }).unwrap();
+        let append = |numbers: std::ops::Range<usize>| {
+            let end = u64::try_from(numbers.end).unwrap();
+            for number in numbers {
+                let Record::PolicyLoad(record) = numbered(number) else { panic!("another kind") };
+                let record = PolicyLoadRecord { error: Some("x".repeat(60_000)), ..*record };
+                let _soon = log.append(Record::PolicyLoad(Box::new(record))).unwrap();
+            }
+            until(|| *log.published().borrow() == end);
+        };
+        let (journal, is_strict) = (home.path().join(JOURNAL), durability == Durability::Strict);
+        append(0..COUNT);
+        if is_strict {
+            until(|| journal.join("spare").exists());
+        }
+        append(COUNT..2 * COUNT);
+        append(2 * COUNT..3 * COUNT);
+        keeper.finish(Duration::from_mins(1)).unwrap();
+        assert!(home.numbers().into_iter().eq(0..3 * COUNT));
+        let files = fs::read_dir(&journal).unwrap().map(|file| file.unwrap().path());
+        let last = files.filter(|path| path.extension().is_some_and(|extension| extension == "journal")).max().unwrap();
+        let ends_in_room = fs::read(&last).unwrap().ends_with(&[0; 4096]);
+        assert_eq!((ends_in_room, journal.join("spare").exists()), (is_strict, is_strict), "{last:?}");
+    }
+}
+
 #[test]
 fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
     let home = Home::new();

@@ -1,5 +1,6 @@
 //! The tree on the disk: tiles, entry bundles and the checkpoint, laid out as C2SP's tlog-tiles wants them served.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use portcullis_tlog::bundle::{self, Bundle, BundleError, bundles_between};
@@ -28,7 +29,11 @@ pub struct Tree {
     tails: Vec<Vec<u8>>,
     /// The last bundle, likewise.
     tail: Vec<u8>,
-    /// The directories of what was partial and is full: no checkpoint needs them once there is another.
+    /// The directories that have partial tiles and bundles.
+    partial: HashSet<PathBuf>,
+    /// Whether these are all: a crash may have left others than those of the last checkpoint.
+    knows_all: bool,
+    /// The directories of what is full by now: no checkpoint needs them once there is another.
     stale: Vec<PathBuf>,
 }
 
@@ -84,6 +89,8 @@ impl Tree {
             published: 0,
             tails: Vec::new(),
             tail: Vec::new(),
+            partial: HashSet::new(),
+            knows_all: false,
             stale: Vec::new(),
         };
         let path = directory.join(CHECKPOINT);
@@ -122,11 +129,13 @@ impl Tree {
             if let Some(tail) = self.tails.get_mut(level) {
                 *tail = bytes;
             }
+            self.partial.extend(self.directory_of(&tile.to_string()));
         }
         let last = bundles_between(0, head.size).last().filter(|bundle| !bundle.is_full());
         if let Some(last) = last {
             walk::verify_piece(&source, head.size, last).map_err(|error| unlike(error.to_string()))?;
             self.tail = source.bundle(last)?.as_ref().to_vec();
+            self.partial.extend(self.directory_of(&last.to_string()));
         }
         (self.frontier, self.published) = (frontier, head.size);
         Ok(())
@@ -165,7 +174,7 @@ impl Tree {
         if full.iter().any(|(level, _)| *level == 0) {
             let bundle = Bundle::new(place, FULL_WIDTH).map(|bundle| bundle.to_string());
             self.write(bundle.clone(), &self.tail)?;
-            self.stale.extend(bundle.map(|name| self.partial(&name)));
+            self.filled(bundle);
             self.tail.clear();
         }
         for (level, index) in full {
@@ -173,7 +182,7 @@ impl Tree {
             if let Some(tail) = self.tails.get(usize::from(level)) {
                 self.write(tile.clone(), tail)?;
             }
-            self.stale.extend(tile.map(|name| self.partial(&name)));
+            self.filled(tile);
             if let Some(tail) = self.tails.get_mut(usize::from(level)) {
                 tail.clear();
             }
@@ -188,10 +197,13 @@ impl Tree {
         for tile in tiles_between(self.published, head.size).filter(|tile| !tile.is_full()) {
             let tail = self.tails.get(usize::from(tile.level())).map_or(&[][..], Vec::as_slice);
             self.write(Some(tile.to_string()), tail)?;
+            self.partial.extend(self.directory_of(&tile.to_string()));
         }
         if let Some(last) = bundles_between(self.published, head.size).last().filter(|bundle| !bundle.is_full()) {
             self.write(Some(last.to_string()), &self.tail)?;
+            self.partial.extend(self.directory_of(&last.to_string()));
         }
+        self.knows_all = true;
         directory::sync_all(&self.directory)?;
         let path = self.directory.join(CHECKPOINT);
         let refused = |why: String| LogError::Checkpoint { path: path.clone(), why };
@@ -205,9 +217,16 @@ impl Tree {
         Ok(note)
     }
 
-    /// Where the partial forms of a tile or bundle are.
-    fn partial(&self, full: &str) -> PathBuf {
-        self.directory.join(format!("{full}.p"))
+    /// A tile or bundle is full: its partial forms, if there are any, may go.
+    fn filled(&mut self, full: Option<String>) {
+        let directory = full.map(|full| self.directory.join(format!("{full}.p")));
+        let known = &mut self.partial;
+        self.stale.extend(directory.filter(|directory| known.remove(directory) || !self.knows_all));
+    }
+
+    /// Where a tile or bundle is that is not full.
+    fn directory_of(&self, partial: &str) -> Option<PathBuf> {
+        self.directory.join(partial).parent().map(Path::to_owned)
     }
 
     /// Where it belongs at once: until there is a checkpoint that vouches for it nobody asks for it, and whoever goes on after a crash

@@ -38,7 +38,7 @@ fn write_all(shared: &Shared, mut journal: Journal, news: &Teller) {
             shared.metrics.waiting.dec_by(i64::try_from(entries.count).unwrap_or(i64::MAX));
             return;
         }
-        shared.queue.settle(entries.count);
+        shared.queue.settle(&entries);
         let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
         shared.progress.send_modify(|progress| progress.durable = progress.durable.saturating_add(count));
         shared.metrics.written.inc_by(count);
