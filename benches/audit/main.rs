@@ -83,7 +83,7 @@ async fn bare(rounds: usize, many: u64, few: u64) {
         }
     }
     for _ in 0..rounds {
-        waits.measure(&decisions, &recorders[2].2.audit, directory.path(), few * 4).await;
+        waits.measure(&decisions, &recorders[2].2.audit, directory.path(), few * 12).await;
     }
     let rates: Vec<f64> = measured.into_iter().map(median).collect();
     let (without, database) = (rates[0], rates[DATABASE]);

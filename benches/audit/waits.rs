@@ -35,7 +35,7 @@ impl Waits {
         directory: &Path,
         count: u64,
     ) {
-        self.syncs.extend(syncs(directory, count / 4));
+        self.syncs.extend(syncs(directory, count / 12));
         self.answers.extend(answers(decisions, strict, count).await);
     }
 

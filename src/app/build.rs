@@ -149,8 +149,7 @@ impl App {
         listeners.prepare("token", &config.listen.token, &Served::Http(exchange, encryption.token))?;
         listeners.prepare("witness", &config.listen.witness, &Served::Http(witness, None))?;
         listeners.prepare("workload", &config.listen.workload, &Served::Http(workloads, None))?;
-        std::mem::take(&mut listeners.inherited).finish()?;
-        listeners.account(&common.turned_away);
+        listeners.complete(&common.turned_away)?;
         listeners.open(&mut tasks, &shutdown)?;
         let stop = StopSignals::install()?;
         drop(starting);

@@ -143,13 +143,15 @@ impl Listeners {
         Ok(())
     }
 
-    /// Has those be on record whose connections were not served.
-    pub(super) fn account(&self, turned_away: &TurnedAway) {
+    /// That were all: no socket is left that was handed over, and those are on record whose connections are not served.
+    pub(super) fn complete(&mut self, turned_away: &TurnedAway) -> Result<(), AppError> {
+        std::mem::take(&mut self.inherited).finish()?;
         for name in &self.names {
             for (reason, counter) in self.metrics.listener(name).turned_away() {
                 turned_away.follow(name, reason, counter);
             }
         }
+        Ok(())
     }
 
     /// Serves on all that was prepared.

@@ -15,7 +15,7 @@ const SPARE: &str = "spare";
 const NEW: &str = "spare.new";
 
 /// How much is written before each sync, in bytes: few enough that whoever waits for the same disk does not wait long.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 128 << 10;
 
 /// Makes the spare, of `length` bytes, if there is none. One at a time may do this.
 ///
