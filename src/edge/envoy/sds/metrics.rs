@@ -68,6 +68,7 @@ mod tests {
             &metrics.emptied,
             &metrics.withdrawn,
             &metrics.failures,
+            &metrics.overloaded,
         ]
         .into_iter()
         .enumerate()
