@@ -206,7 +206,8 @@ pub enum Record<'a> {
 }
 
 /// A question and its answer.
-#[derive(Clone, Debug, Decode, Encode, PartialEq, Serialize)]
+#[derive(Clone, Debug, Decode, PartialEq, Serialize)]
+#[cfg_attr(test, derive(Encode))]
 #[cbor(map)]
 pub struct DecisionRecord<'a> {
     /// The decision's name.

@@ -4,6 +4,9 @@
 //!
 //! Every length is written before what it is the length of, so two different records never have the same bytes.
 
+mod cbor;
+mod decision;
+
 use std::sync::Arc;
 
 use minicbor::decode::{self, Decoder};
@@ -11,6 +14,7 @@ use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
+use self::cbor::Cbor;
 use super::{DecisionId, Record, Sealed, TraceId};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
@@ -20,7 +24,7 @@ use crate::foundation::watched::Epoch;
 pub const VERSION: u8 = 2;
 
 /// How many things an entry has.
-const PARTS: u64 = 5;
+const PARTS: usize = 5;
 
 /// Who writes the records: what all records of a process have in common.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -145,11 +149,15 @@ fn write_as(
     writer: &Writer,
     record: &Record<'_>,
 ) -> Result<(), encode::Error<std::convert::Infallible>> {
-    let mut encoder = Encoder::new(buffer);
-    let encoder = encoder.array(PARTS)?.u8(version)?.u8(kind(record))?.str(&writer.gateway)?;
-    let encoder = encoder.encode(writer.config)?;
+    let mut entry = Cbor(buffer);
+    entry.array(PARTS);
+    entry.number(version.into());
+    entry.number(kind(record).into());
+    entry.text(&writer.gateway);
+    entry.digest(&writer.config);
+    let mut encoder = Encoder::new(&mut *buffer);
     match record {
-        Record::Decision(record) => encoder.encode(record)?,
+        Record::Decision(record) => return decision::write(buffer, record),
         Record::Search(record) => encoder.encode(record)?,
         Record::Issuance(record) => encoder.encode(record)?,
         Record::JwtIssuance(record) => encoder.encode(record)?,
@@ -205,7 +213,7 @@ pub fn read(bytes: &[u8]) -> Result<Entry<'_>, ReadError> {
     if !(1..=VERSION).contains(&version) {
         return Err(ReadError::Version(version));
     }
-    if parts != Some(PARTS) {
+    if parts != u64::try_from(PARTS).ok() {
         return Err(decode::Error::message("the number of parts").into());
     }
     let kind = decoder.u8()?;
@@ -273,8 +281,11 @@ impl Entry<'_> {
 
 /// A list of texts that are shared.
 pub(super) mod texts {
-    use super::{Arc, Decoder, Encoder, Write, decode, encode};
+    use super::{Arc, Decoder, decode};
+    #[cfg(test)]
+    use super::{Encoder, Write, encode};
 
+    #[cfg(test)]
     pub(in super::super) fn encode<C, W: Write>(
         texts: &Arc<[Arc<str>]>,
         encoder: &mut Encoder<W>,
@@ -294,10 +305,13 @@ pub(super) mod texts {
 
 /// A text that is shared, if it is there.
 pub(super) mod shared_text {
-    use super::{Arc, Decoder, Encoder, Write, decode, encode};
+    use super::{Arc, Decoder, decode};
+    #[cfg(test)]
+    use super::{Encoder, Write, encode};
 
     type Text = Option<Arc<str>>;
 
+    #[cfg(test)]
     pub(in super::super) fn encode<C, W: Write>(
         text: &Text,
         encoder: &mut Encoder<W>,
@@ -315,6 +329,7 @@ pub(super) mod shared_text {
         Some(None)
     }
 
+    #[cfg(test)]
     pub(in super::super) const fn is_nil(text: &Text) -> bool {
         text.is_none()
     }
