@@ -97,9 +97,9 @@ pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
 }
 
 /// Writes a whole file, in a directory that is made if need be. It is whole and on the disk once [`sync_all`] has returned, and
-/// anything before that.
+/// anything before that; but where it had the same bytes already, they are never gone.
 pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
-    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let opened = match (open(), path.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             create(parent)?;
@@ -107,7 +107,14 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
         }
         (opened, _) => opened,
     };
-    opened.and_then(|mut file| file.write_all(contents)).map_err(LogError::at(path))
+    opened.and_then(|file| fill(&file, contents)).map_err(LogError::at(path))
+}
+
+/// What is longer is cut short only afterwards.
+fn fill(mut file: &File, contents: &[u8]) -> io::Result<()> {
+    file.write_all(contents)?;
+    let length = u64::try_from(contents.len()).unwrap_or(u64::MAX);
+    if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
 }
 
 /// Writes a whole file, which is on the disk when this returns: after a crash there is the old file or the new one.
