@@ -106,7 +106,7 @@ pub struct Keeper {
 struct Shared {
     config: LogConfig,
     /// Closed at the end. Who takes then sees all that was accepted, and that it was the last.
-    queue: Queue,
+    queue: Arc<Queue>,
     progress: watch::Sender<Progress>,
     /// How many entries are under a checkpoint.
     published: watch::Sender<u64>,
@@ -142,8 +142,10 @@ impl Log {
         directory::create(&config.directory)?;
         let (size, journal) = open_files(&config, key)?;
         let publisher = Publisher::new(&config, key, Arc::clone(&clock))?;
+        let queue = Arc::new(Queue::new(config.queue.get()));
+        metrics.taken.watch(&queue);
         let shared = Arc::new(Shared {
-            queue: Queue::new(config.queue.get()),
+            queue,
             progress: watch::Sender::default(),
             published: watch::Sender::new(size),
             health: Health::new(clock, readiness.clone()),
@@ -233,23 +235,20 @@ impl Shared {
             }
             Ok(self.queue.put(entry))
         })?;
-        match put {
-            Ok(place) => {
-                self.metrics.waiting.inc();
-                Ok(place)
-            }
-            Err(Refused::Full) => {
-                self.metrics.refused_full.inc();
-                Err(if self.health.hangs() { self.health.error() } else { AppendError::Full })
-            }
-            Err(Refused::TooLong) => {
-                self.metrics.refused_failed.inc();
-                Err(AppendError::Unwritable("it is too long".to_owned()))
-            }
-            Err(Refused::Closed) => {
-                self.metrics.refused_failed.inc();
-                Err(self.health.error())
-            }
+        put.map_err(|refused| self.refused(refused))
+    }
+
+    /// Counts a record that the queue does not take, and says why it does not.
+    fn refused(&self, why: Refused) -> AppendError {
+        match why {
+            Refused::Full => self.metrics.refused_full.inc(),
+            Refused::TooLong | Refused::Closed => self.metrics.refused_failed.inc(),
+        };
+        match why {
+            Refused::Full if self.health.hangs() => self.health.error(),
+            Refused::Full => AppendError::Full,
+            Refused::TooLong => AppendError::Unwritable("it is too long".to_owned()),
+            Refused::Closed => self.health.error(),
         }
     }
 

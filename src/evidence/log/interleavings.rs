@@ -34,6 +34,7 @@ fn take_all(queue: &Queue) -> Vec<Vec<u8>> {
         assert_eq!(entries.len(), waiting.count);
         taken.extend(entries);
         queue.settle(&waiting);
+        assert!(queue.waiting() <= 3);
         queue.gather(Duration::from_millis(10));
         emptied = waiting;
     }

@@ -25,9 +25,13 @@ use crate::foundation::clock::Clock;
 /// How often a lock that another process holds, or what failed, is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How often what was written meanwhile is made tiles of, before it is time for a checkpoint. To be woken for each batch would cost
-/// as much as its tiles.
-const LOOK: Duration = Duration::from_millis(50);
+/// For how long it rests between two looks for something new, and between two tiles. What it makes tiles of at a time is little then: it
+/// holds a processor for less than the scheduler lets anyone have one who is not disturbed, which is milliseconds, and whoever
+/// writes the journal or answers waits for it as long.
+const REST: Duration = Duration::from_millis(1);
+
+/// After so long without having seen all that is there, it does not rest between tiles any more.
+const HURRY: Duration = Duration::from_millis(20);
 
 /// How much this thread gives way to those that answer, which else wait for milliseconds while it hashes; see `nice(2)`. On Linux
 /// each thread has its own.
@@ -66,15 +70,24 @@ impl Teller {
 }
 
 impl News {
-    /// Waits for `pause`, or for something new if there is none, but then for no longer than `idle`: another process tells us
-    /// nothing. `false` at the end.
-    fn wait(&self, pause: Option<Duration>, idle: Duration) -> bool {
-        let told = match pause {
-            None => self.written.recv_timeout(idle),
-            Some(pause) => self.over.recv_timeout(pause),
+    /// `false` at the end, which ends it at once.
+    fn wait(&self, pause: Pause) -> bool {
+        let (rest, idle) = match pause {
+            Pause::For(pause) => (pause, Duration::ZERO),
+            Pause::UntilNews(most) => (REST.min(most), most.saturating_sub(REST)),
         };
-        told != Err(RecvTimeoutError::Disconnected)
+        let is_over = |told| told == Err(RecvTimeoutError::Disconnected);
+        !is_over(self.over.recv_timeout(rest)) && (idle.is_zero() || !is_over(self.written.recv_timeout(idle)))
     }
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    /// After this.
+    For(Duration),
+    /// Once there is something new, after a [`REST`] at least and this at most.
+    UntilNews(Duration),
 }
 
 /// What the thread works with.
@@ -136,8 +149,14 @@ impl Publisher {
 
     /// Takes in what is new, and publishes it if it is time, or if `now`.
     fn go_on(&self, work: &mut Work, shared: &Shared, now: bool) -> Result<(), LogError> {
+        let begun = self.clock.elapsed();
         while let Some(batch) = work.reader.batch()? {
-            batch.entries().try_for_each(|entry| work.tree.append(entry))?;
+            for entry in batch.entries() {
+                let is_full = work.tree.append(entry)?;
+                if is_full && !now && self.clock.elapsed().saturating_sub(begun) < HURRY {
+                    thread::sleep(REST);
+                }
+            }
         }
         let elapsed = self.clock.elapsed();
         let is_due = now || elapsed.saturating_sub(work.last) >= self.every;
@@ -165,10 +184,12 @@ impl Publisher {
         work.has_no_room = prepared.is_err();
     }
 
-    /// For how long there is nothing to do; `None` if there is not before something comes.
-    fn pause(&self, work: &Work) -> Option<Duration> {
+    /// Until there is something new, or until it is time for a checkpoint; and if nothing waits for one, not for long either: another
+    /// process tells us nothing.
+    fn pause(&self, work: &Work) -> Pause {
         let waits = work.tree.published() < work.tree.size();
-        waits.then(|| self.every.saturating_sub(self.clock.elapsed().saturating_sub(work.last)).min(LOOK))
+        let since = if waits { self.clock.elapsed().saturating_sub(work.last) } else { Duration::ZERO };
+        Pause::UntilNews(self.every.saturating_sub(since))
     }
 }
 
@@ -194,7 +215,7 @@ fn publish_all(shared: &Shared, publisher: &Publisher, news: &News) {
         if is_last {
             return;
         }
-        is_last = !news.wait(pause, publisher.every);
+        is_last = !news.wait(pause);
         if !worked {
             // What failed in the middle is begun anew, from what is on the disk.
             work = None;
@@ -202,8 +223,8 @@ fn publish_all(shared: &Shared, publisher: &Publisher, news: &News) {
     }
 }
 
-/// Says whether it went well, and for how long to wait.
-fn attempt(shared: &Shared, publisher: &Publisher, work: &mut Option<Work>, is_last: bool) -> (bool, Option<Duration>) {
+/// Says whether it went well, and when to look again.
+fn attempt(shared: &Shared, publisher: &Publisher, work: &mut Option<Work>, is_last: bool) -> (bool, Pause) {
     let done = match work {
         Some(_) => Ok(()),
         None => publisher.begin().map(|begun| *work = begun),
@@ -214,12 +235,12 @@ fn attempt(shared: &Shared, publisher: &Publisher, work: &mut Option<Work>, is_l
             shared.readiness.clear_notice(NOTICE);
             (true, publisher.pause(work))
         }
-        (Ok(()), None) => (true, Some(RETRY)),
+        (Ok(()), None) => (true, Pause::For(RETRY)),
         (Err(error), _) => {
             shared.metrics.publish_failures.inc();
             shared.readiness.notice(NOTICE, error.to_string());
             tracing::error!("no checkpoint could be made: {error}");
-            (false, Some(publisher.every.max(RETRY)))
+            (false, Pause::For(publisher.every.max(RETRY)))
         }
     }
 }

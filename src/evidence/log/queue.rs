@@ -9,8 +9,9 @@ use portcullis_tlog::bundle::MAX_ENTRY;
 use super::journal::push;
 use super::sync::{Condvar, Mutex, MutexGuard};
 
-/// How much memory is kept for entries when few come, in bytes.
-const USUAL_BYTES: usize = 1 << 20;
+/// How much memory is kept for entries, in bytes: more than they have under most loads. What is got anew for each batch the kernel
+/// has to clear.
+const USUAL_BYTES: usize = 4 << 20;
 
 /// From how many bytes on no more is taken, however few the entries: what waits is in memory, and what is being written too.
 const MOST_BYTES: usize = 256 << 20;
@@ -37,6 +38,12 @@ struct State {
     is_closed: bool,
     /// Whether who takes has asked to be told of the first entry.
     is_awaited: bool,
+}
+
+impl State {
+    fn entries(&self) -> usize {
+        self.unsettled.saturating_add(self.waiting.count)
+    }
 }
 
 /// Entries one after another, each with its length before it.
@@ -68,8 +75,9 @@ impl Queue {
         if state.is_closed {
             return Err(Refused::Closed);
         }
-        let count = state.unsettled.saturating_add(state.waiting.count);
-        if count >= self.limit || state.unsettled_bytes.saturating_add(state.waiting.bytes.len()) >= MOST_BYTES {
+        if state.entries() >= self.limit
+            || state.unsettled_bytes.saturating_add(state.waiting.bytes.len()) >= MOST_BYTES
+        {
             return Err(Refused::Full);
         }
         push(&mut state.waiting.bytes, entry);
@@ -90,6 +98,11 @@ impl Queue {
         let mut state = self.state();
         state.unsettled = state.unsettled.saturating_sub(taken.count);
         state.unsettled_bytes = state.unsettled_bytes.saturating_sub(taken.bytes.len());
+    }
+
+    /// How many entries were put in that are not settled.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().entries()
     }
 
     /// Takes no more entries.

@@ -151,8 +151,8 @@ impl Tree {
         self.published
     }
 
-    /// Appends an entry, and writes the tiles and the bundle that it fills.
-    pub(super) fn append(&mut self, entry: &[u8]) -> Result<(), LogError> {
+    /// Appends an entry, and writes the tiles and the bundle that it fills. Says whether there were any.
+    pub(super) fn append(&mut self, entry: &[u8]) -> Result<bool, LogError> {
         let index = self.frontier.size();
         let place = index / u64::from(FULL_WIDTH);
         let too_long = |error: BundleError| LogError::Tree { path: self.directory.clone(), why: error.to_string() };
@@ -171,7 +171,8 @@ impl Tree {
                 full.push((grown.level, grown.index()));
             }
         });
-        if full.iter().any(|(level, _)| *level == 0) {
+        let is_full = !full.is_empty();
+        if is_full {
             let bundle = Bundle::new(place, FULL_WIDTH).map(|bundle| bundle.to_string());
             self.write(bundle.clone(), &self.tail)?;
             self.filled(bundle);
@@ -187,7 +188,7 @@ impl Tree {
                 tail.clear();
             }
         }
-        Ok(())
+        Ok(is_full)
     }
 
     /// Writes what is not full yet, and then a checkpoint of all entries so far. Everything that it vouches for is on

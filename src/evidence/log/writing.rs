@@ -35,9 +35,10 @@ fn write_all(shared: &Shared, mut journal: Journal, news: &Teller) {
     while let Some(entries) = shared.queue.take(emptied) {
         if !write(shared, &mut journal, &entries) {
             shared.metrics.lost.inc_by(u64::try_from(entries.count).unwrap_or(u64::MAX));
-            shared.metrics.waiting.dec_by(i64::try_from(entries.count).unwrap_or(i64::MAX));
+            shared.queue.settle(&entries);
             return;
         }
+        // Only now, so that what was accepted is always in the queue or among the entries.
         shared.queue.settle(&entries);
         let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
         shared.progress.send_modify(|progress| progress.durable = progress.durable.saturating_add(count));
@@ -59,10 +60,7 @@ fn write(shared: &Shared, journal: &mut Journal, entries: &Waiting) -> bool {
         shared.metrics.torn.inc_by(journal.take_torn());
         match appended {
             Ok(first) => {
-                // In this order, so that what is accepted is always in one of the two.
-                let entries = first.saturating_add(u64::from(count));
-                shared.metrics.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
-                shared.metrics.waiting.dec_by(i64::from(count));
+                shared.metrics.taken.written(first.saturating_add(u64::from(count)));
                 shared.health.recovered();
                 return true;
             }

@@ -8,7 +8,7 @@ use super::segment::{Segment, read_at, read_into};
 use crate::evidence::log::{LogError, directory};
 
 /// How much memory is kept for batches, in bytes; most are shorter.
-const USUAL_BYTES: usize = 1 << 20;
+const USUAL_BYTES: usize = 4 << 20;
 
 /// Follows the journal from some entry on.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(in crate::evidence::log) struct Reader {
     at: Option<Cursor>,
     /// The number of the entry that is wanted next.
     next: u64,
-    /// The entries of the batch that was read last.
+    /// The entries of the batch that was read last, or what was found in the place of one.
     entries: Vec<u8>,
 }
 
@@ -56,7 +56,7 @@ impl Reader {
     /// # Errors
     /// [`LogError`].
     pub(in crate::evidence::log) fn batch(&mut self) -> Result<Option<Batch<'_>>, LogError> {
-        self.entries.clear();
+        self.entries.truncate(USUAL_BYTES);
         self.entries.shrink_to(USUAL_BYTES);
         loop {
             let cursor = match self.at.take() {

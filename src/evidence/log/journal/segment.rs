@@ -255,10 +255,9 @@ pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec
     Ok(bytes)
 }
 
-/// The same, in place of what `bytes` has.
+/// The same, in place of what `bytes` has, which is overwritten where it is.
 pub(super) fn read_into(bytes: &mut Vec<u8>, file: &File, offset: u64, length: usize) -> io::Result<()> {
     let left = file.metadata()?.len().saturating_sub(offset);
-    bytes.clear();
     bytes.resize(length.min(usize::try_from(left).unwrap_or(usize::MAX)), 0);
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -273,7 +273,9 @@ impl Machine {
 impl Work {
     fn follow(&mut self) {
         while let Some(batch) = self.reader.batch().unwrap() {
-            batch.entries().for_each(|entry| self.tree.append(entry).unwrap());
+            for entry in batch.entries() {
+                self.tree.append(entry).unwrap();
+            }
         }
     }
 }
