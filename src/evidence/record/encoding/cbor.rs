@@ -55,6 +55,7 @@ impl Cbor<'_> {
         self.head(major, u64::try_from(length).unwrap_or(u64::MAX));
     }
 
+    /// Most are one byte or two: these are written where they are wanted.
     #[inline]
     fn head(&mut self, major: u8, number: u64) {
         match u8::try_from(number) {
@@ -64,6 +65,7 @@ impl Cbor<'_> {
         }
     }
 
+    #[inline(never)]
     fn long_head(&mut self, major: u8, number: u64) {
         if let Ok(number) = u16::try_from(number) {
             self.0.push(major + 25);
