@@ -48,12 +48,14 @@ pub(crate) async fn measure(rounds: usize, checks: usize) {
             }
         }
     }
-    println!("\n| Checks, in {rounds} turns, recorded in | a second | of those without | CPU each | of that without |");
+    println!(
+        "\n| Checks, in {rounds} turns, recorded in | a second | of those without, median | CPU each | of that without |"
+    );
     println!("|---|---|---|---|---|");
-    let (rate, cpu) = gateways.first().map(|(_, _, _, load)| (load.a_second(), load.cpu_micros())).unwrap();
+    let (_, _, _, without) = gateways.first().unwrap();
     let mut kept = Vec::new();
     for (name, _, _, load) in &gateways {
-        let (share, more) = (load.a_second() / rate, load.cpu_micros() / cpu);
+        let (share, more) = (load.share_of(without), load.cpu_micros() / without.cpu_micros());
         println!("| {name} | {:.0} | {share:.3} | {:.1} us | {more:.2} |", load.a_second(), load.cpu_micros());
         kept.push(share);
     }

@@ -25,6 +25,8 @@ pub(crate) struct Load {
     checks: usize,
     cpu: Duration,
     took: Duration,
+    /// Checks a second, in each turn.
+    turns: Vec<f64>,
 }
 
 impl Load {
@@ -32,33 +34,42 @@ impl Load {
     pub(crate) async fn run(&mut self, socket: &Path, pid: u32, frame: &Bytes, checks: usize) {
         let mut callers = JoinSet::new();
         let (before, watch) = (cpu_of(pid), Stopwatch::start());
+        let each = checks / CONNECTIONS / AT_A_TIME;
         for _ in 0..CONNECTIONS {
             let stream = UnixStream::connect(socket).await.unwrap();
             let (requests, connection) = handshake(stream).await.unwrap();
             callers.spawn(async move { connection.await.unwrap() });
             for _ in 0..AT_A_TIME {
-                let each = checks / CONNECTIONS / AT_A_TIME;
                 callers.spawn(ask(requests.clone(), frame.clone(), each));
-                self.checks += each;
             }
         }
         callers.join_all().await;
-        self.took += watch.elapsed();
+        let (took, asked) = (watch.elapsed(), each * CONNECTIONS * AT_A_TIME);
+        self.turns.push(rate(asked, took));
+        self.checks += asked;
+        self.took += took;
         self.cpu += cpu_of(pid).saturating_sub(before);
     }
 
     /// Of the server, for each check.
     pub(crate) fn cpu_micros(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.count()
+        1e6 / rate(self.checks, self.cpu)
     }
 
     pub(crate) fn a_second(&self) -> f64 {
-        self.count() / self.took.as_secs_f64()
+        rate(self.checks, self.took)
     }
 
-    fn count(&self) -> f64 {
-        f64::from(u32::try_from(self.checks).unwrap())
+    /// How many times as many Checks a second as `other`: the median of all turns, each against the other's of the same time.
+    pub(crate) fn share_of(&self, other: &Self) -> f64 {
+        let mut shares: Vec<f64> = self.turns.iter().zip(&other.turns).map(|(ours, theirs)| ours / theirs).collect();
+        shares.sort_by(f64::total_cmp);
+        shares.get(shares.len() / 2).copied().unwrap_or_default()
     }
+}
+
+fn rate(count: usize, took: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap()) / took.as_secs_f64()
 }
 
 async fn ask(requests: SendRequest<Bytes>, frame: Bytes, times: usize) {

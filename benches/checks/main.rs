@@ -59,9 +59,13 @@ async fn main() {
             load.run(socket, *pid, &frame, checks).await;
         }
     }
-    let peer = measured[0].3.cpu_micros();
+    let tonic = &measured[0].3;
     for (name, _, _, load) in &measured {
-        let cpu = load.cpu_micros();
-        println!("  {name}: {cpu:.1} us of CPU each, {:.2} of tonic's; {:.0} a second", cpu / peer, load.a_second());
+        let (cpu, share) = (load.cpu_micros(), load.share_of(tonic));
+        let more = cpu / tonic.cpu_micros();
+        println!(
+            "  {name}: {cpu:.1} us of CPU each, {more:.2} of tonic's; {:.0} a second, {share:.2}",
+            load.a_second()
+        );
     }
 }
