@@ -56,11 +56,11 @@ async fn main() {
     }
     // `cargo test --benches` runs this too, to see that it works; `cargo bench` passes `--bench`.
     if arguments.iter().any(|argument| argument == "--bench") {
-        waits::measure(5, 24_000).await;
+        let _kept = waits::measure(5, 24_000).await;
         checks::measure(9, 100_000).await;
         bare(5, 200_000, 2_000).await;
     } else {
-        waits::measure(1, 768).await;
+        let _kept = waits::measure(1, 768).await;
         checks::measure(1, 1_280).await;
         bare(1, 640, 64).await;
     }

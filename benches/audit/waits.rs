@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::evidence::Audit;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::AT_ONCE;
@@ -24,8 +25,9 @@ const LIMIT: f64 = 3.0;
 /// For so many answers one sync is measured alone.
 const ANSWERS: u64 = 12;
 
-/// In turns: syncs with nothing else on the disk, and `count` answers, as many at a time as there are.
-pub(crate) async fn measure(rounds: usize, count: u64) {
+/// In turns: syncs with nothing else on the disk, and `count` answers, as many at a time as there are. The directory is to be kept until
+/// all is measured: a file system that has just deleted many files is slow to make others.
+pub(crate) async fn measure(rounds: usize, count: u64) -> TempDir {
     let (decisions, directory) = (Arc::new(Decisions::new()), tempfile::tempdir().unwrap());
     let strict = Recorder::start("strict", directory.path()).await;
     // The journal's first file has no room that was made beforehand, and all that follow have.
@@ -41,6 +43,7 @@ pub(crate) async fn measure(rounds: usize, count: u64) {
     println!("| a `strict` answer waits for its record, {AT_ONCE} at a time | {waits} |");
     println!("| one write of {} KiB and its sync on the same disk, alone | {alone} |", BATCH >> 10);
     println!("\nat p99 `strict` takes {:.1} syncs (goal: {LIMIT:.0})", waits.p99 / alone.p99);
+    directory
 }
 
 /// In milliseconds.

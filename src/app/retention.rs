@@ -78,7 +78,8 @@ fn prune(directory: &Path, log: &Log, clock: &dyn Clock, age: Duration, runtime:
     if plan.end > plan.first {
         tracing::info!(first = plan.first, end = plan.end, "entries were taken out of the audit log");
     }
-    Ok(())
+    let size = *log.published().borrow();
+    retention.clear_journal(size).map_err(|error| error.to_string())
 }
 
 /// Takes out what no entry names any more.

@@ -240,10 +240,9 @@ impl Shared {
 
     /// Counts a record that the queue does not take, and says why it does not.
     fn refused(&self, why: Refused) -> AppendError {
-        match why {
-            Refused::Full => self.metrics.refused_full.inc(),
-            Refused::TooLong | Refused::Closed => self.metrics.refused_failed.inc(),
-        };
+        let metrics = &self.metrics;
+        let counter = if why == Refused::Full { &metrics.refused_full } else { &metrics.refused_failed };
+        counter.inc();
         match why {
             Refused::Full if self.health.hangs() => self.health.error(),
             Refused::Full => AppendError::Full,

@@ -216,6 +216,13 @@ async fn old_entries_go_when_nothing_keeps_them_and_the_log_can_still_be_verifie
     assert!(!log.verify(&[]).contains("taken out"));
     assert!(prune(&[]).contains("entries 0 to 511 were taken out"));
     ask(&home.authzen_socket(), QUESTION).await;
+    let id = u128::from_str_radix(&decisions[0].replace('-', ""), 16).unwrap().to_be_bytes();
+    eventually("what was taken out is not in the journal either", async || {
+        let files = fs::read_dir(log.0.join("journal")).unwrap().map(|file| fs::read(file.unwrap().path()));
+        let lies_there = files.flatten().any(|bytes| bytes.windows(id.len()).any(|window| window == id));
+        (!lies_there).then_some(())
+    })
+    .await;
     eventually("the log says so itself", async || {
         let verified = audit(&log.arguments("verify", &["--since", kept.to_str().unwrap()]));
         String::from_utf8(verified.stdout).unwrap().contains("the entries 0 to 511 were taken out").then_some(())

@@ -92,6 +92,9 @@ pub(super) fn run(log: &LogArgs, before: &str, dry: bool, output: &mut Output<'_
     };
     let plan = plan.map_err(refused)?;
     let size = log.checkpoint(&policy)?.unverified().head().size;
+    if !dry {
+        retention.clear_journal(size).map_err(refused)?;
+    }
     let times = (before, SystemClock::new().now());
     let unnamed = if dry {
         retention.unnamed(size, times)

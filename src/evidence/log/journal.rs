@@ -142,6 +142,25 @@ impl Journal {
         Ok(())
     }
 
+    /// Removes all entries below `published` that are in segments with some below `pruned`, those being written as well: that goes on
+    /// in a new one then, for whichever process writes next. What is in a segment with entries that are not published goes
+    /// with the next [`Self::forget`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub(super) fn clear(directory: &Path, pruned: u64, published: u64) -> Result<(), LogError> {
+        if Segment::numbers(directory)?.last().is_some_and(|first| *first < pruned) {
+            let mut journal = Self::open(directory, published)?;
+            let _locked = Lock::take(&journal.lock, directory)?;
+            journal.catch_up()?;
+            // Another process may have gone on in a new one just now.
+            if journal.segment.first() < pruned.min(journal.next) {
+                journal.begin_another()?;
+            }
+        }
+        Self::forget(directory, published)
+    }
+
     /// Takes in what another process has appended, and cuts off what one left unfinished.
     fn catch_up(&mut self) -> Result<(), LogError> {
         loop {

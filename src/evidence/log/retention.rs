@@ -13,7 +13,8 @@ use portcullis_tlog::bundle::Bundle;
 use portcullis_tlog::tile::FULL_WIDTH;
 use serde::{Deserialize, Serialize};
 
-use super::{LogError, LogReader, directory};
+use super::journal::Journal;
+use super::{JOURNAL, LogError, LogReader, directory};
 use crate::evidence::export::{POSITION_PREFIX, Position};
 use crate::evidence::record::encoding::{self, OwnedRecord};
 use crate::foundation::clock::Timestamp;
@@ -178,6 +179,15 @@ impl Retention {
         }
         self.remove_below(plan.end)?;
         Ok(plan)
+    }
+
+    /// Removes what the journal has of entries that were taken out, in a log of which `size` are under a checkpoint. What is in one file
+    /// of it with entries that wait for a checkpoint goes once they are under one.
+    ///
+    /// # Errors
+    /// [`RetentionError`].
+    pub fn clear_journal(&self, size: u64) -> Result<(), RetentionError> {
+        Ok(Journal::clear(&self.directory.join(JOURNAL), self.first()?, size)?)
     }
 
     /// Removes bundles, the first at first: if a crash leaves some, they are those right below `end`.

@@ -146,19 +146,18 @@ impl Segment {
     }
 
     /// Looks at what was appended since the last time, beginning with entry `next`, and cuts off a batch that was left
-    /// unfinished.
+    /// unfinished. That it was removed is a failure unless another segment goes on: then nothing in it was wanted any more.
     pub(super) fn scan(&mut self, mut next: u64) -> Result<Scan, LogError> {
         let metadata = self.file.metadata().map_err(LogError::at(&self.path))?;
-        if metadata.nlink() == 0 {
-            return Err(LogError::Removed(self.path.clone()));
-        }
-        let end = metadata.len();
-        if end < self.length {
+        let (end, is_removed) = (metadata.len(), metadata.nlink() == 0);
+        if end < self.length && !is_removed {
             return Err(LogError::Damaged { path: self.path.clone(), offset: end });
         }
         while self.length < end {
-            let Some(head) = self.batch(end)? else {
-                return self.cut(end).map(|torn| Scan::End { next, torn });
+            let head = match self.batch(end)? {
+                Some(head) => head,
+                None if is_removed => break,
+                None => return self.cut(end).map(|torn| Scan::End { next, torn }),
             };
             if head.first != next {
                 let (path, offset) = (self.path.clone(), self.length);
@@ -171,7 +170,7 @@ impl Segment {
             }
             self.length += u64::try_from(HEAD).unwrap_or(0) + u64::from(head.length);
         }
-        Ok(Scan::End { next, torn: 0 })
+        if is_removed { Err(LogError::Removed(self.path.clone())) } else { Ok(Scan::End { next, torn: 0 }) }
     }
 
     /// The whole batch at `length`, if there is one.

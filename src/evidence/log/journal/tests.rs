@@ -307,6 +307,31 @@ fn a_segment_that_is_cut_while_it_is_written_takes_no_more() {
     assert!(matches!(refused, Err(LogError::Removed(_))), "{refused:?}");
 }
 
+/// Entries that were taken out of the log lie in the file that is being written, too, for as long as it is not full.
+#[test]
+fn what_was_pruned_goes_from_the_file_that_is_being_written_whoever_writes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 0).unwrap();
+    append(&mut journal, &["a", "b", "c"]);
+    Journal::clear(directory.path(), 0, 3).unwrap();
+    assert_eq!(read(directory.path(), 0), ["a", "b", "c"], "nothing was pruned");
+    Journal::clear(directory.path(), 2, 2).unwrap();
+    assert_eq!(read(directory.path(), 0), ["a", "b", "c"], "one of them is not published");
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [0, 3]);
+    Journal::clear(directory.path(), 2, 3).unwrap();
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [3]);
+    // The other process finds the file removed that it has written to, and where it goes on.
+    assert_eq!((append(&mut journal, &["d"]), append(&mut journal, &["e"])), (3, 4));
+    assert_eq!(read(directory.path(), 3), ["d", "e"]);
+    Journal::clear(directory.path(), 3, 5).unwrap();
+    assert_eq!(read(directory.path(), 3), ["d", "e"], "neither was pruned");
+    // With nothing in it, it is where it should be.
+    Journal::clear(directory.path(), 5, 5).unwrap();
+    Journal::clear(directory.path(), 5, 5).unwrap();
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [5]);
+    assert_eq!((append(&mut journal, &["f"]), read(directory.path(), 5)), (5, vec!["f".to_owned()]));
+}
+
 #[test]
 fn a_batch_out_of_order_is_told() {
     let directory = tempfile::tempdir().unwrap();

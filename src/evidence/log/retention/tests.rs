@@ -79,6 +79,24 @@ fn whole_bundles_go_and_the_tree_stays() {
 }
 
 #[test]
+fn what_was_taken_out_is_not_in_the_journal_either() {
+    let (home, retention) = home(700);
+    let entry = LogReader::new(&home.path()).entries(7, 8).unwrap().entries.remove(0);
+    let lies_there = || {
+        let files =
+            fs::read_dir(home.path().join("journal")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| bytes.windows(entry.len()).any(|window| window == entry))
+    };
+    retention.clear_journal(700).unwrap();
+    assert!(lies_there(), "nothing was taken out");
+    prune(&retention, 700);
+    retention.clear_journal(700).unwrap();
+    assert!(!lies_there());
+    home.run(700..800);
+    check(&home, 512);
+}
+
+#[test]
 fn nothing_goes_without_a_record_of_it_that_is_on_the_disk() {
     let (home, retention) = home(600);
     let refused = retention.prune(600, LATER, |plan| {
