@@ -144,11 +144,14 @@ impl Journal {
 
     /// Removes all entries below `published` that are in segments with some below `pruned`, those being written as well: that goes on
     /// in a new one then, for whichever process writes next. What is in a segment with entries that are not published goes
-    /// with the next [`Self::forget`].
+    /// with the next [`Self::forget`]. A log that was copied may have no journal.
     ///
     /// # Errors
     /// [`LogError`].
     pub(super) fn clear(directory: &Path, pruned: u64, published: u64) -> Result<(), LogError> {
+        if !directory.exists() {
+            return Ok(());
+        }
         if Segment::numbers(directory)?.last().is_some_and(|first| *first < pruned) {
             let mut journal = Self::open(directory, published)?;
             let _locked = Lock::take(&journal.lock, directory)?;
