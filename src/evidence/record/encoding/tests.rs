@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::tests::{decision, examples};
-use super::super::{CacheState, DecisionId, DecisionRecord, Edge, Field, Outcome};
+use super::super::{CacheState, DecisionId, DecisionRecord, Edge, Field, Outcome, Sealed};
 use super::*;
 
 fn writer() -> Writer {
