@@ -1,6 +1,9 @@
 //! Takes old entries out of a log, and keeps those that are held.
 
+use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,10 +63,12 @@ pub(super) fn hold(command: HoldCommand, output: &mut Output<'_>) -> Result<Exit
     match command {
         HoldCommand::Add { name, log, from, reason } => {
             let from = from.as_deref().map(time).transpose()?.map_or(0, Timestamp::unix_nanos);
+            owned(&log)?;
             Retention::of(&log.log).hold(Hold { name, from, reason }).map_err(refused)?;
             Ok(Exit::Success)
         }
         HoldCommand::Remove { name, log } => {
+            owned(&log)?;
             Retention::of(&log.log).release(&name).map_err(refused)?;
             Ok(Exit::Success)
         }
@@ -81,6 +86,9 @@ pub(super) fn hold(command: HoldCommand, output: &mut Output<'_>) -> Result<Exit
 /// Takes out what is older than `before`, or says what could go.
 pub(super) fn run(log: &LogArgs, before: &str, dry: bool, output: &mut Output<'_>) -> Result<Exit, AuditError> {
     let before = time(before)?;
+    if !dry {
+        owned(log)?;
+    }
     let policy = log.policy()?;
     let signed = log.checkpoint(&policy)?;
     let (origin, size) = (signed.unverified().origin(), signed.unverified().head().size);
@@ -150,6 +158,22 @@ fn record(log: &LogArgs, origin: &str, record: &PruneRecord) -> Result<(), Strin
     if taken.is_durable() { Ok(()) } else { Err("the record did not reach the disk".to_owned()) }
 }
 
+fn owned(log: &LogArgs) -> Result<(), AuditError> {
+    owned_by(&log.log, nix::unistd::geteuid().as_raw())
+}
+
+/// What is written into the log's directory is its writer's alone, so a gateway of another user could not go on.
+fn owned_by(directory: &Path, user: u32) -> Result<(), AuditError> {
+    let name = directory.display();
+    let owner = fs::metadata(directory).map_err(|error| AuditError::Usage(format!("`{name}`: {error}")))?.uid();
+    if owner == user {
+        return Ok(());
+    }
+    Err(AuditError::Usage(format!(
+        "`{name}` belongs to user {owner}: whoever writes there, as this does, must be that user"
+    )))
+}
+
 pub(super) fn time(text: &str) -> Result<Timestamp, AuditError> {
     let parsed = OffsetDateTime::parse(text, &Rfc3339).ok();
     let nanos = parsed.and_then(|time| u64::try_from(time.unix_timestamp_nanos()).ok());
@@ -162,5 +186,20 @@ fn refused(error: RetentionError) -> AuditError {
     match error {
         RetentionError::Hold(..) => AuditError::Usage(error.to_string()),
         other => unproven(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_writes_into_the_log_of_another_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let us = nix::unistd::geteuid().as_raw();
+        owned_by(directory.path(), us).unwrap();
+        let refused = owned_by(directory.path(), us + 1).unwrap_err().to_string();
+        assert!(refused.contains(&format!("belongs to user {us}:")), "{refused}");
+        assert!(owned_by(&directory.path().join("none"), us).unwrap_err().to_string().contains("No such file"));
     }
 }
