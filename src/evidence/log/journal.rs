@@ -174,12 +174,22 @@ impl Journal {
                     return Ok(());
                 }
                 Scan::Sealed { next } => {
-                    self.next = next;
-                    self.segment = match Segment::open(&self.directory, next)? {
-                        Some(segment) => segment,
-                        None => Segment::create(&self.directory, next)?,
-                    };
+                    self.segment = self.segment_after(next)?;
+                    self.next = self.segment.first();
                 }
+            }
+        }
+    }
+
+    /// The segment that goes on with entry `next`, which is made if nobody has made it. Others may have filled and published it since,
+    /// and it is removed: then it is the first that is left. To make it anew would give numbers twice.
+    fn segment_after(&self, next: u64) -> Result<Segment, LogError> {
+        loop {
+            let first = Segment::numbers(&self.directory)?.into_iter().find(|first| *first >= next);
+            let Some(first) = first else { return Segment::create(&self.directory, next) };
+            // Else it was removed just now, which the last one never is.
+            if let Some(segment) = Segment::open(&self.directory, first)? {
+                return Ok(segment);
             }
         }
     }

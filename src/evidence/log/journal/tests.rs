@@ -332,6 +332,23 @@ fn what_was_pruned_goes_from_the_file_that_is_being_written_whoever_writes_it() 
     assert_eq!((append(&mut journal, &["f"]), read(directory.path(), 5)), (5, vec!["f".to_owned()]));
 }
 
+/// While it writes nothing, others may begin and publish several files: it gives no number twice.
+#[test]
+fn a_process_that_was_idle_goes_on_after_files_that_came_and_went() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut idle = Journal::open(directory.path(), 0).unwrap();
+    append(&mut idle, &["a"]);
+    let mut other = Journal::open(directory.path(), 0).unwrap();
+    for text in ["b", "c", "d"] {
+        other.begin_another().unwrap();
+        append(&mut other, &[text]);
+    }
+    Journal::forget(directory.path(), 4).unwrap();
+    assert_eq!(Segment::numbers(directory.path()).unwrap(), [3]);
+    assert_eq!((append(&mut idle, &["e"]), append(&mut other, &["f"])), (4, 5));
+    assert_eq!(read(directory.path(), 3), ["d", "e", "f"]);
+}
+
 #[test]
 fn a_batch_out_of_order_is_told() {
     let directory = tempfile::tempdir().unwrap();
