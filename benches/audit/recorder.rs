@@ -58,6 +58,7 @@ impl Recorder {
             queue: NonZeroUsize::new(65_536).unwrap(),
             durability,
             unavailable: Unavailable::Refuse,
+            sync_every: Duration::from_millis(50),
             checkpoint_every: Duration::from_secs(1),
         };
         let metrics = LogMetrics::new(&mut Registry::default());

@@ -82,6 +82,7 @@ impl Evidence {
             queue: NonZeroUsize::new(config.audit.queue).unwrap_or(NonZeroUsize::MIN),
             durability: config.audit.durability,
             unavailable: config.audit.unavailable,
+            sync_every: config.audit.sync_every,
             checkpoint_every: config.audit.checkpoint_every,
         };
         refuse_if_emptied(directory)?;

@@ -47,6 +47,8 @@ pub struct Audit {
     pub durability: Durability,
     /// What becomes of answers whose records can't be taken.
     pub unavailable: Unavailable,
+    /// How long records wait for others to be written with them, where no answer waits for that.
+    pub sync_every: Duration,
     /// How long after a record there is a checkpoint that has it.
     pub checkpoint_every: Duration,
     /// How many records may wait to be written before decisions become errors.
@@ -103,6 +105,7 @@ impl Audit {
         let gateway = section.optional("gateway").valid();
         let durability = section.value("durability", "group");
         let unavailable = section.value("unavailable", "refuse");
+        let sync_every = section.bounded("sync_every", "50ms", (Duration::ZERO, SECOND));
         let checkpoint_every = section.bounded("checkpoint_every", "1s", (SECOND / 100, MINUTE));
         let queue = section.bounded("queue", "65536", (1, 1 << 20));
         let file = section.value("file", "none");
@@ -131,6 +134,7 @@ impl Audit {
             gateway: gateway?,
             durability: durability?,
             unavailable: unavailable?,
+            sync_every: sync_every?,
             checkpoint_every: checkpoint_every?,
             queue: queue?,
             file: file?,

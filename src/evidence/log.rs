@@ -68,6 +68,9 @@ pub struct LogConfig {
     pub durability: Durability,
     /// What becomes of answers whose records can't be taken.
     pub unavailable: Unavailable,
+    /// With [`Durability::Group`], how long records wait for others to be written with them: a sync costs the processor as much as
+    /// hundreds of decisions. One that comes alone is written at once.
+    pub sync_every: Duration,
     /// How long after a record there is at latest a checkpoint that has it.
     pub checkpoint_every: Duration,
 }
@@ -166,6 +169,7 @@ impl Log {
     /// [`AppendError`].
     pub fn append_strictly(&self, record: &Record<'_>) -> Result<Taken, AppendError> {
         let place = self.0.append(record)?;
+        self.0.queue.hasten();
         Ok(Taken::at(place, self.0.progress.subscribe()))
     }
 

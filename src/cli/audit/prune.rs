@@ -146,6 +146,7 @@ fn record(log: &LogArgs, origin: &str, record: &PruneRecord) -> Result<(), Strin
         queue: NonZeroUsize::MIN,
         durability: Durability::Strict,
         unavailable: Unavailable::Refuse,
+        sync_every: Duration::ZERO,
         checkpoint_every: Duration::ZERO,
     };
     let metrics = LogMetrics::new(&mut Registry::default());

@@ -97,6 +97,7 @@ fn open(home: &Path) -> (Log, Keeper) {
         queue: NonZeroUsize::new(10_000).unwrap(),
         durability: Durability::Group,
         unavailable: Unavailable::Refuse,
+        sync_every: Duration::from_millis(20),
         checkpoint_every: Duration::from_millis(5),
     };
     let metrics = LogMetrics::new(&mut Registry::default());

@@ -103,6 +103,35 @@ fn no_more_is_accepted_than_may_be_lost_whether_it_was_taken_or_not() {
     shuttle::check_pct(race, ORDERS, 3);
 }
 
+/// Who waits for a record waits for no pause: here pauses have no end of their own.
+#[test]
+fn what_is_urgent_is_taken_whenever_it_is_said_to_be() {
+    let race = || {
+        let queue = Arc::new(Queue::new(100));
+        let putter = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                for number in 0..3_u8 {
+                    queue.put(&[number]).unwrap();
+                    queue.hasten();
+                }
+            }
+        });
+        let mut taken = 0;
+        while taken < 3 {
+            let waiting = queue.take(Waiting::default()).unwrap();
+            taken += waiting.count;
+            queue.settle(&waiting);
+            if taken < 3 {
+                queue.gather(Duration::MAX);
+            }
+        }
+        putter.join().unwrap();
+    };
+    shuttle::check_random(race, ORDERS);
+    shuttle::check_pct(race, ORDERS, 3);
+}
+
 /// Closing races with putting in: what was accepted before is taken, what comes after is refused.
 #[test]
 fn closing_at_any_moment_loses_nothing_that_was_accepted() {

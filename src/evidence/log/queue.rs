@@ -38,6 +38,8 @@ struct State {
     is_closed: bool,
     /// Whether who takes has asked to be told of the first entry.
     is_awaited: bool,
+    /// Whether someone waits for what was put in.
+    is_urgent: bool,
 }
 
 impl State {
@@ -93,6 +95,12 @@ impl Queue {
         Ok(place)
     }
 
+    /// What was put in is to be taken without a pause before that.
+    pub(super) fn hasten(&self) {
+        self.state().is_urgent = true;
+        self.wanted.notify_one();
+    }
+
     /// What was taken is where no crash can lose it, and makes room for more.
     pub(super) fn settle(&self, taken: &Waiting) {
         let mut state = self.state();
@@ -115,10 +123,10 @@ impl Queue {
         self.state().is_closed
     }
 
-    /// Waits for `pause` to be over, unless there are many entries before that or it is closed.
+    /// Waits for `pause` to be over, unless there are many entries before that, or [urgent](Self::hasten) ones, or it is closed.
     pub(super) fn gather(&self, pause: Duration) {
         let state = self.state();
-        let few = |state: &mut State| state.waiting.count < self.many && !state.is_closed;
+        let few = |state: &mut State| state.waiting.count < self.many && !state.is_urgent && !state.is_closed;
         drop(self.wanted.wait_timeout_while(state, pause, few));
     }
 
@@ -135,6 +143,7 @@ impl Queue {
         let waited = self.wanted.wait_while(self.state(), none);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         let waiting = std::mem::replace(&mut state.waiting, emptied);
+        state.is_urgent = false;
         state.unsettled = state.unsettled.saturating_add(waiting.count);
         state.unsettled_bytes = state.unsettled_bytes.saturating_add(waiting.bytes.len());
         (waiting.count > 0).then_some(waiting)

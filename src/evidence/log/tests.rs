@@ -52,6 +52,7 @@ impl Home {
             queue: NonZeroUsize::new(10_000).unwrap(),
             durability: Durability::Group,
             unavailable: Unavailable::Refuse,
+            sync_every: Duration::from_millis(20),
             checkpoint_every: Duration::from_millis(5),
         }
     }
@@ -202,6 +203,19 @@ async fn a_strict_record_is_on_the_disk_before_anyone_is_told() {
     }
     keeper.finish(Duration::from_mins(1)).unwrap();
     assert_eq!(home.numbers().len(), 20);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_record_does_not_wait_for_others_to_come() {
+    let home = Home::new();
+    let config = LogConfig { sync_every: Duration::from_hours(1), ..home.config() };
+    let (log, keeper) = home.open_with(config).unwrap();
+    for number in 0..20 {
+        drop(log.append(numbered(2 * number)).unwrap());
+        log.append_strictly(&numbered(2 * number + 1)).unwrap().durable().await.unwrap();
+    }
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    assert_eq!(home.numbers(), (0..40).collect::<Vec<_>>());
 }
 
 #[test]

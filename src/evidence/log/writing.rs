@@ -11,10 +11,6 @@ use super::publishing::Teller;
 use super::queue::Waiting;
 use super::{Durability, LogError, Shared};
 
-/// A sync costs the processor as much as dozens of decisions, so under load there is a pause between two, unless answers
-/// wait for them.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -47,7 +43,7 @@ fn write_all(shared: &Shared, mut journal: Journal, news: &Teller) {
         news.tell();
         emptied = entries;
         if shared.config.durability == Durability::Group {
-            shared.queue.gather(PAUSE);
+            shared.queue.gather(shared.config.sync_every);
         }
     }
 }

@@ -58,6 +58,7 @@ fn start(home: &Path) -> Result<u64, String> {
         queue: NonZeroUsize::MIN,
         durability: Durability::Group,
         unavailable: Unavailable::Refuse,
+        sync_every: Duration::from_millis(20),
         checkpoint_every: Duration::from_millis(5),
     };
     let mut registry = Registry::default();

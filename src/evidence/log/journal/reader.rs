@@ -18,8 +18,8 @@ pub(in crate::evidence::log) struct Reader {
     at: Option<Cursor>,
     /// The number of the entry that is wanted next.
     next: u64,
-    /// The entries of the batch that was read last, or what was found in the place of one.
-    entries: Vec<u8>,
+    /// What was read last is at its beginning.
+    buffer: Vec<u8>,
 }
 
 /// A place in a segment.
@@ -48,7 +48,7 @@ impl Batch<'_> {
 impl Reader {
     /// Reads from entry `next` on.
     pub(in crate::evidence::log) fn new(directory: &Path, next: u64) -> Self {
-        Self { directory: directory.to_owned(), at: None, next, entries: Vec::new() }
+        Self { directory: directory.to_owned(), at: None, next, buffer: Vec::new() }
     }
 
     /// The next whole batch, without those of its entries that are not wanted; `None` if there is none yet.
@@ -56,15 +56,15 @@ impl Reader {
     /// # Errors
     /// [`LogError`].
     pub(in crate::evidence::log) fn batch(&mut self) -> Result<Option<Batch<'_>>, LogError> {
-        self.entries.truncate(USUAL_BYTES);
-        self.entries.shrink_to(USUAL_BYTES);
+        self.buffer.truncate(USUAL_BYTES);
+        self.buffer.shrink_to(USUAL_BYTES);
         loop {
             let cursor = match self.at.take() {
                 Some(cursor) => Some(cursor),
                 None => self.segment()?,
             };
             let Some(mut cursor) = cursor else { return Ok(None) };
-            let (offset, found) = (cursor.offset, cursor.batch(&mut self.entries)?);
+            let (offset, found) = (cursor.offset, cursor.batch(&mut self.buffer)?);
             let Some(head) = found else {
                 self.at = Some(cursor);
                 return Ok(None);
@@ -84,7 +84,8 @@ impl Reader {
             if head.end() > self.next {
                 let first = std::mem::replace(&mut self.next, head.end());
                 let skip = usize::try_from(first - head.first).unwrap_or(usize::MAX);
-                return Ok(Some(Batch { entries: &self.entries, skip }));
+                let entries = self.buffer.get(..usize::try_from(head.length).unwrap_or(usize::MAX)).unwrap_or_default();
+                return Ok(Some(Batch { entries, skip }));
             }
         }
     }
@@ -109,16 +110,17 @@ impl Reader {
 }
 
 impl Cursor {
-    /// The batch here, if it is whole, with its entries; goes on to the next one then. One that is not is still being written.
-    fn batch(&mut self, entries: &mut Vec<u8>) -> Result<Option<Head>, LogError> {
+    /// The head of the batch here, if it is whole, with its entries at the beginning of `buffer`; goes on to the next one then. One
+    /// that is not is still being written.
+    fn batch(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Head>, LogError> {
         let failed = LogError::at(&self.path);
         let Some(head) = Head::parse(&read_at(&self.file, self.offset, HEAD).map_err(&failed)?) else {
             return Ok(None);
         };
         let begin = self.offset + u64::try_from(HEAD).unwrap_or(0);
         let length = usize::try_from(head.length).unwrap_or(usize::MAX);
-        read_into(entries, &self.file, begin, length).map_err(&failed)?;
-        if !head.fits(entries) {
+        let filled = read_into(buffer, &self.file, begin, length).map_err(&failed)?;
+        if !buffer.get(..filled).is_some_and(|entries| head.fits(entries)) {
             return Ok(None);
         }
         self.offset = begin + u64::from(head.length);

@@ -250,16 +250,18 @@ fn is_blank(bytes: &[u8]) -> bool {
 /// As many of `length` bytes at `offset` as there are.
 pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    read_into(&mut bytes, file, offset, length)?;
+    let filled = read_into(&mut bytes, file, offset, length)?;
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
-/// The same, in place of what `bytes` has, which is overwritten where it is.
-pub(super) fn read_into(bytes: &mut Vec<u8>, file: &File, offset: u64, length: usize) -> io::Result<()> {
+/// The same, in place of what `buffer` begins with, which grows if need be. Says how many they are.
+pub(super) fn read_into(buffer: &mut Vec<u8>, file: &File, offset: u64, length: usize) -> io::Result<usize> {
     let left = file.metadata()?.len().saturating_sub(offset);
-    bytes.resize(length.min(usize::try_from(left).unwrap_or(usize::MAX)), 0);
+    let wanted = length.min(usize::try_from(left).unwrap_or(usize::MAX));
+    buffer.resize(buffer.len().max(wanted), 0);
     let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = buffer.get_mut(filled..wanted).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + u64::try_from(filled).unwrap_or(0)) {
             Ok(0) => break,
             Ok(count) => filled += count,
@@ -267,6 +269,5 @@ pub(super) fn read_into(bytes: &mut Vec<u8>, file: &File, offset: u64, length: u
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(filled);
-    Ok(())
+    Ok(filled)
 }

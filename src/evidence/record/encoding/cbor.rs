@@ -26,10 +26,12 @@ impl Cbor<'_> {
         self.length(MAP, keys);
     }
 
+    #[inline]
     pub(super) fn number(&mut self, number: u64) {
         self.head(NUMBER, number);
     }
 
+    #[inline]
     pub(super) fn text(&mut self, text: &str) {
         self.length(TEXT, text.len());
         self.0.extend_from_slice(text.as_bytes());
@@ -42,6 +44,7 @@ impl Cbor<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
         self.length(BYTES, N);
         self.0.extend_from_slice(bytes);
@@ -51,12 +54,14 @@ impl Cbor<'_> {
         self.bytes(digest.as_bytes());
     }
 
+    #[inline]
     fn length(&mut self, major: u8, length: usize) {
         self.head(major, u64::try_from(length).unwrap_or(u64::MAX));
     }
 
-    /// Most are one byte or two: these are written where they are wanted.
-    #[inline]
+    /// Most are one byte or two, and who calls this knows which when it is compiled.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "else it is a call, and a record of a decision takes half as long again")]
     fn head(&mut self, major: u8, number: u64) {
         match u8::try_from(number) {
             Ok(small @ ..=23) => self.0.push(major + small),

@@ -89,6 +89,7 @@ fn write_origin(map: &mut Map<'_>, record: &DecisionRecord<'_>) {
 struct Map<'b>(Cbor<'b>);
 
 impl<'b> Map<'b> {
+    #[inline]
     fn key(&mut self, key: u8) -> &mut Cbor<'b> {
         self.0.number(key.into());
         &mut self.0
