@@ -69,7 +69,7 @@ pub struct LogConfig {
     /// What becomes of answers whose records can't be taken.
     pub unavailable: Unavailable,
     /// With [`Durability::Group`], how long records wait for others to be written with them: a sync costs the processor as much as
-    /// hundreds of decisions. One that comes alone is written at once.
+    /// dozens of decisions. One that comes alone is written at once.
     pub sync_every: Duration,
     /// How long after a record there is at latest a checkpoint that has it.
     pub checkpoint_every: Duration,

@@ -28,6 +28,15 @@ const PEOPLE: [&str; 4] = ["User::\"alice\"", "User::\"al\"", "User::\"%_'\"", "
 const ACTIONS: [&str; 3] = ["read", "READ", "write"];
 const THINGS: [&str; 3] = ["Path::\"a/b\"", "Path::\"a\"", "Path::\"ä\""];
 const POLICIES: [&str; 3] = ["p", "p2", "q"];
+const EVERYTHING: show::Wanted = show::Wanted {
+    principal: None,
+    action: None,
+    resource: None,
+    decision: None,
+    policy: None,
+    from: None,
+    until: None,
+};
 
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -221,25 +230,16 @@ fn an_index_that_is_none_is_told_and_can_be_made_anew() {
 fn what_no_record_can_have_is_refused() {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), &mut Dice(4), 20);
-    let nothing = || show::Wanted {
-        principal: None,
-        action: None,
-        resource: None,
-        decision: None,
-        policy: None,
-        from: None,
-        until: None,
-    };
     let refused = |wanted: &show::Wanted| search(home.path(), wanted, true).unwrap_err();
     let decision = Some("allowed".to_owned());
-    assert!(refused(&show::Wanted { decision, ..nothing() }).contains("none of allow, deny, error"));
+    assert!(refused(&show::Wanted { decision, ..EVERYTHING }).contains("none of allow, deny, error"));
     for time in ["", "2026-13", "2026-02-30", "2026-11-22T25", "yesterday"] {
         let from = Some(time.to_owned());
-        assert!(refused(&show::Wanted { from, ..nothing() }).contains("is not a time"), "{time}");
+        assert!(refused(&show::Wanted { from, ..EVERYTHING }).contains("is not a time"), "{time}");
     }
     for time in ["2", "2026", "2026-", "2026-1", "2026-12", "2026-12-3", "2026-12-31T2", "2026-11-22T01:49:4"] {
         let from = Some(time.to_owned());
-        search(home.path(), &show::Wanted { from, ..nothing() }, true).unwrap();
+        search(home.path(), &show::Wanted { from, ..EVERYTHING }, true).unwrap();
     }
 }
 
@@ -251,16 +251,7 @@ fn an_index_is_made_of_what_is_left_of_a_log() {
     let plan = crate::evidence::log::Retention::of(&home.path().join("log")).prune(600, later, |_| Ok(())).unwrap();
     assert_eq!(plan.end, 512);
     assert!(index(home.path(), false).unwrap().contains("600 entries, 88 of them new"));
-    let everything = show::Wanted {
-        principal: None,
-        action: None,
-        resource: None,
-        decision: None,
-        policy: None,
-        from: None,
-        until: None,
-    };
-    assert_eq!(search(home.path(), &everything, false).unwrap().lines().count(), 88);
+    assert_eq!(search(home.path(), &EVERYTHING, false).unwrap().lines().count(), 88);
 }
 
 /// However it is written, a moment is the same.
@@ -269,10 +260,8 @@ fn times_are_compared_as_moments() {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), &mut Dice(7), 100);
     let found = |from: &str| {
-        let nothing = || None::<String>;
-        let (principal, action, resource, decision) = (nothing(), nothing(), nothing(), nothing());
-        let (policy, from, until) = (nothing(), Some(from.to_owned()), nothing());
-        search(home.path(), &show::Wanted { principal, action, resource, decision, policy, from, until }, true)
+        let from = Some(from.to_owned());
+        search(home.path(), &show::Wanted { from, ..EVERYTHING }, true)
     };
     let whole = found("2026-11-18T11:06:42.000000Z").unwrap();
     assert!((10..100).contains(&whole.lines().count()), "{whole}");

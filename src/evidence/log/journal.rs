@@ -56,7 +56,7 @@ impl Journal {
     /// [`LogError`]: it is damaged, or entries are missing between the tree and it.
     pub(super) fn open(directory: &Path, published: u64) -> Result<Self, LogError> {
         super::directory::create(directory)?;
-        let lock = Arc::new(super::directory::open_to_append(&directory.join("lock"))?);
+        let lock = Arc::new(super::directory::open_to_append(&lock_of(directory))?);
         let locked = Lock::take(&lock, directory)?;
         let segment = match Segment::last(directory)? {
             Some(segment) => segment,
@@ -200,6 +200,11 @@ impl Journal {
         self.segment.seal(self.next)?;
         self.catch_up()
     }
+}
+
+/// Where the lock is of the journal in `directory`.
+fn lock_of(directory: &Path) -> PathBuf {
+    directory.join("lock")
 }
 
 /// The right to append, as long as this lives.

@@ -142,7 +142,7 @@ impl Publisher {
             // Before the first tile there is a checkpoint, so that tiles without one are always a loss.
             tree.publish(&self.signer, self.clock.now())?;
         }
-        let reader = Reader::new(&self.directory.join(super::JOURNAL), tree.size());
+        let reader = Reader::of_synced(&self.directory.join(super::JOURNAL), tree.size())?;
         let last = self.clock.elapsed().saturating_sub(self.every);
         Ok(Some(Work { tree, reader, last, has_no_room: false, _lock: lock }))
     }
@@ -164,7 +164,10 @@ impl Publisher {
             work.tree.publish(&self.signer, self.clock.now())?;
             work.last = elapsed;
             shared.published(work.tree.size());
-            Journal::forget(&self.directory.join(super::JOURNAL), work.tree.size())?;
+        }
+        if is_due {
+            // Even if nothing is new: entries that were pruned may be what is old.
+            Journal::forget(&self.directory.join(super::JOURNAL), work.tree.published())?;
         }
         self.prepare(work);
         Ok(())

@@ -269,6 +269,23 @@ fn what_another_process_writes_is_published_by_the_one_that_has_nothing_to_write
 /// The tree as `kill -9` leaves it in the middle: the journal has all, the tiles and the checkpoint are of before.
 /// Only then does anyone wait for a sync.
 #[test]
+fn what_is_published_leaves_the_journal_though_no_record_follows() {
+    let home = Home::new();
+    let (log, keeper) = home.open().unwrap();
+    drop(log.append(numbered(0)).unwrap());
+    until(|| *log.published().borrow() == 1);
+    let directory = home.path().join(JOURNAL);
+    let files = || fs::read_dir(&directory).unwrap().filter(|file| file.as_ref().unwrap().path().extension().is_some());
+    assert_eq!(files().count(), 1);
+    Journal::open(&directory, 1).unwrap().begin_another().unwrap();
+    until(|| files().count() == 1);
+    assert!(directory.join(format!("{:020}.journal", 1)).exists());
+    drop(log.append(numbered(1)).unwrap());
+    keeper.finish(Duration::from_mins(1)).unwrap();
+    assert_eq!(home.numbers(), [0, 1]);
+}
+
+#[test]
 fn in_strict_the_journal_has_room_before_it_needs_it() {
     const COUNT: usize = 150;
     for durability in [Durability::Strict, Durability::Group] {

@@ -1,10 +1,10 @@
 //! Reads the journal while it is being written.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::batch::{HEAD, Head, split};
-use super::segment::{Segment, read_at, read_into};
+use super::segment::{Segment, is_blank, read_at, read_into};
 use crate::evidence::log::{LogError, directory};
 
 /// How much memory is kept for batches, in bytes; most are shorter.
@@ -14,6 +14,8 @@ const USUAL_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(in crate::evidence::log) struct Reader {
     directory: PathBuf,
+    /// The journal's lock, if only what is there for good is wanted.
+    lock: Option<File>,
     /// The segment that is being read.
     at: Option<Cursor>,
     /// The number of the entry that is wanted next.
@@ -48,7 +50,17 @@ impl Batch<'_> {
 impl Reader {
     /// Reads from entry `next` on.
     pub(in crate::evidence::log) fn new(directory: &Path, next: u64) -> Self {
-        Self { directory: directory.to_owned(), at: None, next, buffer: Vec::new() }
+        Self { directory: directory.to_owned(), lock: None, at: None, next, buffer: Vec::new() }
+    }
+
+    /// The same, but nothing whose sync may yet fail: it would be taken back then, and another process may put something else in its
+    /// place.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub(in crate::evidence::log) fn of_synced(directory: &Path, next: u64) -> Result<Self, LogError> {
+        let lock = directory::open_to_append(&super::lock_of(directory))?;
+        Ok(Self { lock: Some(lock), ..Self::new(directory, next) })
     }
 
     /// The next whole batch, without those of its entries that are not wanted; `None` if there is none yet.
@@ -64,7 +76,7 @@ impl Reader {
                 None => self.segment()?,
             };
             let Some(mut cursor) = cursor else { return Ok(None) };
-            let (offset, found) = (cursor.offset, cursor.batch(&mut self.buffer)?);
+            let (offset, found) = (cursor.offset, cursor.batch(&mut self.buffer, self.lock.as_ref())?);
             let Some(head) = found else {
                 self.at = Some(cursor);
                 return Ok(None);
@@ -111,8 +123,8 @@ impl Reader {
 
 impl Cursor {
     /// The head of the batch here, if it is whole, with its entries at the beginning of `buffer`; goes on to the next one then. One
-    /// that is not is still being written.
-    fn batch(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Head>, LogError> {
+    /// that is not is still being written. With the `lock`, one that may yet be taken back counts as such.
+    fn batch(&mut self, buffer: &mut Vec<u8>, lock: Option<&File>) -> Result<Option<Head>, LogError> {
         let failed = LogError::at(&self.path);
         let Some(head) = Head::parse(&read_at(&self.file, self.offset, HEAD).map_err(&failed)?) else {
             return Ok(None);
@@ -123,7 +135,31 @@ impl Cursor {
         if !buffer.get(..filled).is_some_and(|entries| head.fits(entries)) {
             return Ok(None);
         }
-        self.offset = begin + u64::from(head.length);
+        let end = begin + u64::from(head.length);
+        if let Some(lock) = lock
+            && !self.is_settled(&head, end, lock)?
+        {
+            return Ok(None);
+        }
+        self.offset = end;
         Ok(Some(head))
+    }
+
+    /// Whether the batch here, which was whole a moment ago, is there for good: another was begun after it, or nobody is appending now
+    /// and it is still there.
+    fn is_settled(&self, head: &Head, end: u64, lock: &File) -> Result<bool, LogError> {
+        let failed = LogError::at(&self.path);
+        let read = |offset| read_at(&self.file, offset, HEAD).map_err(&failed);
+        if !is_blank(&read(end)?) {
+            return Ok(true);
+        }
+        match lock.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let is_there = read(self.offset).map(|found| Head::parse(&found).as_ref() == Some(head));
+        lock.unlock().map_err(&failed)?;
+        is_there
     }
 }

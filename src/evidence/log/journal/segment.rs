@@ -243,7 +243,7 @@ impl Segment {
 }
 
 /// Whether there is nothing here, or room.
-fn is_blank(bytes: &[u8]) -> bool {
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 

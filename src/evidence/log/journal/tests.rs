@@ -135,6 +135,38 @@ fn a_batch_that_was_left_unfinished_in_room_is_cut_off_whatever_is_missing() {
     }
 }
 
+/// A sync that fails takes its batch back, and nobody has made a tile of it by then.
+#[test]
+fn what_may_yet_be_taken_back_is_not_read_by_who_publishes() {
+    for has_room in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        if has_room {
+            spare::prepare(directory.path(), 4096).unwrap();
+        }
+        let mut journal = Journal::open(directory.path(), 0).unwrap();
+        append(&mut journal, &["synced"]);
+        let whole = journal.segment.length();
+        append(&mut journal, &["being synced"]);
+        let file = OpenOptions::new().write(true).open(only_segment(directory.path())).unwrap();
+        let mut reader = Reader::of_synced(directory.path(), 0).unwrap();
+        let next = |reader: &mut Reader| {
+            let batch = reader.batch().unwrap();
+            batch.map(|batch| batch.entries().flat_map(<[u8]>::to_vec).collect::<Vec<u8>>())
+        };
+        let locked = Lock::take(&journal.lock, directory.path()).unwrap();
+        assert_eq!(next(&mut reader).as_deref(), Some(&b"synced"[..]), "another was begun after it");
+        assert_eq!(next(&mut reader), None);
+        assert_eq!(read(directory.path(), 0), ["synced", "being synced"], "who only looks sees it");
+        file.set_len(whole).unwrap();
+        drop(locked);
+        assert_eq!(next(&mut reader), None);
+        let mut other = Journal::open(directory.path(), 0).unwrap();
+        assert_eq!(append(&mut other, &["in its place"]), 1);
+        assert_eq!(next(&mut reader).as_deref(), Some(&b"in its place"[..]));
+        assert_eq!(next(&mut reader), None);
+    }
+}
+
 /// Where the zeros begin that go to the end.
 fn filled(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)

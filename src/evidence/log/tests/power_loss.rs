@@ -108,7 +108,7 @@ impl Machine {
         let (directory, verifier) = (self.home.path(), self.home.verifier());
         let tree = Tree::open(&directory, ORIGIN, &verifier).unwrap();
         let journal = Journal::open(&directory.join(JOURNAL), tree.size()).unwrap();
-        let reader = journal::Reader::new(&directory.join(JOURNAL), tree.size());
+        let reader = journal::Reader::of_synced(&directory.join(JOURNAL), tree.size()).unwrap();
         self.work = Some(Work { journal, reader, tree });
         (self.durable, self.removed) = (self.now(), Files::new());
     }
