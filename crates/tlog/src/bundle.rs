@@ -9,7 +9,7 @@ use crate::tree::MAX_SIZE;
 pub const MAX_ENTRY: usize = u16::MAX as usize;
 
 /// The bytes of an entry's length.
-const PREFIX: usize = 2;
+pub const PREFIX: usize = 2;
 
 /// The name of a bundle, and of how much of it a log has. Text form: its path, as `tile/entries/x001/067.p/9`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -84,10 +84,14 @@ pub fn bundles_between(old: u64, new: u64) -> impl Iterator<Item = Bundle> {
     tile::places_between(old, new.min(MAX_SIZE)).map(|(index, width)| Bundle { index, width })
 }
 
+/// What stands before an entry in a bundle.
+pub fn prefix(entry: &[u8]) -> Result<[u8; PREFIX], BundleError> {
+    u16::try_from(entry.len()).map(u16::to_be_bytes).map_err(|_long| BundleError::TooLong(entry.len()))
+}
+
 /// Writes an entry at the end of a bundle.
 pub fn push(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), BundleError> {
-    let length = u16::try_from(entry.len()).map_err(|_long| BundleError::TooLong(entry.len()))?;
-    bundle.extend_from_slice(&length.to_be_bytes());
+    bundle.extend_from_slice(&prefix(entry)?);
     bundle.extend_from_slice(entry);
     Ok(())
 }

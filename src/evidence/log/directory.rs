@@ -1,7 +1,7 @@
 //! Files and directories of the evidence, made so that they survive a crash and nobody else can write them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -97,8 +97,9 @@ pub(super) fn sync_all(directory: &Path) -> Result<(), LogError> {
 }
 
 /// Writes a whole file, in a directory that is made if need be. It is whole and on the disk once [`sync_all`] has returned, and
-/// anything before that; but where it had the same bytes already, they are never gone.
-pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
+/// anything before that; but where it had the same bytes already, they are never gone. What it is made of is in `pieces`, one after
+/// another.
+pub(super) fn write(path: &Path, pieces: &mut [IoSlice<'_>]) -> Result<(), LogError> {
     let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let opened = match (open(), path.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
@@ -107,13 +108,22 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> Result<(), LogError> {
         }
         (opened, _) => opened,
     };
-    opened.and_then(|file| fill(&file, contents)).map_err(LogError::at(path))
+    opened.and_then(|file| fill(&file, pieces)).map_err(LogError::at(path))
 }
 
 /// What is longer is cut short only afterwards.
-fn fill(mut file: &File, contents: &[u8]) -> io::Result<()> {
-    file.write_all(contents)?;
-    let length = u64::try_from(contents.len()).unwrap_or(u64::MAX);
+fn fill(mut file: &File, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+    let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    IoSlice::advance_slices(&mut pieces, 0);
+    while !pieces.is_empty() {
+        match file.write_vectored(pieces) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
 }
 

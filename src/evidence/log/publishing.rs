@@ -151,9 +151,9 @@ impl Publisher {
     fn go_on(&self, work: &mut Work, shared: &Shared, now: bool) -> Result<(), LogError> {
         let begun = self.clock.elapsed();
         while let Some(batch) = work.reader.batch()? {
-            for entry in batch.entries() {
-                let is_full = work.tree.append(entry)?;
-                if is_full && !now && self.clock.elapsed().saturating_sub(begun) < HURRY {
+            let mut entries = batch.entries();
+            while work.tree.append(&mut entries)? {
+                if !now && self.clock.elapsed().saturating_sub(begun) < HURRY {
                     thread::sleep(REST);
                 }
             }

@@ -1,6 +1,8 @@
 //! The tree on the disk: tiles, entry bundles and the checkpoint, laid out as C2SP's tlog-tiles wants them served.
 
 use std::collections::HashSet;
+use std::io::IoSlice;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use portcullis_tlog::bundle::{self, Bundle, BundleError, bundles_between};
@@ -151,13 +153,39 @@ impl Tree {
         self.published
     }
 
-    /// Appends an entry, and writes the tiles and the bundle that it fills. Says whether there were any.
-    pub(super) fn append(&mut self, entry: &[u8]) -> Result<bool, LogError> {
-        let index = self.frontier.size();
-        let place = index / u64::from(FULL_WIDTH);
-        let too_long = |error: BundleError| LogError::Tree { path: self.directory.clone(), why: error.to_string() };
-        bundle::push(&mut self.tail, entry).map_err(too_long)?;
+    /// Appends entries until there are no more, or a bundle is full: then writes it, and the tiles that are full. Says whether it is.
+    /// Entries that were taken count as appended only if this went well.
+    pub(super) fn append<'e>(&mut self, entries: &mut impl Iterator<Item = &'e [u8]>) -> Result<bool, LogError> {
+        let place = self.frontier.size() / u64::from(FULL_WIDTH);
+        let mut taken = Vec::with_capacity(usize::from(FULL_WIDTH));
         let mut full = Vec::new();
+        while full.is_empty()
+            && let Some(entry) = entries.next()
+        {
+            let prefix = bundle::prefix(entry);
+            let too_long = |error: BundleError| LogError::Tree { path: self.directory.clone(), why: error.to_string() };
+            taken.push((prefix.map_err(too_long)?, entry));
+            self.grow(entry, &mut full);
+        }
+        let pieces = taken.iter().flat_map(|(prefix, entry)| [&prefix[..], entry]);
+        if full.is_empty() {
+            pieces.for_each(|piece| self.tail.extend_from_slice(piece));
+            return Ok(false);
+        }
+        // What is not in the tail yet is written from where it is.
+        let mut pieces: Vec<_> = iter::once(&self.tail[..]).chain(pieces).map(IoSlice::new).collect();
+        let bundle = Bundle::new(place, FULL_WIDTH).map(|bundle| bundle.to_string());
+        self.write(bundle.clone(), &mut pieces)?;
+        self.filled(bundle);
+        self.tail.clear();
+        for (level, index) in full {
+            self.write_full(level, index)?;
+        }
+        Ok(true)
+    }
+
+    /// Hashes an entry, and says in `full` which tiles that fills.
+    fn grow(&mut self, entry: &[u8], full: &mut Vec<(u8, u64)>) {
         let tails = &mut self.tails;
         self.frontier.append(leaf_hash(entry), |grown| {
             let level = usize::from(grown.level);
@@ -171,24 +199,19 @@ impl Tree {
                 full.push((grown.level, grown.index()));
             }
         });
-        let is_full = !full.is_empty();
-        if is_full {
-            let bundle = Bundle::new(place, FULL_WIDTH).map(|bundle| bundle.to_string());
-            self.write(bundle.clone(), &self.tail)?;
-            self.filled(bundle);
-            self.tail.clear();
+    }
+
+    /// Writes a tile that is full.
+    fn write_full(&mut self, level: u8, index: u64) -> Result<(), LogError> {
+        let tile = Tile::new(level, index, FULL_WIDTH).map(|tile| tile.to_string());
+        if let Some(tail) = self.tails.get(usize::from(level)) {
+            self.write(tile.clone(), &mut [IoSlice::new(tail)])?;
         }
-        for (level, index) in full {
-            let tile = Tile::new(level, index, FULL_WIDTH).map(|tile| tile.to_string());
-            if let Some(tail) = self.tails.get(usize::from(level)) {
-                self.write(tile.clone(), tail)?;
-            }
-            self.filled(tile);
-            if let Some(tail) = self.tails.get_mut(usize::from(level)) {
-                tail.clear();
-            }
+        self.filled(tile);
+        if let Some(tail) = self.tails.get_mut(usize::from(level)) {
+            tail.clear();
         }
-        Ok(is_full)
+        Ok(())
     }
 
     /// Writes what is not full yet, and then a checkpoint of all entries so far. Everything that it vouches for is on
@@ -197,11 +220,11 @@ impl Tree {
         let head = self.frontier.head();
         for tile in tiles_between(self.published, head.size).filter(|tile| !tile.is_full()) {
             let tail = self.tails.get(usize::from(tile.level())).map_or(&[][..], Vec::as_slice);
-            self.write(Some(tile.to_string()), tail)?;
+            self.write(Some(tile.to_string()), &mut [IoSlice::new(tail)])?;
             self.partial.extend(self.directory_of(&tile.to_string()));
         }
         if let Some(last) = bundles_between(self.published, head.size).last().filter(|bundle| !bundle.is_full()) {
-            self.write(Some(last.to_string()), &self.tail)?;
+            self.write(Some(last.to_string()), &mut [IoSlice::new(&self.tail)])?;
             self.partial.extend(self.directory_of(&last.to_string()));
         }
         self.knows_all = true;
@@ -232,7 +255,7 @@ impl Tree {
 
     /// Where it belongs at once: until there is a checkpoint that vouches for it nobody asks for it, and whoever goes on after a crash
     /// writes it anew. The size of a tree is below 2^63, so each of its tiles and bundles has a name.
-    fn write(&self, name: Option<String>, contents: &[u8]) -> Result<(), LogError> {
-        name.map_or(Ok(()), |name| directory::write(&self.directory.join(name), contents))
+    fn write(&self, name: Option<String>, pieces: &mut [IoSlice<'_>]) -> Result<(), LogError> {
+        name.map_or(Ok(()), |name| directory::write(&self.directory.join(name), pieces))
     }
 }

@@ -273,9 +273,8 @@ impl Machine {
 impl Work {
     fn follow(&mut self) {
         while let Some(batch) = self.reader.batch().unwrap() {
-            for entry in batch.entries() {
-                self.tree.append(entry).unwrap();
-            }
+            let mut entries = batch.entries();
+            while self.tree.append(&mut entries).unwrap() {}
         }
     }
 }
