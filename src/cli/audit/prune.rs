@@ -21,7 +21,6 @@ use crate::evidence::log::{
 use crate::evidence::record::Record;
 use crate::evidence::record::encoding::Writer;
 use crate::foundation::clock::{Clock as _, SystemClock, Timestamp};
-use crate::foundation::digest::Digest;
 use crate::foundation::entropy::SystemEntropy;
 use crate::foundation::readiness::Readiness;
 
@@ -141,8 +140,7 @@ fn record(log: &LogArgs, origin: &str, record: &PruneRecord) -> Result<(), Strin
     let config = LogConfig {
         directory: log.log.clone(),
         origin: origin.to_owned(),
-        // No configuration is in force here.
-        writer: Writer { gateway: gateway.into(), config: Digest::from_bytes([0; 32]) },
+        writer: Writer { gateway: gateway.into(), config: Writer::NO_CONFIGURATION },
         queue: NonZeroUsize::MIN,
         durability: Durability::Strict,
         unavailable: Unavailable::Refuse,

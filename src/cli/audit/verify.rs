@@ -27,7 +27,7 @@ pub(super) fn run(log: &LogArgs, since: Option<&Path>, output: &mut Output<'_>) 
     let tiles = Tiles(&log.log);
     walk::verify_root(&tiles, &head).map_err(unproven)?;
     let first = Retention::of(&log.log).first().map_err(unproven)?.min(head.size);
-    let Found { taken_out, policies } = walk_all(&tiles, &head, first)?;
+    let Found { taken_out, named } = walk_all(&tiles, &head, first)?;
     if taken_out < first {
         let message = format!(
             "the entries 0 to {} are not there, and no record in the log says that they were taken out",
@@ -49,11 +49,14 @@ pub(super) fn run(log: &LogArgs, since: Option<&Path>, output: &mut Output<'_>) 
             first - 1
         ),
     };
-    let missing = beside::missing(&log.log, &policies);
+    let missing = beside::missing(&log.log, &named);
     let missing = match &*missing {
         [] => String::new(),
         gone => {
-            format!("; entries name what is not beside the log any more, and can't be explained: {}", gone.join(", "))
+            format!(
+                "; entries name what is not beside the log any more, and can't be explained in full: {}",
+                gone.join(", ")
+            )
         }
     };
     Ok(output.print(&format!("{origin}: {size} entries under root {}{extended}{pruned}{missing}\n", head.root)))
@@ -64,14 +67,14 @@ pub(super) fn run(log: &LogArgs, since: Option<&Path>, output: &mut Output<'_>) 
 struct Found {
     /// Below which entry they say that entries were taken out.
     taken_out: u64,
-    /// The policies, and the entities of their directory, that they name.
-    policies: HashSet<(Shelf, Digest)>,
+    /// The policies, the entities of their directory and the configurations that they name. Not all certificates are kept.
+    named: HashSet<(Shelf, Digest)>,
 }
 
 impl Found {
     fn add(&mut self, other: Self) {
         self.taken_out = self.taken_out.max(other.taken_out);
-        self.policies.extend(other.policies);
+        self.named.extend(other.named);
     }
 }
 
@@ -126,8 +129,7 @@ fn records(tiles: &Tiles<'_>, piece: bundle::Bundle) -> Result<Found, AuditError
         if let OwnedRecord::Prune(record) = &read.record {
             found.taken_out = found.taken_out.max(record.end);
         }
-        let is_of_policies = |(shelf, _): &(Shelf, Digest)| matches!(shelf, Shelf::Policies | Shelf::Entities);
-        found.policies.extend(Retention::named(&read.record).filter(is_of_policies));
+        found.named.extend(Retention::named(&read).filter(|(shelf, _)| *shelf != Shelf::Certificates));
     }
     Ok(found)
 }

@@ -266,8 +266,6 @@ fn what_another_process_writes_is_published_by_the_one_that_has_nothing_to_write
     assert_eq!(home.numbers(), (0..5).collect::<Vec<_>>());
 }
 
-/// The tree as `kill -9` leaves it in the middle: the journal has all, the tiles and the checkpoint are of before.
-/// Only then does anyone wait for a sync.
 #[test]
 fn what_is_published_leaves_the_journal_though_no_record_follows() {
     let home = Home::new();
@@ -285,6 +283,7 @@ fn what_is_published_leaves_the_journal_though_no_record_follows() {
     assert_eq!(home.numbers(), [0, 1]);
 }
 
+/// Only then does anyone wait for a sync.
 #[test]
 fn in_strict_the_journal_has_room_before_it_needs_it() {
     const COUNT: usize = 150;
@@ -316,6 +315,7 @@ fn in_strict_the_journal_has_room_before_it_needs_it() {
     }
 }
 
+/// The tree as `kill -9` leaves it in the middle: the journal has all, the tiles and the checkpoint are of before.
 #[test]
 fn what_was_not_published_when_the_end_came_is_published_by_the_next_process() {
     let home = Home::new();

@@ -30,8 +30,13 @@ const PARTS: usize = 5;
 pub struct Writer {
     /// The name of the gateway, unique among those of the trust domain.
     pub gateway: Arc<str>,
-    /// SHA-256 of the configuration that it runs with.
+    /// SHA-256 of the configuration that it runs with, or [`Self::NO_CONFIGURATION`].
     pub config: Digest,
+}
+
+impl Writer {
+    /// In place of a configuration's digest: who writes runs without one, as a command does.
+    pub const NO_CONFIGURATION: Digest = Digest::from_bytes([0; 32]);
 }
 
 /// One entry of the log.

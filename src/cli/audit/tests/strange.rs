@@ -7,6 +7,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::*;
+use crate::app::evidence::KEY_FILE;
 use crate::evidence::log::{Archive, Shelf};
 
 /// Puts something in the place of a file.
@@ -50,12 +51,12 @@ fn what_is_no_file_or_has_no_end_is_refused_by_name() {
 
 /// Somebody took away what decisions are explained by: the log still holds, and it is told.
 #[test]
-fn policies_that_entries_name_and_that_are_gone_are_told() {
+fn what_entries_name_and_what_is_gone_is_told() {
     let home = tempfile::tempdir().unwrap();
     let archive = Archive::new(&home.path().join("log"));
     let (set, other) = (Digest::of(b"permit"), Digest::of(b"forbid"));
     let (log_side, keeper) = open(home.path());
-    for policy_digest in [set, other, set] {
+    for policy_digest in [set, other].repeat(150) {
         let record = DecisionRecord { policy_digest: Some(policy_digest), ..decision(&mut Dice(1)) };
         drop(log_side.append(Record::Decision(&record)).unwrap());
     }
@@ -63,9 +64,18 @@ fn policies_that_entries_name_and_that_are_gone_are_told() {
     let verify = || said(AuditCommand::Verify { log: log(home.path()), since: None }).unwrap();
     assert!(!verify().contains("can't be explained"), "a copy without any is one that leaves them out");
     archive.keep(Shelf::Policies, b"permit").unwrap();
-    assert!(verify().contains(&format!("can't be explained: policies/{other}\n")), "{}", verify());
+    assert!(verify().contains(&format!("can't be explained in full: policies/{other}\n")), "{}", verify());
     archive.keep(Shelf::Policies, b"forbid").unwrap();
     assert!(!verify().contains("can't be explained"));
+    archive.keep(Shelf::Configurations, b"another").unwrap();
+    assert!(verify().contains(&format!("can't be explained in full: configurations/{}\n", Digest::of(b""))));
+    archive.keep(Shelf::Configurations, b"").unwrap();
+    // A command's record names no configuration.
+    fs::rename(home.path().join("key"), home.path().join("log").join(KEY_FILE)).unwrap();
+    let (log, before) = (log(home.path()), "2100-01-01T00:00:00Z".to_owned());
+    said(AuditCommand::Prune { log, before, dry_run: false }).unwrap();
+    let whole = verify();
+    assert!(whole.contains(": 301 entries") && !whole.contains("can't be explained"), "{whole}");
 }
 
 /// Keys and receipts are what others hand out.

@@ -150,16 +150,47 @@ impl Cursor {
     fn is_settled(&self, head: &Head, end: u64, lock: &File) -> Result<bool, LogError> {
         let failed = LogError::at(&self.path);
         let read = |offset| read_at(&self.file, offset, HEAD).map_err(&failed);
+        let is_there = || read(self.offset).map(|found| Head::parse(&found).as_ref() == Some(head));
         if !is_blank(&read(end)?) {
-            return Ok(true);
+            // Unless that is of a longer one, which came in its place.
+            return is_there();
         }
         match lock.try_lock_shared() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let is_there = read(self.offset).map(|found| Head::parse(&found).as_ref() == Some(head));
+        let is_there = is_there();
         lock.unlock().map_err(&failed)?;
         is_there
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Journal, lock_of, push};
+    use super::*;
+
+    #[test]
+    fn a_longer_batch_that_came_in_the_place_of_one_is_not_taken_for_the_next() {
+        let entries = |text: &str| {
+            let mut entries = Vec::new();
+            push(&mut entries, text.as_bytes());
+            entries
+        };
+        let (short, long) = (entries("taken back"), entries(&"in its place ".repeat(10)));
+        let (short_head, long_head) = (Head::of(0, 1, &short).unwrap(), Head::of(0, 1, &long).unwrap());
+        for (there, is_short) in [(&short, true), (&long, false)] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut journal = Journal::open(directory.path(), 0).unwrap();
+            journal.append(1, there).unwrap();
+            journal.append(1, &entries("the next")).unwrap();
+            let lock = directory::open_to_append(&lock_of(directory.path())).unwrap();
+            let cursor = Reader::new(directory.path(), 0).segment().unwrap().unwrap();
+            for (head, is_there) in [(short_head, is_short), (long_head, !is_short)] {
+                let end = u64::try_from(HEAD).unwrap() + u64::from(head.length);
+                assert_eq!(cursor.is_settled(&head, end, &lock).unwrap(), is_there);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Retention, RetentionError};
 use crate::evidence::log::{Archive, LogError, LogReader, Shelf};
-use crate::evidence::record::encoding::{self, Entry, OwnedRecord};
+use crate::evidence::record::encoding::{self, Entry, OwnedRecord, Writer};
 use crate::foundation::clock::Timestamp;
 use crate::foundation::digest::Digest;
 
@@ -56,9 +56,11 @@ impl Retention {
         Ok(gone)
     }
 
-    /// What lies beside a log and is named by one of its records.
-    pub fn named(record: &OwnedRecord<'_>) -> impl Iterator<Item = (Shelf, Digest)> {
-        named(record).into_iter().flatten()
+    /// What lies beside a log and is named by one of its entries.
+    pub fn named(entry: &Entry<'_>) -> impl Iterator<Item = (Shelf, Digest)> {
+        let config = Some(entry.writer.config).filter(|config| *config != Writer::NO_CONFIGURATION);
+        let config = config.map(|config| (Shelf::Configurations, config));
+        named(&entry.record).into_iter().flatten().chain(config)
     }
 
     fn find_unnamed(
@@ -121,13 +123,12 @@ fn is_valid(der: &[u8], now: Timestamp) -> bool {
 }
 
 fn strike_out(unnamed: &mut HashSet<(Shelf, Digest)>, entry: &Entry<'_>) {
-    unnamed.remove(&(Shelf::Configurations, entry.writer.config));
-    for thing in named(&entry.record).into_iter().flatten() {
+    for thing in Retention::named(entry) {
         unnamed.remove(&thing);
     }
 }
 
-/// What a record names.
+/// What a record names, beside what every entry does.
 fn named(record: &OwnedRecord<'_>) -> [Option<(Shelf, Digest)>; 4] {
     let (policies, entities) = match record {
         OwnedRecord::Decision(record) => (record.policy_digest, record.entity_digest),
